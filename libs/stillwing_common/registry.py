@@ -1,0 +1,45 @@
+"""Implementations by name, imported only when asked for, third parties by entry point. It knows no implementation."""
+
+import importlib
+from importlib.metadata import entry_points
+from typing import Any
+
+from stillwing_common.errors import MissingExtra, UnknownBackend
+
+
+class Registry:
+    """Names to `module:attribute` targets; `group` is the entry-point group that adds to them."""
+
+    def __init__(self, what: str, targets: dict[str, str], *, extra: str, group: str | None = None) -> None:
+        self._what = what
+        self._targets = dict(targets)
+        self._extra = extra
+        self._group = group
+
+    def names(self) -> list[str]:
+        """Every known name, sorted."""
+        found = {entry.name for entry in entry_points(group=self._group)} if self._group else set()
+        return sorted(found | set(self._targets))
+
+    def load(self, name: str) -> Any:
+        """The object registered as `name`.
+
+        Raises `UnknownBackend` for a name that is not registered and `MissingExtra` (with the command that mends it)
+        where a package it imports is not installed.
+        """
+        target = self._targets.get(name)
+        if target is None and self._group:
+            target = next((entry.value for entry in entry_points(group=self._group) if entry.name == name), None)
+        if target is None:
+            raise UnknownBackend(f"no {self._what} is called {name!r}; known: {', '.join(self.names())}", name=name)
+        module, _, attribute = target.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if error.name and error.name.startswith("stillwing"):
+                raise
+            raise MissingExtra(
+                f"{self._what} {name!r} needs {error.name}; run: pip install 'stillwing[{self._extra}]'",
+                package=error.name or "",
+                extra=self._extra,
+            ) from error
