@@ -1,0 +1,58 @@
+# Every target prints how long it took. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+BIN := $(CURDIR)/.venv/bin
+export PATH := $(BIN):$(PATH)
+STAMP := .venv/.stillwing-setup
+timed = start=$$SECONDS; trap 'echo "make $@: $$((SECONDS-start)) s"' EXIT
+
+.PHONY: help setup protos check protos-check up down fly test check-windows bench doctor clean-venv
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(STAMP)  ## make the virtual environment and everything in it
+
+$(STAMP): pyproject.toml scripts/setup.sh
+	@$(timed)
+	scripts/setup.sh
+	touch $(STAMP)
+
+protos: setup  ## generate protos/gen and format the sources
+	@$(timed)
+	scripts/generate_protos.sh
+
+protos-check: setup
+	@buf lint
+	buf format -d --exit-code
+	scripts/check_protos.sh
+
+check: setup protos-check  ## lint, types, import contracts, protos, compose file
+	@$(timed)
+	ruff check .
+	ruff format --check .
+	mypy libs services
+	lint-imports
+	python scripts/check_docker.py
+	scripts/check_windows.sh
+
+up: setup  ## the whole stack in the foreground, on the embedded defaults
+	@stillwing up
+
+fly: setup  ## one mission end to end: brings up what is not up, flies, reports, takes down what it brought up
+	@$(timed)
+	stillwing fly
+
+test: check  ## all that CI runs
+	@$(timed)
+	OMP_NUM_THREADS=1 python -m pytest
+
+bench: setup  ## figures with the hardware they were measured on
+	@$(timed)
+	for file in benchmarks/*.py; do python "$$file"; done
+
+doctor: setup  ## name what is missing and the command that mends it
+	@stillwing doctor

@@ -1,0 +1,384 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.rpc import status_pb2 as _status_pb2
+from stillwing.common.v1 import common_pb2 as _common_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class GetModelRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetModelResponse(_message.Message):
+    __slots__ = ("engine", "model", "device", "dtype", "parameters", "cache_bytes_per_token", "default_max_context_tokens", "budget_reason", "can_snapshot", "can_recall", "max_sessions", "max_asks", "max_text_chars")
+    ENGINE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    DTYPE_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    CACHE_BYTES_PER_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_MAX_CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_REASON_FIELD_NUMBER: _ClassVar[int]
+    CAN_SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    CAN_RECALL_FIELD_NUMBER: _ClassVar[int]
+    MAX_SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    MAX_ASKS_FIELD_NUMBER: _ClassVar[int]
+    MAX_TEXT_CHARS_FIELD_NUMBER: _ClassVar[int]
+    engine: str
+    model: str
+    device: str
+    dtype: str
+    parameters: int
+    cache_bytes_per_token: int
+    default_max_context_tokens: int
+    budget_reason: str
+    can_snapshot: bool
+    can_recall: bool
+    max_sessions: int
+    max_asks: int
+    max_text_chars: int
+    def __init__(self, engine: _Optional[str] = ..., model: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., parameters: _Optional[int] = ..., cache_bytes_per_token: _Optional[int] = ..., default_max_context_tokens: _Optional[int] = ..., budget_reason: _Optional[str] = ..., can_snapshot: bool = ..., can_recall: bool = ..., max_sessions: _Optional[int] = ..., max_asks: _Optional[int] = ..., max_text_chars: _Optional[int] = ...) -> None: ...
+
+class SessionRequest(_message.Message):
+    __slots__ = ("request_seq", "open", "append_frame", "ask", "cancel_ask", "take_snapshot", "restore_snapshot", "append_chunk", "ask_choice", "recall")
+    REQUEST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    OPEN_FIELD_NUMBER: _ClassVar[int]
+    APPEND_FRAME_FIELD_NUMBER: _ClassVar[int]
+    ASK_FIELD_NUMBER: _ClassVar[int]
+    CANCEL_ASK_FIELD_NUMBER: _ClassVar[int]
+    TAKE_SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    RESTORE_SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    APPEND_CHUNK_FIELD_NUMBER: _ClassVar[int]
+    ASK_CHOICE_FIELD_NUMBER: _ClassVar[int]
+    RECALL_FIELD_NUMBER: _ClassVar[int]
+    request_seq: int
+    open: OpenSession
+    append_frame: AppendFrame
+    ask: Ask
+    cancel_ask: CancelAsk
+    take_snapshot: TakeSnapshot
+    restore_snapshot: RestoreSnapshot
+    append_chunk: AppendChunk
+    ask_choice: AskChoice
+    recall: Recall
+    def __init__(self, request_seq: _Optional[int] = ..., open: _Optional[_Union[OpenSession, _Mapping]] = ..., append_frame: _Optional[_Union[AppendFrame, _Mapping]] = ..., ask: _Optional[_Union[Ask, _Mapping]] = ..., cancel_ask: _Optional[_Union[CancelAsk, _Mapping]] = ..., take_snapshot: _Optional[_Union[TakeSnapshot, _Mapping]] = ..., restore_snapshot: _Optional[_Union[RestoreSnapshot, _Mapping]] = ..., append_chunk: _Optional[_Union[AppendChunk, _Mapping]] = ..., ask_choice: _Optional[_Union[AskChoice, _Mapping]] = ..., recall: _Optional[_Union[Recall, _Mapping]] = ...) -> None: ...
+
+class OpenSession(_message.Message):
+    __slots__ = ("system_prompt", "max_context_tokens", "label")
+    SYSTEM_PROMPT_FIELD_NUMBER: _ClassVar[int]
+    MAX_CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    system_prompt: str
+    max_context_tokens: int
+    label: str
+    def __init__(self, system_prompt: _Optional[str] = ..., max_context_tokens: _Optional[int] = ..., label: _Optional[str] = ...) -> None: ...
+
+class AppendFrame(_message.Message):
+    __slots__ = ("frame",)
+    FRAME_FIELD_NUMBER: _ClassVar[int]
+    frame: _common_pb2.Frame
+    def __init__(self, frame: _Optional[_Union[_common_pb2.Frame, _Mapping]] = ...) -> None: ...
+
+class AppendChunk(_message.Message):
+    __slots__ = ("frames",)
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    frames: _containers.RepeatedCompositeFieldContainer[_common_pb2.Frame]
+    def __init__(self, frames: _Optional[_Iterable[_Union[_common_pb2.Frame, _Mapping]]] = ...) -> None: ...
+
+class View(_message.Message):
+    __slots__ = ("full", "recent_n")
+    FULL_FIELD_NUMBER: _ClassVar[int]
+    RECENT_N_FIELD_NUMBER: _ClassVar[int]
+    full: Full
+    recent_n: RecentN
+    def __init__(self, full: _Optional[_Union[Full, _Mapping]] = ..., recent_n: _Optional[_Union[RecentN, _Mapping]] = ...) -> None: ...
+
+class Full(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RecentN(_message.Message):
+    __slots__ = ("chunks",)
+    CHUNKS_FIELD_NUMBER: _ClassVar[int]
+    chunks: int
+    def __init__(self, chunks: _Optional[int] = ...) -> None: ...
+
+class Sampling(_message.Message):
+    __slots__ = ("temperature", "top_p", "seed")
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    TOP_P_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    temperature: float
+    top_p: float
+    seed: int
+    def __init__(self, temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., seed: _Optional[int] = ...) -> None: ...
+
+class Ask(_message.Message):
+    __slots__ = ("prompt", "max_tokens", "json_schema", "sampling", "view")
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    JSON_SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    SAMPLING_FIELD_NUMBER: _ClassVar[int]
+    VIEW_FIELD_NUMBER: _ClassVar[int]
+    prompt: str
+    max_tokens: int
+    json_schema: str
+    sampling: Sampling
+    view: View
+    def __init__(self, prompt: _Optional[str] = ..., max_tokens: _Optional[int] = ..., json_schema: _Optional[str] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., view: _Optional[_Union[View, _Mapping]] = ...) -> None: ...
+
+class AskChoice(_message.Message):
+    __slots__ = ("prompt", "options", "view")
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    VIEW_FIELD_NUMBER: _ClassVar[int]
+    prompt: str
+    options: _containers.RepeatedScalarFieldContainer[str]
+    view: View
+    def __init__(self, prompt: _Optional[str] = ..., options: _Optional[_Iterable[str]] = ..., view: _Optional[_Union[View, _Mapping]] = ...) -> None: ...
+
+class CancelAsk(_message.Message):
+    __slots__ = ("ask_seq",)
+    ASK_SEQ_FIELD_NUMBER: _ClassVar[int]
+    ask_seq: int
+    def __init__(self, ask_seq: _Optional[int] = ...) -> None: ...
+
+class Recall(_message.Message):
+    __slots__ = ("frames",)
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    frames: _containers.RepeatedCompositeFieldContainer[_common_pb2.Frame]
+    def __init__(self, frames: _Optional[_Iterable[_Union[_common_pb2.Frame, _Mapping]]] = ...) -> None: ...
+
+class TakeSnapshot(_message.Message):
+    __slots__ = ("ttl",)
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    ttl: _duration_pb2.Duration
+    def __init__(self, ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class RestoreSnapshot(_message.Message):
+    __slots__ = ("snapshot_id",)
+    SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
+    snapshot_id: str
+    def __init__(self, snapshot_id: _Optional[str] = ...) -> None: ...
+
+class SessionResponse(_message.Message):
+    __slots__ = ("event_seq", "request_seq", "opened", "chunk_appended", "answer_delta", "answer_done", "choice_done", "snapshot_taken", "snapshot_restored", "context_evicted", "recalled", "failed")
+    EVENT_SEQ_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    OPENED_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_APPENDED_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_DELTA_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_DONE_FIELD_NUMBER: _ClassVar[int]
+    CHOICE_DONE_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_TAKEN_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_RESTORED_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_EVICTED_FIELD_NUMBER: _ClassVar[int]
+    RECALLED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    event_seq: int
+    request_seq: int
+    opened: SessionOpened
+    chunk_appended: ChunkAppended
+    answer_delta: AnswerDelta
+    answer_done: AnswerDone
+    choice_done: ChoiceDone
+    snapshot_taken: SnapshotTaken
+    snapshot_restored: SnapshotRestored
+    context_evicted: ContextEvicted
+    recalled: Recalled
+    failed: RequestFailed
+    def __init__(self, event_seq: _Optional[int] = ..., request_seq: _Optional[int] = ..., opened: _Optional[_Union[SessionOpened, _Mapping]] = ..., chunk_appended: _Optional[_Union[ChunkAppended, _Mapping]] = ..., answer_delta: _Optional[_Union[AnswerDelta, _Mapping]] = ..., answer_done: _Optional[_Union[AnswerDone, _Mapping]] = ..., choice_done: _Optional[_Union[ChoiceDone, _Mapping]] = ..., snapshot_taken: _Optional[_Union[SnapshotTaken, _Mapping]] = ..., snapshot_restored: _Optional[_Union[SnapshotRestored, _Mapping]] = ..., context_evicted: _Optional[_Union[ContextEvicted, _Mapping]] = ..., recalled: _Optional[_Union[Recalled, _Mapping]] = ..., failed: _Optional[_Union[RequestFailed, _Mapping]] = ...) -> None: ...
+
+class SessionOpened(_message.Message):
+    __slots__ = ("session_id", "frame_credits", "max_context_tokens")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    FRAME_CREDITS_FIELD_NUMBER: _ClassVar[int]
+    MAX_CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    frame_credits: int
+    max_context_tokens: int
+    def __init__(self, session_id: _Optional[str] = ..., frame_credits: _Optional[int] = ..., max_context_tokens: _Optional[int] = ...) -> None: ...
+
+class ChunkAppended(_message.Message):
+    __slots__ = ("frame_ids", "credits", "context_tokens", "chunk_tokens", "elapsed")
+    FRAME_IDS_FIELD_NUMBER: _ClassVar[int]
+    CREDITS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    ELAPSED_FIELD_NUMBER: _ClassVar[int]
+    frame_ids: _containers.RepeatedScalarFieldContainer[str]
+    credits: int
+    context_tokens: int
+    chunk_tokens: int
+    elapsed: _duration_pb2.Duration
+    def __init__(self, frame_ids: _Optional[_Iterable[str]] = ..., credits: _Optional[int] = ..., context_tokens: _Optional[int] = ..., chunk_tokens: _Optional[int] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class Provenance(_message.Message):
+    __slots__ = ("last_frame_id", "oldest_frame_id", "context_tokens", "evicted_frames", "recalled_frame_ids")
+    LAST_FRAME_ID_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_FRAME_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    EVICTED_FRAMES_FIELD_NUMBER: _ClassVar[int]
+    RECALLED_FRAME_IDS_FIELD_NUMBER: _ClassVar[int]
+    last_frame_id: str
+    oldest_frame_id: str
+    context_tokens: int
+    evicted_frames: int
+    recalled_frame_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, last_frame_id: _Optional[str] = ..., oldest_frame_id: _Optional[str] = ..., context_tokens: _Optional[int] = ..., evicted_frames: _Optional[int] = ..., recalled_frame_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class AnswerDelta(_message.Message):
+    __slots__ = ("text",)
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    def __init__(self, text: _Optional[str] = ...) -> None: ...
+
+class AnswerDone(_message.Message):
+    __slots__ = ("reason", "text", "provenance", "time_to_first_token", "elapsed", "answer_tokens")
+    class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        REASON_UNSPECIFIED: _ClassVar[AnswerDone.Reason]
+        REASON_STOP: _ClassVar[AnswerDone.Reason]
+        REASON_LENGTH: _ClassVar[AnswerDone.Reason]
+        REASON_CANCELLED: _ClassVar[AnswerDone.Reason]
+    REASON_UNSPECIFIED: AnswerDone.Reason
+    REASON_STOP: AnswerDone.Reason
+    REASON_LENGTH: AnswerDone.Reason
+    REASON_CANCELLED: AnswerDone.Reason
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    PROVENANCE_FIELD_NUMBER: _ClassVar[int]
+    TIME_TO_FIRST_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ELAPSED_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    reason: AnswerDone.Reason
+    text: str
+    provenance: Provenance
+    time_to_first_token: _duration_pb2.Duration
+    elapsed: _duration_pb2.Duration
+    answer_tokens: int
+    def __init__(self, reason: _Optional[_Union[AnswerDone.Reason, str]] = ..., text: _Optional[str] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., time_to_first_token: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., answer_tokens: _Optional[int] = ...) -> None: ...
+
+class ChoiceDone(_message.Message):
+    __slots__ = ("probabilities", "best_index", "provenance", "elapsed")
+    PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
+    BEST_INDEX_FIELD_NUMBER: _ClassVar[int]
+    PROVENANCE_FIELD_NUMBER: _ClassVar[int]
+    ELAPSED_FIELD_NUMBER: _ClassVar[int]
+    probabilities: _containers.RepeatedScalarFieldContainer[float]
+    best_index: int
+    provenance: Provenance
+    elapsed: _duration_pb2.Duration
+    def __init__(self, probabilities: _Optional[_Iterable[float]] = ..., best_index: _Optional[int] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class SnapshotTaken(_message.Message):
+    __slots__ = ("snapshot_id", "size_bytes")
+    SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    snapshot_id: str
+    size_bytes: int
+    def __init__(self, snapshot_id: _Optional[str] = ..., size_bytes: _Optional[int] = ...) -> None: ...
+
+class SnapshotRestored(_message.Message):
+    __slots__ = ("snapshot_id", "last_frame_id")
+    SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
+    LAST_FRAME_ID_FIELD_NUMBER: _ClassVar[int]
+    snapshot_id: str
+    last_frame_id: str
+    def __init__(self, snapshot_id: _Optional[str] = ..., last_frame_id: _Optional[str] = ...) -> None: ...
+
+class ContextEvicted(_message.Message):
+    __slots__ = ("evicted_frame_ids", "oldest_frame_id", "context_tokens")
+    EVICTED_FRAME_IDS_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_FRAME_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    evicted_frame_ids: _containers.RepeatedScalarFieldContainer[str]
+    oldest_frame_id: str
+    context_tokens: int
+    def __init__(self, evicted_frame_ids: _Optional[_Iterable[str]] = ..., oldest_frame_id: _Optional[str] = ..., context_tokens: _Optional[int] = ...) -> None: ...
+
+class Recalled(_message.Message):
+    __slots__ = ("frame_ids", "context_tokens")
+    FRAME_IDS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    frame_ids: _containers.RepeatedScalarFieldContainer[str]
+    context_tokens: int
+    def __init__(self, frame_ids: _Optional[_Iterable[str]] = ..., context_tokens: _Optional[int] = ...) -> None: ...
+
+class RequestFailed(_message.Message):
+    __slots__ = ("status", "credits")
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    CREDITS_FIELD_NUMBER: _ClassVar[int]
+    status: _status_pb2.Status
+    credits: int
+    def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., credits: _Optional[int] = ...) -> None: ...
+
+class SessionInfo(_message.Message):
+    __slots__ = ("session_id", "label", "peer", "create_time", "context_tokens", "max_context_tokens", "sink_tokens", "appended_frames", "evicted_frames", "live_asks", "answered_asks", "last_frame_id", "oldest_frame_id")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    MAX_CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    SINK_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    APPENDED_FRAMES_FIELD_NUMBER: _ClassVar[int]
+    EVICTED_FRAMES_FIELD_NUMBER: _ClassVar[int]
+    LIVE_ASKS_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_ASKS_FIELD_NUMBER: _ClassVar[int]
+    LAST_FRAME_ID_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_FRAME_ID_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    label: str
+    peer: str
+    create_time: _timestamp_pb2.Timestamp
+    context_tokens: int
+    max_context_tokens: int
+    sink_tokens: int
+    appended_frames: int
+    evicted_frames: int
+    live_asks: int
+    answered_asks: int
+    last_frame_id: str
+    oldest_frame_id: str
+    def __init__(self, session_id: _Optional[str] = ..., label: _Optional[str] = ..., peer: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., context_tokens: _Optional[int] = ..., max_context_tokens: _Optional[int] = ..., sink_tokens: _Optional[int] = ..., appended_frames: _Optional[int] = ..., evicted_frames: _Optional[int] = ..., live_asks: _Optional[int] = ..., answered_asks: _Optional[int] = ..., last_frame_id: _Optional[str] = ..., oldest_frame_id: _Optional[str] = ...) -> None: ...
+
+class ListSessionsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListSessionsResponse(_message.Message):
+    __slots__ = ("sessions",)
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    sessions: _containers.RepeatedCompositeFieldContainer[SessionInfo]
+    def __init__(self, sessions: _Optional[_Iterable[_Union[SessionInfo, _Mapping]]] = ...) -> None: ...
+
+class GetSessionRequest(_message.Message):
+    __slots__ = ("session_id",)
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    def __init__(self, session_id: _Optional[str] = ...) -> None: ...
+
+class GetSessionResponse(_message.Message):
+    __slots__ = ("session",)
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: SessionInfo
+    def __init__(self, session: _Optional[_Union[SessionInfo, _Mapping]] = ...) -> None: ...
+
+class DeleteSnapshotRequest(_message.Message):
+    __slots__ = ("snapshot_id",)
+    SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
+    snapshot_id: str
+    def __init__(self, snapshot_id: _Optional[str] = ...) -> None: ...
+
+class DeleteSnapshotResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

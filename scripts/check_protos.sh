@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Fails if generating again would change protos/gen, or if the protos break what main promises.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+fresh=$(mktemp -d)
+trap 'rm -rf "$fresh"' EXIT
+# shellcheck disable=SC2046
+python -m grpc_tools.protoc -Iprotos -Iprotos/vendor \
+  --python_out="$fresh" --pyi_out="$fresh" --grpc_python_out="$fresh" --mypy_grpc_out="$fresh" \
+  $(find protos/stillwing -name '*.proto' | sort) 2>/dev/null
+if ! diff -r --exclude=__pycache__ "$fresh/stillwing" protos/gen/stillwing; then
+  echo "protos/gen is out of date. Run: make protos" >&2
+  exit 1
+fi
+base=$(git merge-base HEAD origin/main 2>/dev/null || git rev-parse -q --verify HEAD~1 2>/dev/null || true)
+if [ -n "$base" ] && git cat-file -e "$base:buf.yaml" 2>/dev/null; then
+  buf breaking --against ".git#ref=$base"
+else
+  echo "protos: no earlier version to compare with"
+fi
