@@ -1,0 +1,322 @@
+"""What an engine is to its callers: sessions over one video stream each, and questions forked off them.
+
+Two implementations share these protocols: the engine of this process (`core.engine.AsyncEngine`) and the one behind the
+wire (`client.RemoteEngine`). This module knows nothing of models, tensors, threads or transports.
+
+Order: requests of one session take effect in the order in which its methods were called. The call itself places the
+request; awaiting the result comes later and may be left out. An ask therefore sees every frame appended before it and
+none appended after it, however late its answer is read.
+
+Threads: every method is called on the event loop on which the engine was made.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from stillwing_common.errors import InvalidInput
+from stillwing_common.types import Frame
+
+# Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one engine lets a caller do; every limit is refused with an error of its own, never silently cut."""
+
+    max_sessions: int = 16
+    max_asks: int = 8
+    max_text_chars: int = 20_000
+    max_answer_tokens: int = 1024
+    default_answer_tokens: int = 128
+    max_options: int = 64
+    max_snapshots: int = 16
+    max_recalled_frames: int = 8
+    max_image_bytes: int = 8 * 1024 * 1024
+    max_image_pixels: int = 4096 * 4096
+    max_chunk_frames: int = 16
+    frame_credits: int = 4
+
+    def __post_init__(self) -> None:
+        if self.frame_credits < 1 or self.max_asks < 1 or self.max_sessions < 1:
+            raise ValueError("credits, asks and sessions are at least 1")
+
+
+# Requests
+
+
+@dataclass(frozen=True, slots=True)
+class SessionConfig:
+    """What a session is opened with; `max_context_tokens` 0 means the engine's default budget."""
+
+    system_prompt: str = "You are a helpful assistant."
+    max_context_tokens: int = 0
+    label: str = ""
+    peer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How much of the trunk an ask sees: everything, or the sink and the newest `recent_chunks` chunks."""
+
+    recent_chunks: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.recent_chunks is not None and self.recent_chunks < 1:
+            raise InvalidInput("a view of recent chunks needs at least 1 chunk", chunks=self.recent_chunks)
+
+
+FULL_VIEW = View()
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Random choice of tokens: `temperature` > 0, `top_p` in (0, 1]; one seed on one context gives one answer."""
+
+    temperature: float
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.temperature <= 100.0:
+            raise InvalidInput("temperature is above 0 and at most 100", temperature=self.temperature)
+        if not 0.0 < self.top_p <= 1.0:
+            raise InvalidInput("top_p is in (0, 1]", top_p=self.top_p)
+
+
+@dataclass(frozen=True, slots=True)
+class AskRequest:
+    """One question; `max_tokens` 0: the engine's default, `sampling` None: greedy, `json_schema` "": free text."""
+
+    prompt: str
+    max_tokens: int = 0
+    json_schema: str = ""
+    sampling: Sampling | None = None
+    view: View = FULL_VIEW
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceRequest:
+    """One question with its possible answers, two or more, all different."""
+
+    prompt: str
+    options: tuple[str, ...]
+    view: View = FULL_VIEW
+
+    def __post_init__(self) -> None:
+        if len(self.options) < 2:
+            raise InvalidInput("a choice needs at least two options", options=len(self.options))
+        if len(set(self.options)) != len(self.options) or not all(self.options):
+            raise InvalidInput("options are all different and none is empty")
+
+
+# Results
+
+
+@dataclass(frozen=True, slots=True)
+class AppendResult:
+    """One chunk is in the trunk. `elapsed_s` runs from the request to that moment."""
+
+    frame_ids: tuple[str, ...]
+    chunk_tokens: int
+    context_tokens: int
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evicted:
+    """Frames the model can no longer see, oldest first; `oldest_frame_id`: oldest visible outside the sink."""
+
+    frame_ids: tuple[str, ...]
+    oldest_frame_id: str
+    context_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What an answer could see. `oldest_frame_id` leaves the sink out; empty strings mean "no such frame"."""
+
+    last_frame_id: str
+    oldest_frame_id: str
+    context_tokens: int
+    evicted_frames: int
+    recalled_frame_ids: tuple[str, ...] = ()
+
+
+class DoneReason(Enum):
+    """Why an answer ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerDelta:
+    """Text to append to what came before."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerDone:
+    """The whole answer and what it could see; times run from the moment the ask was placed."""
+
+    text: str
+    reason: DoneReason
+    provenance: Provenance
+    time_to_first_token_s: float
+    elapsed_s: float
+    answer_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceResult:
+    """`probabilities` in the order of the options, summing to 1; `best_index` is the place of the largest."""
+
+    probabilities: tuple[float, ...]
+    best_index: int
+    provenance: Provenance
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RecallResult:
+    """The frames now in the memory segment."""
+
+    frame_ids: tuple[str, ...]
+    context_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotInfo:
+    """A named state of the trunk. `size_bytes` is what the engine holds for it alone."""
+
+    snapshot_id: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What is loaded, where it runs and what the planner chose for it."""
+
+    engine: str
+    model: str
+    device: str
+    dtype: str
+    parameters: int
+    cache_bytes_per_token: int
+    default_max_context_tokens: int
+    budget_reason: str
+    can_snapshot: bool = True
+    can_recall: bool = True
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """One open session as it stands; counters only rise."""
+
+    session_id: str
+    label: str
+    peer: str
+    created_wall_ns: int
+    context_tokens: int
+    max_context_tokens: int
+    sink_tokens: int
+    appended_frames: int
+    evicted_frames: int
+    live_asks: int
+    answered_asks: int
+    last_frame_id: str
+    oldest_frame_id: str
+
+
+# Protocols
+
+
+class Answer(Protocol):
+    """An ask under way."""
+
+    def __aiter__(self) -> AsyncIterator[AnswerDelta]:
+        """Pieces of the answer as they are decoded; ends when the answer ends. May be left unread."""
+
+    async def done(self) -> AnswerDone:
+        """Wait for the end. Raises what the ask failed with. May be called again and by several readers."""
+
+    def cancel(self) -> None:
+        """Stop decoding; `done` then returns what was decoded so far with reason CANCELLED. No effect after the end."""
+
+
+class Session(Protocol):
+    """The memory of one video stream. Closing it frees everything it holds, snapshots included."""
+
+    @property
+    def session_id(self) -> str:
+        """Opaque id, as `Engine.get_session` takes it."""
+
+    @property
+    def frame_credits(self) -> int:
+        """Most frames that may be placed and not yet acknowledged."""
+
+    @property
+    def max_context_tokens(self) -> int:
+        """The budget in force."""
+
+    def append(self, *frames: Frame) -> Awaitable[AppendResult]:
+        """Add one chunk: frames that the vision encoder sees together, oldest first.
+
+        Costs a credit a frame, returned when the result (or the failure) is there.
+        Raises, when awaited: OutOfCredits, ImageEmpty, ImageUndecodable, ImageTooLarge, InvalidInput, BudgetTooSmall.
+        A failed append leaves the trunk as it was.
+        """
+
+    def ask(self, request: AskRequest) -> Answer:
+        """Fork a branch off the trunk as it is after all requests placed so far. The trunk never changes by it.
+
+        Raises, from `done`: TooManyBranches, TextTooLong, BadGrammar, InvalidInput.
+        """
+
+    def ask_choice(self, request: ChoiceRequest) -> Awaitable[ChoiceResult]:
+        """Score the options by the probability of their whole text. Raises like `ask`."""
+
+    def recall(self, frames: Sequence[Frame]) -> Awaitable[RecallResult]:
+        """Replace the memory segment by these frames, oldest first; none empties it. Raises like `append`."""
+
+    def take_snapshot(self, ttl_s: float | None = None) -> Awaitable[SnapshotInfo]:
+        """Name the trunk's present state. O(1). It dies with the session, or `ttl_s` after its last use."""
+
+    def restore_snapshot(self, snapshot_id: str) -> Awaitable[str]:
+        """Put the trunk back; returns the newest frame id of the restored context, or "".
+
+        Raises, when awaited: UnknownSnapshot, SnapshotOverwritten.
+        """
+
+    def evictions(self) -> AsyncIterator[Evicted]:
+        """A log stream: every eviction after this call, in order. Ends with the session."""
+
+    async def close(self) -> None:
+        """End the session. Asks under way end as cancelled. Closing twice does nothing."""
+
+
+class Engine(Protocol):
+    """One loaded model."""
+
+    async def model_info(self) -> ModelInfo:
+        """What is loaded."""
+
+    async def open_session(self, config: SessionConfig) -> Session:
+        """Open a session. Raises TooManySessions, BudgetTooSmall, TextTooLong."""
+
+    async def list_sessions(self) -> list[SessionInfo]:
+        """Open sessions, oldest first."""
+
+    async def get_session(self, session_id: str) -> SessionInfo:
+        """One open session. Raises UnknownSession."""
+
+    async def delete_snapshot(self, snapshot_id: str) -> None:
+        """Free a snapshot; deleting what is gone succeeds."""
+
+    async def close(self) -> None:
+        """Close every session and let the device go."""
