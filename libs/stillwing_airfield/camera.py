@@ -76,8 +76,8 @@ class Camera:
     def show(self, world: World) -> None:
         """Draw another world from now on, ten times cheaper than a new camera.
 
-        Only for a world of the same kind of scene: its textures must be of the same number and sizes. Raises `ValueError`
-        otherwise.
+        Only for a world of the same kind of scene: its textures must be of the same number and sizes.
+        Raises `ValueError` otherwise.
         """
         model = world.model
         if not np.array_equal(model.tex_height, self._model.tex_height) or model.ntexdata != self._model.ntexdata:

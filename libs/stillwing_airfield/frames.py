@@ -1,8 +1,8 @@
 """The two frames of the simulator and the way between them. It knows no simulator.
 
-MuJoCo's world is x north, y west, z up and its bodies x forward, y left, z up. Everybody else is told NED (north, east,
-down) and FRD (forward, right, down). Both pairs differ by half a turn about x, so one rule serves vectors of either kind
-and is its own inverse.
+MuJoCo's world is x north, y west, z up and its bodies x forward, y left, z up. Everybody else is told NED (north,
+east, down) and FRD (forward, right, down). Both pairs differ by half a turn about x, so one rule serves vectors of
+either kind and is its own inverse.
 """
 
 import math
@@ -18,12 +18,14 @@ _FLIP_QUATERNION = np.array([1.0, 1.0, -1.0, -1.0])
 
 def flip_vector(vector: npt.ArrayLike) -> Vector:
     """NED to MuJoCo or back, (..., 3)."""
-    return np.asarray(vector, dtype=np.float64) * _FLIP_VECTOR
+    flipped: Vector = np.asarray(vector, dtype=np.float64) * _FLIP_VECTOR
+    return flipped
 
 
 def flip_quaternion(quaternion_wxyz: npt.ArrayLike) -> Vector:
     """Orientation FRD→NED to FLU→MuJoCo or back, (4,) in order w, x, y, z."""
-    return np.asarray(quaternion_wxyz, dtype=np.float64) * _FLIP_QUATERNION
+    flipped: Vector = np.asarray(quaternion_wxyz, dtype=np.float64) * _FLIP_QUATERNION
+    return flipped
 
 
 def rotation_matrix(quaternion_wxyz: npt.ArrayLike) -> Vector:

@@ -105,7 +105,7 @@ class World:
         mujoco.mj_forward(self.model, self.data)
 
     def apply_body_wrench(self, force_ned_n: npt.ArrayLike, torque_body_nm: npt.ArrayLike) -> None:
-        """Push the vehicle at its centre of mass until told otherwise; the torque is turned into the world frame now."""
+        """Push at the centre of mass until told otherwise; the torque is turned into the world frame now."""
         torque_ned = rotation_matrix(self.vehicle_orientation_ned()) @ np.asarray(torque_body_nm, dtype=np.float64)
         wrench = self.data.xfrc_applied[self.vehicle_body_id]
         wrench[:3] = flip_vector(force_ned_n)
@@ -130,10 +130,10 @@ class World:
         return sorted(found, key=lambda contact: -contact.penetration_m)
 
     def _object_name(self, geom: int) -> str:
-        return self.object_names[self.object_of_geom[geom]]
+        return self.object_names[int(self.object_of_geom[geom])]
 
     def cast_ray(self, origin_ned_m: npt.ArrayLike, direction_ned: npt.ArrayLike, max_m: float) -> float | None:
-        """Distance to the first thing along a ray that starts outside the vehicle's own hull, or None within `max_m`."""
+        """Distance to the first thing within `max_m` along a ray, or None; the vehicle itself is not hit."""
         distance_m = float(self.cast_rays(origin_ned_m, [direction_ned], max_m)[0])
         return distance_m if np.isfinite(distance_m) else None
 

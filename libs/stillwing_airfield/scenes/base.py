@@ -88,12 +88,19 @@ def build_scene(name: str, seed: int) -> SceneSpec:
     return builder(seed)
 
 
+_SEEN_ONLY = 'contype="0" conaffinity="0"'
+_HULL = 'type="cylinder" size="0.25 0.06" pos="0 0 0.06" group="4" rgba="0 0 0 0" friction="0.8 0.01 0.001"'
+_TRUNK = f'type="box" size="0.11 0.07 0.035" pos="0 0 0.06" group="3" rgba="0.16 0.17 0.2 1" {_SEEN_ONLY}'
+_ARM = f'type="capsule" size="0.012" group="3" rgba="0.3 0.3 0.32 1" {_SEEN_ONLY}'
+_NOSE = f'type="sphere" size="0.03" pos="0.13 0 0.06" group="3" rgba="0.95 0.55 0.1 1" {_SEEN_ONLY}'
+
+
 def mjcf_document(*, name: str, visual: str, assets: str, bodies: str) -> str:
     """A whole MuJoCo document round a scene's parts, with the vehicle in it.
 
-    The vehicle is 1 kg with the inertia of a small quadrotor. Its hull (group 4) is what collides; the parts in group 3 are
-    drawn for cameras that do not sit on it. The origin of the body is the underside of the hull, so that it stands at a
-    height of 0. Group 2 is for scenery that is seen but can be neither hit nor measured by rays.
+    The vehicle is 1 kg with the inertia of a small quadrotor. Its hull (group 4) is what collides; the parts in group 3
+    are drawn for cameras that do not sit on it. The origin of the body is the underside of the hull, so that it stands
+    at a height of 0. Group 2 is for scenery that is seen but can be neither hit nor measured by rays.
     """
     return f"""<mujoco model="{name}">
   <compiler angle="degree" autolimits="true"/>
@@ -108,11 +115,11 @@ def mjcf_document(*, name: str, visual: str, assets: str, bodies: str) -> str:
     <body name="vehicle" pos="0 0 0">
       <freejoint name="vehicle"/>
       <inertial pos="0 0 0.06" mass="1" diaginertia="0.0070 0.0070 0.0120"/>
-      <geom name="vehicle/hull" type="cylinder" size="0.25 0.06" pos="0 0 0.06" group="4" rgba="0 0 0 0" friction="0.8 0.01 0.001"/>
-      <geom name="vehicle/trunk" type="box" size="0.11 0.07 0.035" pos="0 0 0.06" group="3" rgba="0.16 0.17 0.2 1" contype="0" conaffinity="0"/>
-      <geom name="vehicle/arm_a" type="capsule" fromto="0.16 0.16 0.07 -0.16 -0.16 0.07" size="0.012" group="3" rgba="0.3 0.3 0.32 1" contype="0" conaffinity="0"/>
-      <geom name="vehicle/arm_b" type="capsule" fromto="0.16 -0.16 0.07 -0.16 0.16 0.07" size="0.012" group="3" rgba="0.3 0.3 0.32 1" contype="0" conaffinity="0"/>
-      <geom name="vehicle/nose" type="sphere" size="0.03" pos="0.13 0 0.06" group="3" rgba="0.95 0.55 0.1 1" contype="0" conaffinity="0"/>
+      <geom name="vehicle/hull" {_HULL}/>
+      <geom name="vehicle/trunk" {_TRUNK}/>
+      <geom name="vehicle/arm_a" fromto="0.16 0.16 0.07 -0.16 -0.16 0.07" {_ARM}/>
+      <geom name="vehicle/arm_b" fromto="0.16 -0.16 0.07 -0.16 0.16 0.07" {_ARM}/>
+      <geom name="vehicle/nose" {_NOSE}/>
     </body>
   </worldbody>
 </mujoco>

@@ -24,7 +24,7 @@ _SEED_SPACE = 0x5EED_0001
 
 
 def meadow(seed: int) -> SceneSpec:
-    """A meadow drawn from `seed`: the goal stands 6 to 15 m from the start and is in view at the start in most scenes."""
+    """A meadow drawn from `seed`: the goal stands 6 to 15 m from the start and mostly in view."""
     rng = np.random.default_rng([_SEED_SPACE, seed])
     start_yaw_deg = float(rng.uniform(-180, 180))
     beacons = _place_beacons(rng, start_yaw_deg)
@@ -87,14 +87,14 @@ def _place_trees(
 
 
 def _hides(tree: tuple[float, float], goal: tuple[float, float]) -> bool:
-    """Whether a tree covers all of the goal's ball from above the start: looking round there must be enough to find it."""
+    """Whether a tree covers all of the goal's ball from above the start: looking round there must suffice."""
     tree_m, goal_m = math.hypot(*tree), math.hypot(*goal)
     between = math.atan2(goal[1], goal[0]) - math.atan2(tree[1], tree[0])
     apart = abs((between + math.pi) % (2 * math.pi) - math.pi)
     return tree_m < goal_m and apart + _BALL_RADIUS_M / goal_m < math.asin(_CROWN_MAX_RADIUS_M / tree_m) + 0.04
 
 
-def _rgb(colour: tuple[float, float, float]) -> str:
+def _rgb(colour: tuple[float, ...]) -> str:
     return " ".join(f"{min(max(part, 0.0), 1.0):.3f}" for part in colour)
 
 
@@ -110,9 +110,12 @@ def _assets_xml(rng: np.random.Generator) -> str:
         f'    <material name="{name}" rgba="{_rgb(colour)} 1" emission="0.35" specular="0.1" shininess="0.3"/>'
         for name, colour in BEACON_COLOURS.items()
     )
-    return f"""    <texture name="sky" type="skybox" builtin="gradient" rgb1="{_rgb(sky)}" rgb2="{_rgb(haze)}" width="64" height="64"/>
-    <texture name="grass" type="2d" builtin="checker" mark="random" random="0.12" rgb1="{_rgb(grass)}" rgb2="{_rgb(darker)}" markrgb="{_rgb(mark)}" width="256" height="256"/>
-    <texture name="bark" type="cube" builtin="flat" mark="random" random="0.25" rgb1="{_rgb(bark)}" rgb2="{_rgb(bark)}" markrgb="{_rgb(bark_dark)}" width="32" height="32"/>
+    sky_xml = f'type="skybox" builtin="gradient" rgb1="{_rgb(sky)}" rgb2="{_rgb(haze)}" width="64" height="64"'
+    grass_xml = f'rgb1="{_rgb(grass)}" rgb2="{_rgb(darker)}" markrgb="{_rgb(mark)}" width="256" height="256"'
+    bark_xml = f'rgb1="{_rgb(bark)}" rgb2="{_rgb(bark)}" markrgb="{_rgb(bark_dark)}" width="32" height="32"'
+    return f"""    <texture name="sky" {sky_xml}/>
+    <texture name="grass" type="2d" builtin="checker" mark="random" random="0.12" {grass_xml}/>
+    <texture name="bark" type="cube" builtin="flat" mark="random" random="0.25" {bark_xml}/>
 {beacons}
     <material name="grass" texture="grass" texrepeat="0.25 0.25" texuniform="true" specular="0" shininess="0"/>
     <material name="bark" texture="bark" specular="0" shininess="0"/>"""
@@ -139,7 +142,9 @@ def _light_xml(rng: np.random.Generator) -> str:
     strength = rng.uniform(0.6, 0.85)
     warm = (strength, strength * rng.uniform(0.92, 1.0), strength * rng.uniform(0.82, 0.98))
     aim = " ".join(f"{part:.3f}" for part in direction)
-    return f'    <light name="sun" type="directional" dir="{aim}" pos="0 0 30" diffuse="{_rgb(warm)}" specular="0 0 0" castshadow="true"/>'
+    return (
+        f'    <light name="sun" type="directional" dir="{aim}" pos="0 0 30" diffuse="{_rgb(warm)}" specular="0 0 0"/>'
+    )
 
 
 def _ground_xml() -> str:
@@ -154,26 +159,32 @@ def _blob_shadow_xml(name: str, radius_m: float) -> str:
     )
 
 
+def _upright(radius_m: float, height_m: float) -> str:
+    return f'size="{radius_m} {height_m / 2:.3f}" pos="0 0 {height_m / 2:.3f}"'
+
+
 def _beacon_xml(name: str, x: float, y: float, colour: str) -> str:
     ball_height_m = _BEACON_HEIGHT_M - _BALL_RADIUS_M
     return f"""    <body name="{name}" pos="{x} {-y} 0">
-      <geom name="{name}/pole" type="cylinder" size="{_BEACON_RADIUS_M} {ball_height_m / 2:.3f}" pos="0 0 {ball_height_m / 2:.3f}" material="{colour}"/>
+      <geom name="{name}/pole" type="cylinder" {_upright(_BEACON_RADIUS_M, ball_height_m)} material="{colour}"/>
       <geom name="{name}/ball" type="sphere" size="{_BALL_RADIUS_M}" pos="0 0 {ball_height_m:.3f}" material="{colour}"/>
       {_blob_shadow_xml(name, 0.9)}
     </body>"""
 
 
 def _tree_xml(rng: np.random.Generator, name: str, x: float, y: float) -> tuple[str, float, float]:
-    """XML of a tree, its radius and its height: a trunk and a crown of two balls, low enough to stand in the way at 2 m."""
+    """XML of a tree, its radius and its height: trunk and crown stand in the way at 2 m."""
     crown_m, trunk_m = rng.uniform(0.8, 1.0), rng.uniform(1.8, 2.3)
     leaf = colorsys.hsv_to_rgb(rng.uniform(0.24, 0.36), rng.uniform(0.5, 0.75), rng.uniform(0.34, 0.55))
     lighter = tuple(part * 1.15 for part in leaf)
     top_m = trunk_m + 1.15 * crown_m
     upper = (rng.uniform(-0.3, 0.3), rng.uniform(-0.3, 0.3))
+    crown_xml = f'size="{crown_m:.3f}" pos="0 0 {trunk_m + 0.45 * crown_m:.3f}" rgba="{_rgb(leaf)} 1"'
+    top_xml = f'size="{0.7 * crown_m:.3f}" pos="{upper[0]:.3f} {upper[1]:.3f} {top_m:.3f}" rgba="{_rgb(lighter)} 1"'
     xml = f"""    <body name="{name}" pos="{x} {-y} 0">
-      <geom name="{name}/trunk" type="cylinder" size="0.25 {trunk_m / 2:.3f}" pos="0 0 {trunk_m / 2:.3f}" material="bark"/>
-      <geom name="{name}/crown" type="sphere" size="{crown_m:.3f}" pos="0 0 {trunk_m + 0.45 * crown_m:.3f}" rgba="{_rgb(leaf)} 1"/>
-      <geom name="{name}/top" type="sphere" size="{0.7 * crown_m:.3f}" pos="{upper[0]:.3f} {upper[1]:.3f} {top_m:.3f}" rgba="{_rgb(lighter)} 1"/>
+      <geom name="{name}/trunk" type="cylinder" {_upright(0.25, trunk_m)} material="bark"/>
+      <geom name="{name}/crown" type="sphere" {crown_xml}/>
+      <geom name="{name}/top" type="sphere" {top_xml}/>
       {_blob_shadow_xml(name, crown_m)}
     </body>"""
     return xml, round(crown_m, 3), round(top_m + 0.7 * crown_m, 3)
