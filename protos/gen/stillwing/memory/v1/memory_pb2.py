@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from stillwing.common.v1 import common_pb2 as stillwing_dot_common_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n stillwing/memory/v1/memory.proto\x12\x13stillwing.memory.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a stillwing/common/v1/common.proto\"\x10\n\x0eGetBankRequest\"\x82\x01\n\x0fGetBankResponse\x12\r\n\x05store\x18\x01 \x01(\t\x12\x15\n\rstore_version\x18\x02 \x01(\t\x12\x12\n\nsimilarity\x18\x03 \x01(\t\x12\x11\n\tkeyframes\x18\x04 \x01(\x04\x12\x10\n\x08\x65ntities\x18\x05 \x01(\x04\x12\x10\n\x08revision\x18\x06 \x01(\x04\"_\n\x08Sighting\x12\x11\n\tentity_id\x18\x01 \x01(\t\x12\x10\n\x08track_id\x18\x02 \x01(\t\x12\r\n\x05label\x18\x03 \x01(\t\x12\x0b\n\x03\x62ox\x18\x04 \x03(\x02\x12\x12\n\nconfidence\x18\x05 \x01(\x02\"\xdd\x01\n\x08Keyframe\x12)\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x1a.stillwing.common.v1.Frame\x12\x30\n\tsightings\x18\x02 \x03(\x0b\x32\x1d.stillwing.memory.v1.Sighting\x12\x0f\n\x07\x63\x61ption\x18\x03 \x01(\t\x12\x12\n\nmission_id\x18\x04 \x01(\t\x12\r\n\x05score\x18\x05 \x01(\x01\x12\x12\n\nvehicle_id\x18\x06 \x01(\t\x12,\n\x08put_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xce\x01\n\x06\x45ntity\x12\x11\n\tentity_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12<\n\rlast_position\x18\x03 \x01(\x0b\x32 .stillwing.common.v1.PositionNedH\x00\x88\x01\x01\x12-\n\tlast_seen\x18\x04 \x01(\x0b\x32\x1a.stillwing.common.v1.Stamp\x12\x12\n\nmerged_ids\x18\x05 \x03(\t\x12\x0f\n\x07\x61liases\x18\x06 \x03(\tB\x10\n\x0e_last_position\"E\n\x12PutKeyframeRequest\x12/\n\x08keyframe\x18\x01 \x01(\x0b\x32\x1d.stillwing.memory.v1.Keyframe\"i\n\x13PutKeyframeResponse\x12/\n\x08keyframe\x18\x01 \x01(\x0b\x32\x1d.stillwing.memory.v1.Keyframe\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12\x0f\n\x07\x63reated\x18\x03 \x01(\x08\"=\n\x12GetKeyframeRequest\x12\x10\n\x08\x66rame_id\x18\x01 \x01(\t\x12\x15\n\rinclude_image\x18\x02 \x01(\x08\"F\n\x13GetKeyframeResponse\x12/\n\x08keyframe\x18\x01 \x01(\x0b\x32\x1d.stillwing.memory.v1.Keyframe\"Q\n\x14ListKeyframesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x12\n\nmission_id\x18\x03 \x01(\t\"b\n\x15ListKeyframesResponse\x12\x30\n\tkeyframes\x18\x01 \x03(\x0b\x32\x1d.stillwing.memory.v1.Keyframe\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb6\x01\n\x16SearchKeyframesRequest\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x13\n\tentity_id\x18\x02 \x01(\tH\x00\x12\x30\n\x04near\x18\x03 \x01(\x0b\x32 .stillwing.common.v1.PositionNedH\x00\x12\x11\n\tpage_size\x18\x04 \x01(\r\x12\x15\n\rinclude_image\x18\x05 \x01(\x08\x12\x12\n\nmission_id\x18\x06 \x01(\tB\x07\n\x05query\"\xa7\x01\n\x17SearchKeyframesResponse\x12\x43\n\x07matches\x18\x01 \x03(\x0b\x32\x32.stillwing.memory.v1.SearchKeyframesResponse.Match\x1aG\n\x05Match\x12/\n\x08keyframe\x18\x01 \x01(\x0b\x32\x1d.stillwing.memory.v1.Keyframe\x12\r\n\x05score\x18\x02 \x01(\x01\"<\n\x13ListEntitiesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"^\n\x14ListEntitiesResponse\x12-\n\x08\x65ntities\x18\x01 \x03(\x0b\x32\x1b.stillwing.memory.v1.Entity\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x14MergeEntitiesRequest\x12\x16\n\x0einto_entity_id\x18\x01 \x01(\t\x12\x16\n\x0e\x66rom_entity_id\x18\x02 \x01(\t\"D\n\x15MergeEntitiesResponse\x12+\n\x06\x65ntity\x18\x01 \x01(\x0b\x32\x1b.stillwing.memory.v1.Entity\"-\n\x13WatchChangesRequest\x12\x16\n\x0e\x61\x66ter_revision\x18\x01 \x01(\x04\"\xa0\x01\n\x14WatchChangesResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x35\n\x0ckeyframe_put\x18\x02 \x01(\x0b\x32\x1d.stillwing.memory.v1.KeyframeH\x00\x12\x35\n\x0e\x65ntity_changed\x18\x03 \x01(\x0b\x32\x1b.stillwing.memory.v1.EntityH\x00\x42\x08\n\x06\x63hange2\xb3\x06\n\rMemoryService\x12T\n\x07GetBank\x12#.stillwing.memory.v1.GetBankRequest\x1a$.stillwing.memory.v1.GetBankResponse\x12`\n\x0bPutKeyframe\x12\'.stillwing.memory.v1.PutKeyframeRequest\x1a(.stillwing.memory.v1.PutKeyframeResponse\x12`\n\x0bGetKeyframe\x12\'.stillwing.memory.v1.GetKeyframeRequest\x1a(.stillwing.memory.v1.GetKeyframeResponse\x12\x66\n\rListKeyframes\x12).stillwing.memory.v1.ListKeyframesRequest\x1a*.stillwing.memory.v1.ListKeyframesResponse\x12l\n\x0fSearchKeyframes\x12+.stillwing.memory.v1.SearchKeyframesRequest\x1a,.stillwing.memory.v1.SearchKeyframesResponse\x12\x63\n\x0cListEntities\x12(.stillwing.memory.v1.ListEntitiesRequest\x1a).stillwing.memory.v1.ListEntitiesResponse\x12\x66\n\rMergeEntities\x12).stillwing.memory.v1.MergeEntitiesRequest\x1a*.stillwing.memory.v1.MergeEntitiesResponse\x12\x65\n\x0cWatchChanges\x12(.stillwing.memory.v1.WatchChangesRequest\x1a).stillwing.memory.v1.WatchChangesResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n stillwing/memory/v1/memory.proto\x12\x13stillwing.memory.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a stillwing/common/v1/common.proto\"\x10\n\x0eGetBankRequest\"\x82\x01\n\x0fGetBankResponse\x12\r\n\x05store\x18\x01 \x01(\t\x12\x15\n\rstore_version\x18\x02 \x01(\t\x12\x12\n\nsimilarity\x18\x03 \x01(\t\x12\x11\n\tkeyframes\x18\x04 \x01(\x04\x12\x10\n\x08\x65ntities\x18\x05 \x01(\x04\x12\x10\n\x08revision\x18\x06 \x01(\x04\"\xa5\x01\n\x08Sighting\x12\x11\n\tentity_id\x18\x01 \x01(\t\x12\x10\n\x08track_id\x18\x02 \x01(\t\x12\r\n\x05label\x18\x03 \x01(\t\x12\x0b\n\x03\x62ox\x18\x04 \x03(\x02\x12\x12\n\nconfidence\x18\x05 \x01(\x02\x12\x37\n\x08position\x18\x06 \x01(\x0b\x32 .stillwing.common.v1.PositionNedH\x00\x88\x01\x01\x42\x0b\n\t_position\"\xdd\x01\n\x08Keyframe\x12)\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x1a.stillwing.common.v1.Frame\x12\x30\n\tsightings\x18\x02 \x03(\x0b\x32\x1d.stillwing.memory.v1.Sighting\x12\x0f\n\x07\x63\x61ption\x18\x03 \x01(\t\x12\x12\n\nmission_id\x18\x04 \x01(\t\x12\r\n\x05score\x18\x05 \x01(\x01\x12\x12\n\nvehicle_id\x18\x06 \x01(\t\x12,\n\x08put_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xce\x01\n\x06\x45ntity\x12\x11\n\tentity_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12<\n\rlast_position\x18\x03 \x01(\x0b\x32 .stillwing.common.v1.PositionNedH\x00\x88\x01\x01\x12-\n\tlast_seen\x18\x04 \x01(\x0b\x32\x1a.stillwing.common.v1.Stamp\x12\x12\n\nmerged_ids\x18\x05 \x03(\t\x12\x0f\n\x07\x61liases\x18\x06 \x03(\tB\x10\n\x0e_last_position\"E\n\x12PutKeyframeRequest\x12/\n\x08keyframe\x18\x01 \x01(\x0b\x32\x1d.stillwing.memory.v1.Keyframe\"i\n\x13PutKeyframeResponse\x12/\n\x08keyframe\x18\x01 \x01(\x0b\x32\x1d.stillwing.memory.v1.Keyframe\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12\x0f\n\x07\x63reated\x18\x03 \x01(\x08\"O\n\x12GetKeyframeRequest\x12\x10\n\x08\x66rame_id\x18\x01 \x01(\t\x12\x15\n\rinclude_image\x18\x02 \x01(\x08\x12\x10\n\x08\x63lock_id\x18\x03 \x01(\t\"F\n\x13GetKeyframeResponse\x12/\n\x08keyframe\x18\x01 \x01(\x0b\x32\x1d.stillwing.memory.v1.Keyframe\"Q\n\x14ListKeyframesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x12\n\nmission_id\x18\x03 \x01(\t\"b\n\x15ListKeyframesResponse\x12\x30\n\tkeyframes\x18\x01 \x03(\x0b\x32\x1d.stillwing.memory.v1.Keyframe\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb6\x01\n\x16SearchKeyframesRequest\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x13\n\tentity_id\x18\x02 \x01(\tH\x00\x12\x30\n\x04near\x18\x03 \x01(\x0b\x32 .stillwing.common.v1.PositionNedH\x00\x12\x11\n\tpage_size\x18\x04 \x01(\r\x12\x15\n\rinclude_image\x18\x05 \x01(\x08\x12\x12\n\nmission_id\x18\x06 \x01(\tB\x07\n\x05query\"\xa7\x01\n\x17SearchKeyframesResponse\x12\x43\n\x07matches\x18\x01 \x03(\x0b\x32\x32.stillwing.memory.v1.SearchKeyframesResponse.Match\x1aG\n\x05Match\x12/\n\x08keyframe\x18\x01 \x01(\x0b\x32\x1d.stillwing.memory.v1.Keyframe\x12\r\n\x05score\x18\x02 \x01(\x01\"<\n\x13ListEntitiesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"^\n\x14ListEntitiesResponse\x12-\n\x08\x65ntities\x18\x01 \x03(\x0b\x32\x1b.stillwing.memory.v1.Entity\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x14MergeEntitiesRequest\x12\x16\n\x0einto_entity_id\x18\x01 \x01(\t\x12\x16\n\x0e\x66rom_entity_id\x18\x02 \x01(\t\"D\n\x15MergeEntitiesResponse\x12+\n\x06\x65ntity\x18\x01 \x01(\x0b\x32\x1b.stillwing.memory.v1.Entity\"-\n\x13WatchChangesRequest\x12\x16\n\x0e\x61\x66ter_revision\x18\x01 \x01(\x04\"\xa0\x01\n\x14WatchChangesResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x35\n\x0ckeyframe_put\x18\x02 \x01(\x0b\x32\x1d.stillwing.memory.v1.KeyframeH\x00\x12\x35\n\x0e\x65ntity_changed\x18\x03 \x01(\x0b\x32\x1b.stillwing.memory.v1.EntityH\x00\x42\x08\n\x06\x63hange2\xb3\x06\n\rMemoryService\x12T\n\x07GetBank\x12#.stillwing.memory.v1.GetBankRequest\x1a$.stillwing.memory.v1.GetBankResponse\x12`\n\x0bPutKeyframe\x12\'.stillwing.memory.v1.PutKeyframeRequest\x1a(.stillwing.memory.v1.PutKeyframeResponse\x12`\n\x0bGetKeyframe\x12\'.stillwing.memory.v1.GetKeyframeRequest\x1a(.stillwing.memory.v1.GetKeyframeResponse\x12\x66\n\rListKeyframes\x12).stillwing.memory.v1.ListKeyframesRequest\x1a*.stillwing.memory.v1.ListKeyframesResponse\x12l\n\x0fSearchKeyframes\x12+.stillwing.memory.v1.SearchKeyframesRequest\x1a,.stillwing.memory.v1.SearchKeyframesResponse\x12\x63\n\x0cListEntities\x12(.stillwing.memory.v1.ListEntitiesRequest\x1a).stillwing.memory.v1.ListEntitiesResponse\x12\x66\n\rMergeEntities\x12).stillwing.memory.v1.MergeEntitiesRequest\x1a*.stillwing.memory.v1.MergeEntitiesResponse\x12\x65\n\x0cWatchChanges\x12(.stillwing.memory.v1.WatchChangesRequest\x1a).stillwing.memory.v1.WatchChangesResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,42 +37,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETBANKREQUEST']._serialized_end=140
   _globals['_GETBANKRESPONSE']._serialized_start=143
   _globals['_GETBANKRESPONSE']._serialized_end=273
-  _globals['_SIGHTING']._serialized_start=275
-  _globals['_SIGHTING']._serialized_end=370
-  _globals['_KEYFRAME']._serialized_start=373
-  _globals['_KEYFRAME']._serialized_end=594
-  _globals['_ENTITY']._serialized_start=597
-  _globals['_ENTITY']._serialized_end=803
-  _globals['_PUTKEYFRAMEREQUEST']._serialized_start=805
-  _globals['_PUTKEYFRAMEREQUEST']._serialized_end=874
-  _globals['_PUTKEYFRAMERESPONSE']._serialized_start=876
-  _globals['_PUTKEYFRAMERESPONSE']._serialized_end=981
-  _globals['_GETKEYFRAMEREQUEST']._serialized_start=983
-  _globals['_GETKEYFRAMEREQUEST']._serialized_end=1044
-  _globals['_GETKEYFRAMERESPONSE']._serialized_start=1046
-  _globals['_GETKEYFRAMERESPONSE']._serialized_end=1116
-  _globals['_LISTKEYFRAMESREQUEST']._serialized_start=1118
-  _globals['_LISTKEYFRAMESREQUEST']._serialized_end=1199
-  _globals['_LISTKEYFRAMESRESPONSE']._serialized_start=1201
-  _globals['_LISTKEYFRAMESRESPONSE']._serialized_end=1299
-  _globals['_SEARCHKEYFRAMESREQUEST']._serialized_start=1302
-  _globals['_SEARCHKEYFRAMESREQUEST']._serialized_end=1484
-  _globals['_SEARCHKEYFRAMESRESPONSE']._serialized_start=1487
-  _globals['_SEARCHKEYFRAMESRESPONSE']._serialized_end=1654
-  _globals['_SEARCHKEYFRAMESRESPONSE_MATCH']._serialized_start=1583
-  _globals['_SEARCHKEYFRAMESRESPONSE_MATCH']._serialized_end=1654
-  _globals['_LISTENTITIESREQUEST']._serialized_start=1656
-  _globals['_LISTENTITIESREQUEST']._serialized_end=1716
-  _globals['_LISTENTITIESRESPONSE']._serialized_start=1718
-  _globals['_LISTENTITIESRESPONSE']._serialized_end=1812
-  _globals['_MERGEENTITIESREQUEST']._serialized_start=1814
-  _globals['_MERGEENTITIESREQUEST']._serialized_end=1884
-  _globals['_MERGEENTITIESRESPONSE']._serialized_start=1886
-  _globals['_MERGEENTITIESRESPONSE']._serialized_end=1954
-  _globals['_WATCHCHANGESREQUEST']._serialized_start=1956
-  _globals['_WATCHCHANGESREQUEST']._serialized_end=2001
-  _globals['_WATCHCHANGESRESPONSE']._serialized_start=2004
-  _globals['_WATCHCHANGESRESPONSE']._serialized_end=2164
-  _globals['_MEMORYSERVICE']._serialized_start=2167
-  _globals['_MEMORYSERVICE']._serialized_end=2986
+  _globals['_SIGHTING']._serialized_start=276
+  _globals['_SIGHTING']._serialized_end=441
+  _globals['_KEYFRAME']._serialized_start=444
+  _globals['_KEYFRAME']._serialized_end=665
+  _globals['_ENTITY']._serialized_start=668
+  _globals['_ENTITY']._serialized_end=874
+  _globals['_PUTKEYFRAMEREQUEST']._serialized_start=876
+  _globals['_PUTKEYFRAMEREQUEST']._serialized_end=945
+  _globals['_PUTKEYFRAMERESPONSE']._serialized_start=947
+  _globals['_PUTKEYFRAMERESPONSE']._serialized_end=1052
+  _globals['_GETKEYFRAMEREQUEST']._serialized_start=1054
+  _globals['_GETKEYFRAMEREQUEST']._serialized_end=1133
+  _globals['_GETKEYFRAMERESPONSE']._serialized_start=1135
+  _globals['_GETKEYFRAMERESPONSE']._serialized_end=1205
+  _globals['_LISTKEYFRAMESREQUEST']._serialized_start=1207
+  _globals['_LISTKEYFRAMESREQUEST']._serialized_end=1288
+  _globals['_LISTKEYFRAMESRESPONSE']._serialized_start=1290
+  _globals['_LISTKEYFRAMESRESPONSE']._serialized_end=1388
+  _globals['_SEARCHKEYFRAMESREQUEST']._serialized_start=1391
+  _globals['_SEARCHKEYFRAMESREQUEST']._serialized_end=1573
+  _globals['_SEARCHKEYFRAMESRESPONSE']._serialized_start=1576
+  _globals['_SEARCHKEYFRAMESRESPONSE']._serialized_end=1743
+  _globals['_SEARCHKEYFRAMESRESPONSE_MATCH']._serialized_start=1672
+  _globals['_SEARCHKEYFRAMESRESPONSE_MATCH']._serialized_end=1743
+  _globals['_LISTENTITIESREQUEST']._serialized_start=1745
+  _globals['_LISTENTITIESREQUEST']._serialized_end=1805
+  _globals['_LISTENTITIESRESPONSE']._serialized_start=1807
+  _globals['_LISTENTITIESRESPONSE']._serialized_end=1901
+  _globals['_MERGEENTITIESREQUEST']._serialized_start=1903
+  _globals['_MERGEENTITIESREQUEST']._serialized_end=1973
+  _globals['_MERGEENTITIESRESPONSE']._serialized_start=1975
+  _globals['_MERGEENTITIESRESPONSE']._serialized_end=2043
+  _globals['_WATCHCHANGESREQUEST']._serialized_start=2045
+  _globals['_WATCHCHANGESREQUEST']._serialized_end=2090
+  _globals['_WATCHCHANGESRESPONSE']._serialized_start=2093
+  _globals['_WATCHCHANGESRESPONSE']._serialized_end=2253
+  _globals['_MEMORYSERVICE']._serialized_start=2256
+  _globals['_MEMORYSERVICE']._serialized_end=3075
 # @@protoc_insertion_point(module_scope)

@@ -31,18 +31,20 @@ class GetBankResponse(_message.Message):
     def __init__(self, store: _Optional[str] = ..., store_version: _Optional[str] = ..., similarity: _Optional[str] = ..., keyframes: _Optional[int] = ..., entities: _Optional[int] = ..., revision: _Optional[int] = ...) -> None: ...
 
 class Sighting(_message.Message):
-    __slots__ = ("entity_id", "track_id", "label", "box", "confidence")
+    __slots__ = ("entity_id", "track_id", "label", "box", "confidence", "position")
     ENTITY_ID_FIELD_NUMBER: _ClassVar[int]
     TRACK_ID_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
     BOX_FIELD_NUMBER: _ClassVar[int]
     CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
     entity_id: str
     track_id: str
     label: str
     box: _containers.RepeatedScalarFieldContainer[float]
     confidence: float
-    def __init__(self, entity_id: _Optional[str] = ..., track_id: _Optional[str] = ..., label: _Optional[str] = ..., box: _Optional[_Iterable[float]] = ..., confidence: _Optional[float] = ...) -> None: ...
+    position: _common_pb2.PositionNed
+    def __init__(self, entity_id: _Optional[str] = ..., track_id: _Optional[str] = ..., label: _Optional[str] = ..., box: _Optional[_Iterable[float]] = ..., confidence: _Optional[float] = ..., position: _Optional[_Union[_common_pb2.PositionNed, _Mapping]] = ...) -> None: ...
 
 class Keyframe(_message.Message):
     __slots__ = ("frame", "sightings", "caption", "mission_id", "score", "vehicle_id", "put_time")
@@ -95,12 +97,14 @@ class PutKeyframeResponse(_message.Message):
     def __init__(self, keyframe: _Optional[_Union[Keyframe, _Mapping]] = ..., revision: _Optional[int] = ..., created: bool = ...) -> None: ...
 
 class GetKeyframeRequest(_message.Message):
-    __slots__ = ("frame_id", "include_image")
+    __slots__ = ("frame_id", "include_image", "clock_id")
     FRAME_ID_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_IMAGE_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_ID_FIELD_NUMBER: _ClassVar[int]
     frame_id: str
     include_image: bool
-    def __init__(self, frame_id: _Optional[str] = ..., include_image: bool = ...) -> None: ...
+    clock_id: str
+    def __init__(self, frame_id: _Optional[str] = ..., include_image: bool = ..., clock_id: _Optional[str] = ...) -> None: ...
 
 class GetKeyframeResponse(_message.Message):
     __slots__ = ("keyframe",)

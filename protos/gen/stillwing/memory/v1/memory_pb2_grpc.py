@@ -89,8 +89,8 @@ class MemoryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PutKeyframe(self, request, context):
-        """PutKeyframe stores a keyframe; when it returns, the keyframe survives any crash. The same frame_id again replaces
-        nothing and succeeds.
+        """PutKeyframe stores a keyframe; when it returns, the keyframe survives any crash. The same frame_id on the same
+        capture clock again replaces nothing and succeeds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

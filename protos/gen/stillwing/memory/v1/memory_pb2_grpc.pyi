@@ -232,8 +232,8 @@ class MemoryServiceStub(typing.Generic[_MemoryServiceGetBankType, _MemoryService
     """GetBank says which store is in use and how much it holds."""
 
     PutKeyframe: _MemoryServicePutKeyframeType
-    """PutKeyframe stores a keyframe; when it returns, the keyframe survives any crash. The same frame_id again replaces
-    nothing and succeeds.
+    """PutKeyframe stores a keyframe; when it returns, the keyframe survives any crash. The same frame_id on the same
+    capture clock again replaces nothing and succeeds.
     """
 
     GetKeyframe: _MemoryServiceGetKeyframeType
@@ -306,8 +306,8 @@ class MemoryServiceServicer(metaclass=abc.ABCMeta):
         request: stillwing.memory.v1.memory_pb2.PutKeyframeRequest,
         context: _ServicerContext,
     ) -> typing.Union[stillwing.memory.v1.memory_pb2.PutKeyframeResponse, collections.abc.Awaitable[stillwing.memory.v1.memory_pb2.PutKeyframeResponse]]:
-        """PutKeyframe stores a keyframe; when it returns, the keyframe survives any crash. The same frame_id again replaces
-        nothing and succeeds.
+        """PutKeyframe stores a keyframe; when it returns, the keyframe survives any crash. The same frame_id on the same
+        capture clock again replaces nothing and succeeds.
         """
 
     @abc.abstractmethod
