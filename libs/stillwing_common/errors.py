@@ -166,6 +166,12 @@ class InsecureBind(InvalidInput):
     reason = "INSECURE_BIND"
 
 
+class InsecureChannel(InvalidInput):
+    """A bearer token is sent over TLS or to loopback only; give the file of the server's certificate authority."""
+
+    reason = "INSECURE_CHANNEL"
+
+
 class PortInUse(WrongState):
     """The port is in use; stop the other process or choose another port."""
 
@@ -308,6 +314,24 @@ class NotFlying(WrongState):
     """The vehicle is on the ground; take off first."""
 
     reason = "NOT_FLYING"
+
+
+class CommandSuperseded(Superseded):
+    """A newer command, hold, stop or lease arrived while this command was being checked."""
+
+    reason = "COMMAND_SUPERSEDED"
+
+
+class UnknownCommand(NotFound):
+    """No recent command has this id."""
+
+    reason = "UNKNOWN_COMMAND"
+
+
+class UnknownObject(NotFound):
+    """The simulated world has no object of this name."""
+
+    reason = "UNKNOWN_OBJECT"
 
 
 class LinkLost(Unavailable):
