@@ -463,6 +463,43 @@ class BadParams(InvalidInput):
     reason = "BAD_PARAMS"
 
 
+class EventLogFull(Exhausted):
+    """The mission's event log has reached its bound."""
+
+    reason = "EVENT_LOG_FULL"
+
+
+class TimeLimitReached(Expired):
+    """The mission's time limit passed before its goal was met."""
+
+    reason = "TIME_LIMIT_REACHED"
+
+
+class DecisionsUsedUp(Exhausted):
+    """The mission used up its decisions before its goal was met."""
+
+    reason = "DECISIONS_USED_UP"
+    retryable = False
+
+
+class AnswerTimeout(Expired):
+    """The model did not answer in time."""
+
+    reason = "ANSWER_TIMEOUT"
+
+
+class FramesStopped(Unavailable):
+    """No new camera frame reached the model in time."""
+
+    reason = "FRAMES_STOPPED"
+
+
+class MotionFailed(WrongState):
+    """A motion did not end as it was meant to."""
+
+    reason = "MOTION_FAILED"
+
+
 # Backends
 
 

@@ -1,0 +1,160 @@
+"""One mission's record: a state machine, its figures, and the append-only log of all that happened.
+
+The log is kept in memory up to a bound and, where a folder is given, written to `<mission_id>.jsonl` line by line. It
+knows nothing of how a mission is flown. All methods run on one event loop.
+"""
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import AsyncIterator, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from stillwing_agent.core.base import (
+    FramesEvicted,
+    Happening,
+    KeyframeFiled,
+    Mission,
+    MissionEvent,
+    MissionState,
+    MotionRefused,
+    StateChanged,
+    ThinkingFinished,
+)
+from stillwing_common.clock import Clock
+from stillwing_common.errors import EventLogFull, StillwingError, WrongState
+
+_NEXT: dict[MissionState, frozenset[MissionState]] = {
+    MissionState.PENDING: frozenset({MissionState.RUNNING, MissionState.FAILED, MissionState.CANCELLED}),
+    MissionState.RUNNING: frozenset({MissionState.SUCCEEDED, MissionState.FAILED, MissionState.CANCELLED}),
+    MissionState.SUCCEEDED: frozenset(),
+    MissionState.FAILED: frozenset(),
+    MissionState.CANCELLED: frozenset(),
+}
+
+
+class MissionRecord:
+    """State, figures and events of one mission. `max_events` bounds the log; the final state always fits."""
+
+    def __init__(self, mission: Mission, clock: Clock, *, max_events: int, log_folder: Path | None = None) -> None:
+        self._mission = mission
+        self._clock = clock
+        self._max_events = max_events
+        self._events: list[MissionEvent] = []
+        self._grown = asyncio.Event()
+        self._file = None
+        if log_folder is not None:
+            log_folder.mkdir(parents=True, exist_ok=True)
+            self._file = (log_folder / f"{mission.mission_id}.jsonl").open("w", encoding="utf-8")
+        self._append(StateChanged(mission))
+
+    @property
+    def mission(self) -> Mission:
+        """The mission as it stands."""
+        return self._mission
+
+    def add(self, happening: Happening) -> MissionEvent:
+        """Append one event and count it in the figures. Raises EventLogFull, and WrongState after the end."""
+        if self._mission.state.ended:
+            raise WrongState("the mission has ended", mission_id=self._mission.mission_id)
+        if len(self._events) >= self._max_events:
+            raise EventLogFull(f"{self._max_events} events", max_events=self._max_events)
+        self._count(happening)
+        return self._append(happening)
+
+    def count_decision(self) -> None:
+        """One tool call was decided by the model."""
+        self._raise_figures(decisions=1)
+
+    def count_frames_seen(self, frames: int) -> None:
+        """Frames were added to the engine's context."""
+        self._raise_figures(frames_seen=frames)
+
+    def change_state(self, state: MissionState, *, answer: str = "", error: StillwingError | None = None) -> None:
+        """Move to `state` and log it. Raises WrongState for a move the state machine does not have."""
+        if state not in _NEXT[self._mission.state]:
+            raise WrongState(f"a {self._mission.state.value} mission cannot become {state.value}")
+        self._mission = dataclasses.replace(
+            self._mission,
+            state=state,
+            answer=answer,
+            error=error,
+            end_wall_ns=self._clock.wall_ns() if state.ended else None,
+        )
+        self._append(StateChanged(self._mission))
+        if state.ended and self._file is not None:
+            self._file.close()
+            self._file = None
+
+    async def watch(self, after_event_seq: int = 0) -> AsyncIterator[MissionEvent]:
+        """Every event after `after_event_seq`, waiting for more until the mission has ended."""
+        seen = after_event_seq
+        while True:
+            while seen < len(self._events):
+                event = self._events[seen]
+                seen += 1
+                yield event
+            if self._mission.state.ended:
+                return
+            await self._grown.wait()
+
+    async def ended(self) -> Mission:
+        """Wait for the end."""
+        while not self._mission.state.ended:
+            await self._grown.wait()
+        return self._mission
+
+    def check_integrity(self) -> None:
+        """Raise AssertionError unless the log is gapless and its last state is the mission's."""
+        assert [event.event_seq for event in self._events] == list(range(1, len(self._events) + 1))
+        states = [event.happening.mission.state for event in self._events if isinstance(event.happening, StateChanged)]
+        assert states[-1] is self._mission.state
+        assert all(after in _NEXT[before] for before, after in zip(states, states[1:], strict=False))
+
+    def _count(self, happening: Happening) -> None:
+        match happening:
+            case MotionRefused():
+                self._raise_figures(refusals=1)
+            case ThinkingFinished(elapsed_s=elapsed_s):
+                self._raise_figures(thinking_s=elapsed_s)
+            case FramesEvicted(frame_ids=frame_ids):
+                self._raise_figures(frames_evicted=len(frame_ids))
+            case KeyframeFiled():
+                self._raise_figures(keyframes_filed=1)
+
+    def _raise_figures(self, **more: float) -> None:
+        figures = self._mission.figures
+        raised = {name: getattr(figures, name) + value for name, value in more.items()}
+        self._mission = dataclasses.replace(self._mission, figures=dataclasses.replace(figures, **raised))
+
+    def _append(self, happening: Happening) -> MissionEvent:
+        event = MissionEvent(len(self._events) + 1, self._clock.wall_ns(), happening)
+        self._events.append(event)
+        if self._file is not None:
+            self._file.write(json.dumps(event_to_json(event), ensure_ascii=False) + "\n")
+            self._file.flush()
+        grown, self._grown = self._grown, asyncio.Event()
+        grown.set()
+        return event
+
+
+def event_to_json(event: MissionEvent) -> dict[str, Any]:
+    """An event as plain JSON values: `event_seq`, `wall_ns`, `event` (class name) and the event's own fields."""
+    fields = _plain(event.happening)
+    return {"event_seq": event.event_seq, "wall_ns": event.wall_ns, "event": type(event.happening).__name__} | fields
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, StillwingError):
+        return {"reason": value.reason, "message": str(value), "metadata": value.metadata}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
