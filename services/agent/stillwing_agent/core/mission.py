@@ -6,6 +6,7 @@ knows nothing of how a mission is flown. All methods run on one event loop.
 
 import asyncio
 import dataclasses
+import itertools
 import json
 from collections.abc import AsyncIterator, Mapping
 from enum import Enum
@@ -111,7 +112,7 @@ class MissionRecord:
         assert [event.event_seq for event in self._events] == list(range(1, len(self._events) + 1))
         states = [event.happening.mission.state for event in self._events if isinstance(event.happening, StateChanged)]
         assert states[-1] is self._mission.state
-        assert all(after in _NEXT[before] for before, after in zip(states, states[1:], strict=False))
+        assert all(after in _NEXT[before] for before, after in itertools.pairwise(states))
 
     def _count(self, happening: Happening) -> None:
         match happening:
@@ -142,7 +143,7 @@ class MissionRecord:
 
 def event_to_json(event: MissionEvent) -> dict[str, Any]:
     """An event as plain JSON values: `event_seq`, `wall_ns`, `event` (class name) and the event's own fields."""
-    fields = _plain(event.happening)
+    fields: dict[str, Any] = _plain(event.happening)
     return {"event_seq": event.event_seq, "wall_ns": event.wall_ns, "event": type(event.happening).__name__} | fields
 
 
