@@ -1,0 +1,58 @@
+"""Settings that every server and every channel has. A service subclasses `ServerSettings` and gives its own prefix.
+
+It knows nothing of any one service.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+KEEPALIVE_S = 30.0
+
+
+class ServerSettings(BaseSettings):
+    """How a service listens, logs and ends. Read from the environment under the subclass's `env_prefix`.
+
+    >>> class VlmSettings(ServerSettings):
+    ...     model_config = SettingsConfigDict(env_prefix="STILLWING_VLM_")
+    """
+
+    model_config = SettingsConfigDict(env_prefix="STILLWING_", extra="ignore")
+
+    host: str = Field("127.0.0.1", description="Address to listen on; anything but loopback needs TLS and a token.")
+    port: int = Field(0, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
+    tls_cert_file: Path | None = Field(None, description="PEM certificate of this server.")
+    tls_key_file: Path | None = Field(None, description="PEM key of that certificate.")
+    tls_client_ca_file: Path | None = Field(None, description="PEM authority that clients' certificates must be from.")
+    token: SecretStr | None = Field(None, description="Bearer token every call must carry; health checks need none.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_format: Literal["console", "json"] = Field("console", description="Lines for people or for programs.")
+    drain_grace_s: float = Field(5.0, ge=0, description="Longest wait for calls under way when told to end.")
+    max_message_bytes: int = Field(MAX_MESSAGE_BYTES, gt=0, description="Longest message taken or sent.")
+    keepalive_s: float = Field(KEEPALIVE_S, gt=0, description="Silence after which a peer is asked if it is there.")
+    bdp_probe: bool = Field(
+        False, description="Let flow-control windows grow: faster over far links, but slow readers see old frames."
+    )
+    reflection: bool = Field(True, description="Let tools such as grpcurl list the services.")
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSettings:
+    """How a client reaches a server. A token without `tls_ca_file` is sent to loopback only."""
+
+    tls_ca_file: Path | None = None
+    tls_cert_file: Path | None = None
+    tls_key_file: Path | None = None
+    token: str | None = None
+    default_deadline_s: float = 10.0
+    max_message_bytes: int = MAX_MESSAGE_BYTES
+    keepalive_s: float = KEEPALIVE_S
+    bdp_probe: bool = False
+    max_attempts: int = 4
+    also_services: Sequence[str] = ()
+    """Full names of further services called over the same channel, so that their reads are retried too."""
