@@ -1,0 +1,110 @@
+"""`airfield`: serve one scene to AirSim clients, or measure how fast it draws. The composition root; no logic here."""
+
+import asyncio
+import json
+import logging
+import signal
+from typing import Annotated
+
+import typer
+
+from stillwing_airfield.bench import measure
+from stillwing_airfield.rendering import Optics
+from stillwing_airfield.server import DEFAULT_PORT, AirfieldServer
+from stillwing_airfield.sim import Airfield
+from stillwing_common.errors import StillwingError
+
+app = typer.Typer(add_completion=False, help="Airfield: a headless simulator that speaks AirSim's wire protocol.")
+_SELF_CHECK_S = 0.4
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+Scene = Annotated[str, typer.Option(help="Which kind of scene.")]
+Seed = Annotated[int, typer.Option(min=0, help="The scene is drawn from this number.")]
+Width = Annotated[int, typer.Option(min=16, max=1920, help="Pixels across.")]
+Height = Annotated[int, typer.Option(min=16, max=1080, help="Pixels down.")]
+Samples = Annotated[int, typer.Option(min=0, max=8, help="Samples a pixel; 4 smooths edges and costs speed.")]
+Shadows = Annotated[bool, typer.Option(help="Draw cast shadows; costs speed.")]
+
+
+@app.callback(invoke_without_command=True)
+def serve(
+    context: typer.Context,
+    scene: Scene = "meadow",
+    seed: Seed = 0,
+    host: Annotated[str, typer.Option(help="Address to listen on; the protocol has no authentication.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = DEFAULT_PORT,
+    width: Width = 320,
+    height: Height = 240,
+    samples: Samples = 0,
+    shadows: Shadows = False,
+) -> None:
+    """Serve one scene until interrupted."""
+    if context.invoked_subcommand is not None:
+        return
+    logging.basicConfig(level=logging.INFO, format="airfield: %(message)s")
+    try:
+        with Airfield.of(scene, seed, Optics(width, height, samples=samples, shadows=shadows)) as airfield:
+            asyncio.run(_serve(airfield, host, port))
+    except StillwingError as error:
+        typer.echo(f"airfield: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+async def _serve(airfield: Airfield, host: str, port: int) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    server = AirfieldServer(airfield)
+    try:
+        # Before anybody can connect, because the check flies the vehicle and resets it.
+        airfield.start()
+        speed = await loop.run_in_executor(None, measure, airfield, _SELF_CHECK_S)
+        bound = await server.start(host, port)
+        typer.echo(f"airfield: scene {airfield.scene.name}, seed {airfield.scene.seed}: {airfield.scene.mission}")
+        typer.echo(f"airfield: {speed}")
+        if host not in _LOOPBACK:
+            typer.echo(f"airfield: warning: whoever reaches {host}:{bound} can fly; the protocol has no authentication")
+        typer.echo(f"airfield: listening on {host}:{bound}")
+        typer.echo(
+            f"Next: stillwing-bridge --simulator {_reachable(host)}:{bound}   (or any AirSim client; Ctrl-C ends)"
+        )
+        await stop.wait()
+    finally:
+        await server.close()
+    typer.echo("airfield: stopped")
+
+
+def _reachable(host: str) -> str:
+    return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
+
+
+@app.command()
+def bench(
+    scene: Scene = "meadow",
+    seed: Seed = 0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long to measure.")] = 5.0,
+    width: Width = 320,
+    height: Height = 240,
+    samples: Samples = 0,
+    shadows: Shadows = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure RGB+depth frames a second while the simulation keeps real time."""
+    try:
+        with Airfield.of(scene, seed, Optics(width, height, samples=samples, shadows=shadows)) as airfield:
+            airfield.start()
+            speed = measure(airfield, seconds)
+    except StillwingError as error:
+        typer.echo(f"airfield: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(json.dumps(speed.as_dict(), indent=2) if as_json else str(speed))
+
+
+def main() -> None:
+    """Entry point of the `airfield` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
