@@ -1,13 +1,14 @@
-"""What a bridge is to its callers: vehicles that are commanded under a lease, hold by themselves, and show what they see.
+"""What a bridge is to its callers: vehicles commanded under a lease, that hold by themselves and show what they see.
 
 Two implementations share these protocols: the bridge of this process (`core.bridge.LocalBridge`) and the one behind the
 wire (`client.RemoteBridge`). This module knows nothing of simulators, sockets, protobuf or gRPC.
 
-Promise: at no instant does a vehicle move under a command whose author is thinking, dead, cut off, superseded or looking
-at a stale picture. The bridge keeps it alone; no caller can break it.
+Promise: at no instant does a vehicle move under a command whose author is thinking, dead, cut off, superseded or
+looking at a stale picture. The bridge keeps it alone; no caller can break it.
 
-World axes are NED metres from the vehicle's home point, body axes forward, right, down. Times called `…_time_ns` are the
-bridge's wall clock, nanoseconds since 1970 UTC; `Stamp`s are on the vehicle's clock. All methods run on one event loop.
+World axes are NED metres from the vehicle's home point, body axes forward, right, down. Times called `…_time_ns` are
+the bridge's wall clock, nanoseconds since 1970 UTC; `Stamp`s are on the vehicle's clock. All methods run on one event
+loop.
 """
 
 from collections.abc import AsyncIterator
@@ -68,7 +69,7 @@ class VehicleInfo:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to command; the highest `sequence` of an `epoch` holds the vehicle, an epoch is one run of the bridge."""
+    """The right to command; the highest `sequence` of an `epoch` holds the vehicle. An epoch is one run of a bridge."""
 
     vehicle_id: str
     epoch: str
@@ -184,7 +185,7 @@ def needs_observation(command: Command) -> bool:
 
 
 class CommandState(Enum):
-    """Where a command stands; all but RUNNING are ends, and at every end the vehicle holds (or stands on the ground)."""
+    """Where a command stands; all but RUNNING are ends, and at every end the vehicle holds or stands on the ground."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -369,9 +370,9 @@ class Bridge(Protocol):
     """Commands vehicles and shows what they see. Every method may raise `UnknownVehicle` and `LinkLost`.
 
     A method that takes a lease may raise `LeaseStale`, `LeaseSuperseded` or `LeaseWrongEpoch`, whose metadata name the
-    present holder, and is a sign of life of its holder. While a motion is in force the holder gives one at least twice a
-    second, or the vehicle holds after one second of silence; `wait_command` does so by itself while it is awaited. While
-    the vehicle holds, one sign a second keeps the lease.
+    present holder, and is a sign of life of its holder. While a motion is in force the holder gives one at least twice
+    a second, or the vehicle holds after one second of silence; `wait_command` does so by itself while it is awaited.
+    While the vehicle holds, one sign a second keeps the lease.
     """
 
     async def list_vehicles(self) -> tuple[VehicleInfo, ...]:
@@ -405,8 +406,8 @@ class Bridge(Protocol):
     ) -> str:
         """Start a command; returns its id when it is accepted, for a hold when it is in force.
 
-        The same `request_id` again returns the first answer and does nothing; "" means a fresh one. A motion in force is
-        replaced. Raises `TtlRequired`, `TtlTooLong`, `CommandExpired`, `ObservationRequired`, `ObservationStale`,
+        The same `request_id` again returns the first answer and does nothing; "" means a fresh one. A motion in force
+        is replaced. Raises `TtlRequired`, `TtlTooLong`, `CommandExpired`, `ObservationRequired`, `ObservationStale`,
         `UnknownFrame`, `Thinking`, `EmergencyStopped`, `NotFlying`, `LimitExceeded`, `OutsideFence`, `Obstructed`
         (metadata `distance_m`: how far it is free) or `CommandSuperseded`, and the vehicle does what it did before.
         """

@@ -1,0 +1,594 @@
+"""The one judge of what a vehicle may do: leases, lifetimes, thinking, silence, emergency stops.
+
+Pure and synchronous: it reads a clock, is told what happens, and emits effects (`HoldNow`, `StartMotion`, …) that a
+driver carries out in order and reports back on. It knows nothing of geometry, pictures, sockets or tasks.
+
+Invariant, true after every call on it (`check_integrity`): a motion in force that is not already being stopped has a
+fresh lease, an unexpired ttl, an author who is not thinking, and no emergency stop; and the frame it is based on was
+fresh when it started, on the clock that still runs.
+"""
+
+from dataclasses import dataclass
+
+from stillwing_bridge.core.base import (
+    Collided,
+    Command,
+    CommandEnded,
+    CommandStarted,
+    CommandState,
+    CommandStatus,
+    EmergencyStopChanged,
+    FlightEvent,
+    Held,
+    Lease,
+    LeaseChanged,
+    LeaseState,
+    Limits,
+    Refused,
+    SetVelocity,
+    StopLevel,
+    Takeoff,
+    ThinkingBegan,
+    ThinkingEnded,
+    ThinkingInterval,
+    is_motion,
+    kind_of,
+    needs_observation,
+)
+from stillwing_bridge.core.effects import (
+    DescendNow,
+    Draft,
+    Effect,
+    HoldNow,
+    KillNow,
+    LandNow,
+    SilenceNoticed,
+    StartMotion,
+    WatchdogSettings,
+)
+from stillwing_bridge.core.flight_log import FlightLog
+from stillwing_bridge.core.frames import FrameRegistry
+from stillwing_bridge.core.lease import LeaseBook
+from stillwing_bridge.core.recent import Recent
+from stillwing_bridge.core.vehicle import Plan, VehicleState
+from stillwing_common.clock import Clock
+from stillwing_common.errors import (
+    CommandExpired,
+    CommandSuperseded,
+    EmergencyStopped,
+    InternalFault,
+    InvalidInput,
+    LinkLost,
+    NotFlying,
+    StillwingError,
+    Thinking,
+    TtlRequired,
+    TtlTooLong,
+    UnknownCommand,
+)
+from stillwing_common.ids import new_id
+from stillwing_common.types import Stamp
+
+
+@dataclass(slots=True)
+class _Motion:
+    command_id: str
+    kind: str
+    command: Command
+    lease: Lease
+    deadline_s: float
+    clock_id: str
+    ending: CommandState | None = None
+    error: StillwingError | None = None
+
+
+@dataclass(slots=True)
+class _PendingHold:
+    cause: str
+    motion: _Motion | None
+    command_id: str = ""
+
+
+class Commander:
+    """Judges one vehicle. Call `tick` by `next_tick_s` at the latest; carry out `take_effects()` after every call."""
+
+    def __init__(
+        self,
+        leases: LeaseBook,
+        frames: FrameRegistry,
+        log: FlightLog,
+        clock: Clock,
+        limits: Limits,
+        watchdog: WatchdogSettings,
+    ) -> None:
+        self._leases = leases
+        self._frames = frames
+        self._log = log
+        self._clock = clock
+        self._limits = limits
+        self._watchdog = watchdog
+        self._effects: list[Effect] = []
+        self._generation = 0
+        self._motion: _Motion | None = None
+        self._holds: dict[int, _PendingHold] = {}
+        self._hold_count = 0
+        self._thinking: ThinkingInterval | None = None
+        self._thinking_hold: int | None = None
+        self._statuses: Recent[CommandStatus] = Recent()
+        self._answers: Recent[str | StillwingError] = Recent()
+        self._noticed = self._descended = self._landed = False
+        self._stop = StopLevel.NONE
+        self._link_up = False
+        self._state: VehicleState | None = None
+        self._held_s = clock.monotonic_s()
+        self.collisions = 0
+        self.last_collision_object = ""
+        self.newest: CommandStatus | None = None
+
+    # What it says
+
+    def take_effects(self) -> list[Effect]:
+        """Effects since the last call, in order."""
+        effects, self._effects = self._effects, []
+        return effects
+
+    @property
+    def state(self) -> VehicleState | None:
+        """The newest reading; None before the first and while the link is down."""
+        return self._state if self._link_up else None
+
+    @property
+    def moving(self) -> bool:
+        """Whether a motion is in force and not being stopped."""
+        return self._motion is not None and self._motion.ending is None
+
+    @property
+    def motion_id(self) -> str | None:
+        """Id of the motion in force, being stopped or not; None if there is none."""
+        return self._motion.command_id if self._motion is not None else None
+
+    @property
+    def thinking(self) -> ThinkingInterval | None:
+        """The thinking interval, also while its hold is not yet in force."""
+        return self._thinking
+
+    @property
+    def stop_level(self) -> StopLevel:
+        """The latched emergency stop."""
+        return self._stop
+
+    def status(self, command_id: str) -> CommandStatus:
+        """How a command stands; `UnknownCommand`."""
+        status = self._statuses.get(command_id)
+        if status is None:
+            raise UnknownCommand(command_id=command_id)
+        return status
+
+    def lease_of_motion(self) -> Lease | None:
+        """The lease of the motion in force."""
+        return self._motion.lease if self._motion is not None else None
+
+    @property
+    def next_tick_s(self) -> float:
+        """Seconds until something can change by the mere passing of time."""
+        waits = [0.5]
+        if self._motion is not None and self._motion.ending is None:
+            waits.append(self._motion.deadline_s - self._clock.monotonic_s())
+            silence_s = self._leases.silence_s
+            if silence_s is not None:
+                waits += [
+                    after_s - silence_s
+                    for after_s in (self._watchdog.notice_after_s, self._watchdog.hold_after_s)
+                    if after_s > silence_s
+                ]
+        if self._leases.stale_in_s is not None:
+            waits.append(self._leases.stale_in_s)
+        return max(0.0, min(waits)) + 0.001
+
+    # Leases
+
+    def acquire_lease(self, holder: str, stale_after_s: float | None) -> LeaseState:
+        """See `Bridge.acquire_lease`."""
+        self.tick()
+        state = self._leases.acquire(holder, stale_after_s)
+        self._lease_given("acquired", state, "")
+        return state
+
+    def take_lease(self, holder: str, reason: str, stale_after_s: float | None) -> LeaseState:
+        """See `Bridge.take_lease`."""
+        self.tick()
+        state = self._leases.take(holder, reason, stale_after_s)
+        self._lease_given("taken", state, reason)
+        return state
+
+    def retain_lease(self, lease: Lease) -> LeaseState:
+        """A sign of life; see `Bridge.retain_lease`."""
+        self.tick()
+        state = self._leases.retain(lease)
+        self._alive()
+        return state
+
+    def return_lease(self, lease: Lease) -> None:
+        """See `Bridge.return_lease`."""
+        self.tick()
+        state = self._leases.give_back(lease)
+        self._void_drafts()
+        self._end_thinking()
+        self._stop_motion(CommandState.PREEMPTED, "returned")
+        self._note(LeaseChanged("returned", state))
+
+    def _lease_given(self, change: str, state: LeaseState, reason: str) -> None:
+        under_watchdog = self._descended or self._landed
+        self._void_drafts()
+        self._end_thinking()
+        self._alive()
+        self._note(LeaseChanged(change, state, reason))
+        if not self._stop_motion(CommandState.PREEMPTED, change) and under_watchdog and self._stop is StopLevel.NONE:
+            self._hold(change, None)
+
+    def _alive(self) -> None:
+        self._noticed = self._descended = self._landed = False
+
+    # Commands
+
+    def propose(
+        self, lease: Lease, command: Command, *, ttl_s: float | None, based_on_frame_id: str, request_id: str
+    ) -> Draft | str:
+        """Check a motion but for its way. A `Draft` is to be given to `accept` or `refuse`; a text is the first answer.
+
+        Raises what `Bridge.command` raises, and the first answer's error again for a repeated `request_id`.
+        """
+        self.tick()
+        known = self.answer(request_id)
+        if known is not None:
+            return known
+        try:
+            self._leases.retain(lease)
+            self._alive()
+            deadline_s = self._check_ttl(command, ttl_s)
+            self._check_moment(lease, command)
+            if needs_observation(command):
+                self._frames.check(based_on_frame_id, self._now_stamp(), self._limits.max_observation_age_s)
+        except StillwingError as error:
+            self._refused(kind_of(command), request_id, error)
+            raise
+        self._void_drafts()
+        return Draft(new_id("cmd"), request_id, lease, command, based_on_frame_id, deadline_s, self._generation)
+
+    def answer(self, request_id: str) -> str | None:
+        """The first answer to `request_id`, None if there was none; raises it if it was an error."""
+        known = self._answers.get(request_id)
+        if isinstance(known, StillwingError):
+            raise known
+        return known
+
+    def accept(self, draft: Draft, plan: Plan) -> str:
+        """Make a checked motion fly; returns its command id. What may have changed meanwhile is checked again."""
+        self.tick()
+        try:
+            if draft.generation != self._generation:
+                raise CommandSuperseded(kind=kind_of(draft.command))
+            self._leases.check(draft.lease)
+            if self._clock.monotonic_s() >= draft.deadline_s:
+                raise CommandExpired(kind=kind_of(draft.command))
+            self._check_moment(draft.lease, draft.command)
+            if needs_observation(draft.command):
+                self._frames.check(draft.based_on_frame_id, self._now_stamp(), self._limits.max_observation_age_s)
+        except StillwingError as error:
+            self._refused(kind_of(draft.command), draft.request_id, error)
+            raise
+        if self._motion is not None:
+            self._finish(self._motion, self._motion.ending or CommandState.PREEMPTED, self._motion.error)
+        now_s = self._clock.monotonic_s()
+        kind = kind_of(draft.command)
+        stamp = self._now_stamp()
+        self._motion = _Motion(draft.command_id, kind, draft.command, draft.lease, draft.deadline_s, stamp.clock_id)
+        self._remember_status(CommandStatus(draft.command_id, kind, CommandState.RUNNING))
+        self._answers.put(draft.request_id, draft.command_id)
+        self._note(CommandStarted(draft.command_id, kind, True, draft.based_on_frame_id))
+        self._effects.append(StartMotion(draft.command_id, plan, draft.deadline_s - now_s))
+        return draft.command_id
+
+    def refuse(self, draft: Draft, error: StillwingError) -> None:
+        """A guard turned the draft down."""
+        self._refused(kind_of(draft.command), draft.request_id, error)
+
+    def hold(self, lease: Lease, request_id: str) -> tuple[str, int | None]:
+        """Hold by command; returns the command id and the hold to wait for, None for a repeated request."""
+        self.tick()
+        known = self.answer(request_id)
+        if known is not None:
+            return known, None
+        try:
+            self._leases.retain(lease)
+            self._alive()
+            self._check_may_hold()
+        except StillwingError as error:
+            self._refused("hold", request_id, error)
+            raise
+        self._void_drafts()
+        command_id = new_id("cmd")
+        self._remember_status(CommandStatus(command_id, "hold", CommandState.RUNNING))
+        self._answers.put(request_id, command_id)
+        self._note(CommandStarted(command_id, "hold", False, ""))
+        motion = self._mark_ending(CommandState.PREEMPTED)
+        return command_id, self._hold("command", motion, command_id)
+
+    def motion_ended(self, command_id: str, state: CommandState, error: StillwingError | None = None) -> None:
+        """The motion in force came to an end by itself or met something; the vehicle holds unless it stands landed."""
+        motion = self._motion
+        if motion is None or motion.command_id != command_id or motion.ending is not None:
+            return
+        if motion.kind == "land" and state is CommandState.SUCCEEDED:
+            self._finish(motion, state, None)
+            return
+        self._stop_motion(state, "done" if state is CommandState.SUCCEEDED else state.value, error)
+
+    # Thinking
+
+    def begin_thinking(self, lease: Lease) -> tuple[ThinkingInterval, int]:
+        """Refuse motion from now on; returns the interval and the hold to wait for."""
+        self.tick()
+        self._leases.retain(lease)
+        self._alive()
+        self._check_may_hold()
+        self._void_drafts()
+        if self._thinking is None:
+            self._thinking = ThinkingInterval(new_id("thk"), None)
+        motion = self._mark_ending(CommandState.PREEMPTED)
+        self._thinking_hold = self._hold("thinking", motion)
+        return self._thinking, self._thinking_hold
+
+    def end_thinking(self, lease: Lease) -> None:
+        """Allow motion again; ending what never began succeeds."""
+        self.tick()
+        self._leases.retain(lease)
+        self._alive()
+        self._end_thinking()
+
+    def _end_thinking(self) -> None:
+        thinking, self._thinking = self._thinking, None
+        self._thinking_hold = None
+        if thinking is not None and thinking.held_since is not None:
+            self._note(ThinkingEnded(thinking.thinking_id))
+
+    # Holds
+
+    def hold_in_force(self, hold_id: int) -> None:
+        """The driver's word that a `HoldNow` was carried out."""
+        hold = self._holds.pop(hold_id, None)
+        if hold is None:
+            raise InternalFault(f"hold {hold_id} was never asked for")
+        self._held_s = self._clock.monotonic_s()
+        if hold.motion is not None and hold.motion is self._motion:
+            self._finish(hold.motion, hold.motion.ending or CommandState.PREEMPTED, hold.motion.error)
+        if hold.command_id:
+            self._end_status(CommandStatus(hold.command_id, "hold", CommandState.SUCCEEDED))
+        self._note(Held(hold.cause))
+        if hold_id == self._thinking_hold and self._thinking is not None:
+            self._thinking_hold = None
+            if self._thinking.held_since is None:
+                self._thinking = ThinkingInterval(self._thinking.thinking_id, self._now_stamp())
+                self._note(ThinkingBegan(self._thinking.thinking_id))
+
+    def hold_failed(self, hold_id: int, error: StillwingError) -> None:
+        """The driver could not hold: the link is down, and with it every command."""
+        hold = self._holds.pop(hold_id, None)
+        if hold is None:
+            raise InternalFault(f"hold {hold_id} was never asked for")
+        if hold.command_id:
+            self._end_status(CommandStatus(hold.command_id, "hold", CommandState.LINK_LOST, error))
+        if hold_id == self._thinking_hold and self._thinking is not None and self._thinking.held_since is None:
+            self._thinking = self._thinking_hold = None
+        self.link_lost(error)
+
+    # Emergency stop
+
+    def emergency_stop(self, level: StopLevel, reason: str) -> tuple[StopLevel, int | None]:
+        """Latch; returns the level in force and the hold to wait for, if the level is to hold."""
+        self.tick()
+        if level is StopLevel.NONE:
+            raise InvalidInput("an emergency stop has a level", field="level")
+        self._void_drafts()
+        if level > self._stop:
+            self._stop = level
+            self._note(EmergencyStopChanged(level, reason))
+        motion = self._mark_ending(CommandState.ESTOP)
+        if self._stop is StopLevel.HOLD:
+            return self._stop, self._hold("estop", motion)
+        if motion is not None:
+            self._finish(motion, CommandState.ESTOP, None)
+        self._effects.append(LandNow("estop") if self._stop is StopLevel.LAND else KillNow())
+        return self._stop, None
+
+    def clear_emergency_stop(self) -> None:
+        """Unlatch; the caller has checked the operator's token."""
+        self.tick()
+        if self._stop is not StopLevel.NONE:
+            self._stop = StopLevel.NONE
+            self._note(EmergencyStopChanged(StopLevel.NONE, "cleared"))
+
+    # What happens
+
+    def observe(self, state: VehicleState) -> None:
+        """A new reading. A collision ends the motion; a vehicle that drifts though it should hold is held again."""
+        self._link_up = True
+        if self._state is not None and state.stamp.clock_id != self._state.stamp.clock_id:
+            self._state = state
+            self.clock_changed()
+        self._state = state
+        if state.collided_with is not None:
+            self.collisions += 1
+            self.last_collision_object = state.collided_with
+            self._note(Collided(state.collided_with))
+            if self._motion is not None:
+                self.motion_ended(self._motion.command_id, CommandState.COLLISION)
+        self.tick()
+        self._verify_hold(state)
+
+    def link_lost(self, error: StillwingError) -> None:
+        """The vehicle does not answer: the command in force is over as far as anybody can say."""
+        self._void_drafts()
+        self._link_up = False
+        motion = self._motion
+        if motion is not None:
+            self._finish(motion, CommandState.LINK_LOST, error)
+
+    def link_restored(self) -> None:
+        """The link is up again: hold, because nobody knows what the vehicle was left doing."""
+        self._link_up = True
+        if self._stop in (StopLevel.NONE, StopLevel.HOLD):
+            self._hold("link_restored", None)
+
+    def clock_changed(self) -> None:
+        """The world started over: commands of the old one end, its leases are void, its collisions forgotten."""
+        self._void_drafts()
+        self._end_thinking()
+        state = self._leases.void()
+        if state is not None:
+            self._note(LeaseChanged("void", state, "the vehicle's clock restarted"))
+        if self._motion is not None:
+            self._finish(self._motion, CommandState.PREEMPTED, None)
+        self.collisions = 0
+        self.last_collision_object = ""
+        self._alive()
+
+    def tick(self) -> None:
+        """Let time pass: ttl, staleness of the lease, and the watchdog ladder."""
+        now_s = self._clock.monotonic_s()
+        if self.moving and self._motion is not None and now_s >= self._motion.deadline_s:
+            self._stop_motion(CommandState.TIMEOUT, "ttl")
+        lapsed = self._leases.lapse()
+        if lapsed is not None:
+            self._note(LeaseChanged("stale", lapsed))
+            self._stop_motion(CommandState.PREEMPTED, "lease_stale")
+        silence_s = self._leases.silence_s
+        if silence_s is not None:
+            self._climb_ladder(silence_s)
+
+    def _climb_ladder(self, silence_s: float) -> None:
+        watchdog = self._watchdog
+        if silence_s >= watchdog.notice_after_s and self.moving and not self._noticed:
+            self._noticed = True
+            self._effects.append(SilenceNoticed(silence_s))
+        if silence_s >= watchdog.hold_after_s:
+            self._stop_motion(CommandState.PREEMPTED, "watchdog")
+        flying = self._state is not None and self._state.flying and self._link_up
+        if not flying or self._stop is not StopLevel.NONE:
+            return
+        if silence_s >= watchdog.land_after_s and not self._landed:
+            self._landed = self._descended = True
+            self._effects.append(LandNow("watchdog"))
+        elif silence_s >= watchdog.descend_after_s and not self._descended:
+            self._descended = True
+            self._effects.append(DescendNow("watchdog"))
+
+    def check_integrity(self) -> None:
+        """Raise `InternalFault` if the invariant of this module is broken."""
+        motion = self._motion
+        if motion is None or motion.ending is not None:
+            return
+        broken = [
+            name
+            for name, holds in (
+                ("fresh lease", self._leases.fresh and self._is_current(motion.lease)),
+                ("unexpired ttl", self._clock.monotonic_s() < motion.deadline_s),
+                ("not thinking", self._thinking is None),
+                ("no stop", self._stop is StopLevel.NONE),
+                ("link", self._link_up),
+                ("clock", self._state is not None and self._state.stamp.clock_id == motion.clock_id),
+            )
+            if not holds
+        ]
+        if broken:
+            raise InternalFault(f"{motion.command_id} moves without: {', '.join(broken)}")
+
+    # Inside
+
+    def _check_ttl(self, command: Command, ttl_s: float | None) -> float:
+        if ttl_s is None or not ttl_s > 0:
+            raise TtlRequired(kind=kind_of(command))
+        velocity = isinstance(command, SetVelocity)
+        longest_s = self._limits.max_velocity_ttl_s if velocity else self._limits.max_motion_ttl_s
+        if ttl_s > longest_s:
+            raise TtlTooLong(f"{ttl_s:g} s, at most {longest_s:g} s", ttl_s=ttl_s, max_ttl_s=longest_s)
+        return self._clock.monotonic_s() + ttl_s
+
+    def _check_moment(self, lease: Lease, command: Command) -> None:
+        if not is_motion(command):
+            raise InternalFault("a hold is no motion")
+        if self._stop is not StopLevel.NONE:
+            raise EmergencyStopped(f"level {self._stop.name}", level=self._stop.name)
+        if self._thinking is not None:
+            raise Thinking(thinking_id=self._thinking.thinking_id, sequence=lease.sequence)
+        if not self._link_up or self._state is None:
+            raise LinkLost("no state of the vehicle yet, or none any more")
+        if not isinstance(command, Takeoff) and not self._state.flying:
+            raise NotFlying(kind=kind_of(command))
+
+    def _check_may_hold(self) -> None:
+        # A hold would end the emergency landing, or lift what was killed.
+        if self._stop in (StopLevel.LAND, StopLevel.KILL):
+            raise EmergencyStopped(f"level {self._stop.name}", level=self._stop.name)
+
+    def _void_drafts(self) -> None:
+        self._generation += 1
+
+    def _is_current(self, lease: Lease) -> bool:
+        state = self._leases.state
+        return state is not None and state.lease == lease
+
+    def _mark_ending(self, state: CommandState, error: StillwingError | None = None) -> _Motion | None:
+        motion = self._motion
+        if motion is not None and motion.ending is None:
+            motion.ending = state
+            motion.error = error
+        return motion
+
+    def _stop_motion(self, state: CommandState, cause: str, error: StillwingError | None = None) -> bool:
+        if not self.moving:
+            return False
+        self._hold(cause, self._mark_ending(state, error))
+        return True
+
+    def _hold(self, cause: str, motion: _Motion | None, command_id: str = "") -> int:
+        self._hold_count += 1
+        self._holds[self._hold_count] = _PendingHold(cause, motion, command_id)
+        self._effects.append(HoldNow(self._hold_count, cause))
+        return self._hold_count
+
+    def _verify_hold(self, state: VehicleState) -> None:
+        # A hold is acknowledged when the vehicle has taken it, before the speed is gone; this sees to it that it goes.
+        should_hold = self._motion is None and not self._holds and not self._descended and state.flying
+        if not should_hold or self._stop in (StopLevel.LAND, StopLevel.KILL):
+            return
+        now_s = self._clock.monotonic_s()
+        if state.velocity.speed_m_s > 0.5 and now_s - self._held_s > 1.5:
+            self._held_s = now_s
+            self._hold("drifting", None)
+
+    def _finish(self, motion: _Motion, state: CommandState, error: StillwingError | None) -> None:
+        if self._motion is motion:
+            self._motion = None
+        self._end_status(CommandStatus(motion.command_id, motion.kind, state, error))
+
+    def _end_status(self, status: CommandStatus) -> None:
+        self._remember_status(status)
+        self._note(CommandEnded(status))
+
+    def _remember_status(self, status: CommandStatus) -> None:
+        if status.state is CommandState.RUNNING or self.newest is None or self.newest.command_id == status.command_id:
+            self.newest = status
+        self._statuses.put(status.command_id, status)
+
+    def _refused(self, kind: str, request_id: str, error: StillwingError) -> None:
+        self._answers.put(request_id, error)
+        self._note(Refused(kind, error))
+
+    def _note(self, event: FlightEvent) -> None:
+        self._log.append(event, self._state.stamp if self._state is not None and self._link_up else None)
+
+    def _now_stamp(self) -> Stamp:
+        if self._state is None:
+            raise LinkLost("no state of the vehicle yet")
+        return self._state.stamp

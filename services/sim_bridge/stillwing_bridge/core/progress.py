@@ -1,0 +1,43 @@
+"""When a plan is done, judged from the vehicle's own readings and never from what the simulator's call returned."""
+
+from stillwing_bridge.core.base import CommandState, Limits
+from stillwing_bridge.core.guards import heads_outside, wrap_deg
+from stillwing_bridge.core.vehicle import ClimbTo, Descend, FlyTo, Plan, TurnTo, VehicleState
+
+ARRIVAL_M = 0.15
+SLOW_M_S = 0.2
+HEADING_DEG = 3.0
+_NEEDED_READINGS = 2
+
+
+class Progress:
+    """Follows one plan. A single good reading may be a fly-through, so an end needs two in a row."""
+
+    def __init__(self, plan: Plan, limits: Limits) -> None:
+        self._plan = plan
+        self._limits = limits
+        self._good = 0
+
+    def judge(self, state: VehicleState) -> CommandState | None:
+        """How the plan ends with this reading; None while it goes on."""
+        if not isinstance(self._plan, Descend | ClimbTo) and heads_outside(state, self._limits):
+            return CommandState.FENCE
+        self._good = self._good + 1 if self._there(state) else 0
+        return CommandState.SUCCEEDED if self._good >= _NEEDED_READINGS else None
+
+    def _there(self, state: VehicleState) -> bool:
+        slow = state.velocity.speed_m_s < SLOW_M_S
+        match self._plan:
+            case FlyTo(goal, _, yaw_deg):
+                turned = yaw_deg is None or _heading_error_deg(state, yaw_deg) < HEADING_DEG
+                return slow and turned and state.pose.position.distance_m(goal) < ARRIVAL_M
+            case ClimbTo(altitude_m):
+                return slow and state.flying and abs(-state.pose.position.down_m - altitude_m) < ARRIVAL_M
+            case TurnTo(yaw_deg):
+                return _heading_error_deg(state, yaw_deg) < HEADING_DEG
+            case _:
+                return False
+
+
+def _heading_error_deg(state: VehicleState, yaw_deg: float) -> float:
+    return abs(wrap_deg(state.pose.orientation.yaw_deg - yaw_deg))
