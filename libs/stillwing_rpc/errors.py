@@ -51,6 +51,9 @@ _MAX_MESSAGE_CHARS = 1000
 _MAX_VALUE_CHARS = 250
 _MAX_VALUES = 12
 
+# What grpc.aio says in place of the server's status where a send fails because the server has ended the stream.
+_BROKEN_WHILE_SENDING = "Internal error from Core"
+
 _DETAILS_KEY = "grpc-status-details-bin"
 
 current_service: ContextVar[str] = ContextVar("current_service", default="")
@@ -108,6 +111,8 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> StillwingError:
     for key, value in error.trailing_metadata() or ():
         if key == _DETAILS_KEY and isinstance(value, bytes):
             return from_status(status_pb2.Status.FromString(value))
+    if error.code() is grpc.StatusCode.INTERNAL and error.details() == _BROKEN_WHILE_SENDING:
+        return errors.Unavailable("the stream was ended by the other side while sending", status=error.code().name)
     kind = _KIND_OF_STATUS.get(error.code(), errors.InternalFault)
     return kind(error.details() or error.code().name.lower(), status=error.code().name)
 

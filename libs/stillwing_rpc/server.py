@@ -80,6 +80,7 @@ class RpcServer:
         self._health = health.aio.HealthServicer()
         self._interceptor: ServerInterceptor | None = None
         self._draining: asyncio.Task[None] | None = None
+        self._told = asyncio.Event()
         self.port = 0
 
     async def start(self) -> int:
@@ -126,27 +127,19 @@ class RpcServer:
         Calling it again waits for the same drain.
         """
         if self._draining is None:
+            self._told.set()
             self._draining = asyncio.get_running_loop().create_task(self._drain())
         await asyncio.shield(self._draining)
 
     async def run_until_signal(self) -> None:
         """Return once SIGINT or SIGTERM has come and the server is drained, or once it was drained otherwise."""
         loop = asyncio.get_running_loop()
-        told = asyncio.Event()
-        restore = _on_signals(loop, told.set)
+        restore = _on_signals(loop, self._told.set)
         try:
-            signalled = loop.create_task(told.wait())
-            ended = loop.create_task(self._ended())
-            await asyncio.wait({signalled, ended}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (signalled, ended):
-                task.cancel()
+            await self._told.wait()
             await self.drain()
         finally:
             restore()
-
-    async def _ended(self) -> None:
-        if self._server is not None:
-            await self._server.wait_for_termination()
 
     async def _drain(self) -> None:
         grace_s = self._settings.drain_grace_s
