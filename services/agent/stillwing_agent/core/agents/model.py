@@ -1,0 +1,108 @@
+"""smolagents' view of the engine: a model whose `generate` asks one question over the video memory.
+
+The system prompt and the tool list live in the cache's sink, and what happened before is in the video memory, so the
+messages that smolagents composes are not sent: only the question is. It knows nothing of vehicles. `generate` runs on
+the agent's worker thread; everything else happens on the event loop, through the `LoopPort`.
+"""
+
+import asyncio
+import concurrent.futures
+import json
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from smolagents.models import (
+    ChatMessage,
+    ChatMessageToolCall,
+    ChatMessageToolCallFunction,
+    MessageRole,
+    Model,
+)
+from smolagents.monitoring import TokenUsage
+
+from stillwing_agent.core.prompts import decision_prompt, tool_call_schema
+from stillwing_agent.core.tools import Toolbox
+from stillwing_common.ids import new_id
+from stillwing_vlm.core.base import Sampling
+
+_T = TypeVar("_T")
+
+
+class Interrupted(Exception):
+    """The mission is over; the worker thread is to end."""
+
+
+class LoopPort:
+    """Lets one worker thread run coroutines on the event loop, and the loop break the thread off.
+
+    `failure` is the first thing a coroutine failed with; after it, or after `close`, every call raises Interrupted.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._lock = threading.Lock()
+        self._running: concurrent.futures.Future[Any] | None = None
+        self._closed = False
+        self.failure: BaseException | None = None
+
+    def call(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        """Run `coroutine` on the loop and wait for it. Worker thread only. Raises Interrupted instead of its error."""
+        with self._lock:
+            if self._closed or self.failure is not None:
+                coroutine.close()
+                raise Interrupted
+            self._running = future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return future.result()
+        except (concurrent.futures.CancelledError, asyncio.CancelledError) as error:
+            raise Interrupted from error
+        except Exception as error:
+            self.failure = error
+            raise Interrupted from error
+
+    def close(self) -> None:
+        """Break off what runs and refuse what comes. From the loop."""
+        with self._lock:
+            self._closed = True
+            running = self._running
+        if running is not None:
+            running.cancel()
+
+
+class StreamingVLMModel(Model):  # type: ignore[misc]  # smolagents ships no types
+    """Asks the engine for the next tool call; the grammar of the open tools makes it valid JSON."""
+
+    def __init__(self, toolbox: Toolbox, port: LoopPort, sampling: Sampling | None) -> None:
+        super().__init__(model_id="stillwing-session")
+        self._toolbox = toolbox
+        self._port = port
+        self._sampling = sampling
+
+    def generate(
+        self,
+        messages: list[ChatMessage],
+        stop_sequences: list[str] | None = None,
+        response_format: dict[str, str] | None = None,
+        tools_to_call_from: list[Any] | None = None,
+        **kwargs: Any,
+    ) -> ChatMessage:
+        """One decision. An answer that was cut short has no tool call, which smolagents takes as a step that failed."""
+        toolbox = self._toolbox
+        prompt = decision_prompt(toolbox.goal, toolbox.refusal_reason)
+        schema = tool_call_schema(toolbox.open_tools())
+        thought = self._port.call(
+            toolbox.cockpit.ask(prompt, json_schema=schema, sampling=self._sampling, decision=True)
+        )
+        return ChatMessage(
+            role=MessageRole.ASSISTANT,
+            content=thought.text,
+            tool_calls=[_tool_call(thought.text)] if thought.whole else None,
+            token_usage=TokenUsage(input_tokens=0, output_tokens=0),
+        )
+
+
+def _tool_call(text: str) -> ChatMessageToolCall:
+    call = json.loads(text)
+    function = ChatMessageToolCallFunction(name=call["name"], arguments=call["arguments"])
+    return ChatMessageToolCall(function=function, id=new_id("act"), type="function")

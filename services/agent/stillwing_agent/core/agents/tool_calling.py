@@ -1,0 +1,121 @@
+"""smolagents' ToolCallingAgent as a policy: each step one tool call decided over the video memory, then carried out.
+
+The agent runs in a worker thread of its own; its model and its tools reach the mission through a `LoopPort`. Its memory
+is cut to a few steps, because the memory that matters is in the engine. It knows nothing of gRPC, models or vehicles.
+"""
+
+import asyncio
+import concurrent.futures
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from smolagents import LogLevel, Tool, ToolCallingAgent
+from smolagents.agents import EMPTY_PROMPT_TEMPLATES
+from smolagents.memory import ActionStep, TaskStep
+from smolagents.models import ChatMessage
+from smolagents.utils import AgentError
+
+from stillwing_agent.core.agents.model import Interrupted, LoopPort, StreamingVLMModel
+from stillwing_agent.core.params import Properties
+from stillwing_agent.core.prompts import TOOLS, ToolSpec
+from stillwing_agent.core.tools import Toolbox, ToolResult
+from stillwing_common.errors import DecisionsUsedUp, StillwingError
+from stillwing_vlm.core.base import Sampling
+
+_KEPT_STEPS = 4
+
+
+class ToolCallingPolicy:
+    """Flies with `ToolCallingAgent`. Params: `temperature` 0 is greedy; above it, `seed` makes sampling repeatable."""
+
+    properties: ClassVar[Properties] = {
+        "temperature": {
+            "type": "number",
+            "minimum": 0,
+            "maximum": 2,
+            "default": 0,
+            "description": "0 decides greedily; above, randomly.",
+        },
+        "seed": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 2**31 - 1,
+            "default": 0,
+            "description": "Seed of random decisions.",
+        },
+    }
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        temperature = float(params["temperature"])
+        self._sampling = Sampling(temperature, seed=params["seed"]) if temperature > 0 else None
+
+    async def fly(self, toolbox: Toolbox) -> str:
+        """Until the model gives its final answer. Raises DecisionsUsedUp, and what ends a mission."""
+        loop = asyncio.get_running_loop()
+        port = LoopPort(loop)
+        agent = _agent(toolbox, port, self._sampling)
+        executor = concurrent.futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="tool-calling")
+        running = loop.run_in_executor(executor, _run, agent, toolbox.goal)
+        try:
+            return await asyncio.shield(running)
+        except (Interrupted, AgentError) as error:
+            if isinstance(port.failure, StillwingError):
+                raise port.failure from error
+            raise (port.failure or error) from None
+        finally:
+            agent.interrupt()
+            port.close()
+            await asyncio.wait({running})
+            executor.shutdown(wait=False)
+
+
+def _run(agent: ToolCallingAgent, goal: str) -> str:
+    return str(agent.run(goal))
+
+
+def _agent(toolbox: Toolbox, port: LoopPort, sampling: Sampling | None) -> ToolCallingAgent:
+    return _BoundedAgent(
+        tools=[_BridgedTool(spec, toolbox, port) for spec in TOOLS],
+        model=StreamingVLMModel(toolbox, port, sampling),
+        prompt_templates=EMPTY_PROMPT_TEMPLATES,
+        # One more than the cockpit allows, so that the cockpit's refusal to ask is what ends the mission.
+        max_steps=toolbox.cockpit.decisions_left + 1,
+        verbosity_level=LogLevel.OFF,
+        step_callbacks={ActionStep: _forget_old_steps},
+    )
+
+
+class _BoundedAgent(ToolCallingAgent):  # type: ignore[misc]  # smolagents ships no types
+    def provide_final_answer(self, task: str) -> ChatMessage:
+        raise DecisionsUsedUp
+
+
+class _BridgedTool(Tool):  # type: ignore[misc]  # smolagents ships no types
+    # The arguments are those of the ToolSpec, not of a Python signature.
+    skip_forward_signature_validation = True
+
+    def __init__(self, spec: ToolSpec, toolbox: Toolbox, port: LoopPort) -> None:
+        self.name = spec.name
+        self.description = spec.purpose
+        self.inputs = {name: _smol_input(name, schema) for name, schema in spec.arguments.items()}
+        self.output_type = "string"
+        self._toolbox = toolbox
+        self._port = port
+        super().__init__()
+
+    def forward(self, **arguments: Any) -> str:
+        result: ToolResult = self._port.call(self._toolbox.run(self.name, arguments))
+        return str(result.data["answer"]) if self.name == "final_answer" else result.text
+
+
+def _smol_input(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": schema.get("type", "string"), "description": name}
+
+
+def _forget_old_steps(step: ActionStep, agent: ToolCallingAgent) -> None:
+    # Each step keeps the messages it was asked with; without this they grow with the square of the steps.
+    step.model_input_messages = None
+    steps = agent.memory.steps
+    task = [kept for kept in steps if isinstance(kept, TaskStep)][:1]
+    agent.memory.steps = task + [kept for kept in steps if not isinstance(kept, TaskStep)][-_KEPT_STEPS:]
+    agent.monitor.step_durations = agent.monitor.step_durations[-_KEPT_STEPS:]

@@ -1,0 +1,136 @@
+"""The frame pump: from the bridge's newest frame into the engine's context, all the time, whatever the mission does.
+
+Frames cost credits; while there are none, newer frames replace older ones that wait. The pump knows nothing of goals,
+tools or leases. All methods run on one event loop.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+
+from stillwing_bridge.core.base import Bridge
+from stillwing_common.errors import (
+    FramesStopped,
+    ImageEmpty,
+    ImageTooLarge,
+    ImageUndecodable,
+    StillwingError,
+    Unavailable,
+)
+from stillwing_common.mailbox import Mailbox
+from stillwing_common.types import Frame, Stamp
+from stillwing_vlm.core.base import AppendResult, Session
+
+_BAD_PICTURES = (ImageEmpty, ImageUndecodable, ImageTooLarge)
+
+
+class FramePump:
+    """Pumps one camera of one vehicle into one session; `on_taken(frames)` is called after each append."""
+
+    def __init__(
+        self,
+        bridge: Bridge,
+        vehicle_id: str,
+        session: Session,
+        *,
+        camera_id: str,
+        max_rate_hz: float,
+        kept_frames: int,
+        on_taken: Callable[[int], None],
+    ) -> None:
+        self._bridge = bridge
+        self._vehicle_id = vehicle_id
+        self._session = session
+        self._camera_id = camera_id
+        self._max_rate_hz = max_rate_hz
+        self._kept_frames = kept_frames
+        self._on_taken = on_taken
+        self._newest: Mailbox[Frame] = Mailbox()
+        self._kept: OrderedDict[str, Frame] = OrderedDict()
+        self._last_taken: Frame | None = None
+        self._taken = asyncio.Event()
+        self._last_bad: StillwingError | None = None
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._appends: set[asyncio.Task[None]] = set()
+
+    @property
+    def skipped(self) -> int:
+        """Frames replaced by newer ones before the engine had a credit for them."""
+        return self._newest.dropped
+
+    def frame(self, frame_id: str) -> Frame | None:
+        """A frame the engine took in lately, with its pixels; None if it is too old or unknown."""
+        return self._kept.get(frame_id)
+
+    async def run(self) -> None:
+        """Pump until cancelled. Raises what the bridge or the engine fails with; a bad picture alone is passed over."""
+        reader = asyncio.create_task(self._read(), name="frame-reader")
+        feeder = asyncio.create_task(self._feed(), name="frame-feeder")
+        try:
+            done, _ = await asyncio.wait({reader, feeder, self._failed}, return_when=asyncio.FIRST_COMPLETED)
+            for ended in done:
+                ended.result()
+        finally:
+            tasks = {reader, feeder, *self._appends}
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def wait_captured_since(self, since: Stamp, timeout_s: float) -> Frame:
+        """Wait until the engine has taken in a frame captured at `since` or later on the same clock.
+
+        Raises FramesStopped when there is none within `timeout_s`.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    frame = self._last_taken
+                    if (
+                        frame is not None
+                        and frame.capture.clock_id == since.clock_id
+                        and frame.capture.time_ns >= since.time_ns
+                    ):
+                        return frame
+                    await self._taken.wait()
+        except TimeoutError:
+            last = self._last_taken.frame_id if self._last_taken else ""
+            raise FramesStopped(
+                f"none captured since the last motion within {timeout_s:g} s",
+                last_frame_id=last,
+                last_bad_picture=self._last_bad.reason if self._last_bad else "",
+            ) from self._last_bad
+
+    async def _read(self) -> None:
+        async for update in self._bridge.watch_frames(self._vehicle_id, self._camera_id, max_rate_hz=self._max_rate_hz):
+            self._newest.put(update.frame)
+        raise Unavailable("the bridge ended the frame stream", vehicle_id=self._vehicle_id)
+
+    async def _feed(self) -> None:
+        credits = asyncio.Semaphore(self._session.frame_credits)
+        while True:
+            await credits.acquire()
+            frame = (await self._newest.get()).value
+            placed = self._session.append(frame)
+            task = asyncio.create_task(self._settle(frame, placed, credits), name="frame-append")
+            self._appends.add(task)
+            task.add_done_callback(self._appends.discard)
+
+    async def _settle(self, frame: Frame, placed: Awaitable[AppendResult], credits: asyncio.Semaphore) -> None:
+        try:
+            await placed
+        except _BAD_PICTURES as error:
+            self._last_bad = error
+            return
+        except StillwingError as error:
+            if not self._failed.done():
+                self._failed.set_exception(error)
+            return
+        finally:
+            credits.release()
+        self._last_taken = frame
+        self._kept[frame.frame_id] = frame
+        while len(self._kept) > self._kept_frames:
+            self._kept.popitem(last=False)
+        taken, self._taken = self._taken, asyncio.Event()
+        taken.set()
+        self._on_taken(1)

@@ -1,0 +1,61 @@
+"""Files keyframes in the memory bank beside the mission, never in its way: a bounded queue, newest refused when full.
+
+A keyframe that cannot be filed is logged and noted in the mission's events, and the mission goes on. This module knows
+nothing of what makes a frame worth keeping.
+"""
+
+import asyncio
+import logging
+
+from stillwing_agent.core.base import KeyframeFiled, KeyframeLost
+from stillwing_agent.core.mission import MissionRecord
+from stillwing_common.errors import Exhausted, Expired, StillwingError
+from stillwing_memory.core.base import Keyframe, MemoryBank
+
+_log = logging.getLogger(__name__)
+
+
+class KeyframeFiler:
+    """One queue to one bank; `put_timeout_s` bounds each put."""
+
+    def __init__(self, bank: MemoryBank, record: MissionRecord, *, queue_size: int, put_timeout_s: float) -> None:
+        self._bank = bank
+        self._record = record
+        self._queue: asyncio.Queue[Keyframe] = asyncio.Queue(queue_size)
+        self._put_timeout_s = put_timeout_s
+
+    def offer(self, keyframe: Keyframe) -> None:
+        """Queue a keyframe; returns at once. A full queue loses it, and the event log says so."""
+        try:
+            self._queue.put_nowait(keyframe)
+        except asyncio.QueueFull:
+            self._lost(keyframe, Exhausted(f"{self._queue.maxsize} keyframes wait to be filed"))
+
+    async def run(self) -> None:
+        """File until cancelled."""
+        while True:
+            keyframe = await self._queue.get()
+            try:
+                async with asyncio.timeout(self._put_timeout_s):
+                    result = await self._bank.put_keyframe(keyframe)
+            except TimeoutError:
+                self._lost(keyframe, Expired(f"the memory bank took longer than {self._put_timeout_s:g} s"))
+            except StillwingError as error:
+                self._lost(keyframe, error)
+            else:
+                self._record.add(KeyframeFiled(keyframe.frame.frame_id, result.revision))
+            finally:
+                self._queue.task_done()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait until all that was offered is filed or lost; what is left after `timeout_s` is lost."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._queue.join()
+        except TimeoutError:
+            while not self._queue.empty():
+                self._lost(self._queue.get_nowait(), Expired("the mission ended before it was filed"))
+
+    def _lost(self, keyframe: Keyframe, error: StillwingError) -> None:
+        _log.warning("keyframe %s not filed: %s", keyframe.frame.frame_id, error)
+        self._record.add(KeyframeLost(keyframe.frame.frame_id, error))
