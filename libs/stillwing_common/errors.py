@@ -436,6 +436,12 @@ class StoreUnavailable(Unavailable):
     reason = "STORE_UNAVAILABLE"
 
 
+class StoreInUse(WrongState):
+    """Another memory bank has this data folder; stop it or choose another folder."""
+
+    reason = "STORE_IN_USE"
+
+
 class BadPageToken(InvalidInput):
     """The page token is not one this service gave out."""
 

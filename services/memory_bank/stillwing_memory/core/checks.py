@@ -1,0 +1,123 @@
+"""What a keyframe must be before it is kept. Pure; every refusal is an error that names the field and the limit."""
+
+import io
+import math
+
+from PIL import Image as PilImage
+from PIL import UnidentifiedImageError
+
+from stillwing_common.errors import (
+    ImageEmpty,
+    ImageTooLarge,
+    ImageUndecodable,
+    InvalidInput,
+    TextTooLong,
+)
+from stillwing_common.types import Image, ImageEncoding, PositionNed, Quaternion
+from stillwing_memory.core.base import Keyframe, Limits, Sighting
+
+_FORMATS = {ImageEncoding.JPEG: "JPEG", ImageEncoding.PNG: "PNG"}
+
+
+def check_text(field: str, text: str, limit_chars: int) -> None:
+    """Raises TextTooLong, and InvalidInput for what no database can keep as text."""
+    if len(text) > limit_chars:
+        raise TextTooLong(f"{field} has {len(text)} characters", field=field, limit_chars=limit_chars)
+    if "\0" in text:
+        raise InvalidInput(f"{field} holds a NUL character", field=field)
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        raise InvalidInput(f"{field} is not valid Unicode", field=field)
+
+
+def check_id(field: str, text: str, limits: Limits, *, required: bool = False) -> None:
+    """Raises InvalidInput for a missing id, TextTooLong."""
+    if required and not text:
+        raise InvalidInput(f"{field} is missing", field=field)
+    check_text(field, text, limits.max_id_chars)
+
+
+def check_finite(field: str, *values: float) -> None:
+    """Raises InvalidInput for NaN and infinities."""
+    if not all(math.isfinite(value) for value in values):
+        raise InvalidInput(f"{field} is not a finite number", field=field)
+
+
+def check_position(field: str, position: PositionNed) -> None:
+    """Raises InvalidInput for a place that is no place."""
+    check_finite(field, position.north_m, position.east_m, position.down_m)
+
+
+def check_keyframe(keyframe: Keyframe, limits: Limits) -> None:
+    """Everything but the pixels. Raises InvalidInput, TextTooLong."""
+    frame = keyframe.frame
+    check_id("frame.frame_id", frame.frame_id, limits, required=True)
+    check_id("frame.camera_id", frame.camera_id, limits)
+    check_id("frame.capture.clock_id", frame.capture.clock_id, limits)
+    check_id("mission_id", keyframe.mission_id, limits)
+    check_id("vehicle_id", keyframe.vehicle_id, limits)
+    if not -(2**63) <= frame.capture.time_ns < 2**63:
+        raise InvalidInput("frame.capture.time is out of range", field="frame.capture.time")
+    check_text("caption", keyframe.caption, limits.max_caption_chars)
+    check_finite("score", keyframe.score)
+    if frame.hfov_deg is not None:
+        check_finite("frame.hfov_deg", frame.hfov_deg)
+    if frame.camera_pose is not None:
+        check_position("frame.camera_pose.position", frame.camera_pose.position)
+        turn: Quaternion = frame.camera_pose.orientation
+        check_finite("frame.camera_pose.orientation", turn.w, turn.x, turn.y, turn.z)
+    if len(keyframe.sightings) > limits.max_sightings:
+        raise InvalidInput(f"{len(keyframe.sightings)} sightings in one keyframe", limit=limits.max_sightings)
+    for place, sighting in enumerate(keyframe.sightings):
+        _check_sighting(f"sightings[{place}]", sighting, limits)
+
+
+def _check_sighting(field: str, sighting: Sighting, limits: Limits) -> None:
+    if not sighting.label.strip():
+        raise InvalidInput(f"{field}.label is missing", field=f"{field}.label")
+    check_text(f"{field}.label", sighting.label, limits.max_label_chars)
+    check_id(f"{field}.entity_id", sighting.entity_id, limits)
+    check_id(f"{field}.track_id", sighting.track_id, limits)
+    if not 0.0 <= sighting.confidence <= 1.0:
+        raise InvalidInput(f"{field}.confidence is 0 to 1", field=f"{field}.confidence")
+    if sighting.box is not None:
+        left, top, right, bottom = sighting.box
+        if not (0.0 <= left <= right <= 1.0 and 0.0 <= top <= bottom <= 1.0):
+            raise InvalidInput(f"{field}.box is left, top, right, bottom, each 0 to 1", field=f"{field}.box")
+    if sighting.position_ned_m is not None:
+        check_position(f"{field}.position", sighting.position_ned_m)
+
+
+def check_image(image: Image, limits: Limits) -> None:
+    """Decodes the image once. Raises ImageEmpty, ImageTooLarge, ImageUndecodable, InvalidInput. Takes milliseconds."""
+    expected = _FORMATS.get(image.encoding)
+    if expected is None:
+        raise InvalidInput(
+            f"keyframes are kept as JPEG or PNG, not {image.encoding.value}", encoding=image.encoding.value
+        )
+    if not image.data:
+        raise ImageEmpty
+    if len(image.data) > limits.max_image_bytes:
+        raise ImageTooLarge(
+            f"{len(image.data)} bytes; send a smaller JPEG",
+            size_bytes=len(image.data),
+            limit_bytes=limits.max_image_bytes,
+        )
+    try:
+        with PilImage.open(io.BytesIO(image.data), formats=[expected]) as picture:
+            width_px, height_px = picture.size
+            if width_px * height_px > limits.max_image_pixels:
+                raise ImageTooLarge(
+                    f"{width_px} x {height_px} pixels",
+                    pixels=width_px * height_px,
+                    limit_pixels=limits.max_image_pixels,
+                )
+            picture.load()
+    except (PilImage.DecompressionBombError, PilImage.DecompressionBombWarning) as error:
+        raise ImageTooLarge("more pixels than can be safe", limit_pixels=limits.max_image_pixels) from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise ImageUndecodable(f"no readable {expected}", encoding=image.encoding.value) from error
+    if (width_px, height_px) != (image.width_px, image.height_px):
+        raise InvalidInput(
+            f"the image is {width_px} x {height_px}, the frame says {image.width_px} x {image.height_px}",
+            field="frame.image",
+        )

@@ -1,0 +1,78 @@
+"""One engine on one DSN: pool, limits, migrations, and the errors of a database in words of ours.
+
+It knows nothing of what is kept.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from alembic.util.exc import CommandError
+from sqlalchemy import Connection, Engine, create_engine, exc, text
+
+from stillwing_common.errors import StoreUnavailable
+
+POOL_SIZE = 8
+_CONNECT_LIMIT_S = 10
+_STATEMENT_LIMIT_MS = 30_000
+# Any number that other programs on a shared server are unlikely to use; services that start together take turns.
+_MIGRATION_LOCK = 7_214_003
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """A database that does not answer, or breaks off, becomes StoreUnavailable; our own mistakes stay what they are."""
+    try:
+        yield
+    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, psycopg.OperationalError) as error:
+        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise StoreUnavailable(first_line[:300]) from error
+
+
+def connect_arguments(dsn: str) -> dict[str, str | int]:
+    """What every connection is opened with, as libpq's keywords."""
+    with store_errors():
+        given = psycopg.conninfo.conninfo_to_dict(dsn)
+    options = f"{given.get('options') or ''} -c statement_timeout={_STATEMENT_LIMIT_MS}".strip()
+    known = {key: value for key, value in given.items() if value is not None}
+    return {"connect_timeout": _CONNECT_LIMIT_S, "application_name": "stillwing-memory", **known, "options": options}
+
+
+def open_engine(dsn: str) -> Engine:
+    """A pool of connections; opens none yet. Raises StoreUnavailable for a DSN that cannot be read."""
+    arguments = connect_arguments(dsn)
+    return create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: psycopg.connect(**arguments),  # type: ignore[arg-type]
+        pool_size=POOL_SIZE,
+        max_overflow=0,
+        pool_pre_ping=True,  # after the server was started again, the pool's connections are dead
+        pool_timeout=_CONNECT_LIMIT_S,
+    )
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the tables to this version. Raises StoreUnavailable where that cannot be."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    try:
+        with store_errors(), engine.begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except CommandError as error:
+        raise StoreUnavailable(f"the tables are of another version of this service: {error}") from error
+    except exc.DBAPIError as error:
+        raise StoreUnavailable(
+            f"the tables cannot be made: {str(error.orig).strip().splitlines()[0]}; "
+            "the server needs the extension pgvector 0.8 or newer"
+        ) from error
+
+
+def server_version(connection: Connection) -> str:
+    """As in "18.4"."""
+    return str(connection.execute(text("SHOW server_version")).scalar_one())
