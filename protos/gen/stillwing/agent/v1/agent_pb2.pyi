@@ -146,7 +146,7 @@ class WatchMissionRequest(_message.Message):
     def __init__(self, mission_id: _Optional[str] = ..., after_event_seq: _Optional[int] = ...) -> None: ...
 
 class WatchMissionResponse(_message.Message):
-    __slots__ = ("event_seq", "event_time", "state_changed", "plan_made", "action_started", "action_finished", "observed", "thinking_started", "thinking_finished", "frames_evicted", "keyframe_filed", "motion_refused")
+    __slots__ = ("event_seq", "event_time", "state_changed", "plan_made", "action_started", "action_finished", "observed", "thinking_started", "thinking_finished", "frames_evicted", "keyframe_filed", "motion_refused", "keyframe_lost")
     EVENT_SEQ_FIELD_NUMBER: _ClassVar[int]
     EVENT_TIME_FIELD_NUMBER: _ClassVar[int]
     STATE_CHANGED_FIELD_NUMBER: _ClassVar[int]
@@ -159,6 +159,7 @@ class WatchMissionResponse(_message.Message):
     FRAMES_EVICTED_FIELD_NUMBER: _ClassVar[int]
     KEYFRAME_FILED_FIELD_NUMBER: _ClassVar[int]
     MOTION_REFUSED_FIELD_NUMBER: _ClassVar[int]
+    KEYFRAME_LOST_FIELD_NUMBER: _ClassVar[int]
     event_seq: int
     event_time: _timestamp_pb2.Timestamp
     state_changed: Mission
@@ -171,7 +172,8 @@ class WatchMissionResponse(_message.Message):
     frames_evicted: FramesEvicted
     keyframe_filed: KeyframeFiled
     motion_refused: MotionRefused
-    def __init__(self, event_seq: _Optional[int] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state_changed: _Optional[_Union[Mission, _Mapping]] = ..., plan_made: _Optional[_Union[PlanMade, _Mapping]] = ..., action_started: _Optional[_Union[ActionStarted, _Mapping]] = ..., action_finished: _Optional[_Union[ActionFinished, _Mapping]] = ..., observed: _Optional[_Union[Observed, _Mapping]] = ..., thinking_started: _Optional[_Union[ThinkingStarted, _Mapping]] = ..., thinking_finished: _Optional[_Union[ThinkingFinished, _Mapping]] = ..., frames_evicted: _Optional[_Union[FramesEvicted, _Mapping]] = ..., keyframe_filed: _Optional[_Union[KeyframeFiled, _Mapping]] = ..., motion_refused: _Optional[_Union[MotionRefused, _Mapping]] = ...) -> None: ...
+    keyframe_lost: KeyframeLost
+    def __init__(self, event_seq: _Optional[int] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state_changed: _Optional[_Union[Mission, _Mapping]] = ..., plan_made: _Optional[_Union[PlanMade, _Mapping]] = ..., action_started: _Optional[_Union[ActionStarted, _Mapping]] = ..., action_finished: _Optional[_Union[ActionFinished, _Mapping]] = ..., observed: _Optional[_Union[Observed, _Mapping]] = ..., thinking_started: _Optional[_Union[ThinkingStarted, _Mapping]] = ..., thinking_finished: _Optional[_Union[ThinkingFinished, _Mapping]] = ..., frames_evicted: _Optional[_Union[FramesEvicted, _Mapping]] = ..., keyframe_filed: _Optional[_Union[KeyframeFiled, _Mapping]] = ..., motion_refused: _Optional[_Union[MotionRefused, _Mapping]] = ..., keyframe_lost: _Optional[_Union[KeyframeLost, _Mapping]] = ...) -> None: ...
 
 class PlanMade(_message.Message):
     __slots__ = ("steps", "rationale")
@@ -246,6 +248,14 @@ class KeyframeFiled(_message.Message):
     frame_id: str
     revision: int
     def __init__(self, frame_id: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class KeyframeLost(_message.Message):
+    __slots__ = ("frame_id", "status")
+    FRAME_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    frame_id: str
+    status: _status_pb2.Status
+    def __init__(self, frame_id: _Optional[str] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
 
 class MotionRefused(_message.Message):
     __slots__ = ("action_id", "status")

@@ -1,0 +1,87 @@
+"""An `Agent` behind the wire. Its caller cannot tell it from the one of this process, but for the time it takes."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import grpc
+
+from stillwing.agent.v1 import agent_pb2, agent_pb2_grpc
+from stillwing_agent import convert
+from stillwing_agent.core.base import AgentInfo, Mission, MissionEvent, MissionPage, MissionRequest
+from stillwing_common.errors import Unavailable
+from stillwing_rpc.channel import connect
+from stillwing_rpc.errors import domain_errors
+from stillwing_rpc.settings import ChannelSettings
+
+_RESUME_AFTER_S = 0.2
+
+
+class RemoteAgent:
+    """Calls one AgentService. `resume_s` is how long a broken watch is taken up again before it gives up."""
+
+    def __init__(self, channel: grpc.aio.Channel, *, resume_s: float = 10.0) -> None:
+        self._channel = channel
+        self._stub: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(channel)
+        self._resume_s = resume_s
+
+    @classmethod
+    async def connect(
+        cls, target: str, settings: ChannelSettings | None = None, *, wait_s: float = 10.0
+    ) -> "RemoteAgent":
+        """Reach the agent at `target` ("host:port"). Raises Unavailable, WrongService."""
+        return cls(await connect(target, convert.SERVICE, settings, wait_s=wait_s))
+
+    async def agent_info(self) -> AgentInfo:
+        """Which implementation this is and what it takes."""
+        with domain_errors():
+            return convert.info_from_wire(await self._stub.GetAgent(agent_pb2.GetAgentRequest()))
+
+    async def start_mission(self, request: MissionRequest) -> Mission:
+        """Begin a mission and return at once."""
+        with domain_errors():
+            response = await self._stub.StartMission(convert.request_to_wire(request))
+        return convert.mission_from_wire(response.mission)
+
+    async def get_mission(self, mission_id: str) -> Mission:
+        """One mission as it stands."""
+        with domain_errors():
+            response = await self._stub.GetMission(agent_pb2.GetMissionRequest(mission_id=mission_id))
+        return convert.mission_from_wire(response.mission)
+
+    async def list_missions(self, page_size: int = 0, page_token: str = "") -> MissionPage:
+        """The missions this agent knows, newest first."""
+        request = agent_pb2.ListMissionsRequest(page_size=page_size, page_token=page_token)
+        with domain_errors():
+            return convert.page_from_wire(await self._stub.ListMissions(request))
+
+    async def cancel_mission(self, mission_id: str) -> Mission:
+        """End a mission and wait until its vehicle has been told to hold."""
+        with domain_errors():
+            response = await self._stub.CancelMission(agent_pb2.CancelMissionRequest(mission_id=mission_id))
+        return convert.mission_from_wire(response.mission)
+
+    async def watch_mission(self, mission_id: str, after_event_seq: int = 0) -> AsyncIterator[MissionEvent]:
+        """Every event after one already seen, in order; a broken stream is taken up where it broke."""
+        seen = after_event_seq
+        give_up_s = time.monotonic() + self._resume_s
+        while True:
+            call = self._stub.WatchMission(agent_pb2.WatchMissionRequest(mission_id=mission_id, after_event_seq=seen))
+            try:
+                with domain_errors():
+                    async for message in call:
+                        event = convert.event_from_wire(message)
+                        seen = event.event_seq
+                        give_up_s = time.monotonic() + self._resume_s
+                        yield event
+                return
+            except Unavailable:
+                if time.monotonic() > give_up_s:
+                    raise
+            finally:
+                call.cancel()
+            await asyncio.sleep(_RESUME_AFTER_S)
+
+    async def close(self) -> None:
+        """Let the connection go; missions fly on."""
+        await self._channel.close()

@@ -1,0 +1,57 @@
+"""The agent's settings, read from the environment (`STILLWING_AGENT_…`) in this one place."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from stillwing_agent.core.agent import AgentSettings as CoreSettings
+from stillwing_agent.core.cockpit import FlightSettings
+from stillwing_rpc.settings import ChannelSettings, ServerSettings
+
+
+class AgentSettings(ServerSettings):
+    """How the agent serves, whom it flies with, and how."""
+
+    model_config = SettingsConfigDict(env_prefix="STILLWING_AGENT_", extra="ignore")
+
+    port: int = Field(default=50064, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
+    agent: str = Field(default="tool_calling", description="Which implementation flies, by entry-point name.")
+    bridge_address: str = Field(default="127.0.0.1:50061", description="sim_bridge, host:port.")
+    memory_address: str = Field(
+        default="127.0.0.1:50062", description="memory_bank, host:port; empty flies without a memory bank."
+    )
+    engine_address: str = Field(default="127.0.0.1:50063", description="vlm_engine, host:port.")
+    connect_wait_s: float = Field(default=30.0, gt=0, description="How long to wait for each of the three at start.")
+    peer_tls_ca_file: Path | None = Field(default=None, description="PEM authority the three services are from.")
+    peer_token: SecretStr | None = Field(default=None, description="Bearer token for the three services.")
+    run_folder: Path | None = Field(
+        default=None, description="Where each mission's events are written, one JSON line each; unset: memory alone."
+    )
+    time_limit_s: float = Field(default=600.0, gt=0, description="Limit of a mission that was given none.")
+    takeoff_altitude_m: float = Field(default=2.0, gt=0, description="Metres above home a mission begins at.")
+    frame_rate_hz: float = Field(default=0.0, ge=0, description="Most frames a second for the engine; 0: all.")
+    camera_id: str = Field(default="", description="Camera to see with; empty is the vehicle's first.")
+    motion_ttl_s: float = Field(default=15.0, gt=0, description="Lifetime of one motion; the bridge holds at its end.")
+    answer_timeout_s: float = Field(default=120.0, gt=0, description="Longest wait for one answer of the model.")
+    max_context_tokens: int = Field(default=0, ge=0, description="Video memory in tokens; 0: the engine's default.")
+
+    def core(self) -> CoreSettings:
+        """What the core takes."""
+        return CoreSettings(
+            default_time_limit_s=self.time_limit_s,
+            log_folder=self.run_folder,
+            flight=FlightSettings(
+                takeoff_altitude_m=self.takeoff_altitude_m,
+                frame_rate_hz=self.frame_rate_hz,
+                camera_id=self.camera_id,
+                motion_ttl_s=self.motion_ttl_s,
+                answer_timeout_s=self.answer_timeout_s,
+                max_context_tokens=self.max_context_tokens,
+            ),
+        )
+
+    def channel(self) -> ChannelSettings:
+        """How the three services are reached."""
+        token = self.peer_token.get_secret_value() if self.peer_token else None
+        return ChannelSettings(tls_ca_file=self.peer_tls_ca_file, token=token)
