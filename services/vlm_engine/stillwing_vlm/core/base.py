@@ -35,7 +35,6 @@ class Limits:
     max_recalled_frames: int = 8
     max_image_bytes: int = 8 * 1024 * 1024
     max_image_pixels: int = 4096 * 4096
-    max_chunk_frames: int = 16
     frame_credits: int = 4
 
     def __post_init__(self) -> None:

@@ -1,0 +1,135 @@
+"""What a session needs of a model on a device, in words that know no tensor library.
+
+Handles (`Store`, `Embedding`, `BranchStore`, `Logits`) are opaque to the caller. Every method is called on one
+thread, the device's owner. Implementations live under `core.engines`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from stillwing_vlm.core.base import Sampling
+from stillwing_vlm.core.images import PatchChunk, Preprocessing
+from stillwing_vlm.core.positions import Positions
+
+Embedding = Any
+"""Token embeddings `[tokens, hidden]` on the device."""
+Logits = Any
+"""Scores over the vocabulary after the last token of a row, `float32[vocabulary]`."""
+
+
+class Store(Protocol):
+    """Keys and values of one session: a slab of `capacity` tokens and the sink's and memory's pristine keys beside it.
+
+    Pristine keys are un-rotated and float32; they are rotated anew from there each time, so that nothing drifts.
+    """
+
+    capacity: int
+
+    def place_front(self, head: int, offset: int) -> None:
+        """Write sink and memory so that they end before slab place `head`, rotated by own position + `offset`."""
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Move slab tokens; source and target may overlap."""
+
+    def copy_out(self, kept: Any, start: int, end: int) -> Any:
+        """A copy of slab `[start, end)`, appended to `kept` (an earlier copy, or None)."""
+
+    def rotated_sink(self, offset: int) -> Any:
+        """A copy of the sink alone, rotated by own position + `offset`, as `copy_out` gives."""
+
+    def lend_sink(self, other: "Store") -> None:
+        """Give another, empty store the same sink, as the start of a memory to be encoded."""
+
+    def truncate_sink(self, tokens: int) -> None:
+        """Forget pristine sink tokens beyond `tokens`, after a rewind to before the first chunk."""
+
+    def adopt_memory(self, other: "Store | None") -> None:
+        """Take what `other` wrote after its sink as this store's memory; None empties it."""
+
+    def digest(self, start: int, end: int) -> str:
+        """Hash of the bytes of slab `[start, end)`. For tests."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes this store holds."""
+
+
+@dataclass(slots=True, eq=False)
+class PinnedView:
+    """What a branch sees of the trunk: `kept` (a copy of what was since overwritten), then slab `[start, end)`."""
+
+    kept: Any
+    start: int
+    end: int
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """One branch's share of a decoding step: `token_ids` at `positions` are fed and the logits after the last wanted.
+
+    With `every` set, the logits after each of them: `float32[tokens, vocabulary]`.
+    """
+
+    branch: Any
+    token_ids: Sequence[int]
+    positions: Positions
+    every: bool = False
+
+
+class Backend(Protocol):
+    """A model on a device."""
+
+    name: str
+    model: str
+    device: str
+    dtype: str
+    parameters: int
+    vocab_size: int
+    cache_bytes_per_token: int
+    max_positions: int
+    preprocessing: Preprocessing
+    tokens_per_second: float
+
+    def embed_text(self, token_ids: Sequence[int]) -> Embedding:
+        """Embeddings of text tokens."""
+
+    def embed_chunk(self, chunk: PatchChunk, before_id: int, after_id: int) -> Embedding:
+        """Embeddings of one chunk through the vision encoder, between two text tokens."""
+
+    def new_store(self, capacity: int) -> Store:
+        """An empty store. Raises Exhausted where the device has no room."""
+
+    def prefill(
+        self, store: Store, start: int, tail: int, embedding: Embedding, positions: Positions, offset: int | None
+    ) -> None:
+        """Run tokens through the model and write their keys and values at `tail`; they attend `[start, tail)` and,
+        causally, themselves. Where `offset` is given, the tokens belong to the sink (or a recalled memory): their
+        pristine keys are kept, with positions less `offset`.
+        """
+
+    def new_branch(self, store: Store, view: PinnedView, capacity: int) -> Any:
+        """Room for the tokens of one ask beside the trunk."""
+
+    def fork_branch(self, branch: Any, capacity: int) -> Any:
+        """A branch of a branch: sees what `branch` holds now, writes to itself."""
+
+    def step(self, rows: Sequence[Row]) -> list[Logits]:
+        """Feed every row's tokens in one pass; logits in the order of the rows."""
+
+    def choose(
+        self, logits: Logits, allowed: npt.NDArray[np.bool_] | None, sampling: Sampling | None, draw: Any
+    ) -> int:
+        """The next token: the most probable of the allowed ones, or drawn. `draw` is a handle from `new_draw`."""
+
+    def new_draw(self, seed: int) -> Any:
+        """A seeded source of randomness."""
+
+    def log_probabilities(self, logits: Logits) -> npt.NDArray[np.float64]:
+        """Natural logarithms of the probabilities of all tokens."""
+
+    def free_bytes(self) -> int:
+        """Memory of the device that is free now."""

@@ -1,0 +1,234 @@
+"""Questions under way: what to feed the model next, and what to make of its logits.
+
+A branch is a short-lived fork of a trunk. It feeds rows and takes logits until it is finished; who runs the passes, and
+together with whom, is the scheduler's matter. It knows no tensors. Used on the device's owner thread.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from stillwing_common.clock import Clock
+from stillwing_vlm.core.backend import Backend, Logits, PinnedView, Row
+from stillwing_vlm.core.base import AnswerDone, ChoiceResult, DoneReason, Provenance
+from stillwing_vlm.core.positions import text_positions
+from stillwing_vlm.core.prepare import PreparedAsk, PreparedChoice
+from stillwing_vlm.core.text import ChatText
+
+_MAX_FED = 256
+"""Most tokens one branch feeds in one pass, so that a long question does not hold up the others."""
+
+
+class Branch(Protocol):
+    """What the scheduler sees of a question under way."""
+
+    @property
+    def view(self) -> PinnedView:
+        """What it sees of the trunk."""
+
+    @property
+    def finished(self) -> bool:
+        """Nothing is left to feed."""
+
+    def rows(self) -> list[Row]:
+        """What to feed in the next pass; not empty unless finished."""
+
+    def accept(self, logits: Sequence[Logits]) -> None:
+        """Take the logits of those rows."""
+
+    def cancel(self) -> None:
+        """Stop; the result holds what there is."""
+
+
+class AskBranch:
+    """Decodes one answer."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        text: ChatText,
+        clock: Clock,
+        ask: PreparedAsk,
+        branch: Any,
+        view: PinnedView,
+        cursor: int,
+        provenance: Provenance,
+        placed_s: float,
+    ) -> None:
+        """`branch` has room for question and answer; `cursor` is the trunk's; `placed_s` when the ask was placed."""
+        self.view = view
+        self.done: AnswerDone | None = None
+        self._backend = backend
+        self._text = text
+        self._clock = clock
+        self._ask = ask
+        self._branch = branch
+        self._cursor = cursor
+        self._provenance = provenance
+        self._placed_s = placed_s
+        self._first_s: float | None = None
+        self._answer: list[int] = []
+        self._cut = False
+        self._shown = 0
+        self._deltas: list[str] = []
+        self._written: list[str] = []
+        self._draw = backend.new_draw(ask.sampling.seed) if ask.sampling else None
+        # What the grammar forces before any choice goes along with the question.
+        self._extend(self._forced())
+        self._pending = [*ask.question_ids, *self._answer]
+
+    @property
+    def finished(self) -> bool:
+        """The answer is complete."""
+        return self.done is not None
+
+    def rows(self) -> list[Row]:
+        """The next tokens, a piece of the question at a time."""
+        fed = self._pending[:_MAX_FED]
+        positions, self._cursor = text_positions(self._cursor, len(fed))
+        self._pending = self._pending[_MAX_FED:]
+        return [Row(self._branch, fed, positions)]
+
+    def accept(self, logits: Sequence[Logits]) -> None:
+        """Choose the next token, unless part of the question is still to be fed."""
+        if self.finished or self._pending:
+            return
+        if self._first_s is None:
+            self._first_s = self._clock.monotonic_s()
+        matcher = self._ask.matcher
+        if self._ended():
+            return
+        allowed = matcher.allowed() if matcher is not None else None
+        token = self._backend.choose(logits[0], allowed, self._ask.sampling, self._draw)
+        if token in self._text.end_ids:
+            self._finish(DoneReason.STOP)
+            return
+        if matcher is not None:
+            matcher.accept(token)
+        before = len(self._answer)
+        self._extend([token, *self._forced()])
+        self._pending = self._answer[before:]
+        self._ended()
+
+    def _ended(self) -> bool:
+        if self._ask.matcher is not None and self._ask.matcher.finished and not self._cut:
+            self._finish(DoneReason.STOP)
+        elif len(self._answer) >= self._ask.max_tokens:
+            self._finish(DoneReason.LENGTH)
+        return self.finished
+
+    def cancel(self) -> None:
+        """End with what has been decoded so far."""
+        if not self.finished:
+            self._finish(DoneReason.CANCELLED)
+
+    def take_deltas(self) -> list[str]:
+        """Text that has become ready since the last call."""
+        ready, self._deltas = self._deltas, []
+        return ready
+
+    def _forced(self) -> list[int]:
+        matcher = self._ask.matcher
+        if matcher is None or matcher.finished:
+            return []
+        return [token for token in matcher.forced() if token not in self._text.end_ids]
+
+    def _extend(self, tokens: list[int]) -> None:
+        room = self._ask.max_tokens - len(self._answer)
+        self._cut = self._cut or len(tokens) > room
+        self._answer.extend(tokens[:room])
+        self._show(final=False)
+
+    def _show(self, *, final: bool) -> None:
+        ready = self._text.decode(self._answer[self._shown :])
+        # A letter may take several tokens; half of one decodes to the replacement character.
+        if not ready or (ready.endswith("\N{REPLACEMENT CHARACTER}") and not final):
+            return
+        self._shown = len(self._answer)
+        self._deltas.append(ready)
+        self._written.append(ready)
+
+    def _finish(self, reason: DoneReason) -> None:
+        self._show(final=True)
+        now_s = self._clock.monotonic_s()
+        self._pending = []
+        self.done = AnswerDone(
+            text="".join(self._written),
+            reason=reason,
+            provenance=self._provenance,
+            time_to_first_token_s=(now_s if self._first_s is None else self._first_s) - self._placed_s,
+            elapsed_s=now_s - self._placed_s,
+            answer_tokens=len(self._answer),
+        )
+
+
+class ChoiceBranch:
+    """Scores the options of one question: the question once, then all options side by side."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        clock: Clock,
+        choice: PreparedChoice,
+        branch: Any,
+        view: PinnedView,
+        cursor: int,
+        provenance: Provenance,
+        placed_s: float,
+    ) -> None:
+        self.view = view
+        self.done: ChoiceResult | None = None
+        self._backend = backend
+        self._clock = clock
+        self._choice = choice
+        self._branch = branch
+        self._cursor = cursor
+        self._provenance = provenance
+        self._placed_s = placed_s
+        self._pending = list(choice.question_ids)
+        self._scores: list[float] | None = None
+        self._stopped = False
+
+    @property
+    def finished(self) -> bool:
+        """The options are scored, or the question was cancelled."""
+        return self.done is not None or self._stopped
+
+    def rows(self) -> list[Row]:
+        """The question, a piece at a time; then every option but its last token, which is only scored."""
+        if self._pending:
+            fed = self._pending[:_MAX_FED]
+            positions, self._cursor = text_positions(self._cursor, len(fed))
+            self._pending = self._pending[_MAX_FED:]
+            return [Row(self._branch, fed, positions)]
+        found = []
+        for option in self._choice.options_ids:
+            positions, _ = text_positions(self._cursor, len(option) - 1)
+            fork = self._backend.fork_branch(self._branch, len(option) - 1)
+            found.append(Row(fork, option[:-1], positions, every=True))
+        return found
+
+    def accept(self, logits: Sequence[Logits]) -> None:
+        """Add up log-probabilities."""
+        if self.finished or self._pending:
+            return
+        if self._scores is None:
+            first = self._backend.log_probabilities(logits[0])
+            self._scores = [float(first[option[0]]) for option in self._choice.options_ids]
+            return
+        for index, (option, after) in enumerate(zip(self._choice.options_ids, logits, strict=True)):
+            table = self._backend.log_probabilities(after)
+            self._scores[index] += float(table[np.arange(len(option) - 1), option[1:]].sum())
+        weights = np.exp(np.array(self._scores) - max(self._scores))
+        probabilities = weights / weights.sum()
+        self.done = ChoiceResult(
+            probabilities=tuple(float(value) for value in probabilities),
+            best_index=int(np.argmax(probabilities)),
+            provenance=self._provenance,
+            elapsed_s=self._clock.monotonic_s() - self._placed_s,
+        )
+
+    def cancel(self) -> None:
+        """Stop without a result."""
+        self._stopped = True

@@ -1,0 +1,124 @@
+"""Which model is meant, and the objects that a loaded one brings: backend, text layout, grammars, preparer, budget
+plan.
+
+It imports no tensor library itself: engines are loaded by name.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stillwing_common.clock import Clock, WallClock
+from stillwing_common.errors import ModelNotUsable
+from stillwing_common.registry import Registry
+from stillwing_vlm.core.backend import Backend
+from stillwing_vlm.core.base import Limits, ModelInfo, SessionConfig
+from stillwing_vlm.core.grammar import GrammarCompiler
+from stillwing_vlm.core.planner import BudgetPlan, plan_budget
+from stillwing_vlm.core.prepare import Preparer
+from stillwing_vlm.core.session import VideoSession
+from stillwing_vlm.core.text import ChatText
+
+PILOT = "pilot"
+PILOT_WINDOW_FRAMES = 24
+"""Frames the pilot was trained to look back on."""
+
+ENGINES = Registry(
+    "engine", {"qwen2_5_vl": "stillwing_vlm.core.engines.loading:load_model"}, extra="engine", group="stillwing.engines"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """What to load.
+
+    "pilot", or a Hugging Face directory; with `random_weights` its configuration and tokenizer alone.
+    """
+
+    model: str = PILOT
+    random_weights: bool = False
+    device: str = "auto"
+    threads: int | None = None
+    seed: int = 0
+    window_frames: int | None = None
+    """Frames a session looks back on by default; None: as the pilot was trained, or as many as memory holds."""
+
+    def directory(self) -> Path:
+        """Where the files lie.
+
+        Raises ModelNotUsable where the pilot is neither in the repository nor in the package.
+        """
+        return pilot_directory() if self.model == PILOT else Path(self.model).expanduser()
+
+
+def pilot_directory() -> Path:
+    """The pilot's files: in an installed package beside the code, in a checkout under `models/pilot`."""
+    package = Path(__file__).resolve().parent.parent
+    candidates = [package / "pilot", *(parent / "models" / "pilot" for parent in package.parents[:4])]
+    for candidate in candidates:
+        if (candidate / "config.json").is_file():
+            return candidate
+    raise ModelNotUsable("the pilot's files are not installed; train it with `stillwing train-pilot`", model=PILOT)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedEngine:
+    """One model ready to open sessions; `open_session` belongs to the device's owner thread, the rest to any."""
+
+    backend: Backend
+    text: ChatText
+    preparer: Preparer
+    plan: BudgetPlan
+    limits: Limits
+    clock: Clock
+
+    def info(self) -> ModelInfo:
+        """What is loaded."""
+        backend = self.backend
+        return ModelInfo(
+            engine=backend.name,
+            model=backend.model,
+            device=backend.device,
+            dtype=backend.dtype,
+            parameters=backend.parameters,
+            cache_bytes_per_token=backend.cache_bytes_per_token,
+            default_max_context_tokens=self.plan.budget(0),
+            budget_reason=self.plan.reason,
+            limits=self.limits,
+        )
+
+    def budget(self, config: SessionConfig, opening_ids: list[int]) -> int:
+        """The budget a session gets: its own wish, or the plan's."""
+        return config.max_context_tokens or self.plan.budget(len(opening_ids))
+
+    def open_session(self, config: SessionConfig, opening_ids: list[int], *, first_position: int = 0) -> VideoSession:
+        """A new session. Raises BudgetTooSmall, Exhausted."""
+        budget = self.budget(config, opening_ids)
+        return VideoSession(
+            self.backend, self.text, self.clock, self.limits, config, opening_ids, budget, first_position=first_position
+        )
+
+
+def load_engine(source: ModelSource, limits: Limits | None = None, clock: Clock | None = None) -> LoadedEngine:
+    """Load a model and everything around it. Raises ModelNotUsable, DeviceAbsent, MissingExtra."""
+    load: Any = ENGINES.load("qwen2_5_vl")
+    found = load(
+        source.directory(),
+        device=source.device,
+        random_weights=source.random_weights,
+        seed=source.seed,
+        threads=source.threads,
+        name=PILOT if source.model == PILOT else None,
+    )
+    backend, text = found.backend, found.text
+    limits = limits or Limits()
+    window_frames = source.window_frames or (PILOT_WINDOW_FRAMES if source.model == PILOT else None)
+    plan = plan_budget(
+        free_bytes=backend.free_bytes(),
+        bytes_per_token=backend.cache_bytes_per_token,
+        max_positions=backend.max_positions,
+        frame_tokens=backend.preprocessing.max_frame_tokens,
+        window_frames=window_frames,
+    )
+    preparer = Preparer(text, GrammarCompiler(text, backend.vocab_size), backend.preprocessing, limits)
+    return LoadedEngine(backend, text, preparer, plan, limits, clock or WallClock())

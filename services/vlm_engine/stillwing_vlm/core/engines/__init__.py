@@ -1,0 +1,1 @@
+"""Models on devices; the only place of this service that knows tensors."""

@@ -1,0 +1,175 @@
+"""From a model directory to a backend on a device. Every way in which a directory can be unusable has a sentence of
+its own.
+
+It knows nothing of sessions or settings.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers.utils import logging as transformers_logging
+
+from stillwing_common.errors import DeviceAbsent, ModelNotUsable
+from stillwing_vlm.core.engines.qwen2_5_vl import Qwen25VlBackend
+from stillwing_vlm.core.images import Preprocessing
+from stillwing_vlm.core.text import ChatText
+
+_MODEL_TYPE = "qwen2_5_vl"
+_FILES = ("config.json", "tokenizer.json", "preprocessor_config.json")
+_SINGLE_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A backend and the text layout that belongs to it."""
+
+    backend: Qwen25VlBackend
+    text: ChatText
+
+
+def load_model(
+    directory: Path,
+    *,
+    device: str = "auto",
+    random_weights: bool = False,
+    seed: int = 0,
+    threads: int | None = None,
+    name: str | None = None,
+) -> LoadedModel:
+    """Load a Hugging Face directory of a Qwen2.5-VL, or make its architecture up with random weights.
+
+    `device`: "auto", "cpu", "cuda" or "cuda:N". Type: float32 on the CPU, bfloat16 on CUDA. `threads`: CPU threads of
+    the whole process's tensor library; None leaves them as they are.
+    Raises ModelNotUsable (naming what is missing) or DeviceAbsent.
+    """
+    where = _device(device)
+    dtype = torch.bfloat16 if where.type == "cuda" else torch.float32
+    if threads is not None:
+        torch.set_num_threads(threads)
+    _check_files(directory, need_weights=not random_weights)
+    text = ChatText.from_file(directory / "tokenizer.json")
+    preprocessing = _preprocessing(directory)
+    config = _config(directory)
+    architecture: Any = Qwen2_5_VLForConditionalGeneration
+    if random_weights:
+        torch.manual_seed(seed)
+        model = architecture._from_config(config, dtype=dtype)
+    else:
+        model = _weights(directory, config, dtype)
+    model = model.to(where).eval().requires_grad_(False)
+    # Angles stay in float32 whatever the type of the weights: a cast of the whole model would round them.
+    rotary = model.model.visual.rotary_pos_emb
+    rotary.inv_freq = rotary.compute_axial_rope_parameters(config.vision_config, device=where)[0]
+    shown = name or (f"random:{directory.name}" if random_weights else directory.name)
+    if text.vocab_size > config.text_config.vocab_size:
+        raise ModelNotUsable(
+            f"its tokenizer has {text.vocab_size} tokens, its embedding {config.text_config.vocab_size}"
+        )
+    return LoadedModel(Qwen25VlBackend(model, preprocessing, shown), text)
+
+
+def _device(wanted: str) -> torch.device:
+    if wanted == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+    except RuntimeError as error:
+        raise DeviceAbsent(f"{wanted!r} is no device; say auto, cpu, cuda or cuda:N", device=wanted) from error
+    if device.type == "cpu":
+        return device
+    if device.type != "cuda":
+        raise DeviceAbsent(f"{wanted!r} is not supported; say auto, cpu, cuda or cuda:N", device=wanted)
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if (device.index or 0) >= found:
+        raise DeviceAbsent(f"{wanted}: this machine shows {found} CUDA devices", device=wanted)
+    return torch.device("cuda", device.index or 0)
+
+
+def _check_files(directory: Path, *, need_weights: bool) -> None:
+    if not directory.is_dir():
+        raise ModelNotUsable(f"{directory} is no directory", path=directory)
+    missing = [name for name in _FILES if _absent(directory, name)]
+    if need_weights:
+        missing += _missing_weights(directory)
+    if missing:
+        raise ModelNotUsable(f"{directory} lacks {', '.join(missing)}", missing=",".join(missing))
+
+
+def _absent(directory: Path, name: str) -> bool:
+    return not (directory / name).is_file()
+
+
+def _missing_weights(directory: Path) -> list[str]:
+    if not _absent(directory, _SINGLE_WEIGHTS):
+        return []
+    if _absent(directory, _INDEX):
+        return [_SINGLE_WEIGHTS]
+    shards = set(_json(directory / _INDEX).get("weight_map", {}).values())
+    return sorted(shard for shard in shards if _absent(directory, shard))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ModelNotUsable(f"{path} cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise ModelNotUsable(f"{path} holds no JSON object")
+    return found
+
+
+def _config(directory: Path) -> Any:
+    raw = _json(directory / "config.json")
+    if raw.get("model_type") != _MODEL_TYPE:
+        raise ModelNotUsable(f"its model_type is {raw.get('model_type')!r}, not {_MODEL_TYPE!r}")
+    try:
+        config: Any = Qwen2_5_VLConfig.from_dict(raw)
+    except (TypeError, ValueError, KeyError) as error:
+        raise ModelNotUsable(f"its config.json is not valid: {error}") from error
+    if "mrope_section" not in config.text_config.rope_parameters:
+        raise ModelNotUsable("its config.json has no mrope_section")
+    return config
+
+
+def _weights(directory: Path, config: Any, dtype: torch.dtype) -> Any:
+    library: Any = transformers_logging
+    library.disable_progress_bar()
+    architecture: Any = Qwen2_5_VLForConditionalGeneration
+    try:
+        model, found = architecture.from_pretrained(
+            directory, config=config, dtype=dtype, local_files_only=True, output_loading_info=True
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ModelNotUsable(f"its weights cannot be loaded: {error}") from error
+    problems = sorted(found["missing_keys"]) + [str(key) for key in found["mismatched_keys"]]
+    if problems:
+        # The library fills what is missing with random numbers and goes on.
+        raise ModelNotUsable(f"its weights lack {len(problems)} tensors, such as {problems[0]}", missing=problems[0])
+    return model
+
+
+def _preprocessing(directory: Path) -> Preprocessing:
+    raw = _json(directory / "preprocessor_config.json")
+    size = raw.get("size") or {}
+    try:
+        return Preprocessing(
+            patch_px=int(raw.get("patch_size", 14)),
+            merge=int(raw.get("merge_size", 2)),
+            temporal_patch=int(raw.get("temporal_patch_size", 2)),
+            min_pixels=int(raw.get("min_pixels") or size["shortest_edge"]),
+            max_pixels=int(raw.get("max_pixels") or size["longest_edge"]),
+            mean=_three(raw["image_mean"]),
+            std=_three(raw["image_std"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelNotUsable(f"its preprocessor_config.json is not valid: {error!r}") from error
+
+
+def _three(values: list[float]) -> tuple[float, float, float]:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue

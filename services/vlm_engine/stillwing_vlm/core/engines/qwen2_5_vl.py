@@ -1,0 +1,215 @@
+"""Qwen2.5-VL on one device: the published modules, with cache, positions, attention call and decoding of our own.
+
+The layers are walked here because the library's cache and position code changes between releases and cannot evict,
+fork or share a trunk. It knows nothing of sessions, frames or order: it is told what to write where.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from stillwing_common.errors import Exhausted
+from stillwing_vlm.core.backend import PinnedView, Row
+from stillwing_vlm.core.base import Sampling
+from stillwing_vlm.core.engines import sampling as token_sampling
+from stillwing_vlm.core.engines.attention import append_attention, branch_attention
+from stillwing_vlm.core.engines.kv_slab import BranchStore, KvSlab, SlabShape
+from stillwing_vlm.core.engines.rotary import CosSin, Rotary, rotate
+from stillwing_vlm.core.engines.vision import VisionEncoder
+from stillwing_vlm.core.images import PatchChunk, Preprocessing
+from stillwing_vlm.core.positions import Positions
+
+# Per layer: turned queries, turned keys, un-rotated keys, values; returns the attention output [heads, tokens,
+# head_dim].
+_Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+class Qwen25VlBackend:
+    """The `Backend` of Qwen2.5-VL. All methods run on the device's owner thread."""
+
+    name = "qwen2_5_vl"
+
+    def __init__(self, model: Any, preprocessing: Preprocessing, model_name: str) -> None:
+        """`model`: a `Qwen2_5_VLForConditionalGeneration` in evaluation mode, on its device."""
+        text, config = model.model.language_model, model.config.text_config
+        self._text = text
+        self._layers = list(text.layers)
+        self._head = model.lm_head
+        self._embedding = text.embed_tokens
+        self._device: torch.device = self._embedding.weight.device
+        self._dtype: torch.dtype = self._embedding.weight.dtype
+        self._heads: int = config.num_attention_heads
+        self._kv_heads: int = config.num_key_value_heads
+        self._head_dim: int = config.hidden_size // config.num_attention_heads
+        self._rotary = Rotary(*_rope(config, self._head_dim), self._device)
+        self._vision = VisionEncoder(model.model.visual)
+        self._shape = SlabShape(len(self._layers), self._kv_heads, self._head_dim, self._dtype, self._device)
+        self.model = model_name
+        self.device = str(self._device)
+        self.dtype = str(self._dtype).removeprefix("torch.")
+        self.parameters = sum(parameter.numel() for parameter in model.parameters())
+        self.vocab_size: int = config.vocab_size
+        self.cache_bytes_per_token = (
+            2 * len(self._layers) * self._kv_heads * self._head_dim * torch.empty(0, dtype=self._dtype).element_size()
+        )
+        self.max_positions: int = config.max_position_embeddings
+        self.preprocessing = preprocessing
+        self.tokens_per_second = float(model.config.vision_config.tokens_per_second)
+
+    # Embeddings
+
+    @torch.inference_mode()
+    def embed_text(self, token_ids: Sequence[int]) -> torch.Tensor:
+        """`[tokens, hidden]`."""
+        found: torch.Tensor = self._embedding(torch.tensor(list(token_ids), dtype=torch.long, device=self._device))
+        return found
+
+    @torch.inference_mode()
+    def embed_chunk(self, chunk: PatchChunk, before_id: int, after_id: int) -> torch.Tensor:
+        """`[tokens + 2, hidden]`: one chunk through the vision encoder, between two text tokens."""
+        patches = torch.from_numpy(chunk.patches).to(self._device, self._dtype)
+        ends = self.embed_text((before_id, after_id))
+        return torch.cat((ends[:1], self._vision(patches, chunk.grid), ends[1:]))
+
+    # Caches
+
+    @torch.inference_mode()
+    def new_store(self, capacity: int) -> KvSlab:
+        """An empty slab of `capacity` tokens. Raises Exhausted where it does not fit the device."""
+        try:
+            return KvSlab(self._shape, self._rotary, capacity)
+        except (RuntimeError, MemoryError) as error:
+            if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
+                raise
+            raise Exhausted(f"no memory for a cache of {capacity} tokens", tokens=capacity) from error
+
+    @torch.inference_mode()
+    def new_branch(self, store: KvSlab, view: PinnedView, capacity: int) -> BranchStore:
+        """Room for `capacity` tokens beside the trunk."""
+        return BranchStore(self._shape, capacity, store, view)
+
+    @torch.inference_mode()
+    def fork_branch(self, branch: BranchStore, capacity: int) -> BranchStore:
+        """A branch of a branch."""
+        return branch.fork(self._shape, capacity)
+
+    # Passes
+
+    @torch.inference_mode()
+    def prefill(
+        self, store: KvSlab, start: int, tail: int, embedding: torch.Tensor, positions: Positions, offset: int | None
+    ) -> None:
+        """Write the tokens' keys and values at `tail`.
+
+        No hidden state leaves the last layer, so its end is not computed.
+        """
+        end = tail + embedding.shape[0]
+        raw: list[torch.Tensor] = []
+
+        def attend(
+            layer: int, queries: torch.Tensor, keys: torch.Tensor, raw_keys: torch.Tensor, values: torch.Tensor
+        ) -> torch.Tensor:
+            store.keys[layer, :, tail:end] = keys
+            store.values[layer, :, tail:end] = values
+            if offset is not None:
+                raw.append(raw_keys.float())
+            return append_attention(queries, store.keys[layer, :, start:end], store.values[layer, :, start:end])
+
+        self._walk(embedding, self._rotary.cos_sin(positions), attend, needs_output=False)
+        if offset is not None:
+            store.keep_pristine(torch.stack(raw), store.values[:, :, tail:end].clone(), positions - offset)
+
+    @torch.inference_mode()
+    def step(self, rows: Sequence[Row]) -> list[torch.Tensor]:
+        """Feed all rows in one pass: products over all their tokens together, attention for each row alone."""
+        counts = [len(row.token_ids) for row in rows]
+        ends = np.cumsum(counts)
+        ids = [token for row in rows for token in row.token_ids]
+        positions = np.concatenate([row.positions for row in rows], axis=1)
+
+        def attend(
+            layer: int, queries: torch.Tensor, keys: torch.Tensor, raw_keys: torch.Tensor, values: torch.Tensor
+        ) -> torch.Tensor:
+            out = []
+            for row, count, end in zip(rows, counts, ends, strict=True):
+                part = slice(end - count, end)
+                row.branch.write(layer, keys[:, part], values[:, part])
+                out.append(branch_attention(queries[:, part], row.branch.segments(layer, count)))
+            return out[0] if len(out) == 1 else torch.cat(out, dim=1)
+
+        hidden = self._walk(self.embed_text(ids), self._rotary.cos_sin(positions), attend, needs_output=True)
+        for row, count in zip(rows, counts, strict=True):
+            row.branch.advance(count)
+        wanted = [
+            range(end - count if row.every else end - 1, end)
+            for row, count, end in zip(rows, counts, ends.tolist(), strict=True)
+        ]
+        places = torch.tensor([place for part in wanted for place in part], device=self._device)
+        logits: torch.Tensor = self._head(self._text.norm(hidden[places])).float()
+        parts = torch.split(logits, [len(part) for part in wanted])
+        return [part if row.every else part[0] for row, part in zip(rows, parts, strict=True)]
+
+    def _walk(self, hidden: torch.Tensor, cos_sin: CosSin, attend: _Attend, *, needs_output: bool) -> torch.Tensor:
+        tokens = hidden.shape[0]
+        for index, layer in enumerate(self._layers):
+            attn = layer.self_attn
+            normed = layer.input_layernorm(hidden)
+            raw_keys = self._by_head(attn.k_proj(normed), self._kv_heads)
+            values = self._by_head(attn.v_proj(normed), self._kv_heads)
+            keys = rotate(raw_keys, cos_sin).to(self._dtype)
+            queries = rotate(self._by_head(attn.q_proj(normed), self._heads), cos_sin).to(self._dtype)
+            out = attend(index, queries, keys, raw_keys, values)
+            if index == len(self._layers) - 1 and not needs_output:
+                break
+            hidden = hidden + attn.o_proj(out.transpose(0, 1).reshape(tokens, -1))
+            hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
+        return hidden
+
+    def _by_head(self, flat: torch.Tensor, heads: int) -> torch.Tensor:
+        return flat.view(-1, heads, self._head_dim).transpose(0, 1)
+
+    # Tokens
+
+    @torch.inference_mode()
+    def choose(
+        self,
+        logits: torch.Tensor,
+        allowed: npt.NDArray[np.bool_] | None,
+        sampling: Sampling | None,
+        draw: torch.Generator | None,
+    ) -> int:
+        """The next token."""
+        return token_sampling.choose(logits, allowed, sampling, draw)
+
+    def new_draw(self, seed: int) -> torch.Generator:
+        """A seeded source of randomness."""
+        return token_sampling.new_draw(seed)
+
+    @torch.inference_mode()
+    def log_probabilities(self, logits: torch.Tensor) -> npt.NDArray[np.float64]:
+        """float64[vocabulary]."""
+        found: npt.NDArray[np.float64] = logits.double().log_softmax(dim=-1).cpu().numpy()
+        return found
+
+    def free_bytes(self) -> int:
+        """Memory of the device that is free now."""
+        if self._device.type == "cuda":
+            return int(torch.cuda.mem_get_info(self._device)[0])
+        return _free_host_bytes()
+
+
+def _rope(config: Any, head_dim: int) -> tuple[npt.NDArray[np.float64], list[int]]:
+    rope = config.rope_parameters
+    exponents = np.arange(0, head_dim, 2, dtype=np.float64) / head_dim
+    return float(rope["rope_theta"]) ** -exponents, list(rope["mrope_section"])
+
+
+def _free_host_bytes() -> int:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    raise OSError("/proc/meminfo has no MemAvailable")

@@ -1,0 +1,43 @@
+"""Rotary embedding over three axes (M-RoPE) with exact angles: float64 angles, float32 rotation, one rounding at the
+end.
+
+float32 angles are off by 0.6 % of a score's spread at position 1e6 and by half of it at 1e8; a stream that never ends
+gets there. Knows nothing of caches or layers.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from stillwing_vlm.core.positions import Positions
+
+CosSin = tuple[torch.Tensor, torch.Tensor]
+
+
+class Rotary:
+    """Turns vectors of one head by positions on (time, row, column)."""
+
+    def __init__(self, inverse_frequencies: npt.NDArray[np.float64], sections: list[int], device: torch.device) -> None:
+        """`inverse_frequencies` float64[head_dim / 2]; `sections`: how many of them each axis takes, in order."""
+        if sum(sections) != inverse_frequencies.size or len(sections) != 3:
+            raise ValueError(f"sections {sections} do not make up {inverse_frequencies.size} frequencies")
+        self._inverse_frequencies = inverse_frequencies
+        self._axis = np.repeat(np.arange(3), sections)
+        self._device = device
+
+    def cos_sin(self, positions: Positions) -> CosSin:
+        """Cosines and sines float32[tokens, head_dim / 2] for positions int64[3, tokens]."""
+        angles = positions[self._axis].T.astype(np.float64) * self._inverse_frequencies
+        cos = torch.from_numpy(np.cos(angles).astype(np.float32))
+        sin = torch.from_numpy(np.sin(angles).astype(np.float32))
+        return cos.to(self._device), sin.to(self._device)
+
+
+def rotate(vectors: torch.Tensor, cos_sin: CosSin) -> torch.Tensor:
+    """`[..., tokens, head_dim]` turned, in float32.
+
+    The two halves of a vector are the two coordinates of its planes.
+    """
+    cos, sin = cos_sin
+    first, second = vectors.float().chunk(2, dim=-1)
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)

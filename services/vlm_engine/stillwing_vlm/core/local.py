@@ -1,0 +1,144 @@
+"""The engine without threads, queues or event loops, for evaluation, notebooks and benchmarks.
+
+    engine = LocalEngine.load()                      # the pilot, on the CPU
+    session = engine.open("You fly a drone.")
+    session.append(pixels)                           # uint8[rows, columns, 3], or a Frame
+    print(session.ask("What do you see?").text)
+
+Everything runs on the caller's thread, one call at a time; one engine belongs to one thread.
+"""
+
+from collections.abc import Sequence
+from typing import Self
+
+from stillwing_common.types import Frame
+from stillwing_vlm.core.base import (
+    FULL_VIEW,
+    AnswerDone,
+    AppendResult,
+    AskRequest,
+    ChoiceRequest,
+    ChoiceResult,
+    Evicted,
+    Limits,
+    ModelInfo,
+    RecallResult,
+    Sampling,
+    SessionConfig,
+    SessionInfo,
+    SnapshotInfo,
+    View,
+)
+from stillwing_vlm.core.branch import AskBranch, ChoiceBranch
+from stillwing_vlm.core.catalog import LoadedEngine, ModelSource, load_engine
+from stillwing_vlm.core.images import Pixels
+from stillwing_vlm.core.prepare import PreparedChunk
+
+
+class LocalSession:
+    """One stream's memory, driven synchronously."""
+
+    def __init__(self, engine: LoadedEngine, config: SessionConfig, *, first_position: int = 0) -> None:
+        self._engine = engine
+        self._count = 0
+        opening = engine.preparer.opening(config.system_prompt)
+        self.video = engine.open_session(config, opening, first_position=first_position)
+        self.evicted: list[Evicted] = []
+
+    def append(self, *frames: Frame | Pixels) -> AppendResult:
+        """Add one chunk of frames, or of RGB arrays `uint8[rows, columns, 3]`. Evictions are added to `evicted`."""
+        placed_s = self._engine.clock.monotonic_s()
+        result, evicted = self.video.append(self._prepared(frames), placed_s)
+        if evicted is not None:
+            self.evicted.append(evicted)
+        return result
+
+    def recall(self, *frames: Frame | Pixels) -> RecallResult:
+        """Replace the memory segment by single frames; none empties it."""
+        result, evicted = self.video.recall([self._prepared((frame,)) for frame in frames])
+        if evicted is not None:
+            self.evicted.append(evicted)
+        return result
+
+    def ask(
+        self,
+        prompt: str,
+        *,
+        json_schema: str = "",
+        max_tokens: int = 0,
+        sampling: Sampling | None = None,
+        view: View = FULL_VIEW,
+    ) -> AnswerDone:
+        """Ask and wait for the whole answer. The trunk never changes by it."""
+        return self.answer(self.fork(AskRequest(prompt, max_tokens, json_schema, sampling, view)))
+
+    def fork(self, request: AskRequest) -> AskBranch:
+        """Start an ask without decoding it, to see it beside others or beside appends; end it with `answer`."""
+        placed_s = self._engine.clock.monotonic_s()
+        return self.video.fork_ask(self._engine.preparer.ask(request), placed_s)
+
+    def answer(self, branch: AskBranch) -> AnswerDone:
+        """Decode a forked ask to its end and let it go."""
+        try:
+            while not branch.finished:
+                branch.accept(self._engine.backend.step(branch.rows()))
+        finally:
+            self.video.release(branch)
+        assert branch.done is not None
+        return branch.done
+
+    def ask_choice(self, prompt: str, options: Sequence[str], *, view: View = FULL_VIEW) -> ChoiceResult:
+        """Score the options by the probability of their whole text."""
+        placed_s = self._engine.clock.monotonic_s()
+        prepared = self._engine.preparer.choice(ChoiceRequest(prompt, tuple(options), view))
+        branch: ChoiceBranch = self.video.fork_choice(prepared, placed_s)
+        try:
+            while not branch.finished:
+                branch.accept(self._engine.backend.step(branch.rows()))
+        finally:
+            self.video.release(branch)
+        assert branch.done is not None
+        return branch.done
+
+    def take_snapshot(self, ttl_s: float | None = None) -> SnapshotInfo:
+        """Name the trunk's present state."""
+        return self.video.take_snapshot(ttl_s)
+
+    def restore_snapshot(self, snapshot_id: str) -> str:
+        """Put the trunk back; the newest frame of it."""
+        return self.video.restore_snapshot(snapshot_id)
+
+    def info(self) -> SessionInfo:
+        """As it stands."""
+        return self.video.info()
+
+    def _prepared(self, frames: Sequence[Frame | Pixels]) -> PreparedChunk:
+        preparer = self._engine.preparer
+        self._count += len(frames)
+        given = [frame for frame in frames if isinstance(frame, Frame)]
+        if len(given) == len(frames):
+            return preparer.chunk(given)
+        if given:
+            raise TypeError("a chunk is made of frames or of arrays, not of both")
+        names = tuple(f"local/{self._count - len(frames) + index}" for index in range(len(frames)))
+        return preparer.pixels(names, [frame for frame in frames if not isinstance(frame, Frame)], 1.0)
+
+
+class LocalEngine:
+    """One loaded model on the caller's thread."""
+
+    def __init__(self, loaded: LoadedEngine) -> None:
+        self.loaded = loaded
+
+    @classmethod
+    def load(cls, source: ModelSource | None = None, limits: Limits | None = None) -> Self:
+        """Load a model; by default the pilot on the CPU. Raises ModelNotUsable, DeviceAbsent, MissingExtra."""
+        return cls(load_engine(source or ModelSource(device="cpu"), limits))
+
+    def open(self, system_prompt: str = SessionConfig().system_prompt, max_context_tokens: int = 0) -> LocalSession:
+        """Open a session; the memory is freed with the object."""
+        return LocalSession(self.loaded, SessionConfig(system_prompt, max_context_tokens))
+
+    def info(self) -> ModelInfo:
+        """What is loaded."""
+        return self.loaded.info()

@@ -1,0 +1,121 @@
+"""Requests made ready off the device: pictures to patches, prompts to tokens, schemas to grammars, limits checked.
+
+Any thread may call it; it holds no state of a session.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from stillwing_common.errors import InvalidInput, TextTooLong
+from stillwing_common.types import Frame
+from stillwing_vlm.core.base import AskRequest, ChoiceRequest, Limits, Sampling, View
+from stillwing_vlm.core.grammar import GrammarCompiler, Matcher
+from stillwing_vlm.core.images import PatchChunk, Pixels, Preprocessing, decode_image, to_patches
+from stillwing_vlm.core.text import ChatText
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedChunk:
+    """Frames ready for the vision encoder; `seconds_per_grid` is the time between grids of a stretch of video."""
+
+    frame_ids: tuple[str, ...]
+    patches: PatchChunk
+    seconds_per_grid: float
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedAsk:
+    """A question in tokens, with what rules its answer."""
+
+    question_ids: list[int]
+    max_tokens: int
+    matcher: Matcher | None
+    sampling: Sampling | None
+    view: View
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedChoice:
+    """A question in tokens with its options, each ended as an answer ends."""
+
+    question_ids: list[int]
+    options_ids: tuple[list[int], ...]
+    view: View
+
+
+class Preparer:
+    """Makes requests ready for one model."""
+
+    def __init__(self, text: ChatText, grammars: GrammarCompiler, preprocessing: Preprocessing, limits: Limits) -> None:
+        self._text = text
+        self._grammars = grammars
+        self._preprocessing = preprocessing
+        self._limits = limits
+
+    def chunk(self, frames: Sequence[Frame]) -> PreparedChunk:
+        """Decode, resize and cut frames of one chunk. Raises what `core.images` raises, and InvalidInput."""
+        for frame in frames:
+            if not frame.frame_id:
+                raise InvalidInput("a frame needs a frame_id")
+        limits = self._limits
+        pixels = [
+            decode_image(frame.image, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels)
+            for frame in frames
+        ]
+        return self.pixels(tuple(frame.frame_id for frame in frames), pixels, _seconds_between(frames))
+
+    def pixels(self, frame_ids: tuple[str, ...], pixels: Sequence[Pixels], seconds_between: float) -> PreparedChunk:
+        """The same from RGB `uint8[rows, columns, 3]`, for callers that hold pixels already."""
+        how = self._preprocessing
+        return PreparedChunk(frame_ids, to_patches(pixels, how), seconds_between * how.temporal_patch)
+
+    def opening(self, system_prompt: str) -> list[int]:
+        """Tokens that open a session. Raises TextTooLong."""
+        self._check_text("system_prompt", system_prompt)
+        return self._text.opening(system_prompt)
+
+    def ask(self, request: AskRequest) -> PreparedAsk:
+        """Raises TextTooLong, BadGrammar, InvalidInput."""
+        self._check_text("prompt", request.prompt)
+        self._check_text("json_schema", request.json_schema)
+        limits = self._limits
+        if request.max_tokens < 0 or request.max_tokens > limits.max_answer_tokens:
+            raise InvalidInput(f"max_tokens is at most {limits.max_answer_tokens}", max_tokens=request.max_tokens)
+        return PreparedAsk(
+            question_ids=self._text.question(request.prompt),
+            max_tokens=request.max_tokens or limits.default_answer_tokens,
+            matcher=self._grammars.matcher(request.json_schema) if request.json_schema else None,
+            sampling=request.sampling,
+            view=request.view,
+        )
+
+    def choice(self, request: ChoiceRequest) -> PreparedChoice:
+        """Raises TextTooLong, InvalidInput."""
+        self._check_text("prompt", request.prompt)
+        if len(request.options) > self._limits.max_options:
+            raise InvalidInput(f"at most {self._limits.max_options} options", options=len(request.options))
+        for option in request.options:
+            self._check_text("option", option)
+        options = tuple([*self._text.encode(option), self._text.end_id] for option in request.options)
+        return PreparedChoice(self._text.question(request.prompt), options, request.view)
+
+    def _check_text(self, name: str, text: str) -> None:
+        if len(text) > self._limits.max_text_chars:
+            raise TextTooLong(
+                f"{name} has {len(text)} characters, at most {self._limits.max_text_chars}",
+                field=name,
+                limit=self._limits.max_text_chars,
+            )
+
+
+def _seconds_between(frames: Sequence[Frame]) -> float:
+    """Mean time between the frames of a chunk; 1 for a single frame, where it does not matter."""
+    if len(frames) < 2:
+        return 1.0
+    if len({frame.capture.clock_id for frame in frames}) > 1:
+        raise InvalidInput("the frames of one chunk are stamped by one clock")
+    stamps = [frame.capture.time_ns for frame in frames]
+    if any(later <= earlier for earlier, later in pairwise(stamps)):
+        raise InvalidInput("the frames of one chunk rise in time")
+    return (stamps[-1] - stamps[0]) / 1e9 / (len(frames) - 1)

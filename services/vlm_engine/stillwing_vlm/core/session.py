@@ -1,0 +1,288 @@
+"""The memory of one video stream: frames in, branches out, old chunks let go. All on the device's owner thread.
+
+It joins the book-keeping (`trunk`) with the cache (`backend.Store`): decides nothing about when things happen, and
+knows no tensors, no queues and no transports.
+
+A branch sees the trunk as it was when it was forked. Where an eviction, a recall or a rewind is about to write over
+slab tokens that a live branch still sees, those tokens are copied aside first: appends never wait for answers, and an
+answer never changes what an append writes.
+"""
+
+from dataclasses import dataclass
+
+from stillwing_common.clock import Clock
+from stillwing_common.errors import BudgetTooSmall, Exhausted, InvalidInput, UnknownSnapshot
+from stillwing_common.ids import new_id
+from stillwing_vlm.core.backend import Backend, PinnedView
+from stillwing_vlm.core.base import (
+    AppendResult,
+    Evicted,
+    Limits,
+    Provenance,
+    RecallResult,
+    SessionConfig,
+    SessionInfo,
+    SnapshotInfo,
+    View,
+)
+from stillwing_vlm.core.branch import AskBranch, Branch, ChoiceBranch
+from stillwing_vlm.core.positions import Positions, chunk_positions, text_positions
+from stillwing_vlm.core.prepare import PreparedAsk, PreparedChoice, PreparedChunk
+from stillwing_vlm.core.text import ChatText
+from stillwing_vlm.core.trunk import Chunk, Move, Trunk, TrunkMark
+
+_SMALLEST_CHUNK_TOKENS = 3
+
+
+@dataclass(slots=True)
+class _Snapshot:
+    mark: TrunkMark
+    ttl_s: float | None
+    expires_s: float | None
+
+
+class VideoSession:
+    """One stream's trunk, its branches and its snapshots."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        text: ChatText,
+        clock: Clock,
+        limits: Limits,
+        config: SessionConfig,
+        opening_ids: list[int],
+        budget: int,
+        *,
+        first_position: int = 0,
+    ) -> None:
+        """Make the slab and write the opening text. Raises BudgetTooSmall, Exhausted.
+
+        `first_position` moves every position by a constant, which changes no answer.
+        """
+        smallest = len(opening_ids) + 2 * _SMALLEST_CHUNK_TOKENS
+        if budget < smallest:
+            raise BudgetTooSmall(
+                f"{budget} tokens cannot hold the opening text and two chunks, {smallest} at least",
+                budget=budget,
+                needed=smallest,
+            )
+        self.session_id = new_id("ses")
+        self.config = config
+        self.trunk = Trunk(budget, first_position=first_position)
+        self._backend = backend
+        self._text = text
+        self._clock = clock
+        self._limits = limits
+        self._created_wall_ns = clock.wall_ns()
+        self._store = backend.new_store(self.trunk.capacity)
+        self._views: list[PinnedView] = []
+        self._snapshots: dict[str, _Snapshot] = {}
+        self._appended_frames = 0
+        self._answered_asks = 0
+        positions, cursor = text_positions(self.trunk.cursor, len(opening_ids))
+        offset = self.trunk.sink_offset
+        backend.prefill(self._store, 0, 0, backend.embed_text(opening_ids), positions, offset)
+        self.trunk.append(Chunk((), len(opening_ids), cursor - first_position))
+
+    # Frames
+
+    def append(self, chunk: PreparedChunk, placed_s: float) -> tuple[AppendResult, Evicted | None]:
+        """Put one chunk into the trunk, letting old ones go first. Raises BudgetTooSmall; then nothing has changed."""
+        trunk, grid = self.trunk, chunk.patches.grid
+        tokens = grid.merged_tokens(self._backend.preprocessing.merge) + 2
+        trunk.check_fits(tokens)
+        embedding = self._backend.embed_chunk(chunk.patches, self._text.vision_start, self._text.vision_end)
+        gone = self._make_room(tokens)
+        positions, cursor = self._chunk_positions(chunk, trunk.cursor)
+        offset = trunk.sink_offset if trunk.sink_open else None
+        self._backend.prefill(self._store, trunk.start, trunk.tail, embedding, positions, offset)
+        trunk.append(Chunk(chunk.frame_ids, tokens, cursor - trunk.cursor))
+        self._appended_frames += len(chunk.frame_ids)
+        elapsed_s = self._clock.monotonic_s() - placed_s
+        return AppendResult(chunk.frame_ids, tokens, trunk.tokens, elapsed_s), self._evicted(gone)
+
+    def recall(self, chunks: list[PreparedChunk]) -> tuple[RecallResult, Evicted | None]:
+        """Replace the memory segment. Recalled frames see the sink and each other, never the window.
+
+        Raises InvalidInput before the first frame, BudgetTooSmall; then nothing has changed.
+        """
+        trunk, backend = self.trunk, self._backend
+        if trunk.sink_open:
+            raise InvalidInput("append a frame before recalling others: the first one belongs to the sink")
+        merge = backend.preprocessing.merge
+        sizes = [chunk.patches.grid.merged_tokens(merge) + 2 for chunk in chunks]
+        wanted = sum(sizes)
+        if trunk.sink_tokens + wanted > trunk.budget:
+            raise BudgetTooSmall(f"sink {trunk.sink_tokens} + recalled {wanted} tokens > {trunk.budget}", needed=wanted)
+        scratch = backend.new_store(max(1, trunk.sink_tokens + wanted))
+        self._store.lend_sink(scratch)
+        scratch.place_front(trunk.sink_tokens, 0)
+        tail, cursor, memory = trunk.sink_tokens, trunk.sink_span, []
+        for chunk, tokens in zip(chunks, sizes, strict=True):
+            embedding = backend.embed_chunk(chunk.patches, self._text.vision_start, self._text.vision_end)
+            positions, after = self._chunk_positions(chunk, cursor)
+            backend.prefill(scratch, 0, tail, embedding, positions, 0)
+            memory.append(Chunk(chunk.frame_ids, tokens, after - cursor))
+            tail, cursor = tail + tokens, after
+        gone = trunk.evict_for(wanted - trunk.memory_tokens) if wanted > trunk.memory_tokens else []
+        self._keep_aside(trunk.head)
+        self._moved(trunk.room_for_memory(wanted))
+        trunk.set_memory(memory)
+        self._store.adopt_memory(scratch)
+        self._store.place_front(trunk.head, trunk.sink_offset)
+        recalled = tuple(frame_id for chunk in chunks for frame_id in chunk.frame_ids)
+        return RecallResult(recalled, trunk.tokens), self._evicted(gone)
+
+    def _chunk_positions(self, chunk: PreparedChunk, cursor: int) -> tuple[Positions, int]:
+        return chunk_positions(
+            cursor,
+            chunk.patches.grid,
+            merge=self._backend.preprocessing.merge,
+            tokens_per_second=self._backend.tokens_per_second,
+            seconds_per_grid=chunk.seconds_per_grid,
+        )
+
+    def _make_room(self, tokens: int) -> list[Chunk]:
+        trunk = self.trunk
+        gone = trunk.evict_for(tokens)
+        if gone:
+            self._keep_aside(trunk.head)
+            self._store.place_front(trunk.head, trunk.sink_offset)
+        self._moved(trunk.compact_for(tokens))
+        return gone
+
+    def _keep_aside(self, head: int) -> None:
+        """Copy what live branches see of the slab before `head`, where the front is about to be written."""
+        for view in self._views:
+            end = min(head, view.end)
+            if view.start < end:
+                view.kept = self._store.copy_out(view.kept, view.start, end)
+                view.start = end
+
+    def _moved(self, move: Move | None) -> None:
+        if move is None:
+            return
+        self._store.move(*move)
+        shift = move.target - move.source
+        for view in self._views:
+            view.start += shift
+            view.end += shift
+
+    def _evicted(self, gone: list[Chunk]) -> Evicted | None:
+        if not gone:
+            return None
+        frame_ids = tuple(frame_id for chunk in gone for frame_id in chunk.frame_ids)
+        return Evicted(frame_ids, self.trunk.oldest_frame_id, self.trunk.tokens)
+
+    # Questions
+
+    def fork_ask(self, ask: PreparedAsk, placed_s: float) -> AskBranch:
+        """Start an answer that sees the trunk as it is now. Release it when it is finished."""
+        view, provenance = self._pin(ask.view)
+        branch = self._backend.new_branch(self._store, view, len(ask.question_ids) + ask.max_tokens)
+        return AskBranch(
+            self._backend, self._text, self._clock, ask, branch, view, self.trunk.cursor, provenance, placed_s
+        )
+
+    def fork_choice(self, choice: PreparedChoice, placed_s: float) -> ChoiceBranch:
+        """Start scoring options. Release it when it is finished."""
+        view, provenance = self._pin(choice.view)
+        branch = self._backend.new_branch(self._store, view, len(choice.question_ids))
+        return ChoiceBranch(self._backend, self._clock, choice, branch, view, self.trunk.cursor, provenance, placed_s)
+
+    def release(self, branch: Branch) -> None:
+        """Let a branch go; its tokens are freed and nothing in the trunk has changed."""
+        self._views = [view for view in self._views if view is not branch.view]
+        self._answered_asks += 1
+
+    def _pin(self, wanted: View) -> tuple[PinnedView, Provenance]:
+        trunk = self.trunk
+        recalled = tuple(frame_id for chunk in trunk.memory for frame_id in chunk.frame_ids)
+        chunks = wanted.recent_chunks
+        if chunks is None or chunks > len(trunk.window):
+            # Where the window holds fewer chunks than asked for, the sink's own is among the newest.
+            view = PinnedView(None, trunk.start, trunk.tail)
+            oldest, tokens = trunk.oldest_frame_id, trunk.tokens
+        else:
+            place, position, newest = trunk.recent(chunks)
+            view = PinnedView(self._store.rotated_sink(position - trunk.sink_span), place, trunk.tail)
+            oldest, tokens, recalled = newest[0].frame_ids[0], trunk.sink_tokens + trunk.tail - place, ()
+        self._views.append(view)
+        return view, Provenance(trunk.last_frame_id, oldest, tokens, trunk.evicted_frames, recalled)
+
+    # Snapshots
+
+    def take_snapshot(self, ttl_s: float | None) -> SnapshotInfo:
+        """Name the present state. Raises Exhausted where there are too many, InvalidInput for a ttl of 0 or less."""
+        if ttl_s is not None and ttl_s <= 0:
+            raise InvalidInput("a snapshot's ttl is greater than zero", ttl_s=ttl_s)
+        self._drop_expired()
+        if len(self._snapshots) >= self._limits.max_snapshots:
+            raise Exhausted(f"at most {self._limits.max_snapshots} snapshots in a session; delete one")
+        snapshot_id = new_id("snp")
+        self._snapshots[snapshot_id] = _Snapshot(self.trunk.mark(), ttl_s, self._expiry(ttl_s))
+        return SnapshotInfo(snapshot_id, 0)
+
+    def restore_snapshot(self, snapshot_id: str) -> str:
+        """Put the trunk back; the newest frame of it. Raises UnknownSnapshot, SnapshotOverwritten."""
+        self._drop_expired()
+        snapshot = self._snapshots.get(snapshot_id)
+        if snapshot is None:
+            raise UnknownSnapshot(f"no snapshot {snapshot_id!r} in this session", snapshot_id=snapshot_id)
+        self.trunk.rewind(snapshot.mark)
+        for view in self._views:
+            if view.end > self.trunk.tail and view.start < view.end:
+                # What lies beyond the restored end may be written over by the next append.
+                view.kept = self._store.copy_out(view.kept, view.start, view.end)
+                view.start = view.end
+        self._store.truncate_sink(self.trunk.sink_tokens)
+        snapshot.expires_s = self._expiry(snapshot.ttl_s)
+        return self.trunk.last_frame_id
+
+    def delete_snapshot(self, snapshot_id: str) -> bool:
+        """Forget a snapshot; False where there is none of this id."""
+        snapshot = self._snapshots.pop(snapshot_id, None)
+        if snapshot is not None:
+            self.trunk.forget(snapshot.mark)
+        return snapshot is not None
+
+    def _expiry(self, ttl_s: float | None) -> float | None:
+        return None if ttl_s is None else self._clock.monotonic_s() + ttl_s
+
+    def _drop_expired(self) -> None:
+        now_s = self._clock.monotonic_s()
+        for snapshot_id in [
+            known for known, kept in self._snapshots.items() if kept.expires_s is not None and kept.expires_s <= now_s
+        ]:
+            self.delete_snapshot(snapshot_id)
+
+    # State
+
+    def info(self) -> SessionInfo:
+        """As it stands."""
+        trunk = self.trunk
+        return SessionInfo(
+            session_id=self.session_id,
+            label=self.config.label,
+            peer=self.config.peer,
+            created_wall_ns=self._created_wall_ns,
+            context_tokens=trunk.tokens,
+            max_context_tokens=trunk.budget,
+            sink_tokens=trunk.sink_tokens,
+            appended_frames=self._appended_frames,
+            evicted_frames=trunk.evicted_frames,
+            live_asks=len(self._views),
+            answered_asks=self._answered_asks,
+            last_frame_id=trunk.last_frame_id,
+            oldest_frame_id=trunk.oldest_frame_id,
+        )
+
+    def digest(self) -> str:
+        """Hash of the trunk's bytes. For tests."""
+        return self._store.digest(self.trunk.start, self.trunk.tail)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the device's memory this session's cache holds."""
+        return self._store.size_bytes

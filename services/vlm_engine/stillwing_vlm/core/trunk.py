@@ -1,0 +1,248 @@
+"""Where each part of a session's video memory lies in its slab, and at which positions: `[sink | memory | window]`.
+
+    slab   0 ........ start ........ head ............ tail ........ capacity
+                      [sink|memory]  [window           ]
+
+The three parts are one contiguous slice `[start, tail)`. Letting the oldest chunk go moves `head` over it; the sink
+and the memory are then written anew directly in front of `head`, at positions that end where the window begins.
+Nothing in the window moves or turns, because rotary scores depend on differences of positions alone.
+
+It holds whole numbers only and knows nothing of tensors, models or threads.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from stillwing_common.errors import BudgetTooSmall, SnapshotOverwritten
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Frames encoded together: `tokens` in the slab, `span` positions of the cursor."""
+
+    frame_ids: tuple[str, ...]
+    tokens: int
+    span: int
+
+
+class Move(NamedTuple):
+    """Slab tokens `[source, source + length)` go to `[target, target + length)`."""
+
+    source: int
+    target: int
+    length: int
+
+
+@dataclass(slots=True, eq=False)
+class TrunkMark:
+    """A remembered state of a trunk; `lost` once something it covers was overwritten."""
+
+    front_epoch: int
+    length: int
+    cursor: int
+    sink: tuple[Chunk, ...]
+    window: tuple[Chunk, ...]
+    lost: bool = field(default=False)
+
+
+class Trunk:
+    """Book-keeping of one session's trunk. Not thread-safe; used by the device's owner thread."""
+
+    def __init__(self, budget: int, slack: float = 0.25, first_position: int = 0) -> None:
+        """`budget`: most tokens in the trunk; `slack`: share of it added to the slab, so that moves are rare."""
+        if budget < 1 or slack < 0:
+            raise ValueError("budget is at least 1 token and slack is not negative")
+        self.budget = budget
+        self.capacity = budget + max(1, int(budget * slack))
+        self.head = 0
+        self.tail = 0
+        self.cursor = first_position
+        self.sink: list[Chunk] = []
+        self.memory: tuple[Chunk, ...] = ()
+        self.window: deque[Chunk] = deque()
+        self.sink_open = True
+        self.evicted_frames = 0
+        self.front_epoch = 0
+        self.moves = 0
+        self._marks: list[TrunkMark] = []
+
+    @property
+    def sink_tokens(self) -> int:
+        """Tokens of the sink: the opening text and, once it is there, the first chunk."""
+        return sum(chunk.tokens for chunk in self.sink)
+
+    @property
+    def sink_span(self) -> int:
+        """Positions the sink takes."""
+        return sum(chunk.span for chunk in self.sink)
+
+    @property
+    def memory_tokens(self) -> int:
+        """Tokens of the memory segment."""
+        return sum(chunk.tokens for chunk in self.memory)
+
+    @property
+    def memory_span(self) -> int:
+        """Positions the memory segment takes."""
+        return sum(chunk.span for chunk in self.memory)
+
+    @property
+    def front_tokens(self) -> int:
+        """Tokens in front of the window: sink and memory."""
+        return self.sink_tokens + self.memory_tokens
+
+    @property
+    def start(self) -> int:
+        """Slab place of the sink's first token."""
+        return self.head - self.front_tokens
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in the trunk."""
+        return self.tail - self.start
+
+    @property
+    def window_position(self) -> int:
+        """Position at which the window begins."""
+        return self.cursor - sum(chunk.span for chunk in self.window)
+
+    @property
+    def sink_offset(self) -> int:
+        """What is added to the sink's own positions (from 0), so that sink, memory and window follow on each other."""
+        return self.window_position - self.memory_span - self.sink_span
+
+    @property
+    def last_frame_id(self) -> str:
+        """Newest frame in the trunk, or ""."""
+        for chunk in (*reversed(self.window), *reversed(self.sink)):
+            if chunk.frame_ids:
+                return chunk.frame_ids[-1]
+        return ""
+
+    @property
+    def oldest_frame_id(self) -> str:
+        """Oldest frame of the window, or ""."""
+        return self.window[0].frame_ids[0] if self.window else ""
+
+    # Changes
+
+    def check_fits(self, tokens: int) -> None:
+        """Raise BudgetTooSmall where `tokens` more cannot fit even with an empty window. Changes nothing."""
+        if self.front_tokens + tokens > self.budget:
+            raise BudgetTooSmall(
+                f"sink {self.sink_tokens} + memory {self.memory_tokens} + new {tokens} tokens > {self.budget}",
+                budget=self.budget,
+                needed=self.front_tokens + tokens,
+            )
+
+    def evict_for(self, tokens: int) -> list[Chunk]:
+        """Let whole chunks go, oldest first, until `tokens` more fit the budget. The caller then rewrites the front."""
+        self.check_fits(tokens)
+        gone: list[Chunk] = []
+        while self.tokens + tokens > self.budget:
+            chunk = self.window.popleft()
+            self.head += chunk.tokens
+            self.evicted_frames += len(chunk.frame_ids)
+            gone.append(chunk)
+        if gone:
+            self._front_changed()
+        return gone
+
+    def compact_for(self, tokens: int) -> Move | None:
+        """Where `tokens` more would pass the slab's end, the move of the live slice to the slab's beginning."""
+        if self.tail + tokens <= self.capacity or self.start == 0:
+            return None
+        return self._moved_to(0)
+
+    def append(self, chunk: Chunk) -> None:
+        """Record a chunk whose tokens were written at `tail`. The first chunk with frames closes the sink."""
+        if self.tail + chunk.tokens > self.capacity:
+            raise ValueError("the slab is full; compact first")
+        for mark in self._marks:
+            mark.lost = mark.lost or mark.length > self.tokens
+        if self.sink_open:
+            self.sink.append(chunk)
+            self.sink_open = not chunk.frame_ids
+            self.head += chunk.tokens
+        else:
+            self.window.append(chunk)
+        self.tail += chunk.tokens
+        self.cursor += chunk.span
+
+    def room_for_memory(self, tokens: int) -> Move | None:
+        """The move that leaves place for a memory of `tokens` in front of the window, if one is needed."""
+        wanted = self.sink_tokens + tokens
+        if self.head >= wanted:
+            return None
+        return self._moved_to(wanted - self.front_tokens)
+
+    def set_memory(self, chunks: Iterable[Chunk]) -> None:
+        """Replace the memory segment; the caller has made room and now rewrites the front."""
+        self.memory = tuple(chunks)
+        if self.start < 0 or self.tokens > self.budget:
+            raise ValueError("no room was made for this memory")
+        self._front_changed()
+
+    def _moved_to(self, start: int) -> Move:
+        move = Move(self.start, start, self.tokens)
+        shift = move.target - move.source
+        self.head += shift
+        self.tail += shift
+        self.moves += 1
+        # What lies beyond the tail stays behind, so states that reach further cannot come back.
+        for mark in self._marks:
+            mark.lost = mark.lost or mark.length > move.length
+        return move
+
+    def _front_changed(self) -> None:
+        self.front_epoch += 1
+        for mark in self._marks:
+            mark.lost = True
+        self._marks.clear()
+
+    # Marks
+
+    def mark(self) -> TrunkMark:
+        """Remember the present state; O(1) in tokens."""
+        mark = TrunkMark(self.front_epoch, self.tokens, self.cursor, tuple(self.sink), tuple(self.window))
+        self._marks = [known for known in self._marks if not known.lost]
+        self._marks.append(mark)
+        return mark
+
+    def forget(self, mark: TrunkMark) -> None:
+        """Drop a mark."""
+        mark.lost = True
+        self._marks = [known for known in self._marks if known is not mark]
+
+    def rewind(self, mark: TrunkMark) -> None:
+        """Go back (or forth again) to a marked state. Raises SnapshotOverwritten; then nothing has changed."""
+        if mark.lost or mark.front_epoch != self.front_epoch:
+            raise SnapshotOverwritten("frames were evicted, recalled or written over since it was taken")
+        start = self.start
+        if sum(chunk.tokens for chunk in mark.sink) < self.sink_tokens:
+            # The sink's pristine keys go with it, so later states cannot come back.
+            for known in self._marks:
+                known.lost = known.lost or len(known.sink) > len(mark.sink)
+        self.sink = list(mark.sink)
+        self.window = deque(mark.window)
+        self.sink_open = not any(chunk.frame_ids for chunk in self.sink)
+        self.head = start + self.front_tokens
+        self.tail = start + mark.length
+        self.cursor = mark.cursor
+
+    def recent(self, chunks: int) -> tuple[int, int, list[Chunk]]:
+        """Slab place and position at which the newest `chunks` chunks of the window begin, and those chunks."""
+        newest = list(self.window)[-chunks:]
+        tokens = sum(chunk.tokens for chunk in newest)
+        return self.tail - tokens, self.cursor - sum(chunk.span for chunk in newest), newest
+
+    def check_integrity(self) -> None:
+        """Raise AssertionError where the book-keeping contradicts itself. For tests and debugging."""
+        assert 0 <= self.start <= self.head <= self.tail <= self.capacity
+        assert self.tail - self.head == sum(chunk.tokens for chunk in self.window)
+        assert self.tokens <= self.budget
+        assert self.sink_offset + self.sink_span + self.memory_span == self.window_position
+        assert not (self.sink_open and self.window)
+        assert all(mark.front_epoch == self.front_epoch for mark in self._marks if not mark.lost)
