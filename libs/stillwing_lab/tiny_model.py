@@ -49,7 +49,7 @@ def tiny_tokenizer(vocab_size: int = 400) -> Tokenizer:
 
 def tiny_config(tokenizer: Tokenizer, **text: Any) -> Qwen2_5_VLConfig:
     """Configuration that fits `tokenizer`; `text` replaces fields of the language model's."""
-    ids = {name: tokenizer.token_to_id(name) for name in CONTROL_TOKENS}
+    ids = tokenizer.get_vocab()
     text_config = {
         "hidden_size": 64,
         "intermediate_size": 96,
@@ -66,12 +66,13 @@ def tiny_config(tokenizer: Tokenizer, **text: Any) -> Qwen2_5_VLConfig:
         "rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 1e4},
         **text,
     }
+    hidden_size: Any = text_config["hidden_size"]
     vision_config = {
         "depth": 2,
         "hidden_size": 32,
         "intermediate_size": 48,
         "num_heads": 2,
-        "out_hidden_size": text_config["hidden_size"],
+        "out_hidden_size": hidden_size,
         "patch_size": 14,
         "spatial_merge_size": 2,
         "temporal_patch_size": 2,

@@ -1,0 +1,230 @@
+"""Shared by the engine's tests: a tiny random model on disk, the engine on it, and an oracle that owes the engine nothing.
+
+The oracle keeps every token ever seen and attends, for each chunk and question, exactly what the contract names, at
+positions that transformers itself computes for that sequence. It has no cache, no eviction arithmetic and no offsets.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import Qwen2_5_VLForConditionalGeneration
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb
+
+from stillwing_lab.tiny_model import write_tiny_model
+from stillwing_vlm.core.base import AskRequest, View
+from stillwing_vlm.core.catalog import ModelSource
+from stillwing_vlm.core.local import LocalEngine, LocalSession
+from stillwing_vlm.core.text import ChatText
+
+
+@pytest.fixture(scope="session")
+def tiny_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
+
+
+@pytest.fixture(scope="session")
+def engine(tiny_dir: Path) -> LocalEngine:
+    return LocalEngine.load(ModelSource(str(tiny_dir), device="cpu", threads=1))
+
+
+@pytest.fixture(scope="session")
+def hf_model(tiny_dir: Path) -> Any:
+    return Qwen2_5_VLForConditionalGeneration.from_pretrained(tiny_dir, dtype=torch.float32).eval()
+
+
+@pytest.fixture
+def text(engine: LocalEngine) -> ChatText:
+    return engine.loaded.text
+
+
+def first_logits(session: LocalSession, prompt: str, **request: Any) -> torch.Tensor:
+    """Logits after the question, by a branch that is then dropped."""
+    branch = session.fork(AskRequest(prompt, **request))
+    try:
+        (logits,) = session._engine.backend.step(branch.rows())
+    finally:
+        session.video.release(branch)
+    return logits
+
+
+@dataclass(eq=False)
+class Piece:
+    """Tokens of one chunk, of the opening text or of one question, with their values in every layer once computed."""
+
+    ids: list[int]
+    types: list[int]
+    embeddings: torch.Tensor
+    grids: list[list[int]] = field(default_factory=list)
+    raw_keys: list[torch.Tensor] = field(default_factory=list)
+    values: list[torch.Tensor] = field(default_factory=list)
+
+
+class Oracle:
+    """One offline forward in which each token attends what it could see when it arrived; O(n²), no cache of its own."""
+
+    def __init__(self, model: Any, text: ChatText, preprocessing: Any, opening_ids: list[int], budget: int) -> None:
+        self._model = model
+        self._text = text
+        self._merge = preprocessing.merge
+        self._budget = budget
+        self.entropies: list[float] = []
+        self.sink: list[Piece] = []
+        self.memory: list[Piece] = []
+        self.window: list[Piece] = []
+        self.evicted = 0
+        opening = self._text_piece(opening_ids)
+        self._run(opening, [])
+        self.sink.append(opening)
+
+    @property
+    def pieces(self) -> list[Piece]:
+        return [*self.sink, *self.memory, *self.window]
+
+    def append(self, patches: np.ndarray, grid: tuple[int, int, int]) -> Piece:
+        piece = self._frame_piece(patches, grid)
+        while len(self.sink) == 2 and self._tokens() + len(piece.ids) > self._budget:
+            self.window.pop(0)
+            self.evicted += 1
+        self._run(piece, self.pieces)
+        (self.sink if len(self.sink) < 2 else self.window).append(piece)
+        return piece
+
+    def recall(self, frames: list[tuple[np.ndarray, tuple[int, int, int]]]) -> None:
+        self.memory = []
+        fresh: list[Piece] = []
+        for patches, grid in frames:
+            piece = self._frame_piece(patches, grid)
+            self._run(piece, [*self.sink, *fresh])
+            fresh.append(piece)
+        self.memory = fresh
+        while self._tokens() > self._budget:
+            self.window.pop(0)
+            self.evicted += 1
+
+    def ask(self, prompt: str, recent: int | None = None) -> torch.Tensor:
+        seen = self.pieces if recent is None else [*self.sink, *self.window[-recent:]]
+        question = self._text_piece(self._text.question(prompt))
+        hidden = self._run(question, seen)
+        normed = self._model.model.language_model.norm(hidden[-1:])
+        return self._model.lm_head(normed)[0].detach()
+
+    def _tokens(self) -> int:
+        return sum(len(piece.ids) for piece in self.pieces)
+
+    def _text_piece(self, ids: list[int]) -> Piece:
+        return Piece(ids, [0] * len(ids), self._embed(ids))
+
+    def _frame_piece(self, patches: np.ndarray, grid: tuple[int, int, int]) -> Piece:
+        thw = torch.tensor([grid])
+        with torch.no_grad():
+            (image,) = self._model.model.get_image_features(torch.from_numpy(patches), thw).pooler_output
+        pad = self._model.config.image_token_id
+        ends = self._embed([self._text.vision_start, self._text.vision_end])
+        ids = [self._text.vision_start, *[pad] * len(image), self._text.vision_end]
+        return Piece(ids, [0, *[1] * len(image), 0], torch.cat([ends[:1], image, ends[1:]]), [list(grid)])
+
+    def _embed(self, ids: list[int]) -> torch.Tensor:
+        return self._model.get_input_embeddings()(torch.tensor(ids)).detach()
+
+    @torch.no_grad()
+    def _run(self, piece: Piece, seen: list[Piece]) -> torch.Tensor:
+        """Hidden states of the last layer of `piece`, which attends `seen` and, causally, itself."""
+        sequence = [*seen, piece]
+        grids = [grid for part in sequence for grid in part.grids]
+        positions, _ = self._model.model.get_rope_index(
+            torch.tensor([[token for part in sequence for token in part.ids]]),
+            mm_token_type_ids=torch.tensor([[kind for part in sequence for kind in part.types]]),
+            image_grid_thw=torch.tensor(grids) if grids else None,
+        )
+        hidden, own = piece.embeddings, len(piece.ids)
+        total = positions.shape[-1]
+        cos, sin = self._model.model.language_model.rotary_emb(hidden, positions)
+        hidden_later = torch.ones(own, total, dtype=torch.bool).triu(total - own + 1)
+        piece.raw_keys, piece.values = [], []
+        for index, layer in enumerate(self._model.model.language_model.layers):
+            attn = layer.self_attn
+            normed = layer.input_layernorm(hidden)
+            query, key, value = (
+                proj(normed).view(own, -1, attn.head_dim).transpose(0, 1)
+                for proj in (attn.q_proj, attn.k_proj, attn.v_proj)
+            )
+            piece.raw_keys.append(key)
+            piece.values.append(value)
+            keys = torch.cat([part.raw_keys[index] for part in sequence], dim=1)
+            values = torch.cat([part.values[index] for part in sequence], dim=1)
+            padded = torch.cat([torch.zeros(query.shape[0], total - own, attn.head_dim), query], dim=1)
+            turned, turned_keys = apply_rotary_pos_emb(padded[None], keys[None], cos, sin)
+            groups = query.shape[0] // keys.shape[0]
+            scores = turned[0, :, -own:] @ turned_keys[0].repeat_interleave(groups, 0).transpose(1, 2)
+            weights = (scores / attn.head_dim**0.5).masked_fill(hidden_later, float("-inf")).softmax(-1)
+            if total > 32:
+                last = weights[:, -1]
+                self.entropies.append(float(-(last * last.clamp_min(1e-30).log()).sum(-1).mean() / np.log(total)))
+            out = weights @ values.repeat_interleave(groups, 0)
+            hidden = hidden + attn.o_proj(out.transpose(0, 1).reshape(own, -1))
+            hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
+        return hidden
+
+
+class Pair:
+    """The engine and the oracle given the same frames and questions."""
+
+    def __init__(self, engine: LocalEngine, hf_model: Any, budget: int, seed: int = 0) -> None:
+        self._engine = engine
+        self._rng = np.random.default_rng(seed)
+        self.session = engine.open("You fly.", budget)
+        loaded = engine.loaded
+        opening = loaded.preparer.opening("You fly.")
+        self.oracle = Oracle(hf_model, loaded.text, loaded.backend.preprocessing, opening, budget)
+
+    def frame(self, rows_px: int = 56, columns_px: int = 84) -> np.ndarray:
+        return self._rng.integers(0, 256, (rows_px, columns_px, 3), dtype=np.uint8)
+
+    def append(self, pixels: np.ndarray) -> Piece:
+        self.session.append(pixels)
+        self.session.video.trunk.check_integrity()
+        return self.oracle.append(*self._patches(pixels))
+
+    def recall(self, *frames: np.ndarray) -> None:
+        self.session.recall(*frames)
+        self.session.video.trunk.check_integrity()
+        self.oracle.recall([self._patches(pixels) for pixels in frames])
+
+    def _patches(self, pixels: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int]]:
+        chunk = self._engine.loaded.preparer.pixels(("",), [pixels], 1.0).patches
+        return chunk.patches, tuple(chunk.grid)
+
+    def logits_error(self, prompt: str, recent: int | None = None) -> float:
+        """Largest difference of the logits after a question, in units of their spread."""
+        ours = first_logits(self.session, prompt, view=View(recent))
+        theirs = self.oracle.ask(prompt, recent)
+        return float((ours - theirs).abs().max() / theirs.std())
+
+    def values_error(self) -> float:
+        """Largest difference of any cached value in any layer, in units of their spread.
+
+        The values are what every hidden state but the last layer's left behind.
+        """
+        trunk, store = self.session.video.trunk, self.session.video._store
+        theirs = torch.cat([torch.stack(piece.values) for piece in self.oracle.pieces], dim=2)
+        ours = store.values[:, :, trunk.start : trunk.tail]
+        assert ours.shape == theirs.shape
+        return float((ours - theirs).abs().max() / theirs.std())
+
+
+@pytest.fixture
+def make_pair(engine: LocalEngine, hf_model: Any) -> Iterator[Any]:
+    def make(budget: int, seed: int = 0) -> Pair:
+        return Pair(engine, hf_model, budget, seed)
+
+    return make
+
+
+@pytest.fixture
+def logits_of() -> Any:
+    return first_logits
