@@ -6,7 +6,7 @@ Blocking work runs in one small pool of threads, one transaction a call; the eve
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -114,6 +114,10 @@ class StoredBank:
         _log.info("texts are compared by %s, in the %s store", similarity.name, "embedded" if server else "given")
         return opened
 
+    async def end_streams(self) -> None:
+        """End every `watch_changes`, now and from now on; reads and writes go on."""
+        await self._bell.close()
+
     async def close(self) -> None:
         """Let the store go; streams end, an embedded server is stopped. Closing twice does nothing."""
         if self._closed:
@@ -208,7 +212,7 @@ class StoredBank:
         check_id("from_entity_id", from_entity_id, self._limits, required=True)
         return await self._run(lambda: self._store.merge(into_entity_id, from_entity_id))
 
-    async def watch_changes(self, after_revision: int = 0) -> AsyncIterator[Change]:
+    async def watch_changes(self, after_revision: int = 0) -> AsyncGenerator[Change, None]:
         """See `MemoryBank`."""
         last = after_revision
         while True:

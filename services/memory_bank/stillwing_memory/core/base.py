@@ -9,7 +9,7 @@ database and of both. Order: changes have revisions that rise by one, in the ord
 Threads: every method is called on the event loop on which the bank was opened.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -209,7 +209,7 @@ class MemoryBank(Protocol):
         Merging what is one thing already changes nothing. Raises UnknownEntity, InvalidInput (a thing with itself).
         """
 
-    def watch_changes(self, after_revision: int = 0) -> AsyncIterator[Change]:
+    def watch_changes(self, after_revision: int = 0) -> AsyncGenerator[Change, None]:
         """A log stream: every change after a revision, in order, none dropped; then each new one as it happens.
 
         Ends when the bank closes. Resume with the revision of the last change that was read.

@@ -177,12 +177,7 @@ class PostgresStore:
         """By words in common: |a and b| / sqrt(|a| |b|)."""
         wanted = literal(list(words), ARRAY(Text))
         word = func.unnest(wanted).column_valued("word")
-        common = (
-            select(func.count())
-            .where(word == any_(keyframes.c.tokens))
-            .correlate(keyframes)
-            .scalar_subquery()
-        )
+        common = select(func.count()).where(word == any_(keyframes.c.tokens)).correlate(keyframes).scalar_subquery()
         score = common / func.sqrt(func.cardinality(keyframes.c.tokens) * len(words))
         query = select(keyframes.c.revision, score.label("score")).where(keyframes.c.tokens.overlap(wanted))
         with self._transaction() as connection:

@@ -1,0 +1,75 @@
+"""`stillwing-memory`: serve the memory bank. The composition root; no logic here."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+
+from stillwing_common.errors import StillwingError
+from stillwing_memory.core.bank import BankConfig, StoredBank
+from stillwing_memory.server import registration
+from stillwing_memory.settings import MemorySettings
+from stillwing_rpc.logs import configure_logs
+from stillwing_rpc.server import RpcServer
+
+app = typer.Typer(add_completion=False, help="Stillwing's memory bank: keyframes and the things seen in them.")
+_log = structlog.get_logger("stillwing.memory")
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes any free one.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Data folder of the embedded server.")] = None,
+    dsn: Annotated[str | None, typer.Option(help="A PostgreSQL with pgvector, instead of the embedded one.")] = None,
+    similarity: Annotated[str | None, typer.Option(help="auto, minilm or token_overlap.")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+) -> None:
+    """Serve until interrupted. What no flag says is read from STILLWING_MEMORY_…"""
+    flags = {
+        "host": host, "port": port, "folder": folder, "dsn": dsn, "similarity": similarity, "log_level": log_level,
+    }  # fmt: skip
+    try:
+        settings = MemorySettings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    configure_logs(settings.log_level, settings.log_format)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # says at every start that there is nothing to do
+    try:
+        asyncio.run(_serve(settings))
+    except StillwingError as error:
+        typer.echo(f"stillwing-memory: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+async def _serve(settings: MemorySettings) -> None:
+    config = BankConfig(settings.folder, settings.dsn.get_secret_value(), settings.similarity, settings.match_gate_m)
+    bank = await StoredBank.open(config)
+    try:
+        server = RpcServer([registration(bank)], settings, on_drain=bank.end_streams)
+        await server.start()
+        info = await bank.get_bank()
+        _log.info(
+            "memory.open",
+            store=info.store,
+            store_version=info.store_version,
+            similarity=info.similarity,
+            keyframes=info.keyframes,
+            entities=info.entities,
+        )
+        await server.set_serving()
+        await server.run_until_signal()
+    finally:
+        await bank.close()
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

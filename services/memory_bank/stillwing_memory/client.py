@@ -1,0 +1,102 @@
+"""A memory bank that happens to be behind the wire. Errors are the same classes as those of a local one."""
+
+from collections.abc import AsyncGenerator
+from typing import Self
+
+import grpc
+
+from stillwing.memory.v1 import memory_pb2, memory_pb2_grpc
+from stillwing_memory import convert
+from stillwing_memory.core.base import (
+    BankInfo,
+    Change,
+    Entity,
+    EntityPage,
+    Keyframe,
+    KeyframePage,
+    Match,
+    PutResult,
+    Query,
+)
+from stillwing_memory.server import SERVICE
+from stillwing_rpc.channel import connect
+from stillwing_rpc.errors import domain_errors
+from stillwing_rpc.settings import ChannelSettings
+
+
+class RemoteMemoryBank:
+    """A `MemoryBank` over a channel, which it closes with itself. Deadlines are those of the channel's settings."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
+        self._stub: memory_pb2_grpc.MemoryServiceAsyncStub = memory_pb2_grpc.MemoryServiceStub(channel)
+
+    @classmethod
+    async def connect(cls, target: str, settings: ChannelSettings | None = None, *, wait_s: float = 10.0) -> Self:
+        """Reach the bank at "host:port". Raises Unavailable, WrongService."""
+        return cls(await connect(target, SERVICE, settings, wait_s=wait_s))
+
+    async def close(self) -> None:
+        """Close the channel; streams end."""
+        await self._channel.close()
+
+    async def get_bank(self) -> BankInfo:
+        """See `MemoryBank`."""
+        with domain_errors():
+            return convert.bank_from_wire(await self._stub.GetBank(memory_pb2.GetBankRequest()))
+
+    async def put_keyframe(self, keyframe: Keyframe) -> PutResult:
+        """See `MemoryBank`."""
+        request = memory_pb2.PutKeyframeRequest(keyframe=convert.keyframe_to_wire(keyframe))
+        with domain_errors():
+            return convert.put_result_from_wire(await self._stub.PutKeyframe(request))
+
+    async def get_keyframe(self, frame_id: str, *, clock_id: str = "", include_image: bool = False) -> Keyframe:
+        """See `MemoryBank`."""
+        request = memory_pb2.GetKeyframeRequest(frame_id=frame_id, clock_id=clock_id, include_image=include_image)
+        with domain_errors():
+            return convert.keyframe_from_wire((await self._stub.GetKeyframe(request)).keyframe)
+
+    async def list_keyframes(self, *, page_size: int = 0, page_token: str = "", mission_id: str = "") -> KeyframePage:
+        """See `MemoryBank`."""
+        request = memory_pb2.ListKeyframesRequest(page_size=page_size, page_token=page_token, mission_id=mission_id)
+        with domain_errors():
+            page = await self._stub.ListKeyframes(request)
+        return KeyframePage(tuple(convert.keyframe_from_wire(one) for one in page.keyframes), page.next_page_token)
+
+    async def search_keyframes(
+        self, query: Query, *, limit: int = 0, mission_id: str = "", include_image: bool = False
+    ) -> tuple[Match, ...]:
+        """See `MemoryBank`."""
+        request = convert.query_to_wire(query)
+        request.page_size = limit
+        request.mission_id = mission_id
+        request.include_image = include_image
+        with domain_errors():
+            answer = await self._stub.SearchKeyframes(request)
+        return tuple(convert.match_from_wire(match) for match in answer.matches)
+
+    async def list_entities(self, *, page_size: int = 0, page_token: str = "") -> EntityPage:
+        """See `MemoryBank`."""
+        request = memory_pb2.ListEntitiesRequest(page_size=page_size, page_token=page_token)
+        with domain_errors():
+            page = await self._stub.ListEntities(request)
+        return EntityPage(tuple(convert.entity_from_wire(one) for one in page.entities), page.next_page_token)
+
+    async def merge_entities(self, into_entity_id: str, from_entity_id: str) -> Entity:
+        """See `MemoryBank`."""
+        request = memory_pb2.MergeEntitiesRequest(into_entity_id=into_entity_id, from_entity_id=from_entity_id)
+        with domain_errors():
+            return convert.entity_from_wire((await self._stub.MergeEntities(request)).entity)
+
+    async def watch_changes(self, after_revision: int = 0) -> AsyncGenerator[Change, None]:
+        """See `MemoryBank`. Ends when the bank closes; raises Unavailable where the way to it breaks: resume then."""
+        with domain_errors():
+            call = self._stub.WatchChanges(memory_pb2.WatchChangesRequest(after_revision=after_revision))
+            try:
+                async for message in call:
+                    change = convert.change_from_wire(message)
+                    if change is not None:
+                        yield change
+            finally:
+                call.cancel()
