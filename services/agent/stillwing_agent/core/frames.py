@@ -110,7 +110,7 @@ class FramePump:
         while True:
             await credits.acquire()
             frame = (await self._newest.get()).value
-            placed = self._session.append(frame)
+            placed = asyncio.ensure_future(self._session.append(frame))
             task = asyncio.create_task(self._settle(frame, placed, credits), name="frame-append")
             self._appends.add(task)
             task.add_done_callback(self._appends.discard)

@@ -32,29 +32,38 @@ class KeyframeFiler:
             self._lost(keyframe, Exhausted(f"{self._queue.maxsize} keyframes wait to be filed"))
 
     async def run(self) -> None:
-        """File until cancelled."""
+        """File until cancelled; what is not filed by then is lost, and the event log says so."""
         while True:
             keyframe = await self._queue.get()
             try:
-                async with asyncio.timeout(self._put_timeout_s):
-                    result = await self._bank.put_keyframe(keyframe)
-            except TimeoutError:
-                self._lost(keyframe, Expired(f"the memory bank took longer than {self._put_timeout_s:g} s"))
-            except StillwingError as error:
-                self._lost(keyframe, error)
-            else:
-                self._record.add(KeyframeFiled(keyframe.frame.frame_id, result.revision))
+                await self._file(keyframe)
+            except asyncio.CancelledError:
+                ended = Expired("the mission ended before it was filed")
+                self._lost(keyframe, ended)
+                while not self._queue.empty():
+                    self._lost(self._queue.get_nowait(), ended)
+                raise
             finally:
                 self._queue.task_done()
 
     async def drain(self, timeout_s: float) -> None:
-        """Wait until all that was offered is filed or lost; what is left after `timeout_s` is lost."""
+        """Wait until all that was offered is filed or lost, at most `timeout_s`."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._queue.join()
         except TimeoutError:
-            while not self._queue.empty():
-                self._lost(self._queue.get_nowait(), Expired("the mission ended before it was filed"))
+            _log.warning("%d keyframes still wait to be filed", self._queue.qsize())
+
+    async def _file(self, keyframe: Keyframe) -> None:
+        try:
+            async with asyncio.timeout(self._put_timeout_s):
+                result = await self._bank.put_keyframe(keyframe)
+        except TimeoutError:
+            self._lost(keyframe, Expired(f"the memory bank took longer than {self._put_timeout_s:g} s"))
+        except StillwingError as error:
+            self._lost(keyframe, error)
+        else:
+            self._record.add(KeyframeFiled(keyframe.frame.frame_id, result.revision))
 
     def _lost(self, keyframe: Keyframe, error: StillwingError) -> None:
         _log.warning("keyframe %s not filed: %s", keyframe.frame.frame_id, error)
