@@ -120,7 +120,7 @@ class Camera:
             if depth is not None:
                 images["depth"] = self._metres(depth)
         if "segmentation" in kinds:
-            images["segmentation"] = self._draw_segmentation()
+            images["segmentation"] = self._draw_segmentation(camera_pose)
         return images
 
     def _aim(self, pose: CameraPose) -> None:
@@ -147,7 +147,7 @@ class Camera:
             metres = (near * far) / (near + upright * np.float32(far - near))
         return np.where(upright <= 0, np.float32(NOTHING_THERE_M), metres).astype(np.float32)
 
-    def _draw_segmentation(self) -> npt.NDArray[np.int32]:
+    def _draw_segmentation(self, camera_pose: CameraPose) -> npt.NDArray[np.int32]:
         flags = self._scene.flags
         kept = np.array(flags)
         flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = True
@@ -155,12 +155,11 @@ class Camera:
         # Painted shade is no object and would hide the ground under it.
         kept_groups = np.array(self._option.geomgroup)
         self._option.geomgroup[2] = 0
-        cameras = [(np.array(eye.pos), np.array(eye.forward), np.array(eye.up)) for eye in self._scene.camera]
         mujoco.mjv_updateScene(
             self._model, self._data, self._option, None, self._view, mujoco.mjtCatBit.mjCAT_ALL.value, self._scene
         )
-        for eye, (position, forward, up) in zip(self._scene.camera, cameras, strict=True):
-            eye.pos, eye.forward, eye.up = position, forward, up
+        # Updating the scene put the eyes, frustum included, back to MuJoCo's own camera.
+        self._aim(camera_pose)
         codes = np.empty((self.height_px, self.width_px, 3), np.uint8)
         mujoco.mjr_render(self._rectangle, self._scene, self._context)
         mujoco.mjr_readPixels(codes, None, self._rectangle, self._context)

@@ -8,6 +8,7 @@ import asyncio
 import errno
 import logging
 import threading
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -20,8 +21,9 @@ from stillwing_common.errors import PortInUse, Unavailable
 
 DEFAULT_PORT = 41451
 _log = logging.getLogger("airfield")
-# A client that sends without reading answers is no longer read from beyond this many calls.
-_MOST_UNANSWERED = 256
+# A client that sends without reading answers is no longer served beyond this many calls or bytes.
+_MOST_UNANSWERED = 64
+_MOST_UNREAD_BYTES = 1 << 25
 
 
 class CannotListen(Unavailable):
@@ -79,12 +81,14 @@ class _Connection(asyncio.Protocol):
         self._connections = connections
         self._stream = wire.RequestStream()
         self._loop = asyncio.get_running_loop()
+        self._waiting: deque[wire.Request] = deque()
         self._unanswered = 0
         self._full = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        transport.set_write_buffer_limits(high=_MOST_UNREAD_BYTES)
         self._peer = transport.get_extra_info("peername")
         self._connections.add(self)
 
@@ -93,29 +97,30 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            for request in self._stream.feed(data):
-                self._serve(request)
+            self._waiting.extend(self._stream.feed(data))
         except wire.ProtocolViolation as violation:
             _log.warning("closing the connection of %s: %s", self._peer, violation)
             self._transport.abort()
-        self._regulate()
+        self._pump()
 
     def pause_writing(self) -> None:
         self._full = True
-        self._regulate()
 
     def resume_writing(self) -> None:
         self._full = False
-        self._regulate()
+        self._pump()
 
     def drop(self) -> None:
         """Close at once."""
         self._transport.abort()
 
-    def _regulate(self) -> None:
+    def _pump(self) -> None:
+        """Serve what waits as far as the limits allow; read on only when nothing waits."""
+        while self._waiting and not self._full and self._unanswered < _MOST_UNANSWERED:
+            self._serve(self._waiting.popleft())
         if self._transport.is_closing():
             return
-        if self._full or self._unanswered >= _MOST_UNANSWERED:
+        if self._waiting:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
@@ -146,7 +151,7 @@ class _Connection(asyncio.Protocol):
     def _finish(self, packed: bytes | None) -> None:
         self._unanswered -= 1
         self._write(packed)
-        self._regulate()
+        self._pump()
 
     def _answer(self, request: wire.Request, error: str | None, result: Any) -> None:
         self._write(self._packed(request, error, result))
