@@ -1,0 +1,67 @@
+"""Stage 0: teach the vision tower what is where from the simulator's truth, before any words.
+
+Without it nothing grounds: the whole model stays at the majority answer. The heads are thrown away afterwards. It knows
+nothing of tokens or actions.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stillwing_lab.pilot.config import CELL_COLUMNS, CELL_ROWS, COLOURS, IMAGE_TOKENS
+from stillwing_lab.pilot.model import as_tensor, see
+from stillwing_lab.pilot.rollout import DENSE_CLASSES, Frames
+
+_CLASSES = len(DENSE_CLASSES)
+_PRESENT_FROM = 0.01
+
+
+class DenseHeads(nn.Module):
+    """Linear readings of each image token: classes present, their shares, nearness, own row and column."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.truth = nn.Linear(hidden, 2 * _CLASSES + 1)
+        self.place = nn.Linear(hidden, CELL_ROWS + CELL_COLUMNS)
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Presence logits, root shares, nearness, row logits, column logits of tokens (n, 20, hidden)."""
+        steady = F.rms_norm(tokens, tokens.shape[-1:])
+        truth, place = self.truth(steady), self.place(steady)
+        present, share, near = truth.split((_CLASSES, _CLASSES, 1), -1)
+        row, column = place.split((CELL_ROWS, CELL_COLUMNS), -1)
+        return present, share, near.squeeze(-1), row, column
+
+
+def dense_loss(
+    model: Any, heads: DenseHeads, frames: Frames, rows: np.ndarray[Any, Any], rng: np.random.Generator
+) -> tuple[Tensor, float]:
+    """Loss of one batch of frames, and the F1 of finding beacons in cells."""
+    device = heads.truth.weight.device
+    pixels, cells, near = frames.pixels[rows], frames.cells[rows], frames.nearness[rows]
+    if rng.random() < 0.5:
+        grid = (len(rows), CELL_ROWS, CELL_COLUMNS)
+        pixels = pixels[:, :, ::-1]
+        cells = cells.reshape(*grid, _CLASSES)[:, :, ::-1].reshape(cells.shape)
+        near = near.reshape(grid)[:, :, ::-1].reshape(near.shape)
+    gain = torch.from_numpy(rng.uniform(0.85, 1.15, (len(rows), 1, 1, 1)).astype(np.float32)).to(device)
+    present, share, near_read, row, column = heads(see(model, as_tensor(pixels, device).float() * gain))
+    truth = as_tensor(cells.astype(np.float32), device)
+    there = (truth > _PRESENT_FROM).float()
+    weight = torch.tensor([4.0] * len(COLOURS) + [2.0, 1.0, 1.0], device=device)
+    loss = F.binary_cross_entropy_with_logits(present, there, pos_weight=weight)
+    loss = (
+        loss
+        + 2 * F.mse_loss(share, truth.sqrt())
+        + 0.5 * F.mse_loss(near_read, as_tensor(near.astype(np.float32), device))
+    )
+    places = torch.arange(IMAGE_TOKENS, device=device).repeat(len(rows))
+    loss = loss + 0.1 * F.cross_entropy(row.flatten(0, 1), places // CELL_COLUMNS)
+    loss = loss + 0.1 * F.cross_entropy(column.flatten(0, 1), places % CELL_COLUMNS)
+    found = (present[..., : len(COLOURS)] > 0).float()
+    beacons = there[..., : len(COLOURS)]
+    f1 = 2 * (found * beacons).sum() / (found.sum() + beacons.sum() + 1e-6)
+    return loss, f1.item()

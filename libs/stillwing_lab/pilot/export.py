@@ -1,0 +1,28 @@
+"""The pilot's folder as transformers reads it. It knows nothing of training."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerFast
+
+from stillwing_lab.pilot.config import preprocessor_config
+from stillwing_lab.pilot.tokenizer import save_tokenizer
+
+
+def export_pilot(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write weights (float32), config, tokenizer and preprocessing to `folder`, each file replaced as a whole.
+
+    What else is in the folder, like the model card, stays.
+    """
+    staging = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(staging)
+    save_tokenizer(tokenizer, staging)
+    (staging / "preprocessor_config.json").write_text(json.dumps(preprocessor_config(), indent=2) + "\n")
+    for path in staging.iterdir():
+        path.replace(folder / path.name)
+    staging.rmdir()

@@ -1,0 +1,110 @@
+"""The pilot as a module: transformers' own Qwen2.5-VL, with its vision tower run over many equal pictures at once.
+
+It knows nothing of data, tokens or losses.
+"""
+
+import functools
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+from stillwing_lab.pilot.config import (
+    GRID_COLUMNS,
+    GRID_ROWS,
+    IMAGE_MEAN,
+    IMAGE_STD,
+    IMAGE_TOKENS,
+    MERGE,
+    PATCH_PX,
+    model_config,
+)
+
+PATCHES = GRID_ROWS * GRID_COLUMNS
+
+
+def make_model(vocabulary: int) -> Any:
+    """A pilot with random weights, drawn from torch's global generator."""
+    return Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(**model_config(vocabulary)))
+
+
+def patchify(pixels: Tensor) -> Tensor:
+    """Patches (n, 80, 588) in merge-block order, flattened (channel, row, column), of pictures (n, 112, 140, 3).
+
+    `pixels` are 0 to 255 of any type. Transformers' image processor gives the same with each patch doubled in time.
+    """
+    count = pixels.shape[0]
+    mean = torch.tensor(IMAGE_MEAN, device=pixels.device) * 255
+    std = torch.tensor(IMAGE_STD, device=pixels.device) * 255
+    x = (pixels.float() - mean) / std
+    x = x.view(count, GRID_ROWS // MERGE, MERGE, PATCH_PX, GRID_COLUMNS // MERGE, MERGE, PATCH_PX, 3)
+    return x.permute(0, 1, 4, 2, 5, 7, 3, 6).reshape(count, PATCHES, 3 * PATCH_PX * PATCH_PX)
+
+
+@functools.lru_cache(maxsize=4)
+def _patch_positions(device: torch.device) -> Tensor:
+    """Row and column of each patch, (2, 80), in merge-block order."""
+    rows = torch.arange(GRID_ROWS, device=device)[:, None].expand(GRID_ROWS, GRID_COLUMNS)
+    columns = torch.arange(GRID_COLUMNS, device=device)[None].expand(GRID_ROWS, GRID_COLUMNS)
+
+    def blocks(grid: Tensor) -> Tensor:
+        return grid.reshape(GRID_ROWS // MERGE, MERGE, GRID_COLUMNS // MERGE, MERGE).permute(0, 2, 1, 3).flatten()
+
+    return torch.stack([blocks(rows), blocks(columns)], -1)
+
+
+def _rotate_half(x: Tensor) -> Tensor:
+    first, second = x.chunk(2, -1)
+    return torch.cat([-second, first], -1)
+
+
+def see(model: Any, pixels: Tensor) -> Tensor:
+    """Image tokens (n, 20, hidden) of pictures (n, 112, 140, 3).
+
+    Equal to transformers' vision tower, which loops over pictures, wherever every block attends to the whole picture.
+    """
+    tower = model.model.visual
+    count = pixels.shape[0]
+    # A still picture is the same patch twice in time, so the filter's two halves add.
+    x = patchify(pixels) @ tower.patch_embed.proj.weight.sum(2).flatten(1).t()
+    cos, sin = (part.view(1, PATCHES, 1, -1) for part in tower.rotary_pos_emb(x, _patch_positions(x.device)))
+    for block in tower.blocks:
+        heads = block.attn.num_heads
+        q, k, v = block.attn.qkv(block.norm1(x)).view(count, PATCHES, 3, heads, -1).unbind(2)
+        q, k = q * cos + _rotate_half(q) * sin, k * cos + _rotate_half(k) * sin
+        attended = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        x = x + block.attn.proj(attended.transpose(1, 2).reshape(count, PATCHES, -1))
+        x = x + block.mlp(block.norm2(x))
+    tokens: Tensor = tower.merger(x.reshape(count * PATCHES, -1))
+    return tokens.view(count, IMAGE_TOKENS, -1)
+
+
+def think(model: Any, ids: Tensor, image_tokens: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
+    """Hidden states (batch, length, hidden) of whole sequences.
+
+    Args:
+        model: From `make_model`.
+        ids: Token ids (batch, length), with `<|image_pad|>` where image tokens go.
+        image_tokens: (pictures, 20, hidden) in the order they occur.
+        positions: (3, batch, length).
+        mask: bool (batch, length, length), True where a query (second axis) may look at a key (third).
+    """
+    embedded = model.model.language_model.embed_tokens(ids)
+    holes = (ids == model.config.image_token_id)[..., None].expand_as(embedded)
+    embedded = embedded.masked_scatter(holes, image_tokens.reshape(-1))
+    hidden: Tensor = model.model.language_model(
+        inputs_embeds=embedded,
+        position_ids=positions,
+        attention_mask={"full_attention": mask[:, None]},
+        use_cache=False,
+    ).last_hidden_state
+    return hidden
+
+
+def as_tensor(array: npt.NDArray[Any], device: torch.device) -> Tensor:
+    """The array on `device`."""
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device)

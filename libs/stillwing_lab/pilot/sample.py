@@ -1,0 +1,195 @@
+"""Training sequences drawn from recorded flights: which frames a trunk holds, what is asked at them, what is right.
+
+Counterfactual goals are the heart of it: at one frame the same trunk is asked for several goals, flown to or not, with
+the expert's answer for each, so that nothing but the question says which is meant. It knows nothing of models.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stillwing_agent.core.prompts import (
+    CHOICES,
+    TOOLS,
+    choice_prompt,
+    decision_prompt,
+    dump_tool_call,
+    system_prompt,
+    where_prompt,
+)
+from stillwing_lab.pilot.config import ACTIONS, COLOURS, WHERES
+from stillwing_lab.pilot.expert import RIGHT, where
+from stillwing_lab.pilot.layout import END, Branch, Sequence, Words
+from stillwing_lab.pilot.rollout import IN_VIEW_PX, Frames
+from stillwing_lab.pilot.tokenizer import goal_texts
+
+_TEMPLATE_WEIGHT = 0.1
+_MIRRORED_ACTION = np.array([0, 2, 1, 3])
+_SINK_FROM_FRAMES = 9
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """Frames of one trunk as rows of `Frames`; `separate_sink` where the first was not followed by the second."""
+
+    rows: npt.NDArray[np.int64]
+    separate_sink: bool
+    mirrored: bool
+
+
+class Sampler:
+    """Draws sequences; the same generator draws the same ones."""
+
+    def __init__(self, frames: Frames, words: Words, rng: np.random.Generator) -> None:
+        self._frames, self._words, self._rng = frames, words, rng
+        edges = np.flatnonzero(np.diff(frames.flight)) + 1
+        self._first = np.concatenate([[0], edges])
+        self._last = np.concatenate([edges, [len(frames)]])
+        self._full_system = words.system(system_prompt())
+
+    def grounding(self) -> tuple[Sequence, Trunk]:
+        """One or two frames, asked where every beacon is and what to do about two of them."""
+        trunk = self._trunk(int(self._rng.integers(1, 3)))
+        sequence = Sequence(self._system(), len(trunk.rows))
+        last = len(trunk.rows) - 1
+        for colour in range(len(COLOURS)):
+            self._ask_where(sequence, trunk, last, colour)
+        for colour in self._rng.permutation(len(COLOURS))[:2]:
+            self._ask_action(sequence, trunk, last, int(colour))
+        return sequence, trunk
+
+    def joint(self, length: int) -> tuple[Sequence, Trunk]:
+        """A trunk of `length` frames, fewer where its flight ends, asked what to do for several goals all along it."""
+        trunk = self._trunk(length)
+        sequence = Sequence(self._system(), len(trunk.rows))
+        for at, row in enumerate(trunk.rows):
+            repeated = at + 1 < len(trunk.rows) and trunk.rows[at + 1] == row
+            still = bool(self._frames.still[row])
+            chance = 0.12 if repeated or not still else 0.9
+            if self._rng.random() < chance:
+                for colour in self._goals(int(row), 2 if still else 1):
+                    self._ask_action(sequence, trunk, at, colour)
+                if self._rng.random() < 0.25:
+                    self._ask_where(sequence, trunk, at, int(self._rng.integers(len(COLOURS))))
+        if not sequence.branches:
+            self._ask_action(sequence, trunk, len(trunk.rows) - 1, int(self._frames.goal[trunk.rows[-1]]))
+        return sequence, trunk
+
+    def pixels(self, trunk: Trunk) -> npt.NDArray[np.uint8]:
+        """Pictures (n, 112, 140, 3) of a trunk, with light and noise of their own."""
+        rng = self._rng
+        pictures = self._frames.pixels[trunk.rows]
+        if trunk.mirrored:
+            pictures = pictures[:, :, ::-1]
+        gain, lift = rng.uniform(0.85, 1.15), rng.uniform(-10, 10)
+        noise = rng.integers(-3, 4, (1 + len(pictures), *pictures.shape[1:]), dtype=np.int16)
+        brighter = (pictures.astype(np.float32) * gain + lift).astype(np.int16) + noise[1:]
+        lit: npt.NDArray[np.uint8] = np.clip(brighter, 0, 255).astype(np.uint8)
+        return lit
+
+    def _system(self) -> list[int]:
+        rng = self._rng
+        if rng.random() < 0.8:
+            return self._full_system
+        kept = [tool for tool in TOOLS if rng.random() < 0.6]
+        return self._words.system(system_prompt(kept))
+
+    def _trunk(self, wanted: int) -> Trunk:
+        """Frames from some moment of one flight on, repeated as in hovering, some left out, perhaps behind a sink."""
+        rng, frames = self._rng, self._frames
+        flight = int(rng.integers(len(self._first)))
+        first, last = int(self._first[flight]), int(self._last[flight])
+        moving_share, repeats = rng.choice((0.0, 0.5, 1.0)), int(rng.choice((0, 1, 2), p=(0.5, 0.3, 0.2)))
+        picked: list[int] = []
+        row = int(rng.integers(first, max(first + 1, last - wanted // 2)))
+        start = row
+        while row < last and len(picked) < wanted:
+            if frames.still[row]:
+                picked += [row] * (1 + int(rng.integers(0, repeats + 1)))
+            elif rng.random() < moving_share:
+                picked.append(row)
+            row += 1
+        rows = np.array(picked[:wanted] or [start], dtype=np.int64)
+        separate = len(rows) >= _SINK_FROM_FRAMES and start > first and rng.random() < 0.75
+        if separate:
+            rows[0] = int(rng.integers(first, start))
+        return Trunk(rows, separate, bool(rng.random() < 0.4))
+
+    def _goals(self, row: int, count: int) -> list[int]:
+        """Colours to ask about: now and then the one flown to, more often others, mostly ones that are there."""
+        rng = self._rng
+        there = [c for c in range(len(COLOURS)) if not np.isnan(self._frames.bearing_deg[row, c])]
+        absent = [c for c in range(len(COLOURS)) if c not in there]
+        chosen: list[int] = []
+        if rng.random() < 0.5:
+            chosen.append(int(self._frames.goal[row]))
+        while len(chosen) < count:
+            pool = absent if absent and rng.random() < 0.15 else there
+            colour = int(pool[int(rng.integers(len(pool)))])
+            if colour not in chosen:
+                chosen.append(colour)
+        return chosen
+
+    def _right_action(self, trunk: Trunk, at: int, colour: int, *, refused: bool) -> int | None:
+        """The expert's action at frame `at`, or None where it is unclear whether the beacon was seen.
+
+        A beacon that no frame of the window shows is looked for to the right; what only a sink from long ago shows
+        counts as not seen.
+        """
+        frames = self._frames
+        window = trunk.rows[1 if trunk.separate_sink and at > 0 else 0 : at + 1]
+        seen_px = frames.visible_px[window, colour]
+        if seen_px.max() < IN_VIEW_PX:
+            return None if seen_px.max() > 0 else RIGHT
+        row = trunk.rows[at]
+        action = int(frames.refused_action[row, colour] if refused else frames.action[row, colour])
+        return int(_MIRRORED_ACTION[action]) if trunk.mirrored else action
+
+    def _ask_action(self, sequence: Sequence, trunk: Trunk, at: int, colour: int) -> None:
+        rng = self._rng
+        can_be_refused = self._frames.refused_action[trunk.rows[at], colour] >= 0
+        refused = bool(can_be_refused and rng.random() < 0.4)
+        action = self._right_action(trunk, at, colour, refused=refused)
+        if action is None:
+            return
+        texts = goal_texts(COLOURS[colour])
+        goal = texts[0] if rng.random() < 0.85 else texts[int(rng.integers(1, len(texts)))]
+        reason = "OBSTRUCTED" if refused else None
+        if rng.random() < 0.35:
+            answer = [*self._words.ids(ACTIONS[action]), END]
+            weights = [1.0, _TEMPLATE_WEIGHT]
+            kept = 2 if rng.random() < 0.15 else 1
+            question = choice_prompt(goal, reason)
+        else:
+            answer, weights, decided = self._tool_call(action)
+            kept = len(answer) if rng.random() < 0.12 else decided
+            question = decision_prompt(goal, reason)
+        sequence.branches.append(self._words.branch(at, question, answer[:kept], weights[:kept]))
+
+    def _tool_call(self, action: int) -> tuple[list[int], list[float], int]:
+        """Tokens of the call, their weights, and how many it takes until nothing is left to decide."""
+        answer = [*self._words.ids(dump_tool_call(CHOICES[ACTIONS[action]])), END]
+        weights = [_TEMPLATE_WEIGHT] * len(answer)
+        # `{"name":"` NAME `","arguments":{"direction":"` DIRECTION …: the name decides, for a turn the direction too.
+        weights[1] = 1.0
+        turns = ACTIONS[action] in ("left", "right")
+        if turns:
+            weights[3] = 1.0
+        return answer, weights, 4 if turns else 2
+
+    def _ask_where(self, sequence: Sequence, trunk: Trunk, at: int, colour: int) -> None:
+        row = trunk.rows[at]
+        visible_px = int(self._frames.visible_px[row, colour])
+        if 0 < visible_px < IN_VIEW_PX:
+            return
+        bearing_deg = float(self._frames.bearing_deg[row, colour]) * (-1 if trunk.mirrored else 1)
+        word = WHERES[where(bearing_deg, visible_px >= IN_VIEW_PX)]
+        answer = [*self._words.ids(word), END]
+        weights = [0.5 if word == "none" else 1.0, _TEMPLATE_WEIGHT]
+        kept = 2 if self._rng.random() < 0.15 else 1
+        question = where_prompt(f"the {COLOURS[colour]} beacon")
+        sequence.branches.append(self._words.branch(at, question, answer[:kept], weights[:kept]))
+
+
+__all__ = ["Branch", "Sampler", "Trunk"]

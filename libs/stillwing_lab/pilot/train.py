@@ -1,0 +1,307 @@
+"""Training of the pilot from nothing: fly and record, then three stages, with rounds of the student's own flights.
+
+Resumable at any moment; the same plan and seed see the same samples, however the work is cut up.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Idle OpenMP threads that spin cost a factor of five as soon as anything else runs beside them.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from stillwing_common.errors import InvalidInput
+from stillwing_lab.pilot.collect import load_flights, record_expert_flights, record_flights
+from stillwing_lab.pilot.config import TrainingPlan
+from stillwing_lab.pilot.dense import DenseHeads, dense_loss
+from stillwing_lab.pilot.export import export_pilot
+from stillwing_lab.pilot.layout import Sequence, Words, lay_out
+from stillwing_lab.pilot.model import as_tensor, make_model, see, think
+from stillwing_lab.pilot.optimizer import PilotOptimizer, schedule
+from stillwing_lab.pilot.policy import student_policy
+from stillwing_lab.pilot.rollout import Frames
+from stillwing_lab.pilot.sample import Sampler, Trunk
+from stillwing_lab.pilot.tokenizer import build_tokenizer
+
+STAGES = ("dense", "grounding", "joint")
+_MINUTES_SHARE = {"dense": 0.08, "grounding": 0.07, "joint": 0.85}
+_DAGGER_SALT = 100
+_DAGGER_FIRST_SEED = 500_000
+
+
+class NotResumable(InvalidInput):
+    """There is no checkpoint of this training to go on from."""
+
+    reason = "NOT_RESUMABLE"
+
+
+@dataclass
+class Progressed:
+    """How far training is: the stage, its step, the seconds spent in it, and rounds of student flights behind it."""
+
+    stage: int = 0
+    step: int = 0
+    spent_s: float = 0.0
+    rounds: int = 0
+    samples: int = 0
+
+
+class Trainer:
+    """Everything one training holds. `minutes` cuts the stages by the clock in place of the plan's steps."""
+
+    def __init__(
+        self, plan: TrainingPlan, seed: int, work: Path, out: Path, device: str, minutes: float | None, workers: int
+    ) -> None:
+        self.plan, self.seed, self.work, self.out, self.workers = plan, seed, work, out, workers
+        self.device, self.minutes = torch.device(device), minutes
+        torch.manual_seed(seed)
+        self.rng = np.random.default_rng(seed)
+        self.tokenizer = build_tokenizer()
+        self.words = Words(self.tokenizer)
+        self.model: Any = make_model(len(self.tokenizer)).to(self.device)
+        self.heads = DenseHeads(self.model.config.text_config.hidden_size).to(self.device)
+        self.at = Progressed()
+        self.curve: list[dict[str, Any]] = []
+        self.optimizer = self._optimizer()
+        self.shards: list[Path] = []
+
+    # --- what is trained in each stage
+
+    def _optimizer(self) -> PilotOptimizer:
+        stage = STAGES[self.at.stage]
+        modules = [self.model.model.visual, self.heads] if stage == "dense" else [self.model]
+        return PilotOptimizer(modules, self.plan.muon_lr, self.plan.adam_lr)
+
+    def _steps(self, stage: str) -> int:
+        return {
+            "dense": self.plan.dense_steps,
+            "grounding": self.plan.grounding_steps,
+            "joint": self.plan.joint_steps,
+        }[stage]
+
+    def share(self) -> float:
+        """How much of the present stage is done, 0 to 1."""
+        stage = STAGES[self.at.stage]
+        if self.minutes is not None:
+            return self.at.spent_s / (self.minutes * 60 * _MINUTES_SHARE[stage])
+        return self.at.step / self._steps(stage)
+
+    def _loss(self, frames: Frames, sampler: Sampler) -> tuple[Tensor, dict[str, float]]:
+        stage = STAGES[self.at.stage]
+        if stage == "dense":
+            rows = np.sort(self.rng.integers(0, len(frames), self.plan.dense_batch))
+            loss, f1 = dense_loss(self.model, self.heads, frames, rows, self.rng)
+            self.at.samples += len(rows)
+            return loss, {"loss": loss.item(), "beacon_f1": f1}
+        if stage == "grounding":
+            drawn = [sampler.grounding() for _ in range(self.plan.grounding_batch)]
+        else:
+            # Trunks of one length side by side waste nothing on padding.
+            length = int(self.rng.integers(2, self.plan.longest_trunk + 1))
+            drawn = [sampler.joint(length) for _ in range(max(2, self.plan.joint_frames // length))]
+        self.at.samples += sum(len(sequence.branches) for sequence, _ in drawn)
+        return words_loss(self.model, sampler, drawn, self.device)
+
+    # --- the loop
+
+    def run(self, progress: Progress) -> None:
+        """Record what is missing, then train what is left, writing weights and checkpoints on the way."""
+        recording = progress.add_task("record the expert's flights", total=None)
+        self.shards = record_expert_flights(
+            self.work / "data", self.plan.scenes, self.workers, _bar(progress, recording)
+        )
+        self.shards += [path for done in range(self.at.rounds) for path in self._fly_round(done, progress)]
+        frames = load_flights(self.shards)
+        while self.at.stage < len(STAGES):
+            frames = self._run_stage(frames, progress)
+            self.at = Progressed(self.at.stage + 1, rounds=self.at.rounds, samples=self.at.samples)
+            if self.at.stage < len(STAGES):
+                self.optimizer = self._optimizer()
+                self.save()
+        self.export()
+        self.save()
+
+    def _run_stage(self, frames: Frames, progress: Progress) -> Frames:
+        stage, sampler = STAGES[self.at.stage], Sampler(frames, self.words, self.rng)
+        task = progress.add_task(stage, total=1000)
+        self.model.train()
+        saved, averages = time.monotonic(), Averages()
+        while (share := self.share()) < 1:
+            if stage == "joint" and self.at.rounds < sum(share >= at for at in self.plan.dagger_at):
+                self.export()
+                self.shards += self._fly_round(self.at.rounds, progress)
+                self.at.rounds += 1
+                frames = load_flights(self.shards)
+                sampler = Sampler(frames, self.words, self.rng)
+                saved = time.monotonic()
+            began = time.monotonic()
+            loss, readings = self._loss(frames, sampler)
+            self.optimizer.step(loss, schedule(share, self.at.step, self.plan.decay_share))
+            self.at.step += 1
+            self.at.spent_s += time.monotonic() - began
+            text = averages.add(readings)
+            if self.at.step % 25 == 0:
+                self._log(stage, averages)
+                progress.update(task, completed=int(share * 1000), description=f"{stage} step {self.at.step} {text}")
+            if time.monotonic() - saved > self.plan.checkpoint_s:
+                self.save()
+                if stage == "joint":
+                    self.export()
+                saved = time.monotonic()
+        progress.update(task, completed=1000)
+        return frames
+
+    def _fly_round(self, number: int, progress: Progress) -> list[Path]:
+        """Flights by the student of the moment, or those of that round if they are there already."""
+        task = progress.add_task(f"fly round {number + 1} of the student's own", total=None)
+        first = _DAGGER_FIRST_SEED + number * self.plan.dagger_scenes
+        return record_flights(
+            self.work / "data",
+            f"student-{self.seed}",
+            range(first, first + self.plan.dagger_scenes),
+            _DAGGER_SALT + number,
+            student_policy(self.out),
+            self.workers,
+            _bar(progress, task),
+        )
+
+    def _log(self, stage: str, averages: "Averages") -> None:
+        row = {
+            "stage": stage,
+            "step": self.at.step,
+            "spent_s": round(self.at.spent_s, 1),
+            "samples": self.at.samples,
+            **{name: round(value, 4) for name, value in averages.values.items()},
+        }
+        self.curve.append(row)
+        with (self.work / "log.jsonl").open("a") as log:
+            log.write(json.dumps(row) + "\n")
+
+    # --- what is kept
+
+    def export(self) -> None:
+        """Write weights, tokenizer and configs to the output folder, whole or not at all."""
+        export_pilot(self.model, self.tokenizer, self.out)
+
+    def save(self) -> None:
+        """Write a checkpoint that `resume` goes on from."""
+        state = {
+            "model": self.model.state_dict(),
+            "heads": self.heads.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "at": vars(self.at),
+            "curve": self.curve,
+            "rng": self.rng.bit_generator.state,
+            "torch_rng": torch.get_rng_state(),
+        }
+        self.work.mkdir(parents=True, exist_ok=True)
+        partial_path = self.work / "checkpoint.partial"
+        torch.save(state, partial_path)
+        partial_path.rename(self.work / "checkpoint.pt")
+
+    def resume(self) -> None:
+        """Go on from the checkpoint in the work folder. Raises `NotResumable` where there is none."""
+        path = self.work / "checkpoint.pt"
+        if not path.exists():
+            raise NotResumable(f"nothing at {path}; leave out --resume to begin anew", path=path)
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.heads.load_state_dict(state["heads"])
+        self.at, self.curve = Progressed(**state["at"]), state["curve"]
+        if self.at.stage < len(STAGES):
+            self.optimizer = self._optimizer()
+            self.optimizer.load_state_dict(state["optimizer"])
+        self.rng.bit_generator.state = state["rng"]
+        torch.set_rng_state(state["torch_rng"].cpu())
+
+
+def words_loss(
+    model: Any, sampler: Sampler, drawn: list[tuple[Sequence, Trunk]], device: torch.device
+) -> tuple[Tensor, dict[str, float]]:
+    """Weighted cross-entropy of a batch of sequences, and how many of the deciding tokens are right."""
+    batch = lay_out([sequence for sequence, _ in drawn])
+    pixels = as_tensor(np.concatenate([sampler.pixels(trunk) for _, trunk in drawn]), device)
+    hidden = think(
+        model,
+        as_tensor(batch.ids, device),
+        see(model, pixels),
+        as_tensor(batch.positions, device),
+        as_tensor(batch.mask, device),
+    )
+    targets, weights = as_tensor(batch.targets, device), as_tensor(batch.weights, device)
+    learnt = weights > 0
+    logits = model.lm_head(hidden[learnt])
+    right, weight = targets[learnt], weights[learnt]
+    loss = (F.cross_entropy(logits, right, reduction="none") * weight).sum() / weight.sum()
+    deciding = weight >= 0.5
+    accuracy = (logits.argmax(-1) == right)[deciding].float().mean()
+    return loss, {"loss": loss.item(), "accuracy": accuracy.item()}
+
+
+class Averages:
+    """Running means of readings, the last hundred weighing most."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, float] = {}
+
+    def add(self, readings: dict[str, float]) -> str:
+        """Take new readings in; returns all means as text."""
+        for name, value in readings.items():
+            self.values[name] = 0.97 * self.values.get(name, value) + 0.03 * value
+        return " ".join(f"{name} {value:.3f}" for name, value in self.values.items())
+
+
+def _bar(progress: Progress, task: TaskID) -> Callable[[int, int], None]:
+    return lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, refresh_per_second=2) as progress:
+        yield progress
+
+
+def main(
+    *,
+    out: Path = Path("models/pilot"),
+    work: Path = Path(".stillwing/pilot"),
+    seed: int = 0,
+    minutes: float | None = None,
+    resume: bool = False,
+    device: str = "cpu",
+    threads: int = 2,
+    workers: int = 2,
+    plan: TrainingPlan | None = None,
+) -> None:
+    """Train the pilot and write it to `out`.
+
+    Args:
+        out: Folder for weights, tokenizer and configs.
+        work: Folder for recorded flights, checkpoint and log; may be deleted afterwards.
+        seed: Same seed, plan and number of threads, same weights on the same machine.
+        minutes: Training time in place of the plan's steps; recording flights comes on top.
+        resume: Go on from the checkpoint in `work`.
+        device: `cpu` or `cuda`.
+        threads: Threads of torch on the CPU.
+        workers: Processes that record flights.
+        plan: Sizes and budgets; the published run's if not given.
+    """
+    torch.set_num_threads(threads)
+    work.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(plan or TrainingPlan(), seed, work, out, device, minutes, workers)
+    if resume:
+        trainer.resume()
+    with _progress() as progress:
+        trainer.run(progress)
