@@ -1,0 +1,1 @@
+"""The command line: `stillwing up, fly, status, watch, stop, doctor, eval, train-pilot`; one file for each command."""

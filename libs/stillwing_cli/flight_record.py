@@ -1,0 +1,166 @@
+"""What one mission did, gathered while it flies, and the verdict on it. It knows nothing of screens and files."""
+
+import math
+import statistics
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from stillwing_agent.core import base as agent
+from stillwing_airfield.scenes import SceneObject, SceneSpec
+from stillwing_bridge.core import base as bridge
+from stillwing_cli.watch import call_text
+from stillwing_common.types import PositionNed
+
+REACHED_M = 3.2
+"""A mission that ended by itself within this distance of its beacon, over ground, has reached it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackPoint:
+    """Where the vehicle was; `elapsed_s` since the mission was started."""
+
+    elapsed_s: float
+    position: PositionNed
+    thinking: bool
+
+
+@dataclass(slots=True)
+class Decision:
+    """One question, its answer and what came of it; `jpeg` is the newest frame the answer could see."""
+
+    number: int
+    prompt: str
+    answer: str = ""
+    action: str = ""
+    outcome: str = ""
+    think_s: float = 0.0
+    frame_id: str = ""
+    context_tokens: int = 0
+    position: PositionNed | None = None
+    jpeg: bytes = b""
+
+
+@dataclass(slots=True)
+class FlightRecord:
+    """Everything a report needs. `goal` None where no ground truth of the goal is known."""
+
+    scene: SceneSpec | None
+    goal: SceneObject | None
+    mission: agent.Mission
+    track: list[TrackPoint] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    events: list[agent.MissionEvent] = field(default_factory=list)
+    collisions: int = 0
+    hit: str = ""
+    motions_while_thinking: int | None = None
+    end_position: PositionNed | None = None
+
+    def add_event(self, event: agent.MissionEvent) -> None:
+        """Take one event of the mission's log."""
+        self.events.append(event)
+        match event.happening:
+            case agent.StateChanged(mission):
+                self.mission = mission
+            case agent.ThinkingStarted(_, prompt):
+                here = self.track[-1].position if self.track else None
+                self.decisions.append(Decision(len(self.decisions) + 1, prompt, position=here))
+            case agent.ThinkingFinished(_, answer, elapsed_s, last_frame_id, _, tokens) if self.decisions:
+                last = self.decisions[-1]
+                last.answer, last.think_s, last.frame_id, last.context_tokens = answer, elapsed_s, last_frame_id, tokens
+            case agent.ActionStarted(_, tool, arguments) if self.decisions:
+                self.decisions[-1].action = call_text(tool, arguments)
+            case agent.ActionFinished(_, _, error) if self.decisions:
+                self.decisions[-1].outcome = "done" if error is None else str(error)
+            case agent.MotionRefused(_, error) if self.decisions:
+                self.decisions[-1].outcome = f"refused: {error}"
+            case _:
+                pass
+
+    def add_telemetry(self, telemetry: bridge.Telemetry, elapsed_s: float, collisions_before: int) -> None:
+        """Take one state of the vehicle; collisions are counted from `collisions_before`."""
+        self.track.append(TrackPoint(elapsed_s, telemetry.pose.position, telemetry.thinking))
+        self.collisions = max(self.collisions, telemetry.collisions - collisions_before)
+        if self.collisions:
+            self.hit = telemetry.last_collision_object
+
+    @property
+    def distance_m(self) -> float | None:
+        """Over ground from where the vehicle is, or ended, to the goal."""
+        here = self.end_position or (self.track[-1].position if self.track else None)
+        if self.goal is None or here is None:
+            return None
+        return math.dist((here.north_m, here.east_m), self.goal.position_ned_m[:2])
+
+    @property
+    def reached(self) -> bool:
+        """Whether the mission ended by itself, with success and within reach of its goal."""
+        near = self.goal is None or (self.distance_m is not None and self.distance_m <= REACHED_M)
+        return self.mission.state is agent.MissionState.SUCCEEDED and near
+
+    def summary(self) -> dict[str, Any]:
+        """Figures by name, as JSON values."""
+        mission, figures = self.mission, self.mission.figures
+        points = [point.position for point in self.track]
+        think_s = [decision.think_s for decision in self.decisions if decision.think_s > 0]
+        ended_ns = mission.end_wall_ns or mission.create_wall_ns
+        return {
+            "reached": self.reached,
+            "mission_id": mission.mission_id,
+            "goal": mission.goal,
+            "state": mission.state.value,
+            "answer": mission.answer,
+            "error": str(mission.error) if mission.error else None,
+            "scene": self.scene.name if self.scene else None,
+            "seed": self.scene.seed if self.scene else None,
+            "distance_m": None if self.distance_m is None else round(self.distance_m, 2),
+            "collisions": self.collisions,
+            "hit": self.hit,
+            "decisions": figures.decisions,
+            "refusals": figures.refusals,
+            "thinking_s": round(figures.thinking_s, 3),
+            "think_median_s": round(statistics.median(think_s), 4) if think_s else None,
+            "frames_seen": figures.frames_seen,
+            "frames_evicted": figures.frames_evicted,
+            "keyframes_filed": figures.keyframes_filed,
+            "flight_s": round((ended_ns - mission.create_wall_ns) / 1e9, 2),
+            "path_m": round(sum(a.distance_m(b) for a, b in pairwise(points)), 2),
+            "motions_while_thinking": self.motions_while_thinking,
+        }
+
+
+def goal_of(scene: SceneSpec, words: str) -> SceneObject | None:
+    """The beacon whose colour the goal's words name; None where they name none."""
+    return next(
+        (beacon for beacon in scene.of_kind("beacon") if beacon.colour and beacon.colour in words.lower().split()), None
+    )
+
+
+class ThinkingAudit:
+    """Counts motions that were in force at some instant of a thinking interval, from the bridge's own record."""
+
+    def __init__(self) -> None:
+        self._moving: set[str] = set()
+        self._thinking = False
+        self._guilty: set[str] = set()
+
+    def add(self, entry: bridge.FlightLogEntry) -> None:
+        """Take one entry, in order."""
+        match entry.event:
+            case bridge.CommandStarted(command_id, _, motion, _) if motion:
+                self._moving.add(command_id)
+            case bridge.CommandEnded(status):
+                self._moving.discard(status.command_id)
+            case bridge.ThinkingBegan(_):
+                self._thinking = True
+            case bridge.ThinkingEnded(_):
+                self._thinking = False
+            case _:
+                pass
+        if self._thinking:
+            self._guilty |= self._moving
+
+    @property
+    def violations(self) -> int:
+        """How many so far; the product's promise is none."""
+        return len(self._guilty)

@@ -1,0 +1,230 @@
+"""`stillwing fly`: one mission end to end. Brings up what is not up, flies, reports, takes down what it brought up."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from stillwing_bridge.client import RemoteBridge
+
+from stillwing_agent.client import RemoteAgent
+from stillwing_agent.core.base import Mission, MissionRequest
+from stillwing_airfield.scenes import build_scene
+from stillwing_cli.flight_record import FlightRecord, ThinkingAudit, goal_of
+from stillwing_cli.fly_display import FlightDisplay
+from stillwing_cli.plan import AGENT, BRIDGE, MEMORY, Choices
+from stillwing_cli.report import LABELS, write_report
+from stillwing_cli.stack import ended_by_signals, running_stack
+from stillwing_cli.state import StackState, read_state
+from stillwing_cli.supervisor import Supervisor
+from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run
+from stillwing_cli.up import AgentName, Model, Profile, Scene, Seed
+from stillwing_common.errors import NotFound, StillwingError
+from stillwing_common.ids import new_id
+from stillwing_memory.client import RemoteMemoryBank
+
+_TELEMETRY_HZ = 10.0
+_FIGURES_EVERY_S = 0.5
+_CONNECT_WAIT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the user asked for."""
+
+    goal: str
+    vehicle: str
+    time_limit_s: float
+    runs: Path
+    as_json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Connections to the services a flight is watched through."""
+
+    agent: RemoteAgent
+    bridge: RemoteBridge
+    memory: RemoteMemoryBank
+
+
+def fly(
+    goal: Annotated[str, typer.Argument(help="What to do; empty takes the scene's own mission.")] = "",
+    scene: Scene = "meadow",
+    seed: Seed = 0,
+    model: Model = "",
+    agent: AgentName = "tool_calling",
+    profile: Profile = "auto",
+    vehicle: Annotated[str, typer.Option(help="Which vehicle; empty takes the first.")] = "",
+    time_limit_s: Annotated[
+        float, typer.Option("--time-limit", min=1, help="Seconds until the mission gives up.")
+    ] = 300,
+    runs: Annotated[Path, typer.Option("--out", help="Where the report's folder is made.")] = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Fly one mission, show it live, and store a report. Exit code 0 only if the goal was reached."""
+    order = Order(goal, vehicle, time_limit_s, runs, as_json)
+    reached = run(_fly(order, lambda: Choices(scene, seed, model, agent, profile, log_level="info")))
+    if not reached:
+        raise typer.Exit(1)
+
+
+async def _fly(order: Order, choose: Callable[[], Choices]) -> bool:
+    console = err if order.as_json else out
+    reached = False
+    with ended_by_signals() as watch:
+        present = read_state()
+        if present is not None:
+            console.print(f"flying with the stack that is up (process {present.pid})", style="dim")
+            reached = await _fly_with(order, present, None, console)
+        else:
+            reached = await _fly_alone(order, choose(), console)
+    if watch.came:
+        console.print("ended early; the vehicle holds, and what was brought up is down")
+    return reached
+
+
+async def _fly_alone(order: Order, choices: Choices, console: Console) -> bool:
+    async with AsyncExitStack() as stack:
+        with console.status("starting") as status:
+            began_s = time.monotonic()
+
+            def say(name: str, line: str) -> None:
+                if not name:
+                    status.update(f"starting: {line}")
+                    if not console.is_terminal:
+                        console.print(line, style="dim")
+
+            # Any free ports: this stack is nobody else's, and another one on the usual ports is left alone.
+            state, supervisor = await stack.enter_async_context(running_stack(choices, "auto", say))
+        console.print(f"everything is up after {time.monotonic() - began_s:.1f} s", style="dim")
+        return await _fly_with(order, state, supervisor, console)
+
+
+async def _fly_with(order: Order, state: StackState, supervisor: Supervisor | None, console: Console) -> bool:
+    async with AsyncExitStack() as stack:
+        links = await _connect(state, stack)
+        record = await _start(order, state, links)
+        flight = asyncio.create_task(_follow(links, record, console))
+        failure = asyncio.create_task(supervisor.wait_exit()) if supervisor else None
+        try:
+            await asyncio.wait({flight, failure} if failure else {flight}, return_when=asyncio.FIRST_COMPLETED)
+            if failure is not None and failure.done() and not flight.done():
+                raise failure.result()
+            await flight
+        finally:
+            for task in (flight, failure):
+                if task is not None:
+                    task.cancel()
+            if not record.mission.state.ended:
+                await _cancel(links.agent, record.mission)
+        with console.status("writing the report"):
+            await _gather_rest(links, record)
+            folder = await asyncio.to_thread(write_report, record, order.runs, datetime.now().astimezone())
+    _tell(record, folder, order.as_json, console)
+    return record.reached
+
+
+async def _connect(state: StackState, stack: AsyncExitStack) -> Links:
+    links = Links(
+        await RemoteAgent.connect(state.address(AGENT), wait_s=_CONNECT_WAIT_S),
+        await RemoteBridge.connect(state.address(BRIDGE), wait_s=_CONNECT_WAIT_S),
+        await RemoteMemoryBank.connect(state.address(MEMORY), wait_s=_CONNECT_WAIT_S),
+    )
+    for link in (links.agent, links.bridge, links.memory):
+        stack.push_async_callback(link.close)
+    return links
+
+
+async def _start(order: Order, state: StackState, links: Links) -> FlightRecord:
+    scene = None if state.choices.simulator else build_scene(state.choices.scene, state.choices.seed)
+    if not order.goal and scene is None:
+        raise NotFound("no scene's own mission is known for this simulator; say what to do: stillwing fly 'Fly to …'")
+    goal = order.goal or (scene.mission if scene else "")
+    vehicles = await links.bridge.list_vehicles()
+    if not vehicles:
+        raise NotFound("the bridge has no vehicle")
+    vehicle_id = order.vehicle or vehicles[0].vehicle_id
+    request = MissionRequest(new_id("req"), goal, vehicle_id, order.time_limit_s)
+    mission = await links.agent.start_mission(request)
+    return FlightRecord(scene, goal_of(scene, goal) if scene else None, mission)
+
+
+async def _follow(links: Links, record: FlightRecord, console: Console) -> None:
+    """Take events, telemetry and figures until the mission has ended, and show them."""
+    with FlightDisplay(record, console) as display:
+        background = [
+            asyncio.create_task(_take_telemetry(links.bridge, record)),
+            asyncio.create_task(_take_figures(links.agent, record, display)),
+        ]
+        try:
+            async for event in links.agent.watch_mission(record.mission.mission_id):
+                record.add_event(event)
+                display.show(event)
+            record.mission = await links.agent.get_mission(record.mission.mission_id)
+        finally:
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+
+
+async def _take_telemetry(bridge: RemoteBridge, record: FlightRecord) -> None:
+    began_s = time.monotonic()
+    before: int | None = None
+    async for telemetry in bridge.watch_telemetry(record.mission.vehicle_id, max_rate_hz=_TELEMETRY_HZ):
+        before = telemetry.collisions if before is None else min(before, telemetry.collisions)
+        record.add_telemetry(telemetry, time.monotonic() - began_s, before)
+
+
+async def _take_figures(agent: RemoteAgent, record: FlightRecord, display: FlightDisplay) -> None:
+    while True:
+        record.mission = await agent.get_mission(record.mission.mission_id)
+        display.refresh()
+        await asyncio.sleep(_FIGURES_EVERY_S)
+
+
+async def _cancel(agent: RemoteAgent, mission: Mission) -> None:
+    try:
+        async with asyncio.timeout(5.0):
+            await agent.cancel_mission(mission.mission_id)
+    except (StillwingError, TimeoutError) as error:
+        err.print(f"the mission could not be cancelled ({error}); the bridge holds the vehicle by itself")
+
+
+async def _gather_rest(links: Links, record: FlightRecord) -> None:
+    """Ground truth of the end, the bridge's own record, and the pixels of each decision."""
+    vehicle_id = record.mission.vehicle_id
+    if record.scene is not None:
+        record.end_position = (await links.bridge.vehicle_ground_truth(vehicle_id)).pose.position
+    audit = ThinkingAudit()
+    async for entry in links.bridge.watch_flight_log(vehicle_id, until_now=True):
+        audit.add(entry)
+    record.motions_while_thinking = audit.violations
+    for decision in record.decisions:
+        try:
+            keyframe = await links.memory.get_keyframe(decision.frame_id, include_image=True)
+        except NotFound:
+            continue  # lost on the way, as the mission's own events say; the report shows the decision without it
+        decision.jpeg = keyframe.frame.image.data
+
+
+def _tell(record: FlightRecord, folder: Path, as_json: bool, console: Console) -> None:
+    summary = record.summary()
+    if as_json:
+        print_json(summary | {"report": str(folder)})
+    console.print()
+    for key, label in LABELS.items():
+        value = summary[key]
+        shown = "–" if value is None else ("yes" if value else "no") if isinstance(value, bool) else str(value)
+        style = ("bold green" if value else "bold red") if key == "reached" else ""
+        console.print(f"  {label:<40} {shown}", style=style)
+    if summary["error"]:
+        console.print(f"  {summary['error']}", style="red")
+    console.print(f"\nReport: {folder / 'report.html'}")
+    next_step(console, f"stillwing fly --seed {(summary['seed'] or 0) + 1}", "another scene")

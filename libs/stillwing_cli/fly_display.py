@@ -1,0 +1,73 @@
+"""A flight as it happens: a panel that redraws itself on a terminal, one line a decision elsewhere."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from stillwing_agent.core import base as agent
+from stillwing_cli.flight_record import FlightRecord
+from stillwing_cli.watch import describe
+
+_REFRESH_HZ = 4
+_TOLD = (agent.StateChanged, agent.ActionStarted, agent.MotionRefused)
+
+
+class FlightDisplay:
+    """Shows one record while it grows."""
+
+    def __init__(self, record: FlightRecord, console: Console) -> None:
+        self._record = record
+        self._console = console
+        self._began_s = time.monotonic()
+        self._live = Live(console=console, refresh_per_second=_REFRESH_HZ, get_renderable=self._panel, transient=True)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def show(self, event: agent.MissionEvent) -> None:
+        """Take notice of one event, which the record already has."""
+        if self._console.is_terminal:
+            self._live.refresh()
+        elif isinstance(event.happening, _TOLD):
+            self._console.print(
+                Text.assemble((f"{time.monotonic() - self._began_s:6.1f} s  ", "dim"), describe(event.happening))
+            )
+
+    def refresh(self) -> None:
+        """Draw anew."""
+        if self._console.is_terminal:
+            self._live.refresh()
+
+    def _panel(self) -> Panel:
+        record, figures = self._record, self._record.mission.figures
+        thinking = bool(record.track) and record.track[-1].thinking
+        distance_m = record.distance_m
+        last = record.decisions[-1] if record.decisions else None
+        table = Table.grid(padding=(0, 2))
+        doing = Text("holds and thinks", "magenta") if thinking else Text(record.mission.state.value, "bold")
+        for name, value in (
+            ("state", doing),
+            ("time", Text(f"{time.monotonic() - self._began_s:.0f} s")),
+            ("decision", Text(str(figures.decisions))),
+            ("last action", Text(last.action if last else "", "cyan")),
+            ("outcome", Text(last.outcome if last else "", "yellow" if last and last.outcome != "done" else "green")),
+            ("think time", Text(f"{figures.thinking_s:.2f} s, last {last.think_s * 1000 if last else 0:.0f} ms")),
+            ("frames", Text(f"{figures.frames_seen} seen, {figures.frames_evicted} evicted")),
+            ("to the goal", Text("–" if distance_m is None else f"{distance_m:.1f} m")),
+            ("collisions", Text(str(record.collisions), "red" if record.collisions else "")),
+        ):
+            table.add_row(Text(name, "dim"), value)
+        return Panel(table, title=record.mission.goal, title_align="left", width=72)

@@ -1,0 +1,32 @@
+"""The `stillwing` command: one file for each subcommand, put together here and nowhere else."""
+
+import typer
+
+from stillwing_cli.doctor import doctor
+from stillwing_cli.evaluate import evaluate
+from stillwing_cli.fly import fly
+from stillwing_cli.status import status
+from stillwing_cli.stop import stop
+from stillwing_cli.train_pilot import train_pilot
+from stillwing_cli.up import up
+from stillwing_cli.watch import watch
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    help="Fly a drone with a vision-language model, and hold it still while it thinks.",
+)
+for command in (up, fly, status, watch, stop, doctor):
+    app.command()(command)
+app.command(name="eval")(evaluate)
+app.command(name="train-pilot")(train_pilot)
+
+
+def main() -> None:
+    """Entry point of `python -m stillwing_cli`."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

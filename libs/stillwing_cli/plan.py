@@ -1,0 +1,143 @@
+"""What the whole stack consists of: five processes, their ports, their settings and what each waits for.
+
+It starts nothing; `supervisor` does.
+"""
+
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from stillwing_common.errors import InvalidInput, PortInUse
+
+AIRFIELD = "airfield"
+BRIDGE = "sim_bridge"
+MEMORY = "memory_bank"
+ENGINE = "vlm_engine"
+AGENT = "agent"
+
+DEFAULT_PORTS = {AIRFIELD: 41451, BRIDGE: 50061, MEMORY: 50062, ENGINE: 50063, AGENT: 50064}
+SERVICES = {
+    BRIDGE: "stillwing.vehicle.v1.VehicleService",
+    MEMORY: "stillwing.memory.v1.MemoryService",
+    ENGINE: "stillwing.vlm.v1.VlmService",
+    AGENT: "stillwing.agent.v1.AgentService",
+}
+"""Full name of the service by which each part's health is asked; airfield has none and answers a ping instead."""
+
+PROFILES = {"auto": "auto", "cpu": "cpu", "gpu": "cuda"}
+"""Device of the engine for each profile."""
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the user may choose of a stack. `simulator` "" means airfield; else the address of an AirSim server."""
+
+    scene: str = "meadow"
+    seed: int = 0
+    model: str = ""
+    agent: str = "tool_calling"
+    profile: str = "auto"
+    simulator: str = ""
+    log_level: str = "info"
+
+    def __post_init__(self) -> None:
+        if self.profile not in PROFILES:
+            raise InvalidInput(f"profile is one of {', '.join(PROFILES)}, not {self.profile!r}", profile=self.profile)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One process: `after` names the parts that must be ready first; `service` "" means it is pinged, not asked."""
+
+    name: str
+    argv: tuple[str, ...]
+    port: int
+    env: Mapping[str, str] = field(default_factory=dict)
+    after: tuple[str, ...] = ()
+    service: str = ""
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return f"{LOOPBACK}:{self.port}"
+
+
+def free_ports(names: tuple[str, ...]) -> dict[str, int]:
+    """A free port of this machine for each name, all different."""
+    sockets = {name: socket.socket(socket.AF_INET, socket.SOCK_STREAM) for name in names}
+    try:
+        for each in sockets.values():
+            each.bind((LOOPBACK, 0))
+        return {name: each.getsockname()[1] for name, each in sockets.items()}
+    finally:
+        for each in sockets.values():
+            each.close()
+
+
+def refuse_taken_ports(parts: tuple[Part, ...]) -> None:
+    """Raise `PortInUse` for the first part whose port somebody has."""
+    for part in parts:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            # As servers do: a port whose last connection is only just closed is free.
+            if sys.platform != "win32":
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((LOOPBACK, part.port))
+            except OSError as error:
+                raise PortInUse(
+                    f"{part.port}, which {part.name} needs; or run with --ports auto", port=part.port, part=part.name
+                ) from error
+
+
+def make_parts(choices: Choices, ports: Mapping[str, int]) -> tuple[Part, ...]:
+    """The processes of a stack in the order in which they are started."""
+    simulator = choices.simulator or f"{LOOPBACK}:{ports[AIRFIELD]}"
+    airfield = Part(
+        AIRFIELD,
+        _python(
+            "stillwing_airfield", "--scene", choices.scene, "--seed", str(choices.seed), "--port", str(ports[AIRFIELD])
+        ),
+        ports[AIRFIELD],
+    )
+    first = () if choices.simulator else (AIRFIELD,)
+    bridge = _service(BRIDGE, "stillwing_bridge", "BRIDGE", ports, choices, first, AIRSIM_ADDRESS=simulator)
+    memory = _service(MEMORY, "stillwing_memory", "MEMORY", ports, choices, first)
+    engine_env = {"MODEL": choices.model} if choices.model else {}
+    engine = _service(
+        ENGINE, "stillwing_vlm", "VLM", ports, choices, first, DEVICE=PROFILES[choices.profile], **engine_env
+    )
+    agent = _service(
+        AGENT,
+        "stillwing_agent",
+        "AGENT",
+        ports,
+        choices,
+        (BRIDGE, MEMORY, ENGINE),
+        AGENT=choices.agent,
+        BRIDGE_ADDRESS=f"{LOOPBACK}:{ports[BRIDGE]}",
+        MEMORY_ADDRESS=f"{LOOPBACK}:{ports[MEMORY]}",
+        ENGINE_ADDRESS=f"{LOOPBACK}:{ports[ENGINE]}",
+    )
+    services = (bridge, memory, engine, agent)
+    return services if choices.simulator else (airfield, *services)
+
+
+def _service(
+    name: str,
+    module: str,
+    area: str,
+    ports: Mapping[str, int],
+    choices: Choices,
+    after: tuple[str, ...],
+    **settings: str,
+) -> Part:
+    settings = {"PORT": str(ports[name]), "LOG_LEVEL": choices.log_level, **settings}
+    env = {f"STILLWING_{area}_{key}": value for key, value in settings.items()}
+    return Part(name, _python(module), ports[name], env, after, SERVICES[name])
+
+
+def _python(module: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", module, *arguments)

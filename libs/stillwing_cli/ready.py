@@ -1,0 +1,51 @@
+"""Whether a part answers: services by their health, airfield by a ping in its own protocol."""
+
+import asyncio
+import contextlib
+import time
+
+from stillwing_cli.plan import Part
+from stillwing_common.errors import LinkLost, Unavailable
+from stillwing_rpc.channel import connect
+
+_PING_INTERVAL_S = 0.1
+_PING_LIMIT_S = 2.0
+
+
+async def wait_ready(part: Part, limit_s: float) -> None:
+    """Return once the part answers; raises `Unavailable` after `limit_s`, `WrongService` if another has its port."""
+    if part.service:
+        channel = await connect(part.address, part.service, wait_s=limit_s)
+        await channel.close()
+        return
+    until_s = time.monotonic() + limit_s
+    while time.monotonic() < until_s:
+        with contextlib.suppress(LinkLost):
+            await ping(part.address)
+            return
+        await asyncio.sleep(_PING_INTERVAL_S)
+    raise Unavailable(f"{part.name} at {part.address} did not answer within {limit_s:g} s", part=part.name)
+
+
+async def ping(address: str) -> None:
+    """One msgpack-rpc round trip with an AirSim server; raises `LinkLost`."""
+    import msgpack  # of an extra: only who flies a simulator has it
+
+    host, _, port = address.rpartition(":")
+    try:
+        async with asyncio.timeout(_PING_LIMIT_S):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            try:
+                writer.write(msgpack.packb([0, 0, "ping", []]))
+                unpacker = msgpack.Unpacker(raw=False)
+                while chunk := await reader.read(4096):
+                    unpacker.feed(chunk)
+                    for kind, _, error, result in unpacker:
+                        if kind == 1 and error is None and result is True:
+                            return
+                        raise LinkLost(f"{address} answered a ping with {error or result!r}", address=address)
+            finally:
+                writer.close()
+    except (OSError, TimeoutError, ValueError, msgpack.UnpackException) as error:
+        raise LinkLost(f"{address}: {error or 'no answer'}", address=address) from error
+    raise LinkLost(f"{address} closed the connection", address=address)

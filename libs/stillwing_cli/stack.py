@@ -1,0 +1,100 @@
+"""One stack from start to end, as `up` and `fly` use it: lock, ports, supervisor, state file, leftovers."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from stillwing_cli.plan import DEFAULT_PORTS, Choices, free_ports, make_parts, refuse_taken_ports
+from stillwing_cli.state import RUN_FOLDER, StackState, the_only_stack, write_state
+from stillwing_cli.supervisor import Say, Supervisor
+from stillwing_common.errors import InvalidInput
+
+LOG_FOLDER = RUN_FOLDER / "logs"
+_PID_FILE = RUN_FOLDER / "pids"
+
+
+@asynccontextmanager
+async def running_stack(choices: Choices, ports: str, say: Say) -> AsyncIterator[tuple[StackState, Supervisor]]:
+    """Bring a stack up, and take it down however the block is left.
+
+    `ports` is "default" or "auto". Raises `AlreadyUp`, `PortInUse`, `PartFailed`.
+    """
+    if ports not in ("default", "auto"):
+        raise InvalidInput(f"ports is default or auto, not {ports!r}", ports=ports)
+    with the_only_stack():
+        end_leftovers(say)
+        parts = make_parts(choices, free_ports(tuple(DEFAULT_PORTS)) if ports == "auto" else DEFAULT_PORTS)
+        refuse_taken_ports(parts)
+        supervisor = Supervisor(parts, say, LOG_FOLDER, on_started=_note_pids)
+        try:
+            await supervisor.start()
+            state = StackState(os.getpid(), supervisor.pids, {part.name: part.port for part in parts}, choices)
+            write_state(state)
+            yield state, supervisor
+        finally:
+            await asyncio.shield(supervisor.stop())
+            _PID_FILE.unlink(missing_ok=True)
+
+
+def end_leftovers(say: Say) -> None:
+    """End parts whose supervisor was killed before it could; they hold ports and the memory bank's folder."""
+    try:
+        pids = [int(word) for word in _PID_FILE.read_text(encoding="utf-8").split()]
+    except FileNotFoundError:
+        return
+    for pid in pids:
+        if sys.platform != "win32" and b"stillwing_" in _command_line(pid):
+            say("", f"ending process {pid}, left over from a stack that was killed")
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGTERM)
+    _PID_FILE.unlink(missing_ok=True)
+
+
+class SignalWatch:
+    """Whether SIGINT or SIGTERM has come."""
+
+    def __init__(self) -> None:
+        self.came = False
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[SignalWatch]:
+    """The first SIGINT or SIGTERM ends the block early and quietly; later ones wait for it to clean up."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+    watch = SignalWatch()
+
+    def told() -> None:
+        if not watch.came:
+            watch.came = True
+            task.cancel()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        loop.add_signal_handler(number, told)
+    try:
+        yield watch
+    except asyncio.CancelledError:
+        if not watch.came:
+            raise
+        task.uncancel()
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def _note_pids(pids: Mapping[str, int]) -> None:
+    _PID_FILE.write_text(" ".join(str(pid) for pid in pids.values()), encoding="utf-8")
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""

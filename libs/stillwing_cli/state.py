@@ -1,0 +1,92 @@
+"""The one stack of a folder: a lock held while it runs and a file that says where its parts listen.
+
+Both lie in `.stillwing/run` under the current folder, so that `status`, `fly` and a second `up` there find it.
+"""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from stillwing_cli.plan import DEFAULT_PORTS, LOOPBACK, Choices
+from stillwing_common.errors import AlreadyExists
+
+RUN_FOLDER = Path(".stillwing/run")
+
+
+class AlreadyUp(AlreadyExists):
+    """A stack of this folder is up already."""
+
+    reason = "ALREADY_UP"
+
+
+@dataclass(frozen=True, slots=True)
+class StackState:
+    """A running stack: process of its supervisor, its parts' processes and ports, and what was chosen."""
+
+    pid: int
+    pids: Mapping[str, int]
+    ports: Mapping[str, int]
+    choices: Choices
+
+    def address(self, name: str) -> str:
+        """Where a part listens."""
+        return f"{LOOPBACK}:{self.ports[name]}"
+
+
+def default_state() -> StackState:
+    """The stack as it would be had somebody started the services by hand on their default ports."""
+    return StackState(0, {}, DEFAULT_PORTS, Choices())
+
+
+@contextlib.contextmanager
+def the_only_stack() -> Iterator[None]:
+    """Hold the lock; raises `AlreadyUp` where another process has it. It is free again when this process ends."""
+    RUN_FOLDER.mkdir(parents=True, exist_ok=True)
+    with (RUN_FOLDER / "lock").open("a+b") as lock:
+        if not _try_lock(lock.fileno()):
+            raise AlreadyUp(str(RUN_FOLDER.resolve()))
+        try:
+            yield
+        finally:
+            (RUN_FOLDER / "stack.json").unlink(missing_ok=True)
+
+
+def write_state(state: StackState) -> None:
+    """Say where the stack is; readers see the old file or the new one, never half of one."""
+    fresh = RUN_FOLDER / "stack.json.new"
+    fresh.write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
+    fresh.replace(RUN_FOLDER / "stack.json")
+
+
+def read_state() -> StackState | None:
+    """The stack that is up in this folder and ready, or None."""
+    try:
+        text = (RUN_FOLDER / "stack.json").read_text(encoding="utf-8")
+        with (RUN_FOLDER / "lock").open("a+b") as lock:
+            if _try_lock(lock.fileno()):
+                return None  # left over: whoever wrote it is gone
+    except FileNotFoundError:
+        return None
+    raw = json.loads(text)
+    return StackState(raw["pid"], raw["pids"], raw["ports"], Choices(**raw["choices"]))
+
+
+def _try_lock(fileno: int) -> bool:
+    """Take the lock of an open file; it is given up when the file is closed."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            os.lseek(fileno, 0, os.SEEK_SET)
+            msvcrt.locking(fileno, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(fileno, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,131 @@
+"""`stillwing status`: one table of what runs where, how it is, and what it is doing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+
+from rich.table import Table
+from rich.text import Text
+from stillwing_bridge.client import RemoteBridge
+from stillwing_vlm.client import RemoteEngine
+
+from stillwing_agent.client import RemoteAgent
+from stillwing_cli.plan import AGENT, AIRFIELD, BRIDGE, ENGINE, MEMORY
+from stillwing_cli.ready import ping
+from stillwing_cli.state import StackState, default_state, read_state
+from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run
+from stillwing_common.errors import StillwingError
+from stillwing_memory.client import RemoteMemoryBank
+
+_WAIT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One part as it stands; `health` is "serving" or why not."""
+
+    part: str
+    address: str
+    health: str
+    doing: str
+
+
+def status(as_json: AsJson = False) -> None:
+    """Show every service: address, health, model, sessions, vehicle, lease holder, missions."""
+    run(_status(as_json))
+
+
+async def _status(as_json: bool) -> None:
+    present = read_state()
+    state = present or default_state()
+    rows = await look(state)
+    console = err if as_json else out
+    if as_json:
+        print_json({"managed": present is not None, "parts": [asdict(row) for row in rows]})
+    else:
+        out.print(_table(rows))
+    if all(row.health != "serving" for row in rows):
+        next_step(console, "stillwing up", "nothing is up here")
+    else:
+        next_step(console, "stillwing fly", "fly one mission" if present else "these were not started by stillwing up")
+
+
+async def look(state: StackState) -> list[Row]:
+    """Ask every part at once."""
+    asks: dict[str, Callable[[str], Awaitable[str]]] = {
+        AIRFIELD: _airfield,
+        BRIDGE: _bridge,
+        MEMORY: _memory,
+        ENGINE: _engine,
+        AGENT: _agent,
+    }
+    names = [name for name in asks if name in state.ports]
+    return list(await asyncio.gather(*(_row(name, state.address(name), asks[name]) for name in names)))
+
+
+async def _row(name: str, address: str, ask: Callable[[str], Awaitable[str]]) -> Row:
+    try:
+        return Row(name, address, "serving", await ask(address))
+    except StillwingError as error:
+        return Row(name, address, f"{error.reason.lower()}", str(error.detail or error))
+
+
+async def _airfield(address: str) -> str:
+    await ping(address)
+    return "answers pings"
+
+
+async def _bridge(address: str) -> str:
+    bridge = await RemoteBridge.connect(address, wait_s=_WAIT_S)
+    try:
+        lines = []
+        for vehicle in await bridge.list_vehicles():
+            lease = await bridge.get_lease(vehicle.vehicle_id)
+            holder = "nobody" if lease is None or lease.stale else lease.holder
+            kind = "simulated" if vehicle.simulated else "real"
+            lines.append(f"{vehicle.vehicle_id} ({kind}), held by {holder}")
+        return "; ".join(lines) or "no vehicle"
+    finally:
+        await bridge.close()
+
+
+async def _memory(address: str) -> str:
+    bank = await RemoteMemoryBank.connect(address, wait_s=_WAIT_S)
+    try:
+        info = await bank.get_bank()
+        return f"{info.keyframes} keyframes, {info.entities} entities, {info.store} {info.store_version}"
+    finally:
+        await bank.close()
+
+
+async def _engine(address: str) -> str:
+    engine = await RemoteEngine.connect(address, wait_s=_WAIT_S)
+    try:
+        info = await engine.model_info()
+        sessions = await engine.list_sessions()
+        seen = "".join(f"; {each.label or each.session_id}: {each.appended_frames} frames" for each in sessions)
+        return f"{info.model} on {info.device} {info.dtype}, {len(sessions)} sessions{seen}"
+    finally:
+        await engine.close()
+
+
+async def _agent(address: str) -> str:
+    agent = await RemoteAgent.connect(address, wait_s=_WAIT_S)
+    try:
+        info = await agent.agent_info()
+        missions = (await agent.list_missions(20)).missions
+        flying = [mission for mission in missions if not mission.state.ended]
+        newest = f"; newest {missions[0].mission_id}: {missions[0].state.value}" if missions else ""
+        return f"{info.implementation}, {len(flying)} missions under way{newest}"
+    finally:
+        await agent.close()
+
+
+def _table(rows: list[Row]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for title in ("part", "address", "health", ""):
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        style = "green" if row.health == "serving" else "red"
+        table.add_row(row.part, row.address, Text(row.health, style), Text(row.doing))
+    return table

@@ -1,0 +1,59 @@
+"""How commands speak: to people in colour, to programs in JSON, and about errors in one sentence and an exit code."""
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from stillwing_common.errors import StillwingError
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs; what is for people goes to stderr.")]
+
+COLOURS = ("green", "cyan", "magenta", "yellow", "blue")
+
+T = TypeVar("T")
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's work; a domain error is told in one sentence and ends with exit code 1."""
+    try:
+        return asyncio.run(work)
+    except StillwingError as error:
+        err.print(Text.assemble(("stillwing: ", "bold red"), str(error)))
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on one line of stdout, at once."""
+    print(json.dumps(value), flush=True)
+
+
+def next_step(console: Console, command: str, why: str) -> None:
+    """The line every command ends with."""
+    console.print(Text.assemble(("Next: ", "bold"), (command, "bold cyan"), f"   {why}"))
+
+
+class Prefixed:
+    """Prints lines of several parts, each behind its name in its own colour."""
+
+    def __init__(self, console: Console, names: tuple[str, ...]) -> None:
+        self._console = console
+        self._width = max(len(name) for name in (*names, "stillwing"))
+        self._colour = {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(names)}
+
+    def __call__(self, name: str, line: str) -> None:
+        shown = name or "stillwing"
+        style = self._colour.get(name, "bold")
+        text = Text.from_ansi(line) if name else Text(line, style="bold")
+        self._console.print(
+            Text.assemble((f"{shown:<{self._width}} │ ", style), text), soft_wrap=True, highlight=False, markup=False
+        )

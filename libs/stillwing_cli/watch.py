@@ -1,0 +1,104 @@
+"""`stillwing watch`: a mission's events as they happen, from any point of its log on."""
+
+import json
+from dataclasses import is_dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from stillwing_agent.client import RemoteAgent
+from stillwing_agent.core import base
+from stillwing_cli.plan import AGENT
+from stillwing_cli.state import default_state, read_state
+from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run
+from stillwing_common.errors import NotFound, StillwingError
+
+
+def watch(
+    mission_id: Annotated[str, typer.Argument(help="Which mission; empty takes the newest.")] = "",
+    after: Annotated[int, typer.Option(min=0, help="Number of the last event already seen.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Follow a mission's events, live, until it ends."""
+    run(_watch(mission_id, after, as_json))
+
+
+async def _watch(mission_id: str, after: int, as_json: bool) -> None:
+    state = read_state() or default_state()
+    agent = await RemoteAgent.connect(state.address(AGENT), wait_s=3.0)
+    seen = after
+    try:
+        if not mission_id:
+            missions = (await agent.list_missions(1)).missions
+            if not missions:
+                raise NotFound("the agent has flown no mission yet; start one with: stillwing fly")
+            mission_id = missions[0].mission_id
+        async for event in agent.watch_mission(mission_id, after):
+            seen = event.event_seq
+            if as_json:
+                print_json({"event_seq": seen, "kind": type(event.happening).__name__, **as_plain(event)})
+            else:
+                out.print(Text.assemble((f"{seen:>5} {_time(event.wall_ns)} ", "dim"), describe(event.happening)))
+    finally:
+        await agent.close()
+    next_step(err if as_json else out, f"stillwing watch {mission_id} --after {seen}", "take up where this ended")
+
+
+def describe(happening: base.Happening) -> Text:
+    """One event in one line."""
+    match happening:
+        case base.StateChanged(mission):
+            words = f"{mission.state.value}: {mission.goal}" + (f" → {mission.answer}" if mission.answer else "")
+            return Text(words + (f" ({mission.error})" if mission.error else ""), "bold")
+        case base.PlanMade(steps, _):
+            return Text("plan: " + " · ".join(steps))
+        case base.ActionStarted(_, tool, arguments):
+            return Text(f"▶ {call_text(tool, arguments)}", "cyan")
+        case base.ActionFinished(_, _, error) if error is not None:
+            return Text(f"✗ {error}", "yellow")
+        case base.ActionFinished(_, result, _):
+            return Text("✓ " + (_compact(result) if result else "done"), "green")
+        case base.Observed(frame_ids, summary):
+            return Text(f"saw {', '.join(frame_ids)}: {summary}")
+        case base.ThinkingStarted(_, prompt):
+            return Text(f"holds and thinks: {prompt}", "magenta")
+        case base.ThinkingFinished(_, answer, elapsed_s, last_frame_id, _, tokens):
+            return Text(f"{answer}   ({elapsed_s:.2f} s, newest {last_frame_id}, {tokens} tokens)", "magenta")
+        case base.FramesEvicted(frame_ids):
+            return Text(f"evicted {', '.join(frame_ids)}", "dim")
+        case base.KeyframeFiled(frame_id, revision):
+            return Text(f"filed keyframe {frame_id} (revision {revision})", "dim")
+        case base.MotionRefused(_, error):
+            return Text(f"refused: {error}", "yellow")
+    return Text(_compact(as_plain(happening)))
+
+
+def call_text(tool: str, arguments: Any) -> str:
+    """A tool call as one would write it: `move(direction=forward, distance_m=1)`."""
+    return f"{tool}({', '.join(f'{key}={value}' for key, value in arguments.items())})"
+
+
+def as_plain(value: Any) -> Any:
+    """Dataclasses, enums and errors as JSON values."""
+    if isinstance(value, StillwingError):
+        return {"reason": value.reason, "message": str(value), "metadata": value.metadata}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {name: as_plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, list | tuple):
+        return [as_plain(each) for each in value]
+    if hasattr(value, "items"):
+        return {str(key): as_plain(each) for key, each in value.items()}
+    return value
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(as_plain(value), ensure_ascii=False, separators=(", ", ": "))
+
+
+def _time(wall_ns: int) -> str:
+    return datetime.fromtimestamp(wall_ns / 1e9, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]

@@ -1,0 +1,49 @@
+"""A process that stands in for a part of the stack in the supervisor's tests: `stand_in_part.py MODE PORT [FILE]`.
+
+Modes: serve (health says SERVING until told to end), exit (ends with code 3), silent (never answers), stubborn (serves,
+ignores SIGTERM, and has a child of its own, whose pid it writes to FILE).
+"""
+
+import asyncio
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from stillwing_rpc.server import Registration, RpcServer
+from stillwing_rpc.settings import ServerSettings
+
+
+async def serve(port: int) -> None:
+    server = RpcServer([Registration("test.v1.Part", lambda s: None)], ServerSettings(port=port))
+    await server.start()
+    await server.set_serving()
+    print("up and serving", flush=True)
+    await server.run_until_signal()
+    print("told to end", flush=True)
+
+
+async def stay(port: int) -> None:
+    server = RpcServer([Registration("test.v1.Part", lambda s: None)], ServerSettings(port=port))
+    await server.start()
+    await server.set_serving()
+    await asyncio.Event().wait()
+
+
+def main() -> None:
+    mode, port = sys.argv[1], int(sys.argv[2])
+    if mode == "exit":
+        print("about to fail\nbecause of this", flush=True)
+        sys.exit(3)
+    if mode == "silent":
+        signal.pause()
+    if mode == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+        Path(sys.argv[3]).write_text(str(child.pid))
+        asyncio.run(stay(port))
+    asyncio.run(serve(port))
+
+
+if __name__ == "__main__":
+    main()

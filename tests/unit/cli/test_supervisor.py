@@ -1,0 +1,197 @@
+"""python -m pytest tests/unit/cli/test_supervisor.py
+
+Order, readiness and one end for all, on real processes that stand in for the parts.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from stillwing_cli import stack, state, supervisor
+from stillwing_cli.plan import (
+    AGENT,
+    AIRFIELD,
+    BRIDGE,
+    DEFAULT_PORTS,
+    ENGINE,
+    MEMORY,
+    Choices,
+    Part,
+    free_ports,
+    make_parts,
+    refuse_taken_ports,
+)
+from stillwing_cli.supervisor import PartFailed, Supervisor
+from stillwing_common.errors import InvalidInput, PortInUse, WrongService
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="process groups are POSIX")
+
+STAND_IN = Path(__file__).with_name("stand_in_part.py")
+Make = Callable[..., Supervisor]
+
+
+def part(name: str, mode: str, *more: str, after: tuple[str, ...] = ()) -> Part:
+    port = free_ports((name,))[name]
+    argv = (sys.executable, str(STAND_IN), mode, str(port), *more)
+    return Part(name, argv, port, after=after, service="test.v1.Part")
+
+
+@pytest.fixture
+def said() -> list[tuple[str, str]]:
+    return []
+
+
+@pytest.fixture
+async def make(tmp_path: Path, said: list[tuple[str, str]]) -> AsyncIterator[Make]:
+    made: list[Supervisor] = []
+
+    def build(*parts: Part) -> Supervisor:
+        made.append(Supervisor(parts, lambda name, line: said.append((name, line)), tmp_path / "logs"))
+        return made[-1]
+
+    yield build
+    for each in made:
+        await each.stop()
+
+
+async def test_parts_start_in_order_and_all_end(make: Make, said: list[tuple[str, str]], tmp_path: Path) -> None:
+    parts = (part("last", "serve", after=("first",)), part("first", "serve"))
+    running = make(*parts)
+    await running.start()
+    ready = [line.split()[0] for name, line in said if not name and "is ready" in line]
+    assert ready == ["first", "last"]
+    pids = running.pids
+    await running.stop()
+    assert [pid for pid in pids.values() if alive(pid)] == []
+    assert "told to end" in (tmp_path / "logs" / "first.log").read_text()
+    assert ("last", "up and serving") in said
+
+
+async def test_a_part_that_exits_is_named_with_its_last_lines(make: Make) -> None:
+    running = make(part("good", "serve"), part("bad", "exit", after=("good",)))
+    with pytest.raises(PartFailed, match=r"(?s)bad ended with exit code 3.*because of this"):
+        await running.start()
+    await running.stop()
+    assert not alive(running.pids["good"])
+
+
+async def test_any_exit_is_noticed(make: Make) -> None:
+    running = make(part("one", "serve"), part("two", "serve"))
+    await running.start()
+    os.kill(running.pids["two"], signal.SIGKILL)
+    failed = await asyncio.wait_for(running.wait_exit(), 5)
+    assert failed.metadata["part"] == "two"
+
+
+async def test_one_that_ignores_the_signal_is_killed_with_its_children(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "_END_LIMIT_S", 0.3)
+    running = make(part("stubborn", "stubborn", str(tmp_path / "child")))
+    await running.start()
+    child = int((tmp_path / "child").read_text())
+    assert alive(child)
+    await running.stop()
+    assert not alive(running.pids["stubborn"])
+    assert not alive(child)
+
+
+async def test_says_what_it_waits_for(make: Make, said: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "STILL_WAITING_EVERY_S", 0.1)
+    monkeypatch.setattr(supervisor, "START_LIMIT_S", 0.5)
+    with pytest.raises(Exception, match="not serving within"):
+        await make(part("sleepy", "silent")).start()
+    assert any(line.startswith("still waiting for sleepy after") for _, line in said)
+
+
+async def test_another_service_on_the_port_is_told_apart(make: Make) -> None:
+    there = part("there", "serve")
+    await make(there).start()
+    asked = Part("asked", (sys.executable, "-c", "import signal; signal.pause()"), there.port, service="other.v1.Other")
+    with pytest.raises(WrongService):
+        await make(asked).start()
+
+
+def test_the_stack_in_order() -> None:
+    parts = make_parts(Choices(seed=7, model="/m", agent="choice", profile="gpu"), DEFAULT_PORTS)
+    assert [each.name for each in parts] == [AIRFIELD, BRIDGE, MEMORY, ENGINE, AGENT]
+    by_name = {each.name: each for each in parts}
+    assert by_name[AIRFIELD].argv[-4:] == ("--seed", "7", "--port", "41451")
+    assert by_name[ENGINE].env["STILLWING_VLM_MODEL"] == "/m"
+    assert by_name[ENGINE].env["STILLWING_VLM_DEVICE"] == "cuda"
+    assert by_name[AGENT].env["STILLWING_AGENT_AGENT"] == "choice"
+    assert by_name[AGENT].env["STILLWING_AGENT_ENGINE_ADDRESS"] == by_name[ENGINE].address
+    assert set(by_name[AGENT].after) == {BRIDGE, MEMORY, ENGINE}
+
+
+def test_a_simulator_elsewhere_leaves_airfield_out() -> None:
+    parts = make_parts(Choices(simulator="10.0.0.2:41451"), DEFAULT_PORTS)
+    assert parts[0].name == BRIDGE
+    assert parts[0].env["STILLWING_BRIDGE_AIRSIM_ADDRESS"] == "10.0.0.2:41451"
+    assert parts[0].after == ()
+
+
+def test_wrong_profile_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="auto, cpu, gpu"):
+        Choices(profile="tpu")
+
+
+async def test_a_taken_port_names_the_part_and_the_way_out() -> None:
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    with pytest.raises(PortInUse, match=f"{port}, which agent needs; or run with --ports auto"):
+        refuse_taken_ports((Part(AGENT, (), port),))
+    server.close()
+    await server.wait_closed()
+
+
+def test_one_stack_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert state.read_state() is None
+    written = state.StackState(1, {AGENT: 2}, {AGENT: 3}, Choices(seed=5))
+    with state.the_only_stack():
+        state.write_state(written)
+        assert state.read_state() == written
+        with pytest.raises(state.AlreadyUp), state.the_only_stack():
+            pass
+        assert state.read_state() == written
+    assert state.read_state() is None
+
+
+def test_a_state_left_over_by_a_killed_supervisor_counts_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    state.RUN_FOLDER.mkdir(parents=True)
+    state.write_state(state.StackState(1, {}, DEFAULT_PORTS, Choices()))
+    assert state.read_state() is None
+
+
+async def test_processes_left_over_are_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    state.RUN_FOLDER.mkdir(parents=True)
+    ours, stranger = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-c", f"{name} = 1; import signal; signal.pause()", start_new_session=True
+        )
+        for name in ("stillwing_part", "stranger")
+    ]
+    (state.RUN_FOLDER / "pids").write_text(f"{ours.pid} {stranger.pid}")
+    stack.end_leftovers(lambda name, line: None)
+    assert await asyncio.wait_for(ours.wait(), 5) == -signal.SIGTERM
+    assert stranger.returncode is None
+    stranger.kill()
+    await stranger.wait()
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits to be collected does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
