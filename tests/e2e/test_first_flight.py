@@ -1,0 +1,81 @@
+"""Five processes fly one mission, and the bridge's own record is read.
+
+Run: python -m pytest tests/e2e/test_first_flight.py -v
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from stack_process import Stack
+
+from stillwing.vehicle.v1 import vehicle_pb2, vehicle_pb2_grpc
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def summary(stack: Stack) -> dict[str, Any]:
+    """What `stillwing fly` says of one mission on the stack that is up."""
+    flown = stack.cli("fly", "--json", "--time-limit", "300", timeout_s=420)
+    assert flown.stdout, flown.stderr[-4000:]
+    told: dict[str, Any] = json.loads(flown.stdout)
+    assert flown.returncode == 0, json.dumps(told, indent=1) + flown.stderr[-2000:]
+    return told
+
+
+def test_the_beacon_is_reached_without_hitting_anything(summary: dict[str, Any]) -> None:
+    assert summary["reached"], summary
+    assert summary["collisions"] == 0
+    assert summary["distance_m"] <= 3.2
+    assert summary["state"] == "succeeded"
+
+
+def test_the_engine_forgot_something_and_the_bank_filed_something(summary: dict[str, Any]) -> None:
+    assert summary["frames_evicted"] >= 1
+    assert summary["frames_seen"] > summary["frames_evicted"]
+    assert summary["keyframes_filed"] >= 1
+
+
+def test_no_motion_was_in_force_between_any_ask_and_its_answer(stack: Stack, summary: dict[str, Any]) -> None:
+    entries = _flight_log(stack)
+    in_force: set[str] = set()
+    thinking = ""
+    intervals = motions = 0
+    for entry in entries:
+        kind = entry.WhichOneof("entry")
+        if kind == "command_started" and entry.command_started.motion:
+            assert not thinking, f"motion started while thinking: {entry}"
+            in_force.add(entry.command_started.command_id)
+            motions += 1
+        elif kind == "command_ended":
+            in_force.discard(entry.command_ended.command_id)
+        elif kind == "thinking_began":
+            assert not in_force, f"{in_force} in force when thinking began"
+            thinking = entry.thinking_began.thinking_id
+            intervals += 1
+        elif kind == "thinking_ended":
+            assert thinking == entry.thinking_ended.thinking_id
+            thinking = ""
+    assert intervals >= summary["decisions"] > 0
+    assert motions >= 3
+    assert [entry.log_seq for entry in entries] == list(range(1, len(entries) + 1))
+    assert summary["motions_while_thinking"] == 0
+
+
+def test_the_report_shows_the_flight(stack: Stack, summary: dict[str, Any]) -> None:
+    folder = stack.folder / Path(summary["report"])
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page.count("<img") >= summary["decisions"]
+    assert (folder / "track.png").stat().st_size > 5000
+    assert json.loads((folder / "summary.json").read_text(encoding="utf-8"))["reached"] is True
+
+
+def _flight_log(stack: Stack) -> list[vehicle_pb2.WatchFlightLogResponse]:
+    with grpc.insecure_channel(stack.addresses["sim_bridge"]) as channel:
+        stub = vehicle_pb2_grpc.VehicleServiceStub(channel)
+        vehicles = stub.ListVehicles(vehicle_pb2.ListVehiclesRequest(), timeout=10)
+        request = vehicle_pb2.WatchFlightLogRequest(vehicle_id=vehicles.vehicles[0].vehicle_id, until_now=True)
+        return list(stub.WatchFlightLog(request, timeout=30))
