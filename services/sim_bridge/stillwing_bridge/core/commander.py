@@ -157,6 +157,11 @@ class Commander:
         """The latched emergency stop."""
         return self._stop
 
+    @property
+    def lease_state(self) -> LeaseState | None:
+        """Who holds the vehicle, stale or not; None if nobody."""
+        return self._leases.state
+
     def status(self, command_id: str) -> CommandStatus:
         """How a command stands; `UnknownCommand`."""
         status = self._statuses.get(command_id)
@@ -439,6 +444,8 @@ class Commander:
         self._link_up = True
         if self._stop in (StopLevel.NONE, StopLevel.HOLD):
             self._hold("link_restored", None)
+        else:
+            self._effects.append(LandNow("estop") if self._stop is StopLevel.LAND else KillNow())
 
     def clock_changed(self) -> None:
         """The world started over: commands of the old one end, its leases are void, its collisions forgotten."""
@@ -452,6 +459,7 @@ class Commander:
         self.collisions = 0
         self.last_collision_object = ""
         self._alive()
+        self._hold("reset", None)
 
     def tick(self) -> None:
         """Let time pass: ttl, staleness of the lease, and the watchdog ladder."""

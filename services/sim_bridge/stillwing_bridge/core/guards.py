@@ -78,7 +78,7 @@ def way_between(start: PositionNed, end: PositionNed) -> Way | None:
 
 
 def plan_of(command: Command, state: VehicleState, limits: Limits, settings: GuardSettings) -> Plan:
-    """What a command means from here; `LimitExceeded`, `OutsideFence` or `InvalidInput`. A pixel target needs `lift`."""
+    """What a command means from here; `LimitExceeded`, `OutsideFence`, `InvalidInput`. Pixel targets need `lift`."""
     here = state.pose.position
     match command:
         case Takeoff(altitude_m):
@@ -149,10 +149,10 @@ def way_of(plan: Plan, state: VehicleState, settings: GuardSettings) -> Way | No
         case FlyTo(goal=goal):
             return way_between(here, goal)
         case FlyVelocity(forward, right, down, _):
-            north, east, south = _level(state.pose.orientation).rotate(forward, right, down)
+            north, east, down_m_s = _level(state.pose.orientation).rotate(forward, right, down)
             ahead_s = settings.look_ahead_s
             end = PositionNed(
-                here.north_m + north * ahead_s, here.east_m + east * ahead_s, here.down_m + south * ahead_s
+                here.north_m + north * ahead_s, here.east_m + east * ahead_s, here.down_m + down_m_s * ahead_s
             )
             return way_between(here, end)
         case _:

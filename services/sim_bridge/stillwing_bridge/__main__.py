@@ -1,0 +1,115 @@
+"""`stillwing-bridge`: serve the vehicles of one simulator. The composition root; no logic here."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_exponential
+
+from stillwing_bridge.core.airsim.simulation import AirSimSimulation, NoSimulation
+from stillwing_bridge.core.airsim.vehicle import AirSimSettings, AirSimVehicle
+from stillwing_bridge.core.bridge import LocalBridge
+from stillwing_bridge.recorder import FlightLogRecorder
+from stillwing_bridge.server import DEADLINE_REQUIRED, registrations
+from stillwing_bridge.settings import SimBridgeSettings
+from stillwing_common.errors import LinkLost, StillwingError
+from stillwing_rpc.logs import configure_logs
+from stillwing_rpc.server import RpcServer
+
+app = typer.Typer(add_completion=False, help="Stillwing's bridge: commands a simulated drone, and holds it still.")
+_log = structlog.get_logger("stillwing.bridge")
+
+
+@app.command()
+def serve(
+    simulator: Annotated[str | None, typer.Option(help="The simulator's AirSim port, host:port.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes any free one.")] = None,
+    cameras: Annotated[str | None, typer.Option(help="Cameras by name, comma-separated.")] = None,
+    record: Annotated[Path | None, typer.Option(help="Folder that gets the flight log.")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+) -> None:
+    """Serve until interrupted. What no flag says is read from STILLWING_BRIDGE_… Nothing takes off by itself."""
+    flags = {
+        "airsim_address": simulator, "host": host, "port": port, "cameras": cameras, "record": record,
+        "log_level": log_level,
+    }  # fmt: skip
+    try:
+        settings = SimBridgeSettings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    configure_logs(settings.log_level, settings.log_format)
+    try:
+        asyncio.run(_serve(settings))
+    except StillwingError as error:
+        typer.echo(f"stillwing-bridge: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+async def _serve(settings: SimBridgeSettings) -> None:
+    airsim, enforced = settings.airsim(), settings.bridge()
+    vehicle = await _discover(airsim, settings.wait_s)
+    bridge = LocalBridge([vehicle], enforced)
+    simulation = AirSimSimulation(airsim, bridge) if settings.simulated else NoSimulation()
+    recorders = [
+        FlightLogRecorder(driver.log, settings.record, driver.vehicle.spec.vehicle_id)
+        for driver in bridge.drivers
+        if settings.record is not None
+    ]
+    server = RpcServer(
+        registrations(bridge, simulation), settings, on_drain=bridge.close, deadline_required=DEADLINE_REQUIRED
+    )
+    try:
+        await bridge.start()
+        await server.start()
+        await server.set_serving()
+        broken = asyncio.ensure_future(bridge.run())
+        told = asyncio.ensure_future(server.run_until_signal())
+        done, _ = await asyncio.wait({broken, told}, return_when=asyncio.FIRST_COMPLETED)
+        if broken in done:
+            await server.drain()
+            await broken
+        broken.cancel()
+    finally:
+        await bridge.close()
+        if isinstance(simulation, AirSimSimulation):
+            await simulation.close()
+        for recorder in recorders:
+            recorder.close()
+
+
+async def _discover(airsim: AirSimSettings, wait_s: float) -> AirSimVehicle:
+    """The vehicle, once the simulator answers; says what it waits for."""
+
+    def say(state: RetryCallState) -> None:
+        if state.attempt_number in (1, 10) or state.attempt_number % 30 == 0:
+            reason = str(state.outcome.exception()) if state.outcome is not None else ""
+            _log.info("bridge.waiting_for_simulator", address=f"{airsim.host}:{airsim.port}", reason=reason)
+
+    attempts = AsyncRetrying(
+        retry=retry_if_exception_type(LinkLost),
+        wait=wait_exponential(0.2, max=1.0),
+        stop=stop_after_delay(wait_s),
+        before_sleep=say,
+        reraise=True,
+    )
+    async for attempt in attempts:
+        with attempt:
+            vehicle = await AirSimVehicle.discover(airsim)
+    _log.info(
+        "bridge.connected",
+        vehicle=vehicle.spec.vehicle_id,
+        cameras=[f"{c.camera_id} {c.width_px}x{c.height_px}" for c in vehicle.spec.cameras],
+    )
+    return vehicle
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

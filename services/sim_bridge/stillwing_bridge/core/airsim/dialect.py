@@ -1,0 +1,77 @@
+"""Which of the incompatible AirSim dialects a server speaks, and AirSim's structures as our types.
+
+Microsoft's dialect (and airfield, which speaks it) is flown. Cosys-AirSim and Colosseum are recognised and refused with
+their name, because their calls have other parameters and another byte order of pixels: half a dialect would lie.
+"""
+
+from typing import Any
+
+from stillwing_bridge.core.airsim.transport import Transport
+from stillwing_common.errors import SimulatorError, Unsupported
+from stillwing_common.types import Pose, PositionNed, Quaternion, VelocityNed
+
+SCENE = 0
+DEPTH_PLANAR = 1
+MAX_DEGREE_OF_FREEDOM = 0
+LANDED = 0
+
+
+async def check_dialect(transport: Transport, vehicle_name: str, *, timeout_s: float) -> None:
+    """`Unsupported`, naming the dialect, unless the server speaks Microsoft's."""
+    version = await transport.call("getServerVersion", timeout_s=timeout_s)
+    if version != 1:
+        raise Unsupported(f"the simulator speaks the Cosys-AirSim dialect (version {version})", dialect="cosys")
+    pose = await transport.call("simGetVehiclePose", vehicle_name, timeout_s=timeout_s)
+    if isinstance(pose, list):
+        raise Unsupported("the simulator speaks the Colosseum dialect", dialect="colosseum")
+
+
+def position_of(vector: dict[str, float]) -> PositionNed:
+    """Vector3r to metres NED."""
+    return PositionNed(vector["x_val"], vector["y_val"], vector["z_val"])
+
+
+def velocity_of(vector: dict[str, float]) -> VelocityNed:
+    """Vector3r to metres a second NED."""
+    return VelocityNed(vector["x_val"], vector["y_val"], vector["z_val"])
+
+
+def orientation_of(quaternion: dict[str, float]) -> Quaternion:
+    """Quaternionr to body-to-world rotation."""
+    return Quaternion(quaternion["w_val"], quaternion["x_val"], quaternion["y_val"], quaternion["z_val"])
+
+
+def pose_of(pose: dict[str, Any]) -> Pose:
+    """AirSim's Pose, or a KinematicsState, to ours."""
+    return Pose(position_of(pose["position"]), orientation_of(pose["orientation"]))
+
+
+def wire_pose(pose: Pose) -> dict[str, Any]:
+    """Ours to AirSim's Pose."""
+    p, q = pose.position, pose.orientation
+    return {
+        "position": {"x_val": p.north_m, "y_val": p.east_m, "z_val": p.down_m},
+        "orientation": {"w_val": q.w, "x_val": q.x, "y_val": q.y, "z_val": q.z},
+    }
+
+
+def yaw_to(yaw_deg: float) -> dict[str, Any]:
+    """YawMode: this heading, degrees clockwise from north."""
+    return {"is_rate": False, "yaw_or_rate": yaw_deg}
+
+
+def yaw_rate(rate_deg_s: float) -> dict[str, Any]:
+    """YawMode: this rate, degrees a second clockwise."""
+    return {"is_rate": True, "yaw_or_rate": rate_deg_s}
+
+
+def image_request(camera_name: str, image_type: int, *, as_float: bool) -> dict[str, Any]:
+    """ImageRequest for uncompressed pixels."""
+    return {"camera_name": camera_name, "image_type": image_type, "pixels_as_float": as_float, "compress": False}
+
+
+def check_image(response: dict[str, Any], camera_name: str) -> None:
+    """`SimulatorError` for the empty images the simulator answers with when a camera is unknown or not ready."""
+    if response["width"] < 1 or response["height"] < 1:
+        message = response.get("message") or "the simulator sent an empty image"
+        raise SimulatorError(f"camera {camera_name}: {message}", camera_id=camera_name)

@@ -1,0 +1,320 @@
+"""One AirSim multirotor as a `Vehicle`: motion and state on one connection, pictures on another.
+
+AirSim's booleans are not believed: what came of a call is read from the state. It keeps position by itself 60 ms of
+simulated time after the last setpoint, so a hold needs no stream. It drops motions silently without API control, so
+that is asked for before each.
+"""
+
+import asyncio
+import math
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stillwing_bridge.core.airsim import dialect
+from stillwing_bridge.core.airsim.transport import Transport
+from stillwing_bridge.core.base import Camera, GroundTruth
+from stillwing_bridge.core.vehicle import (
+    Capture,
+    ClimbTo,
+    Descend,
+    FlyTo,
+    FlyVelocity,
+    Plan,
+    TurnTo,
+    VehicleSpec,
+    VehicleState,
+    View,
+)
+from stillwing_common.errors import InternalFault, LinkLost, SimulatorError, UnknownCamera
+from stillwing_common.ids import new_id
+from stillwing_common.types import Stamp
+
+_VELOCITY_LIFE_S = 0.6
+_VELOCITY_PERIOD_S = 0.25
+_TOUCHDOWN_ALTITUDE_M = 0.5
+_CLIMB_SPEED_M_S = 1.0
+_TAKEN_OFF_M = 0.3
+_GROUND = re.compile(r"ground|landscape|terrain|floor", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class AirSimSettings:
+    """Where the simulator is, which vehicle ("" is its only one) and cameras are ours, and how long calls may take."""
+
+    host: str = "127.0.0.1"
+    port: int = 41451
+    vehicle_name: str = ""
+    vehicle_id: str = "drone"
+    camera_names: tuple[str, ...] = ("front_center",)
+    connect_timeout_s: float = 2.0
+    state_timeout_s: float = 0.5
+    hold_timeout_s: float = 2.0
+    image_timeout_s: float = 3.0
+
+    def __post_init__(self) -> None:
+        if not self.camera_names:
+            raise ValueError("at least one camera")
+
+
+class AirSimVehicle:
+    """See `core.vehicle.Vehicle`. Made by `discover`, because the cameras are known only to the simulator."""
+
+    spec: VehicleSpec
+
+    def __init__(self, settings: AirSimSettings) -> None:
+        self._settings = settings
+        self._name = settings.vehicle_name
+        self._motion: Transport | None = None
+        self._images: Transport | None = None
+        self._clock_id = new_id("clk")
+        self._last_time_ns = 0
+        self._armed = False
+        self._state: VehicleState | None = None
+
+    @classmethod
+    async def discover(cls, settings: AirSimSettings) -> "AirSimVehicle":
+        """Connect and ask for the cameras; `LinkLost`, `Unsupported` for another dialect, `SimulatorError`."""
+        vehicle = cls(settings)
+        await vehicle.connect()
+        cameras = [await vehicle._describe(name) for name in settings.camera_names]
+        vehicle.spec = VehicleSpec(settings.vehicle_id, tuple(cameras))
+        return vehicle
+
+    async def connect(self) -> None:
+        """See `Vehicle.connect`."""
+        await self.close()
+        self._motion = await self._open("motion")
+        await dialect.check_dialect(self._motion, self._name, timeout_s=self._settings.connect_timeout_s)
+        await self._call("enableApiControl", True, self._name)
+
+    async def close(self) -> None:
+        """See `Vehicle.close`."""
+        for transport in (self._motion, self._images):
+            if transport is not None:
+                transport.close()
+        self._motion = self._images = None
+
+    # State
+
+    async def state(self) -> VehicleState:
+        """See `Vehicle.state`."""
+        reading, collision = await asyncio.gather(
+            self._call("getMultirotorState", self._name), self._call("simGetCollisionInfo", self._name)
+        )
+        kinematics = reading["kinematics_estimated"]
+        hit = None
+        if collision["has_collided"] and not _GROUND.search(collision["object_name"]):
+            hit = collision["object_name"] or "unknown"
+        self._state = VehicleState(
+            stamp=self._stamp(reading["timestamp"]),
+            pose=dialect.pose_of(kinematics),
+            velocity=dialect.velocity_of(kinematics["linear_velocity"]),
+            flying=reading["landed_state"] != dialect.LANDED,
+            armed=self._armed,
+            collided_with=hit,
+        )
+        return self._state
+
+    async def ground_truth(self) -> GroundTruth:
+        """See `Vehicle.ground_truth`."""
+        truth, reading = await asyncio.gather(
+            self._call("simGetGroundTruthKinematics", self._name), self._call("getMultirotorState", self._name)
+        )
+        stamp = self._stamp(reading["timestamp"])
+        return GroundTruth(stamp, dialect.pose_of(truth), dialect.velocity_of(truth["linear_velocity"]))
+
+    def _stamp(self, time_ns: int) -> Stamp:
+        # Readings may overtake each other by a few milliseconds; a world that starts over goes back much farther.
+        if time_ns < self._last_time_ns - 1_000_000_000:
+            self.clock_restarted()
+        self._last_time_ns = max(self._last_time_ns, time_ns)
+        return Stamp(time_ns, self._clock_id)
+
+    def clock_restarted(self) -> None:
+        """The world was reset: times from before mean nothing any more, and the vehicle stands disarmed."""
+        self._clock_id = new_id("clk")
+        self._last_time_ns = 0
+        self._armed = False
+
+    # Motion
+
+    async def hold(self) -> None:
+        """See `Vehicle.hold`."""
+        timeout_s = self._settings.hold_timeout_s
+        await self._call("cancelLastTask", self._name, timeout_s=timeout_s)
+        if self._state is None or self._state.flying:
+            await self._call("hover", self._name, timeout_s=timeout_s)
+
+    async def kill(self) -> None:
+        """See `Vehicle.kill`."""
+        await self._call("armDisarm", False, self._name, timeout_s=self._settings.hold_timeout_s)
+        self._armed = False
+
+    async def fly(self, plan: Plan, ttl_s: float) -> None:
+        """See `Vehicle.fly`."""
+        if not await self._call("isApiControlEnabled", self._name):
+            await self._call("enableApiControl", True, self._name)
+        match plan:
+            case ClimbTo():
+                await self._climb(plan, ttl_s)
+            case Descend():
+                await self._descend(plan, ttl_s)
+            case FlyVelocity():
+                await self._fly_velocity(plan)
+            case FlyTo():
+                await self._fly_to(plan, ttl_s)
+            case TurnTo(yaw_deg):
+                await self._repeat(ttl_s, "rotateToYaw", yaw_deg, ttl_s, 1.0, self._name)
+
+    async def _climb(self, plan: ClimbTo, ttl_s: float) -> None:
+        await self._arm(True)
+        if -(await self.state()).pose.position.down_m < _TAKEN_OFF_M:
+            await self._task("takeoff", ttl_s, self._name, timeout_s=ttl_s)
+        down_m = -plan.altitude_m
+        yaw = dialect.yaw_to(self._heading_deg())
+        await self._repeat(ttl_s, "moveToZ", down_m, _CLIMB_SPEED_M_S, ttl_s, yaw, -1.0, 1.0, self._name)
+
+    async def _descend(self, plan: Descend, ttl_s: float) -> None:
+        # AirSim lands at 0.2 m/s from any height, so most of the way is flown down first.
+        state = await self.state()
+        if -state.pose.position.down_m > _TOUCHDOWN_ALTITUDE_M + 0.2:
+            yaw = dialect.yaw_to(self._heading_deg())
+            await self._task(
+                "moveToZ", -_TOUCHDOWN_ALTITUDE_M, plan.speed_m_s, ttl_s, yaw, -1.0, 1.0, self._name, timeout_s=ttl_s
+            )
+        while state.flying:
+            await self._task("land", ttl_s, self._name, timeout_s=ttl_s)
+            await asyncio.sleep(0.1)
+            state = await self.state()
+        await self._arm(False)
+
+    async def _fly_velocity(self, plan: FlyVelocity) -> None:
+        # Short-lived and sent again: if the bridge dies, the vehicle stops within that life.
+        while True:
+            self._transport().submit(
+                "moveByVelocityBodyFrame",
+                float(plan.forward_m_s),
+                float(plan.right_m_s),
+                float(plan.down_m_s),
+                _VELOCITY_LIFE_S,
+                dialect.MAX_DEGREE_OF_FREEDOM,
+                dialect.yaw_rate(plan.yaw_rate_deg_s),
+                self._name,
+            )
+            await asyncio.sleep(_VELOCITY_PERIOD_S)
+
+    async def _fly_to(self, plan: FlyTo, ttl_s: float) -> None:
+        yaw = dialect.yaw_to(self._heading_deg() if plan.yaw_deg is None else plan.yaw_deg)
+        goal = plan.goal
+        await self._repeat(
+            ttl_s,
+            "moveToPosition",
+            float(goal.north_m),
+            float(goal.east_m),
+            float(goal.down_m),
+            float(plan.speed_m_s),
+            float(ttl_s),
+            dialect.MAX_DEGREE_OF_FREEDOM,
+            yaw,
+            -1.0,
+            1.0,
+            self._name,
+        )
+
+    async def _repeat(self, ttl_s: float, method: str, *params: object) -> None:
+        # AirSim ends a motion half a metre before its goal; sent again from there, it goes the rest of the way.
+        while True:
+            await self._task(method, *params, timeout_s=ttl_s)
+            await asyncio.sleep(0.1)
+
+    async def _task(self, method: str, *params: object, timeout_s: float) -> None:
+        # The simulator's time may run slower than ours; the caller's ttl ends the wait, not this deadline.
+        await self._call(method, *params, timeout_s=timeout_s + self._settings.hold_timeout_s)
+
+    async def _arm(self, armed: bool) -> None:
+        if not await self._call("armDisarm", armed, self._name, timeout_s=self._settings.hold_timeout_s):
+            raise SimulatorError(f"{'arming' if armed else 'disarming'} was refused", method="armDisarm")
+        self._armed = armed
+
+    def _heading_deg(self) -> float:
+        if self._state is None:
+            raise InternalFault("the state is read before a motion is flown")
+        return self._state.pose.orientation.yaw_deg
+
+    # Pictures
+
+    async def capture(self, camera_id: str, views: Collection[View]) -> Capture:
+        """See `Vehicle.capture`."""
+        if all(camera.camera_id != camera_id for camera in self.spec.cameras):
+            raise UnknownCamera(camera_id=camera_id)
+        return await self._capture(camera_id, views)
+
+    async def _capture(self, camera_name: str, views: Collection[View]) -> Capture:
+        kinds = {View.COLOUR: (dialect.SCENE, False), View.DEPTH: (dialect.DEPTH_PLANAR, True)}
+        ordered = [view for view in View if view in views]
+        requests = [dialect.image_request(camera_name, kinds[view][0], as_float=kinds[view][1]) for view in ordered]
+        responses = await self._image_call("simGetImages", requests, self._name, False)
+        if len(responses) != len(ordered):
+            raise SimulatorError(f"{len(responses)} images instead of {len(ordered)}", camera_id=camera_name)
+        pixels: dict[View, Any] = {}
+        for view, response in zip(ordered, responses, strict=True):
+            dialect.check_image(response, camera_name)
+            pixels[view] = _colour(response) if view is View.COLOUR else _depth(response)
+        first = responses[0]
+        pose = dialect.pose_of({"position": first["camera_position"], "orientation": first["camera_orientation"]})
+        stamp = Stamp(first["time_stamp"], self._clock_id)
+        return Capture(stamp, pose, pixels.get(View.COLOUR), pixels.get(View.DEPTH))
+
+    async def _describe(self, camera_name: str) -> Camera:
+        capture = await self._capture(camera_name, (View.COLOUR,))
+        info = await self._image_call("simGetCameraInfo", camera_name, self._name, False)
+        if capture.rgb is None or not math.isfinite(info["fov"]):
+            raise SimulatorError("the camera has no field of view", camera_id=camera_name)
+        height_px, width_px, _ = capture.rgb.shape
+        return Camera(camera_name, width_px, height_px, float(info["fov"]), has_depth=True)
+
+    async def _image_call(self, method: str, *params: object) -> Any:
+        if self._images is None or not self._images.alive:
+            self._images = await self._open("image")
+        images = self._images
+        try:
+            return await images.call(method, *params, timeout_s=self._settings.image_timeout_s)
+        except LinkLost:
+            images.close()  # a hung picture hangs its connection; the next one gets a fresh one
+            raise
+
+    # Links
+
+    async def _open(self, name: str) -> Transport:
+        s = self._settings
+        return await asyncio.to_thread(Transport.open, s.host, s.port, timeout_s=s.connect_timeout_s, name=name)
+
+    def _transport(self) -> Transport:
+        if self._motion is None:
+            raise LinkLost("not connected")
+        return self._motion
+
+    async def _call(self, method: str, *params: object, timeout_s: float | None = None) -> Any:
+        deadline_s = self._settings.state_timeout_s if timeout_s is None else timeout_s
+        return await self._transport().call(method, *params, timeout_s=deadline_s)
+
+
+def _colour(response: dict[str, Any]) -> Any:
+    height, width = response["height"], response["width"]
+    data = response["image_data_uint8"]
+    if len(data) != height * width * 3:
+        raise SimulatorError(f"{len(data)} bytes are no {width}x{height} BGR image")
+    bgr = np.frombuffer(data, np.uint8).reshape(height, width, 3)
+    return np.ascontiguousarray(bgr[:, :, ::-1])
+
+
+def _depth(response: dict[str, Any]) -> Any:
+    height, width = response["height"], response["width"]
+    data = response["image_data_float"]
+    if len(data) != height * width:
+        raise SimulatorError(f"{len(data)} values are no {width}x{height} depth image")
+    return np.asarray(data, np.float32).reshape(height, width)

@@ -1,0 +1,435 @@
+"""Carries out what the commander of one vehicle decides, and tells it what comes of that.
+
+One actuator task executes effects strictly in order, so that a hold that was asked for first is in force first. Reading
+the state, ticking the commander and looking through cameras go on beside it and never delay it. It knows no wire format
+and no simulator.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from typing import cast
+from weakref import WeakValueDictionary
+
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
+
+from stillwing_bridge.core import guards
+from stillwing_bridge.core.base import (
+    Command,
+    CommandEnded,
+    CommandState,
+    CommandStatus,
+    FlightLogEntry,
+    FlyTowards,
+    Hold,
+    Lease,
+    Limits,
+    StopLevel,
+    Telemetry,
+    ThinkingInterval,
+)
+from stillwing_bridge.core.commander import Commander
+from stillwing_bridge.core.effects import (
+    DescendNow,
+    Draft,
+    Effect,
+    HoldNow,
+    KillNow,
+    LandNow,
+    SilenceNoticed,
+    StartMotion,
+)
+from stillwing_bridge.core.flight_log import FlightLog
+from stillwing_bridge.core.frames import FrameRegistry
+from stillwing_bridge.core.progress import Progress
+from stillwing_bridge.core.streams import CameraHub, FrameSettings, TelemetryHub
+from stillwing_bridge.core.vehicle import Descend, FlyTo, FlyVelocity, Plan, Vehicle, VehicleState, View
+from stillwing_common.clock import Clock
+from stillwing_common.errors import InternalFault, LinkLost, SimulatorError, StillwingError, UnknownCamera
+from stillwing_common.types import PositionNed, Stamp
+
+_log = logging.getLogger(__name__)
+
+_UNATTENDED_TTL_S = 300.0
+_WAY_PERIOD_S = 0.3
+
+
+class VehicleDriver:
+    """One vehicle, from `start` to `close`. All methods run on the event loop it was started on."""
+
+    def __init__(
+        self,
+        vehicle: Vehicle,
+        commander: Commander,
+        frames: FrameRegistry,
+        log: FlightLog,
+        clock: Clock,
+        limits: Limits,
+        guard_settings: guards.GuardSettings,
+        frame_settings: FrameSettings,
+        *,
+        state_rate_hz: float = 20.0,
+    ) -> None:
+        self.vehicle = vehicle
+        self.commander = commander
+        self.limits = limits
+        self.telemetry = TelemetryHub(clock)
+        self.log = log
+        self._frames = frames
+        self._clock = clock
+        self._guards = guard_settings
+        self._cameras = {
+            camera.camera_id: CameraHub(vehicle, camera.camera_id, frames, clock, frame_settings)
+            for camera in vehicle.spec.cameras
+        }
+        self._state_period_s = 1 / state_rate_hz
+        self._effects: asyncio.Queue[Effect] = asyncio.Queue()
+        self._holds: dict[int, asyncio.Future[None]] = {}
+        self._ended: dict[str, list[asyncio.Future[None]]] = {}
+        self._request_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._flying: asyncio.Task[None] | None = None
+        self._progress: tuple[str, Progress] | None = None
+        self._wake = asyncio.Event()
+        self._logged = asyncio.Event()
+        self._closed = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stop_listening = log.listen(self._on_entry)
+        self.crashed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def start(self) -> None:
+        """Read the first state and begin to supervise; `LinkLost`."""
+        self._observe(await self.vehicle.state())
+        loops = (self._read_states(), self._tick(), self._act())
+        self._tasks = [asyncio.create_task(loop) for loop in loops]
+        for task in self._tasks:
+            task.add_done_callback(self._on_loop_end)
+
+    async def close(self) -> None:
+        """Hold, end all streams and tasks, and close the link."""
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._stop_flying()
+        with contextlib.suppress(StillwingError):  # a vehicle that cannot be reached holds by itself
+            await self.vehicle.hold()
+        for camera in self._cameras.values():
+            await camera.close()
+        self.telemetry.close()
+        self._logged.set()
+        self._stop_listening()
+        await self.vehicle.close()
+
+    # Commands
+
+    async def command(
+        self, lease: Lease, command: Command, *, ttl_s: float | None, based_on_frame_id: str, request_id: str
+    ) -> str:
+        """See `Bridge.command`; `request_id` "" is not remembered."""
+        async with self._request_lock(request_id):
+            try:
+                if isinstance(command, Hold):
+                    command_id, hold_id = self.commander.hold(lease, request_id)
+                    if hold_id is not None:
+                        await self._hold_in_force(hold_id)
+                    return command_id
+                draft = self.commander.propose(
+                    lease, command, ttl_s=ttl_s, based_on_frame_id=based_on_frame_id, request_id=request_id
+                )
+                if isinstance(draft, str):
+                    return draft
+                try:
+                    plan = await self._plan(draft)
+                except StillwingError as error:
+                    self.commander.refuse(draft, error)
+                    raise
+                return self.commander.accept(draft, plan)
+            finally:
+                self.pump()
+
+    async def begin_thinking(self, lease: Lease) -> ThinkingInterval:
+        """See `Bridge.begin_thinking`."""
+        thinking, hold_id = self.commander.begin_thinking(lease)
+        await self._hold_in_force(hold_id)
+        return self.commander.thinking or thinking
+
+    async def emergency_stop(self, level: StopLevel, reason: str) -> StopLevel:
+        """See `Bridge.emergency_stop`."""
+        latched, hold_id = self.commander.emergency_stop(level, reason)
+        self.pump()
+        if hold_id is not None:
+            await self._hold_in_force(hold_id)
+        return latched
+
+    async def wait_command(self, command_id: str, timeout_s: float) -> CommandStatus:
+        """How a command ended, or stands after `timeout_s`; no sign of life of anybody."""
+        status = self.commander.status(command_id)
+        if status.ended or timeout_s <= 0:
+            return status
+        ended = asyncio.get_running_loop().create_future()
+        waiters = self._ended.setdefault(command_id, [])
+        waiters.append(ended)
+        try:
+            await asyncio.wait_for(ended, timeout_s)
+        except TimeoutError:
+            pass
+        finally:
+            waiters.remove(ended)
+            if not waiters:
+                self._ended.pop(command_id, None)
+        return self.commander.status(command_id)
+
+    def camera(self, camera_id: str) -> CameraHub:
+        """The camera's stream; "" is the first; `UnknownCamera`."""
+        if not camera_id:
+            return next(iter(self._cameras.values()))
+        if camera_id not in self._cameras:
+            raise UnknownCamera(camera_id=camera_id, known=", ".join(self._cameras))
+        return self._cameras[camera_id]
+
+    async def watch_log(self, after_log_seq: int, until_now: bool) -> AsyncIterator[FlightLogEntry]:
+        """See `Bridge.watch_flight_log`."""
+        seen = after_log_seq
+        last = self.log.last_seq
+        while not self._closed:
+            self._logged.clear()
+            for entry in self.log.after(seen):
+                seen = entry.log_seq
+                yield entry
+            if until_now and seen >= last:
+                return
+            if seen >= self.log.last_seq:
+                await self._logged.wait()
+
+    async def refresh(self) -> VehicleState:
+        """Read the state now instead of at the next turn; `LinkLost`."""
+        state = await self.vehicle.state()
+        self._observe(state)
+        return state
+
+    def pump(self) -> None:
+        """Hand what the commander has decided to the actuator; call after every call on the commander."""
+        for effect in self.commander.take_effects():
+            if isinstance(effect, HoldNow):
+                self._holds[effect.hold_id] = asyncio.get_running_loop().create_future()
+            self._effects.put_nowait(effect)
+        self._wake.set()
+
+    async def _hold_in_force(self, hold_id: int) -> None:
+        self.pump()
+        # Shielded: the hold goes on even if nobody waits for it any more.
+        await asyncio.shield(self._holds[hold_id])
+
+    def _request_lock(self, request_id: str) -> asyncio.Lock:
+        # A repeated request waits for the first one's answer; unnamed requests have nothing to wait for.
+        lock = self._request_locks.get(request_id) if request_id else None
+        if lock is None:
+            lock = asyncio.Lock()
+            if request_id:
+                self._request_locks[request_id] = lock
+        return lock
+
+    # Guards
+
+    async def _plan(self, draft: Draft) -> Plan:
+        command = draft.command
+        if isinstance(command, FlyTowards):
+            frame = self._frames.check(draft.based_on_frame_id, self._state().stamp, self.limits.max_observation_age_s)
+            view = await self._depth(frame.camera_id)
+            return guards.lift(command, frame, self._state(), view, self.limits, self._guards)
+        plan = guards.plan_of(command, self._state(), self.limits, self._guards)
+        way = guards.way_of(plan, self._state(), self._guards)
+        if way is not None:
+            view = await self._depth(next(iter(self._cameras)))
+            if guards.in_view(way, view, self._guards.margin_m):
+                guards.check_way(way, view, self._guards)
+        return plan
+
+    async def _depth(self, camera_id: str) -> guards.DepthView:
+        capture = await self.vehicle.capture(camera_id, (View.DEPTH,))
+        if capture.depth_m is None or capture.camera_pose is None:
+            raise SimulatorError("the camera gave no depth", camera_id=camera_id)
+        camera = next(camera for camera in self.vehicle.spec.cameras if camera.camera_id == camera_id)
+        return guards.DepthView(capture.depth_m, capture.camera_pose, camera.hfov_deg)
+
+    async def _watch_way(self, command_id: str, plan: FlyVelocity) -> None:
+        # A velocity has no end to check beforehand: its way is looked at again for as long as it is in force.
+        while True:
+            await asyncio.sleep(_WAY_PERIOD_S)
+            way = guards.way_of(plan, self._state(), self._guards)
+            if way is None:
+                return
+            view = await self._depth(next(iter(self._cameras)))
+            if guards.in_view(way, view, self._guards.margin_m) and (
+                guards.free_length_m(way, view, self._guards) < way.length_m
+            ):
+                self.commander.motion_ended(command_id, CommandState.OBSTRUCTED)
+                self.pump()
+                return
+
+    def _state(self) -> VehicleState:
+        state = self.commander.state
+        if state is None:
+            raise LinkLost("no state of the vehicle")
+        return state
+
+    # Effects
+
+    async def _act(self) -> None:
+        while True:
+            effect = await self._effects.get()
+            try:
+                await self._carry_out(effect)
+            except StillwingError as error:
+                _log.warning("%s failed: %s", type(effect).__name__, error)
+            self.pump()
+
+    async def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case HoldNow(hold_id, cause):
+                await self._hold(hold_id, cause)
+            case StartMotion(command_id, plan, ttl_s):
+                await self._stop_flying()
+                if self.commander.moving and self.commander.motion_id == command_id:
+                    self._progress = (command_id, Progress(plan, self.limits))
+                    self._flying = asyncio.create_task(self._fly(command_id, plan, ttl_s))
+            case DescendNow():
+                here = self._state().pose.position
+                goal = PositionNed(here.north_m, here.east_m, -self.limits.min_altitude_m)
+                await self._fly_unattended(FlyTo(goal, self._guards.land_speed_m_s))
+            case LandNow():
+                await self._fly_unattended(Descend(self._guards.land_speed_m_s))
+            case KillNow():
+                await self._stop_flying()
+                await self.vehicle.kill()
+            case SilenceNoticed(silence_s):
+                _log.warning("the holder of a moving vehicle is silent for %.1f s", silence_s)
+
+    async def _hold(self, hold_id: int, cause: str) -> None:
+        await self._stop_flying()
+        in_force = self._holds.pop(hold_id)
+        try:
+            await self.vehicle.hold()
+        except StillwingError as error:
+            _log.warning("hold (%s) failed: %s", cause, error)
+            self.commander.hold_failed(hold_id, error)
+            if not in_force.done():
+                in_force.set_exception(error)
+                in_force.exception()  # nobody may be waiting for it
+        else:
+            self.commander.hold_in_force(hold_id)
+            if not in_force.done():
+                in_force.set_result(None)
+
+    async def _fly_unattended(self, plan: Plan) -> None:
+        await self._stop_flying()
+        self._flying = asyncio.create_task(self._fly("", plan, _UNATTENDED_TTL_S))
+
+    async def _stop_flying(self) -> None:
+        self._progress = None
+        task, self._flying = self._flying, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def _fly(self, command_id: str, plan: Plan, ttl_s: float) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                watch = group.create_task(self._watch_way(command_id, plan)) if isinstance(plan, FlyVelocity) else None
+                await self.vehicle.fly(plan, ttl_s)
+                if watch is not None:
+                    watch.cancel()
+        except* StillwingError as errors:
+            error = cast(StillwingError, errors.exceptions[0])
+            _log.warning("%s failed: %s", type(plan).__name__, error)
+            self._fly_failed(command_id, error)
+        else:
+            if isinstance(plan, Descend):
+                self.commander.motion_ended(command_id, CommandState.SUCCEEDED)
+                self.pump()
+
+    def _fly_failed(self, command_id: str, error: StillwingError) -> None:
+        state = CommandState.LINK_LOST if isinstance(error, LinkLost) else CommandState.FAILED
+        self.commander.motion_ended(command_id, state, error)
+        self.pump()
+
+    # Time and state
+
+    async def _tick(self) -> None:
+        while True:
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self.commander.next_tick_s)
+            self.commander.tick()
+            self.pump()
+
+    async def _read_states(self) -> None:
+        due_s = self._clock.monotonic_s()
+        while True:
+            try:
+                self._observe(await self.vehicle.state())
+            except (LinkLost, SimulatorError) as error:
+                _log.warning("link to %s lost: %s", self.vehicle.spec.vehicle_id, error)
+                self.commander.link_lost(error)
+                await self._reconnect()
+            now_s = self._clock.monotonic_s()
+            due_s = max(due_s + self._state_period_s, now_s)
+            await asyncio.sleep(due_s - now_s)
+
+    async def _reconnect(self) -> None:
+        await self._stop_flying()
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type((LinkLost, SimulatorError)), wait=wait_exponential(0.1, max=2.0)
+        ):
+            with attempt:
+                await self.vehicle.connect()
+                state = await self.vehicle.state()
+        self.commander.link_restored()
+        self._observe(state)
+        _log.info("link to %s restored", self.vehicle.spec.vehicle_id)
+
+    def _observe(self, state: VehicleState) -> None:
+        self.commander.observe(state)
+        if self._progress is not None:
+            command_id, progress = self._progress
+            end = progress.judge(state)
+            if end is not None:
+                self._progress = None
+                self.commander.motion_ended(command_id, end)
+        self.pump()
+        commander = self.commander
+        self.telemetry.publish(
+            Telemetry(
+                sequence=0,
+                stamp=state.stamp,
+                pose=state.pose,
+                velocity=state.velocity,
+                command=commander.newest,
+                armed=state.armed,
+                flying=state.flying,
+                collisions=commander.collisions,
+                thinking=commander.thinking is not None,
+                emergency_stop=commander.stop_level,
+                last_collision_object=commander.last_collision_object,
+            )
+        )
+
+    def _on_loop_end(self, task: asyncio.Task[None]) -> None:
+        # Without any one of its loops a bridge keeps no promise: whoever runs it has to stop.
+        if not task.cancelled() and not self.crashed.done():
+            self.crashed.set_exception(task.exception() or InternalFault("a loop of the driver ended"))
+
+    def _on_entry(self, entry: FlightLogEntry) -> None:
+        self._logged.set()
+        if isinstance(entry.event, CommandEnded):
+            for waiter in self._ended.get(entry.event.status.command_id, ()):
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    @property
+    def stamp(self) -> Stamp | None:
+        """The vehicle's clock at the newest reading; None while the link is down."""
+        state = self.commander.state
+        return state.stamp if state is not None else None
