@@ -26,6 +26,9 @@ NOTHING_THERE_M = 65504.0
 
 KINDS = ("scene", "depth", "segmentation")
 
+_SKY_SHARE = 0.69
+"""MuJoCo's sky box writes depth: along any ray it begins at just over this share of the far plane's distance."""
+
 
 class NoGraphics(Unavailable):
     """This machine has no OpenGL that draws without a display."""
@@ -72,6 +75,7 @@ class Camera:
         self._view = mujoco.MjvCamera()
         self._context = _render_context(self._model, width_px, height_px, samples)
         self._rectangle = mujoco.MjrRect(0, 0, width_px, height_px)
+        self._ray_lengths = ray_lengths(height_px, width_px, hfov_deg)
 
     def show(self, world: World) -> None:
         """Draw another world from now on, ten times cheaper than a new camera.
@@ -140,12 +144,12 @@ class Camera:
         return self._model.vis.map.znear * extent_m, self._model.vis.map.zfar * extent_m
 
     def _metres(self, buffer: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Planar depth from the depth buffer, whose 0 is the far plane and 1 the near one."""
+        """Planar depth from the depth buffer, whose 0 is the far plane and 1 the near one; the sky is taken out."""
         near, far = self._clip_m()
         upright = buffer[::-1]
-        with np.errstate(divide="ignore"):
-            metres = (near * far) / (near + upright * np.float32(far - near))
-        return np.where(upright <= 0, np.float32(NOTHING_THERE_M), metres).astype(np.float32)
+        metres = np.float32(near * far) / (np.float32(near) + upright * np.float32(far - near))
+        metres[metres * self._ray_lengths > _SKY_SHARE * far] = NOTHING_THERE_M
+        return metres
 
     def _draw_segmentation(self, camera_pose: CameraPose) -> npt.NDArray[np.int32]:
         flags = self._scene.flags
@@ -184,6 +188,15 @@ class Camera:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def ray_lengths(height_px: int, width_px: int, hfov_deg: float) -> npt.NDArray[np.float32]:
+    """Length (H, W) of each pixel's ray per metre of planar depth, for square pixels."""
+    per_px = math.tan(math.radians(hfov_deg) / 2) * 2 / width_px
+    across = (np.arange(width_px) + 0.5 - width_px / 2) * per_px
+    down = (np.arange(height_px) + 0.5 - height_px / 2) * per_px
+    lengths: npt.NDArray[np.float32] = np.sqrt(1 + across[None, :] ** 2 + down[:, None] ** 2).astype(np.float32)
+    return lengths
 
 
 def _gl_context(width_px: int, height_px: int) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from stillwing_airfield.camera import ray_lengths
 from stillwing_airfield.palette import PALETTE
 from stillwing_airfield.sim import Shot
 from stillwing_airfield.values import quaternionr, vector3r
@@ -113,15 +114,6 @@ def _depth(kind: ImageType, shot: Shot, hfov_deg: float) -> npt.NDArray[np.float
     """Metres (H, W) through a half-precision target, as Unreal's: 1.6 cm steps at 16 to 32 m."""
     planar = shot.images["depth"]
     if kind is ImageType.DEPTH_PERSPECTIVE:
-        planar = planar * _ray_lengths(planar.shape[0], planar.shape[1], hfov_deg)
+        planar = planar * ray_lengths(planar.shape[0], planar.shape[1], hfov_deg)
     half: npt.NDArray[np.float32] = np.minimum(planar, _DEEPEST_M).astype(np.float16).astype(np.float32)
     return half
-
-
-def _ray_lengths(height_px: int, width_px: int, hfov_deg: float) -> npt.NDArray[np.float32]:
-    """Length (H, W) of each pixel's ray per metre of planar depth."""
-    per_px = np.tan(np.radians(hfov_deg) / 2) * 2 / width_px
-    across = (np.arange(width_px) + 0.5 - width_px / 2) * per_px
-    down = (np.arange(height_px) + 0.5 - height_px / 2) * per_px
-    lengths: npt.NDArray[np.float32] = np.sqrt(1 + across[None, :] ** 2 + down[:, None] ** 2).astype(np.float32)
-    return lengths

@@ -8,7 +8,7 @@ from stillwing_airfield.frames import quaternion_from_euler, rotation_matrix
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A camera on the vehicle: metres forward, right, down of its origin; FRD→FRD orientation (w, x, y, z)."""
+    """A camera on the vehicle: metres forward, right, down of its underside; FRD→FRD orientation (w, x, y, z)."""
 
     offset_body_m: Triple
     orientation_wxyz: Quadruple = (1.0, 0.0, 0.0, 0.0)
@@ -21,11 +21,11 @@ def _turned(pitch_deg: float = 0.0, yaw_deg: float = 0.0) -> Quadruple:
 
 DEFAULT_CAMERA = "front_center"
 DEFAULT_MOUNTS: dict[str, Mount] = {
-    "front_center": Mount((0.25, 0.0, 0.0)),
-    "front_right": Mount((0.25, 0.125, 0.0)),
-    "front_left": Mount((0.25, -0.125, 0.0)),
-    "bottom_center": Mount((0.0, 0.0, 0.03), _turned(pitch_deg=-90)),
-    "back_center": Mount((-0.25, 0.0, 0.0), _turned(yaw_deg=180)),
+    "front_center": Mount((0.25, 0.0, -0.06)),
+    "front_right": Mount((0.25, 0.125, -0.06)),
+    "front_left": Mount((0.25, -0.125, -0.06)),
+    "bottom_center": Mount((0.0, 0.0, -0.02), _turned(pitch_deg=-90)),
+    "back_center": Mount((-0.25, 0.0, -0.06), _turned(yaw_deg=180)),
 }
 _NUMBERS = dict(zip(("0", "1", "2", "3", "4"), DEFAULT_MOUNTS, strict=True))
 
