@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from stillwing_bridge.client import RemoteBridge
+from stillwing_bridge.client import RemoteBridge, RemoteSimulation
 
 from stillwing_agent.client import RemoteAgent
 from stillwing_agent.core.base import Mission, MissionRequest
@@ -201,7 +201,8 @@ async def _gather_rest(links: Links, record: FlightRecord) -> None:
     """Ground truth of the end, the bridge's own record, and the pixels of each decision."""
     vehicle_id = record.mission.vehicle_id
     if record.scene is not None:
-        record.end_position = (await links.bridge.vehicle_ground_truth(vehicle_id)).pose.position
+        truth = await RemoteSimulation(links.bridge.channel).vehicle_ground_truth(vehicle_id)
+        record.end_position = truth.pose.position
     audit = ThinkingAudit()
     async for entry in links.bridge.watch_flight_log(vehicle_id, until_now=True):
         audit.add(entry)
