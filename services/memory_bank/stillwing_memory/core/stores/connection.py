@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine, exc, text
 
-from stillwing_common.errors import StoreUnavailable
+from stillwing_common.errors import InvalidInput, StoreUnavailable
 
 POOL_SIZE = 8
 _CONNECT_LIMIT_S = 10
@@ -33,16 +33,19 @@ def store_errors() -> Iterator[None]:
 
 
 def connect_arguments(dsn: str) -> dict[str, str | int]:
-    """What every connection is opened with, as libpq's keywords."""
-    with store_errors():
+    """What every connection is opened with, as libpq's keywords. Raises InvalidInput for a DSN that is none."""
+    try:
         given = psycopg.conninfo.conninfo_to_dict(dsn)
+    except psycopg.Error as error:
+        # The driver's own words may hold a password.
+        raise InvalidInput("the DSN cannot be read; libpq takes URLs and key=value pairs", field="dsn") from error
     options = f"{given.get('options') or ''} -c statement_timeout={_STATEMENT_LIMIT_MS}".strip()
     known = {key: value for key, value in given.items() if value is not None}
     return {"connect_timeout": _CONNECT_LIMIT_S, "application_name": "stillwing-memory", **known, "options": options}
 
 
 def open_engine(dsn: str) -> Engine:
-    """A pool of connections; opens none yet. Raises StoreUnavailable for a DSN that cannot be read."""
+    """A pool of connections; opens none yet. Raises InvalidInput for a DSN that is none."""
     arguments = connect_arguments(dsn)
     return create_engine(
         "postgresql+psycopg://",

@@ -149,8 +149,11 @@ class EmbeddedPostgres:
                 leftovers = self._end_all(leftovers, send, 5.0)
         if leftovers:
             raise StoreUnavailable("an earlier server does not end", pids=[process.pid for process in leftovers])
-        # Nothing of this server lives, so a number in this file can only be that of a stranger.
+        # Nothing of this server lives, so a number in these files is that of a stranger or of a dead process.
         (self._data / "postmaster.pid").unlink(missing_ok=True)
+        for folder in {self._data, self._socket_folder or self._data}:
+            for socket_file in folder.glob(".s.PGSQL.*"):
+                socket_file.unlink()
 
     def _end_all(self, processes: list[psutil.Process], send: signal.Signals, limit_s: float) -> list[psutil.Process]:
         """Send a signal and wait until no process of this server is left; returns those that are."""
