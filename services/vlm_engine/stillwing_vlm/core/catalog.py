@@ -99,8 +99,13 @@ class LoadedEngine:
         )
 
 
-def load_engine(source: ModelSource, limits: Limits | None = None, clock: Clock | None = None) -> LoadedEngine:
-    """Load a model and everything around it. Raises ModelNotUsable, DeviceAbsent, MissingExtra."""
+def load_engine(
+    source: ModelSource, limits: Limits | None = None, clock: Clock | None = None, *, max_context_tokens: int = 0
+) -> LoadedEngine:
+    """Load a model and everything around it; `max_context_tokens` above 0 replaces the planned default budget.
+
+    Raises ModelNotUsable, DeviceAbsent, MissingExtra.
+    """
     load: Any = ENGINES.load("qwen2_5_vl")
     found = load(
         source.directory(),
@@ -120,5 +125,7 @@ def load_engine(source: ModelSource, limits: Limits | None = None, clock: Clock 
         frame_tokens=backend.preprocessing.max_frame_tokens,
         window_frames=window_frames,
     )
+    if max_context_tokens:
+        plan = BudgetPlan(max_context_tokens, None, plan.frame_tokens, "set by the operator")
     preparer = Preparer(text, GrammarCompiler(text, backend.vocab_size), backend.preprocessing, limits)
     return LoadedEngine(backend, text, preparer, plan, limits, clock or WallClock())

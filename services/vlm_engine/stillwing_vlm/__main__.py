@@ -1,0 +1,89 @@
+"""`stillwing-vlm`: load a model and serve sessions over it. The composition root; no logic here."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+import typer
+
+from stillwing_common.errors import StillwingError
+from stillwing_rpc.logs import configure_logs
+from stillwing_rpc.server import RpcServer
+from stillwing_vlm.core.catalog import load_engine
+from stillwing_vlm.core.engine import AsyncEngine
+from stillwing_vlm.core.warmup import warm_up
+from stillwing_vlm.server import registration
+from stillwing_vlm.settings import VlmSettings
+
+app = typer.Typer(add_completion=False, help="Stillwing's engine: answers questions about endless video streams.")
+_log = structlog.get_logger("stillwing.vlm")
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes any free one.")] = None,
+    model: Annotated[str | None, typer.Option(help='"pilot", or a Hugging Face directory of a Qwen2.5-VL.')] = None,
+    random_weights: Annotated[
+        Path | None, typer.Option(help="Directory with configuration and tokenizer; its weights are made up.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of the tensor library.")] = None,
+    max_context_tokens: Annotated[int | None, typer.Option(help="Default budget of a session, in tokens.")] = None,
+    window_frames: Annotated[int | None, typer.Option(help="Frames a session looks back on.")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+) -> None:
+    """Serve until interrupted. What no flag says is read from STILLWING_VLM_…"""
+    flags = {
+        "host": host, "port": port, "model": model, "random_weights": random_weights, "device": device,
+        "threads": threads, "max_context_tokens": max_context_tokens, "window_frames": window_frames,
+        "log_level": log_level,
+    }  # fmt: skip
+    given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
+    try:
+        settings = VlmSettings(**given)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    configure_logs(settings.log_level, settings.log_format)
+    try:
+        asyncio.run(_serve(settings))
+    except StillwingError as error:
+        typer.echo(f"stillwing-vlm: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+async def _serve(settings: VlmSettings) -> None:
+    loaded = await asyncio.to_thread(
+        load_engine, settings.source(), settings.limits(), max_context_tokens=settings.max_context_tokens
+    )
+    engine = AsyncEngine(loaded)
+    try:
+        server = RpcServer([registration(engine)], settings, on_drain=engine.close)
+        await server.start()
+        warm_s = await warm_up(engine)
+        info = loaded.info()
+        _log.info(
+            "model.ready",
+            engine=info.engine,
+            model=info.model,
+            device=info.device,
+            dtype=info.dtype,
+            parameters=info.parameters,
+            budget_tokens=info.default_max_context_tokens,
+            budget_reason=info.budget_reason,
+            warm_up_s=round(warm_s, 3),
+        )
+        await server.set_serving()
+        await server.run_until_signal()
+    finally:
+        await engine.close()
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,303 @@
+"""The engine's messages to the core's types and back. Refuses what the types cannot hold; decides nothing else."""
+
+from stillwing.vlm.v1 import vlm_pb2
+from stillwing_common.errors import InvalidInput, StillwingError, UnsetOneof
+from stillwing_rpc.convert import duration_from_wire, duration_to_wire, timestamp_from_wire, timestamp_to_wire
+from stillwing_rpc.errors import to_status
+from stillwing_vlm.core.base import (
+    FULL_VIEW,
+    AnswerDone,
+    AppendResult,
+    AskRequest,
+    ChoiceRequest,
+    ChoiceResult,
+    DoneReason,
+    Evicted,
+    Limits,
+    ModelInfo,
+    Provenance,
+    RecallResult,
+    Sampling,
+    SessionConfig,
+    SessionInfo,
+    View,
+)
+
+_REASON_TO_WIRE = {
+    DoneReason.STOP: vlm_pb2.AnswerDone.REASON_STOP,
+    DoneReason.LENGTH: vlm_pb2.AnswerDone.REASON_LENGTH,
+    DoneReason.CANCELLED: vlm_pb2.AnswerDone.REASON_CANCELLED,
+}
+_REASON_FROM_WIRE = {int(wire): reason for reason, wire in _REASON_TO_WIRE.items()}
+
+
+# Requests
+
+
+def config_to_wire(config: SessionConfig) -> vlm_pb2.OpenSession:
+    """What a session is opened with; the peer is what the server sees, so it does not travel."""
+    return vlm_pb2.OpenSession(
+        system_prompt=config.system_prompt, max_context_tokens=config.max_context_tokens, label=config.label
+    )
+
+
+def config_from_wire(message: vlm_pb2.OpenSession, peer: str) -> SessionConfig:
+    """What a session is opened with."""
+    return SessionConfig(message.system_prompt, message.max_context_tokens, message.label, peer)
+
+
+def view_to_wire(view: View) -> vlm_pb2.View | None:
+    """None stands for everything."""
+    if view.recent_chunks is None:
+        return None
+    return vlm_pb2.View(recent_n=vlm_pb2.RecentN(chunks=view.recent_chunks))
+
+
+def view_from_wire(message: vlm_pb2.View) -> View:
+    """Raises UnsetOneof where neither member is set."""
+    kind = message.WhichOneof("view")
+    if kind == "full":
+        return FULL_VIEW
+    if kind == "recent_n":
+        return View(message.recent_n.chunks)
+    raise UnsetOneof("view", field="view")
+
+
+def ask_to_wire(request: AskRequest) -> vlm_pb2.Ask:
+    """One question."""
+    sampling = request.sampling
+    return vlm_pb2.Ask(
+        prompt=request.prompt,
+        max_tokens=request.max_tokens,
+        json_schema=request.json_schema,
+        sampling=None
+        if sampling is None
+        else vlm_pb2.Sampling(temperature=sampling.temperature, top_p=sampling.top_p, seed=sampling.seed),
+        view=view_to_wire(request.view),
+    )
+
+
+def ask_from_wire(message: vlm_pb2.Ask) -> AskRequest:
+    """One question. Raises UnsetOneof, InvalidInput."""
+    sampling = None
+    if message.HasField("sampling"):
+        # 0 is what an unset field reads as; the draw's seed is a 64-bit number whatever its sign bit says.
+        sampling = Sampling(
+            message.sampling.temperature, message.sampling.top_p or 1.0, message.sampling.seed & (2**63 - 1)
+        )
+    return AskRequest(
+        prompt=message.prompt,
+        max_tokens=message.max_tokens,
+        json_schema=message.json_schema,
+        sampling=sampling,
+        view=view_from_wire(message.view) if message.HasField("view") else FULL_VIEW,
+    )
+
+
+def choice_to_wire(request: ChoiceRequest) -> vlm_pb2.AskChoice:
+    """A question with its options."""
+    return vlm_pb2.AskChoice(prompt=request.prompt, options=request.options, view=view_to_wire(request.view))
+
+
+def choice_from_wire(message: vlm_pb2.AskChoice) -> ChoiceRequest:
+    """A question with its options. Raises UnsetOneof, InvalidInput."""
+    view = view_from_wire(message.view) if message.HasField("view") else FULL_VIEW
+    return ChoiceRequest(message.prompt, tuple(message.options), view)
+
+
+# Events
+
+
+def appended_to_wire(result: AppendResult) -> vlm_pb2.ChunkAppended:
+    """A chunk is in."""
+    return vlm_pb2.ChunkAppended(
+        frame_ids=result.frame_ids,
+        credits=len(result.frame_ids),
+        context_tokens=result.context_tokens,
+        chunk_tokens=result.chunk_tokens,
+        elapsed=duration_to_wire(result.elapsed_s),
+    )
+
+
+def appended_from_wire(message: vlm_pb2.ChunkAppended) -> AppendResult:
+    """A chunk is in."""
+    return AppendResult(
+        tuple(message.frame_ids), message.chunk_tokens, message.context_tokens, duration_from_wire(message.elapsed)
+    )
+
+
+def provenance_to_wire(provenance: Provenance) -> vlm_pb2.Provenance:
+    """What an answer could see."""
+    return vlm_pb2.Provenance(
+        last_frame_id=provenance.last_frame_id,
+        oldest_frame_id=provenance.oldest_frame_id,
+        context_tokens=provenance.context_tokens,
+        evicted_frames=provenance.evicted_frames,
+        recalled_frame_ids=provenance.recalled_frame_ids,
+    )
+
+
+def provenance_from_wire(message: vlm_pb2.Provenance) -> Provenance:
+    """What an answer could see."""
+    return Provenance(
+        message.last_frame_id,
+        message.oldest_frame_id,
+        message.context_tokens,
+        message.evicted_frames,
+        tuple(message.recalled_frame_ids),
+    )
+
+
+def done_to_wire(done: AnswerDone) -> vlm_pb2.AnswerDone:
+    """The whole answer."""
+    return vlm_pb2.AnswerDone(
+        reason=_REASON_TO_WIRE[done.reason],
+        text=done.text,
+        provenance=provenance_to_wire(done.provenance),
+        time_to_first_token=duration_to_wire(done.time_to_first_token_s),
+        elapsed=duration_to_wire(done.elapsed_s),
+        answer_tokens=done.answer_tokens,
+    )
+
+
+def done_from_wire(message: vlm_pb2.AnswerDone) -> AnswerDone:
+    """The whole answer. Raises InvalidInput for a reason this version does not know."""
+    reason = _REASON_FROM_WIRE.get(message.reason)
+    if reason is None:
+        raise InvalidInput(f"an answer ended for reason {message.reason}, which is unset or unknown")
+    return AnswerDone(
+        text=message.text,
+        reason=reason,
+        provenance=provenance_from_wire(message.provenance),
+        time_to_first_token_s=duration_from_wire(message.time_to_first_token),
+        elapsed_s=duration_from_wire(message.elapsed),
+        answer_tokens=message.answer_tokens,
+    )
+
+
+def choice_done_to_wire(result: ChoiceResult) -> vlm_pb2.ChoiceDone:
+    """Scored options."""
+    return vlm_pb2.ChoiceDone(
+        probabilities=result.probabilities,
+        best_index=result.best_index,
+        provenance=provenance_to_wire(result.provenance),
+        elapsed=duration_to_wire(result.elapsed_s),
+    )
+
+
+def choice_done_from_wire(message: vlm_pb2.ChoiceDone) -> ChoiceResult:
+    """Scored options."""
+    return ChoiceResult(
+        tuple(message.probabilities),
+        message.best_index,
+        provenance_from_wire(message.provenance),
+        duration_from_wire(message.elapsed),
+    )
+
+
+def evicted_to_wire(evicted: Evicted) -> vlm_pb2.ContextEvicted:
+    """Frames that left."""
+    return vlm_pb2.ContextEvicted(
+        evicted_frame_ids=evicted.frame_ids,
+        oldest_frame_id=evicted.oldest_frame_id,
+        context_tokens=evicted.context_tokens,
+    )
+
+
+def evicted_from_wire(message: vlm_pb2.ContextEvicted) -> Evicted:
+    """Frames that left."""
+    return Evicted(tuple(message.evicted_frame_ids), message.oldest_frame_id, message.context_tokens)
+
+
+def recalled_to_wire(result: RecallResult) -> vlm_pb2.Recalled:
+    """Frames in the memory segment."""
+    return vlm_pb2.Recalled(frame_ids=result.frame_ids, context_tokens=result.context_tokens)
+
+
+def recalled_from_wire(message: vlm_pb2.Recalled) -> RecallResult:
+    """Frames in the memory segment."""
+    return RecallResult(tuple(message.frame_ids), message.context_tokens)
+
+
+def failed_to_wire(error: StillwingError, *, credits: int, service: str) -> vlm_pb2.RequestFailed:
+    """One bad request, and the frame credits it returns."""
+    return vlm_pb2.RequestFailed(status=to_status(error, service=service), credits=credits)
+
+
+# Descriptions
+
+
+def model_to_wire(info: ModelInfo) -> vlm_pb2.GetModelResponse:
+    """What is loaded."""
+    return vlm_pb2.GetModelResponse(
+        engine=info.engine,
+        model=info.model,
+        device=info.device,
+        dtype=info.dtype,
+        parameters=info.parameters,
+        cache_bytes_per_token=info.cache_bytes_per_token,
+        default_max_context_tokens=info.default_max_context_tokens,
+        budget_reason=info.budget_reason,
+        can_snapshot=info.can_snapshot,
+        can_recall=info.can_recall,
+        max_sessions=info.limits.max_sessions,
+        max_asks=info.limits.max_asks,
+        max_text_chars=info.limits.max_text_chars,
+    )
+
+
+def model_from_wire(message: vlm_pb2.GetModelResponse) -> ModelInfo:
+    """What is loaded; limits that do not travel are the defaults."""
+    return ModelInfo(
+        engine=message.engine,
+        model=message.model,
+        device=message.device,
+        dtype=message.dtype,
+        parameters=message.parameters,
+        cache_bytes_per_token=message.cache_bytes_per_token,
+        default_max_context_tokens=message.default_max_context_tokens,
+        budget_reason=message.budget_reason,
+        can_snapshot=message.can_snapshot,
+        can_recall=message.can_recall,
+        limits=Limits(
+            max_sessions=message.max_sessions, max_asks=message.max_asks, max_text_chars=message.max_text_chars
+        ),
+    )
+
+
+def session_to_wire(info: SessionInfo) -> vlm_pb2.SessionInfo:
+    """One open session."""
+    return vlm_pb2.SessionInfo(
+        session_id=info.session_id,
+        label=info.label,
+        peer=info.peer,
+        create_time=timestamp_to_wire(info.created_wall_ns),
+        context_tokens=info.context_tokens,
+        max_context_tokens=info.max_context_tokens,
+        sink_tokens=info.sink_tokens,
+        appended_frames=info.appended_frames,
+        evicted_frames=info.evicted_frames,
+        live_asks=info.live_asks,
+        answered_asks=info.answered_asks,
+        last_frame_id=info.last_frame_id,
+        oldest_frame_id=info.oldest_frame_id,
+    )
+
+
+def session_from_wire(message: vlm_pb2.SessionInfo) -> SessionInfo:
+    """One open session."""
+    return SessionInfo(
+        session_id=message.session_id,
+        label=message.label,
+        peer=message.peer,
+        created_wall_ns=timestamp_from_wire(message.create_time),
+        context_tokens=message.context_tokens,
+        max_context_tokens=message.max_context_tokens,
+        sink_tokens=message.sink_tokens,
+        appended_frames=message.appended_frames,
+        evicted_frames=message.evicted_frames,
+        live_asks=message.live_asks,
+        answered_asks=message.answered_asks,
+        last_frame_id=message.last_frame_id,
+        oldest_frame_id=message.oldest_frame_id,
+    )

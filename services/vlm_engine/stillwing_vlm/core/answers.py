@@ -1,0 +1,93 @@
+"""What callers hold while an answer is under way or evictions are followed, whoever produces them.
+
+Used on one event loop. It knows no threads, no device and no transport.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+from stillwing_common.errors import Exhausted
+from stillwing_vlm.core.base import AnswerDelta, AnswerDone, Evicted
+
+_KEPT_EVICTIONS = 4096
+
+
+class AsyncAnswer:
+    """An `Answer` that is fed by whoever decodes it."""
+
+    def __init__(self, cancel: Callable[[], None]) -> None:
+        """`cancel` asks whoever decodes to stop; `progress` is then still called with the end."""
+        self._loop = asyncio.get_running_loop()
+        self._deltas: asyncio.Queue[AnswerDelta | None] = asyncio.Queue()
+        self._done: asyncio.Future[AnswerDone] = new_future(self._loop)
+        self._cancel = cancel
+
+    async def __aiter__(self) -> AsyncIterator[AnswerDelta]:
+        """Pieces of the answer; one reader."""
+        while (delta := await self._deltas.get()) is not None:
+            yield delta
+
+    async def done(self) -> AnswerDone:
+        """Wait for the end."""
+        return await asyncio.shield(self._done)
+
+    def cancel(self) -> None:
+        """Stop decoding."""
+        if not self._done.done():
+            self._cancel()
+
+    def progress(self, deltas: Sequence[str], done: AnswerDone | None) -> None:
+        """Called on the event loop as the answer grows."""
+        if self._done.done():
+            return
+        for text in deltas:
+            self._deltas.put_nowait(AnswerDelta(text))
+        if done is not None:
+            self._deltas.put_nowait(None)
+            self._done.set_result(done)
+
+    def fail(self, error: Exception) -> None:
+        """Called on the event loop where there is no answer."""
+        if not self._done.done():
+            self._deltas.put_nowait(None)
+            self._done.set_exception(error)
+
+
+class EvictionStream:
+    """A log of evictions from the moment it was made."""
+
+    def __init__(self) -> None:
+        self._items: asyncio.Queue[Evicted | None] = asyncio.Queue()
+        self._overflowed = False
+
+    def put(self, evicted: Evicted | None) -> None:
+        """Add one; None ends the log."""
+        if self._items.qsize() >= _KEPT_EVICTIONS and evicted is not None:
+            self._overflowed = True
+            return
+        self._items.put_nowait(evicted)
+
+    async def __aiter__(self) -> AsyncIterator[Evicted]:
+        while (evicted := await self._items.get()) is not None:
+            yield evicted
+            if self._overflowed and self._items.empty():
+                raise Exhausted(f"more than {_KEPT_EVICTIONS} evictions were left unread")
+
+
+def new_future(loop: asyncio.AbstractEventLoop) -> "asyncio.Future[Any]":
+    """A future whose failure may be left unread."""
+    found: asyncio.Future[Any] = loop.create_future()
+    # A result may be left unread; without this, an unread failure would be logged as a bug.
+    found.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return found
+
+
+def settle(found: "asyncio.Future[Any]", result: Any, error: Exception | None) -> None:
+    """End a future, unless it has ended: its reader may have been cancelled."""
+    if found.done():
+        return
+    if error is None:
+        found.set_result(result)
+    else:
+        found.set_exception(error)

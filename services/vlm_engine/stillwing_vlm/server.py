@@ -1,0 +1,248 @@
+"""The engine over gRPC: convert in, place in the core, convert out.
+
+A session is one call. Requests take effect in the order in which they arrive; their events come back as each is
+ready. A bad request is answered in band and the session goes on. When the call ends, however it ends, its session is
+closed.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine
+from typing import Any
+
+import structlog
+
+from stillwing.vlm.v1 import vlm_pb2, vlm_pb2_grpc
+from stillwing_common.errors import (
+    InvalidInput,
+    StillwingError,
+    UnknownAsk,
+    UnsetOneof,
+    WrongFirstMessage,
+)
+from stillwing_rpc.convert import duration_from_wire, frame_from_wire
+from stillwing_rpc.server import Registration
+from stillwing_vlm import convert
+from stillwing_vlm.core.base import Answer, Engine, Session
+
+SERVICE = "stillwing.vlm.v1.VlmService"
+
+_MOST_UNSENT = 512
+"""Events waiting for a slow reader before no more of its requests are taken."""
+
+_log = structlog.get_logger("stillwing.vlm")
+
+
+def registration(engine: Engine) -> Registration:
+    """What serves `engine`."""
+    servicer = VlmServicer(engine)
+    return Registration(SERVICE, lambda server: vlm_pb2_grpc.add_VlmServiceServicer_to_server(servicer, server))
+
+
+class VlmServicer(vlm_pb2_grpc.VlmServiceServicer):
+    """VlmService over one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def GetModel(self, request: vlm_pb2.GetModelRequest, context: Any) -> vlm_pb2.GetModelResponse:
+        """See the proto."""
+        return convert.model_to_wire(await self._engine.model_info())
+
+    async def ListSessions(self, request: vlm_pb2.ListSessionsRequest, context: Any) -> vlm_pb2.ListSessionsResponse:
+        """See the proto."""
+        infos = await self._engine.list_sessions()
+        return vlm_pb2.ListSessionsResponse(sessions=[convert.session_to_wire(info) for info in infos])
+
+    async def GetSession(self, request: vlm_pb2.GetSessionRequest, context: Any) -> vlm_pb2.GetSessionResponse:
+        """See the proto."""
+        info = await self._engine.get_session(request.session_id)
+        return vlm_pb2.GetSessionResponse(session=convert.session_to_wire(info))
+
+    async def DeleteSnapshot(
+        self, request: vlm_pb2.DeleteSnapshotRequest, context: Any
+    ) -> vlm_pb2.DeleteSnapshotResponse:
+        """See the proto."""
+        await self._engine.delete_snapshot(request.snapshot_id)
+        return vlm_pb2.DeleteSnapshotResponse()
+
+    async def Session(
+        self, request_iterator: AsyncIterator[vlm_pb2.SessionRequest], context: Any
+    ) -> AsyncGenerator[vlm_pb2.SessionResponse, None]:
+        """See the proto."""
+        first = await anext(aiter(request_iterator), None)
+        if first is None or first.WhichOneof("request") != "open":
+            found = "nothing" if first is None else first.WhichOneof("request") or "an unset or unknown request"
+            raise WrongFirstMessage(f"it was {found}")
+        session = await self._engine.open_session(convert.config_from_wire(first.open, context.peer()))
+        log = _log.bind(session_id=session.session_id)
+        log.info("session.opened", label=first.open.label, max_context_tokens=session.max_context_tokens)
+        call = _SessionCall(session, first.request_seq)
+        try:
+            async for response in call.responses(request_iterator):
+                yield response
+        finally:
+            call.abandon()
+            await session.close()
+            log.info("session.closed")
+
+
+class _SessionCall:
+    """One session's requests and events."""
+
+    def __init__(self, session: Session, first_seq: int) -> None:
+        self._session = session
+        self._last_seq = first_seq
+        self._event_seq = 0
+        self._events: asyncio.Queue[vlm_pb2.SessionResponse | None] = asyncio.Queue()
+        self._drained = asyncio.Event()
+        self._answers: dict[int, Answer] = {}
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._reader: asyncio.Task[None] | None = None
+        self._evictions = session.evictions()
+        opened = vlm_pb2.SessionOpened(
+            session_id=session.session_id,
+            frame_credits=session.frame_credits,
+            max_context_tokens=session.max_context_tokens,
+        )
+        self._emit(first_seq, opened=opened)
+
+    async def responses(
+        self, requests: AsyncIterator[vlm_pb2.SessionRequest]
+    ) -> AsyncIterator[vlm_pb2.SessionResponse]:
+        """Every event in order; ends when the client has said all and everything is answered."""
+        watcher = self._spawn(self._watch_evictions(), counted=False)
+        self._reader = asyncio.create_task(self._read(requests))
+        while (event := await self._events.get()) is not None:
+            self._event_seq += 1
+            event.event_seq = self._event_seq
+            yield event
+            if self._events.qsize() < _MOST_UNSENT:
+                self._drained.set()
+        watcher.cancel()
+        await self._reader
+
+    def abandon(self) -> None:
+        """Stop everything of this call that is still under way."""
+        for task in (self._reader, *self._under_way):
+            if task is not None:
+                task.cancel()
+
+    async def _read(self, requests: AsyncIterator[vlm_pb2.SessionRequest]) -> None:
+        try:
+            async for request in requests:
+                self._take(request)
+                if self._events.qsize() >= _MOST_UNSENT:
+                    self._drained.clear()
+                    await self._drained.wait()
+            while pending := [task for task in self._under_way if not task.get_name().startswith("watch")]:
+                await asyncio.wait(pending)
+        finally:
+            self._events.put_nowait(None)
+
+    def _take(self, request: vlm_pb2.SessionRequest) -> None:
+        kind = request.WhichOneof("request")
+        frames = _frames(request, kind)
+        try:
+            if request.request_seq <= self._last_seq:
+                raise InvalidInput(
+                    f"request_seq rises strictly; {request.request_seq} came after {self._last_seq}",
+                    field="request_seq",
+                )
+            self._last_seq = request.request_seq
+            self._place(request, kind)
+        except StillwingError as error:
+            self._fail(request.request_seq, error, frames)
+
+    def _place(self, request: vlm_pb2.SessionRequest, kind: str | None) -> None:
+        seq, session = request.request_seq, self._session
+        placed: Awaitable[Any]
+        match kind:
+            case "append_frame" | "append_chunk":
+                sent = [request.append_frame.frame] if kind == "append_frame" else request.append_chunk.frames
+                placed = session.append(*[frame_from_wire(frame) for frame in sent])
+                self._later(seq, placed, lambda result: {"chunk_appended": convert.appended_to_wire(result)}, len(sent))
+            case "ask":
+                self._answers[seq] = answer = session.ask(convert.ask_from_wire(request.ask))
+                self._spawn(self._stream(seq, answer))
+            case "ask_choice":
+                placed = session.ask_choice(convert.choice_from_wire(request.ask_choice))
+                self._later(seq, placed, lambda result: {"choice_done": convert.choice_done_to_wire(result)})
+            case "cancel_ask":
+                wanted_answer = self._answers.get(request.cancel_ask.ask_seq)
+                if wanted_answer is None:
+                    raise UnknownAsk(f"no ask {request.cancel_ask.ask_seq} is under way")
+                wanted_answer.cancel()
+            case "recall":
+                placed = session.recall([frame_from_wire(frame) for frame in request.recall.frames])
+                self._later(seq, placed, lambda result: {"recalled": convert.recalled_to_wire(result)})
+            case "take_snapshot":
+                wanted = request.take_snapshot
+                placed = session.take_snapshot(duration_from_wire(wanted.ttl) if wanted.HasField("ttl") else None)
+                self._later(seq, placed, lambda info: {"snapshot_taken": _taken(info)})
+            case "restore_snapshot":
+                snapshot_id = request.restore_snapshot.snapshot_id
+                placed = session.restore_snapshot(snapshot_id)
+                self._later(
+                    seq,
+                    placed,
+                    lambda last: {
+                        "snapshot_restored": vlm_pb2.SnapshotRestored(snapshot_id=snapshot_id, last_frame_id=last)
+                    },
+                )
+            case "open":
+                raise WrongFirstMessage("the session is open already")
+            case _:
+                raise UnsetOneof("request", field="request")
+
+    def _later(self, seq: int, placed: Awaitable[Any], event: Any, frames: int = 0) -> None:
+        async def report() -> None:
+            try:
+                self._emit(seq, **event(await placed))
+            except StillwingError as error:
+                self._fail(seq, error, frames)
+
+        self._spawn(report())
+
+    async def _stream(self, seq: int, answer: Answer) -> None:
+        try:
+            async for delta in answer:
+                self._emit(seq, answer_delta=vlm_pb2.AnswerDelta(text=delta.text))
+            self._emit(seq, answer_done=convert.done_to_wire(await answer.done()))
+        except StillwingError as error:
+            self._fail(seq, error, 0)
+        finally:
+            self._answers.pop(seq, None)
+
+    async def _watch_evictions(self) -> None:
+        async for evicted in self._evictions:
+            self._emit(0, context_evicted=convert.evicted_to_wire(evicted))
+
+    def _spawn(self, work: Coroutine[Any, Any, None], *, counted: bool = True) -> "asyncio.Task[None]":
+        task = asyncio.create_task(work, name="answer" if counted else "watch")
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._under_way.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and self._reader is not None:
+            # A part of the session broke, so the session is broken: the call ends with it.
+            _log.error("session.broke", exc_info=error)
+            self._reader.cancel()
+
+    def _emit(self, seq: int, **event: Any) -> None:
+        self._events.put_nowait(vlm_pb2.SessionResponse(request_seq=seq, **event))
+
+    def _fail(self, seq: int, error: StillwingError, frames: int) -> None:
+        self._emit(seq, failed=convert.failed_to_wire(error, credits=frames, service=SERVICE))
+
+
+def _frames(request: vlm_pb2.SessionRequest, kind: str | None) -> int:
+    if kind == "append_frame":
+        return 1
+    return len(request.append_chunk.frames) if kind == "append_chunk" else 0
+
+
+def _taken(info: Any) -> vlm_pb2.SnapshotTaken:
+    return vlm_pb2.SnapshotTaken(snapshot_id=info.snapshot_id, size_bytes=info.size_bytes)

@@ -1,0 +1,55 @@
+"""The engine's settings: the one place that reads its environment, STILLWING_VLM_…"""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from stillwing_rpc.settings import ServerSettings
+from stillwing_vlm.core.base import Limits
+from stillwing_vlm.core.catalog import PILOT, ModelSource
+
+DEFAULT_PORT = 50063
+
+
+class VlmSettings(ServerSettings):
+    """How the engine listens, what it loads and what it allows."""
+
+    model_config = SettingsConfigDict(env_prefix="STILLWING_VLM_", extra="ignore")
+
+    port: int = Field(default=DEFAULT_PORT, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
+    model: str = Field(default=PILOT, description='"pilot", or a Hugging Face directory of a Qwen2.5-VL.')
+    random_weights: Path | None = Field(
+        default=None, description="Directory with configuration and tokenizer; its weights are made up."
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of made-up weights.")
+    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N.")
+    threads: int = Field(default=1, ge=1, description="CPU threads of the tensor library; small models want one.")
+    max_context_tokens: int = Field(
+        default=0, ge=0, description="Default budget of a session; 0 lets the planner choose."
+    )
+    window_frames: int = Field(default=0, ge=0, description="Frames a session looks back on; 0 as the model wants.")
+    max_sessions: int = Field(default=Limits().max_sessions, ge=1, description="Most sessions at once.")
+    max_asks: int = Field(default=Limits().max_asks, ge=1, description="Most asks under way in a session.")
+    frame_credits: int = Field(default=Limits().frame_credits, ge=1, description="Most frames not yet acknowledged.")
+    max_text_chars: int = Field(default=Limits().max_text_chars, ge=1, description="Longest prompt or schema.")
+
+    def source(self) -> ModelSource:
+        """What to load."""
+        return ModelSource(
+            model=self.model if self.random_weights is None else str(self.random_weights),
+            random_weights=self.random_weights is not None,
+            device=self.device,
+            threads=self.threads,
+            seed=self.seed,
+            window_frames=self.window_frames or None,
+        )
+
+    def limits(self) -> Limits:
+        """What a caller may do."""
+        return Limits(
+            max_sessions=self.max_sessions,
+            max_asks=self.max_asks,
+            frame_credits=self.frame_credits,
+            max_text_chars=self.max_text_chars,
+        )

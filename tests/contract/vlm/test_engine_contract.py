@@ -1,0 +1,323 @@
+"""python -m pytest tests/contract/vlm -v
+
+One class of promises, kept by the engine in this process and by the one behind the wire.
+"""
+
+import asyncio
+import io
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as PilImage
+
+from stillwing_common.errors import (
+    BadGrammar,
+    BudgetTooSmall,
+    Exhausted,
+    ImageEmpty,
+    ImageTooLarge,
+    ImageUndecodable,
+    InvalidInput,
+    OutOfCredits,
+    SnapshotOverwritten,
+    TextTooLong,
+    TooManyBranches,
+    TooManySessions,
+    UnknownSession,
+    UnknownSnapshot,
+)
+from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
+from stillwing_vlm.core.base import (
+    AskRequest,
+    ChoiceRequest,
+    DoneReason,
+    Engine,
+    Sampling,
+    Session,
+    SessionConfig,
+    View,
+)
+from stillwing_vlm.core.catalog import LoadedEngine
+from stillwing_vlm.core.local import LocalEngine
+
+SMALL = SessionConfig("You fly.", 160, label="contract")
+SCHEMA = json.dumps(
+    {
+        "type": "object",
+        "properties": {"name": {"enum": ["move", "turn"]}, "metres": {"type": "integer", "minimum": 0, "maximum": 99}},
+        "required": ["name", "metres"],
+        "additionalProperties": False,
+    }
+)
+
+
+def frame(index: int, width_px: int = 84, height_px: int = 56) -> Frame:
+    pixels = np.random.default_rng(index).integers(0, 256, (height_px, width_px, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    PilImage.fromarray(pixels).save(file, "PNG")
+    image = Image(ImageEncoding.PNG, width_px, height_px, file.getvalue())
+    return Frame(f"v/c/{index}", "c", Stamp(index * 1_000_000_000, "clock"), None, image)
+
+
+def broken(data: bytes, encoding: ImageEncoding = ImageEncoding.JPEG, width_px: int = 0) -> Frame:
+    return Frame("v/c/broken", "c", Stamp(0, "clock"), None, Image(encoding, width_px, width_px, data))
+
+
+async def filled(engine: Engine, frames: int, config: SessionConfig = SMALL) -> Session:
+    session = await engine.open_session(config)
+    for index in range(frames):
+        await session.append(frame(index))
+    return session
+
+
+class TestEngine:
+    async def test_it_says_what_is_loaded(self, engine: Engine) -> None:
+        info = await engine.model_info()
+        assert (info.engine, info.device, info.dtype) == ("qwen2_5_vl", "cpu", "float32")
+        assert info.parameters > 0
+        assert info.default_max_context_tokens > 0
+        assert info.budget_reason
+        assert info.limits.max_asks == 3
+
+    async def test_frames_go_in_and_are_acknowledged(self, engine: Engine) -> None:
+        session = await engine.open_session(SMALL)
+        one = await session.append(frame(0))
+        two = await session.append(frame(1), frame(2))
+        assert one.frame_ids == ("v/c/0",)
+        assert two.frame_ids == ("v/c/1", "v/c/2")
+        assert two.context_tokens == one.context_tokens + two.chunk_tokens
+        assert two.elapsed_s > 0
+
+    async def test_an_ask_sees_exactly_the_frames_placed_before_it(self, engine: Engine) -> None:
+        session = await engine.open_session(SMALL)
+        early = session.append(frame(0))
+        answer = session.ask(AskRequest("What is it?", max_tokens=3))
+        late = session.append(frame(1))
+        done = await answer.done()
+        assert done.provenance.last_frame_id == "v/c/0"
+        assert (await late).context_tokens > (await early).context_tokens
+        assert done.provenance.context_tokens == (await early).context_tokens
+
+    async def test_deltas_make_up_the_answer(self, engine: Engine) -> None:
+        session = await filled(engine, 2)
+        answer = session.ask(AskRequest("What is it?", max_tokens=12))
+        pieces = [delta.text async for delta in answer]
+        done = await answer.done()
+        assert "".join(pieces) == done.text
+        assert done.reason in (DoneReason.STOP, DoneReason.LENGTH)
+        assert 0 < done.time_to_first_token_s <= done.elapsed_s
+
+    async def test_answers_are_those_of_the_core_alone(self, engine: Engine, loaded: LoadedEngine) -> None:
+        local = LocalEngine(loaded).open("You fly.", 160)
+        session = await engine.open_session(SMALL)
+        for index in range(25):
+            local.append(frame(index))
+            await session.append(frame(index))
+        ours = await session.ask(AskRequest("What is it?", max_tokens=16)).done()
+        theirs = local.ask("What is it?", max_tokens=16)
+        assert (ours.text, ours.answer_tokens, ours.reason) == (theirs.text, theirs.answer_tokens, theirs.reason)
+        assert ours.provenance == theirs.provenance
+        options = ("left", "right", "straight on")
+        scored = await session.ask_choice(ChoiceRequest("Which way?", options))
+        np.testing.assert_allclose(scored.probabilities, local.ask_choice("Which way?", options).probabilities)
+
+    async def test_several_asks_at_once_answer_as_if_alone(self, engine: Engine) -> None:
+        session = await filled(engine, 12)
+        requests = [AskRequest(f"Question {index}?", max_tokens=10) for index in range(3)]
+        alone = [(await session.ask(request).done()).text for request in requests]
+        placed = [session.ask(request) for request in requests]
+        for index in range(12, 18):
+            await session.append(frame(index))
+        together = await asyncio.gather(*(answer.done() for answer in placed))
+        assert [done.text for done in together] == alone
+
+    async def test_a_schema_is_kept(self, engine: Engine) -> None:
+        session = await filled(engine, 3)
+        for seed in range(5):
+            sampling = Sampling(1.5, seed=seed) if seed else None
+            done = await session.ask(AskRequest("Next?", max_tokens=60, json_schema=SCHEMA, sampling=sampling)).done()
+            assert done.reason is DoneReason.STOP
+            found = json.loads(done.text)
+            assert list(found) == ["name", "metres"]
+            assert found["name"] in ("move", "turn")
+            assert " " not in done.text
+
+    async def test_draws_follow_their_seed(self, engine: Engine) -> None:
+        session = await filled(engine, 2)
+
+        async def drawn(seed: int) -> str:
+            sampling = Sampling(1.0, 0.95, seed)
+            return (await session.ask(AskRequest("What is it?", max_tokens=12, sampling=sampling)).done()).text
+
+        assert await drawn(1) == await drawn(1)
+        assert len({await drawn(seed) for seed in range(6)}) > 1
+
+    async def test_options_are_scored(self, engine: Engine) -> None:
+        session = await filled(engine, 2)
+        options = ("forward", "left", "turn right by 15 degrees")
+        result = await session.ask_choice(ChoiceRequest("Which way?", options))
+        assert sum(result.probabilities) == pytest.approx(1)
+        assert result.best_index == int(np.argmax(result.probabilities))
+        swapped = await session.ask_choice(ChoiceRequest("Which way?", options[::-1]))
+        np.testing.assert_allclose(swapped.probabilities[::-1], result.probabilities, rtol=1e-4)
+
+    async def test_an_answer_can_be_cancelled(self, engine: Engine) -> None:
+        session = await filled(engine, 1)
+        sampling = Sampling(2.0)
+        answer = session.ask(AskRequest("Tell me all.", max_tokens=1000, sampling=sampling))
+        await anext(aiter(answer))
+        answer.cancel()
+        done = await answer.done()
+        assert done.reason in (DoneReason.CANCELLED, DoneReason.STOP)
+        assert done.answer_tokens < 1000
+        assert (await session.ask(AskRequest("And now?", max_tokens=1)).done()).text is not None
+
+    async def test_views(self, engine: Engine) -> None:
+        session = await filled(engine, 8)
+        full = (await session.ask(AskRequest("What?", max_tokens=1)).done()).provenance
+        recent = (await session.ask(AskRequest("What?", max_tokens=1, view=View(2))).done()).provenance
+        assert recent.last_frame_id == full.last_frame_id == "v/c/7"
+        assert recent.oldest_frame_id == "v/c/6"
+        assert recent.context_tokens < full.context_tokens
+
+    async def test_old_chunks_leave_whole_and_are_named(self, engine: Engine) -> None:
+        session = await engine.open_session(SMALL)
+        evictions = session.evictions()
+        for index in range(40):
+            result = await session.append(frame(index))
+            assert result.context_tokens <= 160
+        info = await engine.get_session(session.session_id)
+        gone: list[str] = []
+        while len(gone) < info.evicted_frames:
+            evicted = await asyncio.wait_for(anext(evictions), 5)
+            gone += evicted.frame_ids
+        # The first frame belongs to the sink, so it never leaves.
+        assert gone == [f"v/c/{index}" for index in range(1, 1 + len(gone))]
+        assert info.oldest_frame_id == f"v/c/{1 + len(gone)}"
+        done = await session.ask(AskRequest("What?", max_tokens=1)).done()
+        assert done.provenance.evicted_frames == len(gone)
+        assert done.provenance.oldest_frame_id == info.oldest_frame_id
+
+    async def test_recalled_frames_are_seen_and_named(self, engine: Engine) -> None:
+        session = await filled(engine, 30)
+        recalled = await session.recall([frame(1), frame(2)])
+        assert recalled.frame_ids == ("v/c/1", "v/c/2")
+        assert recalled.context_tokens <= 160
+        done = await session.ask(AskRequest("Seen before?", max_tokens=1)).done()
+        assert done.provenance.recalled_frame_ids == ("v/c/1", "v/c/2")
+        assert (await session.recall([])).frame_ids == ()
+        with pytest.raises(InvalidInput):
+            await session.recall([frame(1), frame(2), frame(3)])
+
+    async def test_snapshots_rewind_until_written_over(self, engine: Engine) -> None:
+        session = await filled(engine, 3)
+        before = await session.ask(AskRequest("What?", max_tokens=8)).done()
+        snapshot = await session.take_snapshot()
+        await session.append(frame(3))
+        assert await session.restore_snapshot(snapshot.snapshot_id) == "v/c/2"
+        again = await session.ask(AskRequest("What?", max_tokens=8)).done()
+        assert (again.text, again.provenance) == (before.text, before.provenance)
+        for index in range(3, 20):
+            await session.append(frame(index))
+        with pytest.raises(SnapshotOverwritten):
+            await session.restore_snapshot(snapshot.snapshot_id)
+        with pytest.raises(UnknownSnapshot):
+            await session.restore_snapshot("snp_none")
+        await engine.delete_snapshot(snapshot.snapshot_id)
+        await engine.delete_snapshot(snapshot.snapshot_id)
+        with pytest.raises(UnknownSnapshot):
+            await session.restore_snapshot(snapshot.snapshot_id)
+        await session.take_snapshot(ttl_s=60)
+        await session.take_snapshot()
+        with pytest.raises(Exhausted):
+            await session.take_snapshot()
+        with pytest.raises(InvalidInput):
+            await session.take_snapshot(ttl_s=-1)
+
+    @pytest.mark.parametrize(
+        ("bad", "error"),
+        [
+            (broken(b""), ImageEmpty),
+            (broken(b"no picture"), ImageUndecodable),
+            (broken(b"\xff\xd8\xff\xe0 cut short"), ImageUndecodable),
+            (broken(bytes(12), ImageEncoding.RGB8, 3), ImageUndecodable),
+            (broken(bytes(16), ImageEncoding.DEPTH_F32, 2), ImageUndecodable),
+            (broken(bytes(9 * 1024 * 1024)), ImageTooLarge),
+            (broken(b"x", ImageEncoding.RGB8, 5000), ImageTooLarge),
+        ],
+        ids=["empty", "noise", "cut", "wrong size", "depth", "heavy", "bomb"],
+    )
+    async def test_a_bad_frame_costs_nothing(self, engine: Engine, bad: Frame, error: type[Exception]) -> None:
+        session = await filled(engine, 2)
+        before = await engine.get_session(session.session_id)
+        for _ in range(session.frame_credits + 1):
+            with pytest.raises(error):
+                await session.append(bad)
+        assert await engine.get_session(session.session_id) == before
+        await session.append(frame(2))
+
+    async def test_frames_cost_credits(self, engine: Engine) -> None:
+        session = await engine.open_session(SMALL)
+        placed = [session.append(frame(index)) for index in range(session.frame_credits + 3)]
+        results = await asyncio.gather(*placed, return_exceptions=True)
+        kinds = [type(result).__name__ for result in results]
+        assert kinds[: session.frame_credits] == ["AppendResult"] * session.frame_credits
+        assert OutOfCredits.__name__ in kinds
+        await session.append(frame(99))
+
+    async def test_frames_of_one_chunk_fit_together(self, engine: Engine) -> None:
+        session = await engine.open_session(SMALL)
+        with pytest.raises(InvalidInput, match="one size"):
+            await session.append(frame(0), frame(1, width_px=56))
+        with pytest.raises(InvalidInput, match="rise in time"):
+            await session.append(frame(1), frame(0))
+        with pytest.raises(InvalidInput):
+            await session.append()
+
+    async def test_limits_have_errors_of_their_own(self, engine: Engine) -> None:
+        session = await filled(engine, 1)
+        long = AskRequest("Tell me all.", max_tokens=1000, sampling=Sampling(3.0))
+        answers = [session.ask(long) for _ in range(3)]
+        with pytest.raises(TooManyBranches):
+            await session.ask(long).done()
+        for answer in answers:
+            answer.cancel()
+        await asyncio.gather(*(answer.done() for answer in answers))
+        with pytest.raises(TextTooLong):
+            await session.ask(AskRequest("a" * 501)).done()
+        with pytest.raises(BadGrammar):
+            await session.ask(AskRequest("a", json_schema="{")).done()
+        with pytest.raises(BadGrammar):
+            await session.ask(AskRequest("a", json_schema='{"type":"nonsense"}')).done()
+        with pytest.raises(InvalidInput):
+            await session.ask(AskRequest("a", max_tokens=5000)).done()
+        with pytest.raises(TextTooLong):
+            await engine.open_session(SessionConfig("a" * 501))
+        with pytest.raises(BudgetTooSmall):
+            await engine.open_session(SessionConfig("You fly.", 4))
+        narrow = await engine.open_session(SessionConfig("You fly.", 28))
+        with pytest.raises(BudgetTooSmall):
+            await narrow.append(frame(0, 280, 280))
+        await engine.open_session(SMALL)
+        with pytest.raises(TooManySessions):
+            await engine.open_session(SMALL)
+
+    async def test_a_closed_session_is_gone(self, engine: Engine) -> None:
+        session = await filled(engine, 1)
+        others = await filled(engine, 1)
+        assert [info.session_id for info in await engine.list_sessions()] == [session.session_id, others.session_id]
+        under_way = session.ask(AskRequest("Tell me all.", max_tokens=1000, sampling=Sampling(3.0)))
+        evictions: Any = session.evictions()
+        await session.close()
+        await session.close()
+        assert (await under_way.done()).reason in (DoneReason.CANCELLED, DoneReason.STOP)
+        assert [evicted async for evicted in evictions] == []
+        with pytest.raises(UnknownSession):
+            await session.append(frame(1))
+        with pytest.raises(UnknownSession):
+            await session.ask(AskRequest("a")).done()
+        with pytest.raises(UnknownSession):
+            await engine.get_session(session.session_id)
+        assert [info.session_id for info in await engine.list_sessions()] == [others.session_id]
