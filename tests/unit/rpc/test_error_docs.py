@@ -20,4 +20,6 @@ def test_the_page_of_errors_is_current() -> None:
 
 def test_every_reason_is_on_the_page() -> None:
     page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
-    assert [reason for reason in error_classes() if f"| `{reason}` |" not in page] == []
+    # Libraries that never answer over gRPC, airfield for one, keep errors of their own.
+    shared = [reason for reason, kind in error_classes().items() if kind.__module__ == error_classes.__module__]
+    assert [reason for reason in shared if f"| `{reason}` |" not in page] == []
