@@ -28,9 +28,13 @@ class ScriptedBank:
         self.calls: list[tuple[str, Any]] = []
         self.closing = asyncio.Event()
         self.cancelled = asyncio.Event()
+        self.watched = asyncio.Event()
 
     async def get_bank(self) -> BankInfo:
         raise StoreUnavailable("the disk is full", path="/data")
+
+    async def put_keyframe(self, keyframe: Any) -> None:
+        self.calls.append(("put", keyframe))
 
     async def search_keyframes(self, query: Any, **options: Any) -> tuple[Match, ...]:
         self.calls.append(("search", (query, options)))
@@ -43,6 +47,7 @@ class ScriptedBank:
 
     async def watch_changes(self, after_revision: int = 0) -> AsyncGenerator[Any, None]:
         self.calls.append(("watch", after_revision))
+        self.watched.set()
         await self.closing.wait()
         for nothing in ():
             yield nothing
@@ -99,10 +104,13 @@ FRAME = common_pb2.Frame(frame_id="d/c/1", image=common_pb2.Image(encoding=commo
     ],
     ids=["nothing", "no frame", "no frame id", "no image", "encoding unset", "half a box", "no place"],
 )
-async def test_a_keyframe_that_is_none_never_reaches_the_bank(stub: Any, keyframe: memory_pb2.Keyframe | None) -> None:
+async def test_a_keyframe_that_is_none_never_reaches_the_bank(
+    stub: Any, bank: ScriptedBank, keyframe: memory_pb2.Keyframe | None
+) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stub.PutKeyframe(memory_pb2.PutKeyframeRequest(keyframe=keyframe))
     assert isinstance(from_rpc_error(caught.value), InvalidInput)
+    assert bank.calls == []
 
 
 async def test_a_store_that_is_away_may_be_tried_again(stub: Any) -> None:
@@ -126,8 +134,7 @@ async def test_a_caller_that_runs_out_of_time_stops_the_work(stub: Any, bank: Sc
 async def test_a_drain_ends_those_who_watch(stub: Any, server: RpcServer, bank: ScriptedBank) -> None:
     call = stub.WatchChanges(memory_pb2.WatchChangesRequest(after_revision=7))
     reading = asyncio.ensure_future(call.read())
-    while not bank.calls:
-        await asyncio.sleep(0.01)
+    await asyncio.wait_for(bank.watched.wait(), 5)
     started = asyncio.get_running_loop().time()
     await server.drain()
     assert asyncio.get_running_loop().time() - started < 4
