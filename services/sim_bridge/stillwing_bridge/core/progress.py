@@ -4,9 +4,9 @@ from stillwing_bridge.core.base import CommandState, Limits
 from stillwing_bridge.core.guards import heads_outside, wrap_deg
 from stillwing_bridge.core.vehicle import ClimbTo, Descend, FlyTo, Plan, TurnTo, VehicleState
 
-ARRIVAL_M = 0.15
-SLOW_M_S = 0.2
-HEADING_DEG = 3.0
+ARRIVAL_M = 0.1
+SLOW_M_S = 0.15
+HEADING_DEG = 1.5
 _NEEDED_READINGS = 2
 
 

@@ -9,7 +9,7 @@ import asyncio
 import math
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,15 @@ from stillwing_bridge.core.vehicle import (
 )
 from stillwing_common.errors import InternalFault, LinkLost, SimulatorError, UnknownCamera
 from stillwing_common.ids import new_id
-from stillwing_common.types import Stamp
+from stillwing_common.types import PositionNed, Stamp
 
 _VELOCITY_LIFE_S = 0.6
 _VELOCITY_PERIOD_S = 0.25
+_GUIDANCE_PERIOD_S = 0.05
+_GUIDANCE_PER_S = 1.5
+_ANSWER_S = 0.3
+_BRAKE_S = 1.0
+_SLOW_M_S = 0.15
 _TOUCHDOWN_ALTITUDE_M = 0.5
 _CLIMB_SPEED_M_S = 1.0
 _TAKEN_OFF_M = 0.3
@@ -102,20 +107,21 @@ class AirSimVehicle:
 
     async def state(self) -> VehicleState:
         """See `Vehicle.state`."""
-        reading, collision = await asyncio.gather(
-            self._call("getMultirotorState", self._name), self._call("simGetCollisionInfo", self._name)
-        )
+        reading, collision = await asyncio.gather(self._read(), self._call("simGetCollisionInfo", self._name))
+        if not collision["has_collided"] or _GROUND.search(collision["object_name"]):
+            return reading
+        return replace(reading, collided_with=collision["object_name"] or "unknown")
+
+    async def _read(self) -> VehicleState:
+        # Without the collision: reading it clears it, and only `state` hands it on.
+        reading = await self._call("getMultirotorState", self._name)
         kinematics = reading["kinematics_estimated"]
-        hit = None
-        if collision["has_collided"] and not _GROUND.search(collision["object_name"]):
-            hit = collision["object_name"] or "unknown"
         self._state = VehicleState(
             stamp=self._stamp(reading["timestamp"]),
             pose=dialect.pose_of(kinematics),
             velocity=dialect.velocity_of(kinematics["linear_velocity"]),
             flying=reading["landed_state"] != dialect.LANDED,
             armed=self._armed,
-            collided_with=hit,
         )
         return self._state
 
@@ -146,8 +152,17 @@ class AirSimVehicle:
         """See `Vehicle.hold`."""
         timeout_s = self._settings.hold_timeout_s
         await self._call("cancelLastTask", self._name, timeout_s=timeout_s)
-        if self._state is None or self._state.flying:
+        state = self._state
+        if state is None or not state.flying:
+            return
+        if state.velocity.speed_m_s < _SLOW_M_S:
             await self._call("hover", self._name, timeout_s=timeout_s)
+            return
+        # AirSim's hover flies back to where it was called: braked first, the vehicle stays where it comes to rest.
+        yaw = dialect.yaw_to(self._heading_deg())
+        self._transport().submit(
+            "moveByVelocity", 0.0, 0.0, 0.0, _BRAKE_S, dialect.MAX_DEGREE_OF_FREEDOM, yaw, self._name
+        )
 
     async def kill(self) -> None:
         """See `Vehicle.kill`."""
@@ -166,30 +181,29 @@ class AirSimVehicle:
             case FlyVelocity():
                 await self._fly_velocity(plan)
             case FlyTo():
-                await self._fly_to(plan, ttl_s)
+                await self._fly_to(plan)
             case TurnTo(yaw_deg):
-                await self._repeat(ttl_s, "rotateToYaw", yaw_deg, ttl_s, 1.0, self._name)
+                await self._task("rotateToYaw", float(yaw_deg), float(ttl_s), 0.5, self._name, timeout_s=ttl_s)
 
     async def _climb(self, plan: ClimbTo, ttl_s: float) -> None:
         await self._arm(True)
-        if -(await self.state()).pose.position.down_m < _TAKEN_OFF_M:
-            await self._task("takeoff", ttl_s, self._name, timeout_s=ttl_s)
-        down_m = -plan.altitude_m
-        yaw = dialect.yaw_to(self._heading_deg())
-        await self._repeat(ttl_s, "moveToZ", down_m, _CLIMB_SPEED_M_S, ttl_s, yaw, -1.0, 1.0, self._name)
+        if -(await self._read()).pose.position.down_m < _TAKEN_OFF_M:
+            await self._task("takeoff", float(ttl_s), self._name, timeout_s=ttl_s)
+        here = (await self._read()).pose.position
+        await self._fly_to(FlyTo(replace(here, down_m=-plan.altitude_m), _CLIMB_SPEED_M_S))
 
     async def _descend(self, plan: Descend, ttl_s: float) -> None:
         # AirSim lands at 0.2 m/s from any height, so most of the way is flown down first.
-        state = await self.state()
-        if -state.pose.position.down_m > _TOUCHDOWN_ALTITUDE_M + 0.2:
+        reading = await self._read()
+        if -reading.pose.position.down_m > _TOUCHDOWN_ALTITUDE_M + 0.2:
             yaw = dialect.yaw_to(self._heading_deg())
             await self._task(
                 "moveToZ", -_TOUCHDOWN_ALTITUDE_M, plan.speed_m_s, ttl_s, yaw, -1.0, 1.0, self._name, timeout_s=ttl_s
             )
-        while state.flying:
-            await self._task("land", ttl_s, self._name, timeout_s=ttl_s)
+        while reading.flying:
+            await self._task("land", float(ttl_s), self._name, timeout_s=ttl_s)
             await asyncio.sleep(0.1)
-            state = await self.state()
+            reading = await self._read()
         await self._arm(False)
 
     async def _fly_velocity(self, plan: FlyVelocity) -> None:
@@ -207,29 +221,16 @@ class AirSimVehicle:
             )
             await asyncio.sleep(_VELOCITY_PERIOD_S)
 
-    async def _fly_to(self, plan: FlyTo, ttl_s: float) -> None:
+    async def _fly_to(self, plan: FlyTo) -> None:
+        # AirSim's own way to a point ends half a metre before it and, if the bridge dies, goes on to its end. Guided
+        # from here by short-lived velocities the vehicle arrives, and stops within their life.
         yaw = dialect.yaw_to(self._heading_deg() if plan.yaw_deg is None else plan.yaw_deg)
-        goal = plan.goal
-        await self._repeat(
-            ttl_s,
-            "moveToPosition",
-            float(goal.north_m),
-            float(goal.east_m),
-            float(goal.down_m),
-            float(plan.speed_m_s),
-            float(ttl_s),
-            dialect.MAX_DEGREE_OF_FREEDOM,
-            yaw,
-            -1.0,
-            1.0,
-            self._name,
-        )
-
-    async def _repeat(self, ttl_s: float, method: str, *params: object) -> None:
-        # AirSim ends a motion half a metre before its goal; sent again from there, it goes the rest of the way.
         while True:
-            await self._task(method, *params, timeout_s=ttl_s)
-            await asyncio.sleep(0.1)
+            velocity = guided_velocity(await self._read(), plan.goal, plan.speed_m_s)
+            self._transport().submit(
+                "moveByVelocity", *velocity, _VELOCITY_LIFE_S, dialect.MAX_DEGREE_OF_FREEDOM, yaw, self._name
+            )
+            await asyncio.sleep(_GUIDANCE_PERIOD_S)
 
     async def _task(self, method: str, *params: object, timeout_s: float) -> None:
         # The simulator's time may run slower than ours; the caller's ttl ends the wait, not this deadline.
@@ -301,6 +302,28 @@ class AirSimVehicle:
     async def _call(self, method: str, *params: object, timeout_s: float | None = None) -> Any:
         deadline_s = self._settings.state_timeout_s if timeout_s is None else timeout_s
         return await self._transport().call(method, *params, timeout_s=deadline_s)
+
+
+def guided_velocity(state: VehicleState, goal: PositionNed, speed_m_s: float) -> tuple[float, float, float]:
+    """Velocity towards `goal`, NED metres a second: `speed_m_s`, and less in proportion to the distance when near.
+
+    The distance is taken from where the vehicle will be when its speed has answered, which keeps it from overshooting.
+    """
+    position, moving = state.pose.position, state.velocity
+    here = PositionNed(
+        position.north_m + moving.north_m_s * _ANSWER_S,
+        position.east_m + moving.east_m_s * _ANSWER_S,
+        position.down_m + moving.down_m_s * _ANSWER_S,
+    )
+    distance_m = here.distance_m(goal)
+    if distance_m < 1e-6:
+        return 0.0, 0.0, 0.0
+    scale = min(speed_m_s, _GUIDANCE_PER_S * distance_m) / distance_m
+    return (
+        (goal.north_m - here.north_m) * scale,
+        (goal.east_m - here.east_m) * scale,
+        (goal.down_m - here.down_m) * scale,
+    )
 
 
 def _colour(response: dict[str, Any]) -> Any:
