@@ -37,13 +37,15 @@ def record_flights(
     starts = range(seeds.start, seeds.stop, SCENES_PER_SHARD)
     blocks = [range(start, min(start + SCENES_PER_SHARD, seeds.stop)) for start in starts]
     paths = [shard_path(folder, kind, block.start, block.stop) for block in blocks]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures: list[Future[None]] = [
-            pool.submit(record_shard, path, block, salt, policy_of) for path, block in zip(paths, blocks, strict=True)
-        ]
-        for done, future in enumerate(futures, start=1):
-            future.result()
-            on_shard(done, len(futures))
+    missing = [(path, block) for path, block in zip(paths, blocks, strict=True) if not path.exists()]
+    if missing:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            futures: list[Future[None]] = [
+                pool.submit(record_shard, path, block, salt, policy_of) for path, block in missing
+            ]
+            for done, future in enumerate(futures, start=len(paths) - len(missing) + 1):
+                future.result()
+                on_shard(done, len(paths))
     return paths
 
 

@@ -129,8 +129,8 @@ class TrainingPlan:
         joint_frames: Frames in one batch of stage 2, whatever the length of its trunks.
     """
 
-    scenes: int = 900
-    dagger_scenes: int = 120
+    scenes: int = 300
+    dagger_scenes: int = 75
     dagger_at: tuple[float, ...] = (0.4, 0.65)
     dense_steps: int = 1500
     dense_batch: int = 32

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
 
 from stillwing_lab.pilot.config import preprocessor_config
 from stillwing_lab.pilot.tokenizer import save_tokenizer
@@ -20,9 +21,12 @@ def export_pilot(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     folder.mkdir(parents=True, exist_ok=True)
+    # Its own bar would tear the training's apart.
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     model.save_pretrained(staging)
     save_tokenizer(tokenizer, staging)
     (staging / "preprocessor_config.json").write_text(json.dumps(preprocessor_config(), indent=2) + "\n")
     for path in staging.iterdir():
+        path.chmod(0o644)
         path.replace(folder / path.name)
     staging.rmdir()

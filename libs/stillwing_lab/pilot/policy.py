@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast, Qwen2_5_VLForConditionalGeneration
+from transformers.utils import logging as transformers_logging
 
 from stillwing_agent.core.prompts import CHOICES, decision_prompt, dump_tool_call, system_prompt
 from stillwing_lab.pilot.config import ACTIONS
@@ -80,6 +81,7 @@ class Pilot:
 
 def load_pilot(folder: Path) -> Pilot:
     """A pilot from a folder of weights and tokenizer."""
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     return Pilot(model, Words(PreTrainedTokenizerFast.from_pretrained(folder)))
 

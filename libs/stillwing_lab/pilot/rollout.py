@@ -107,7 +107,7 @@ def flight_frame(scene_rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     buffer = io.BytesIO()
     Image.fromarray(scene_rgb).save(buffer, "JPEG", quality=JPEG_QUALITY)
     picture = Image.open(buffer).resize((FRAME_WIDTH_PX, FRAME_HEIGHT_PX), Image.Resampling.BICUBIC)
-    return np.asarray(picture)
+    return np.array(picture)
 
 
 class Recorder:
@@ -268,10 +268,11 @@ def _first_pose(recorder: Recorder, rng: np.random.Generator) -> Pose:
 def _see_under_way(
     recorder: Recorder, rng: np.random.Generator, start: Pose, end: Pose, goal: str, height_m: float
 ) -> None:
-    """Record none to two frames between two decisions, nose down speeding up and nose up slowing down."""
+    """Record none to three frames between two decisions, nose down speeding up and nose up slowing down."""
     moving = math.hypot(end.x_m - start.x_m, end.y_m - start.y_m) > 0.1
     turn_deg = (end.yaw_deg - start.yaw_deg + 180) % 360 - 180
-    for share in sorted(rng.uniform(0.1, 0.95, rng.choice(3, p=(0.45, 0.4, 0.15)))):
+    chances = (0.25, 0.3, 0.25, 0.2) if moving else (0.45, 0.4, 0.15, 0.0)
+    for share in sorted(rng.uniform(0.05, 0.98, rng.choice(4, p=chances))):
         between = Pose(
             start.x_m + share * (end.x_m - start.x_m),
             start.y_m + share * (end.y_m - start.y_m),

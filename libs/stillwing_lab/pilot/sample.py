@@ -100,7 +100,7 @@ class Sampler:
         rng, frames = self._rng, self._frames
         flight = int(rng.integers(len(self._first)))
         first, last = int(self._first[flight]), int(self._last[flight])
-        moving_share, repeats = rng.choice((0.0, 0.5, 1.0)), int(rng.choice((0, 1, 2), p=(0.5, 0.3, 0.2)))
+        moving_share, repeats = rng.choice((0.0, 0.5, 1.0)), int(rng.choice((0, 1, 2, 3), p=(0.4, 0.3, 0.2, 0.1)))
         picked: list[int] = []
         row = int(rng.integers(first, max(first + 1, last - wanted // 2)))
         start = row

@@ -1,0 +1,129 @@
+"""python -m pytest tests/unit/lab/test_pilot_training.py
+
+A few steps of the whole training, from recorded flights to a folder that transformers loads; labels that follow goals.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stillwing_lab.pilot.config import ACTIONS, COLOURS, TrainingPlan
+from stillwing_lab.pilot.evaluate import Tally, evaluate, expert_flyer, forward_flyer, pilot_flyer
+from stillwing_lab.pilot.expert import RIGHT
+from stillwing_lab.pilot.layout import Words
+from stillwing_lab.pilot.optimizer import orthogonalise, schedule
+from stillwing_lab.pilot.policy import load_pilot
+from stillwing_lab.pilot.rollout import IN_VIEW_PX, Frames, Recorder, expert_policy, fly
+from stillwing_lab.pilot.sample import Sampler
+from stillwing_lab.pilot.tokenizer import build_tokenizer
+from stillwing_lab.pilot.train import NotResumable, Trainer, main
+
+TINY = TrainingPlan(
+    scenes=2,
+    dagger_at=(),
+    dense_steps=3,
+    dense_batch=4,
+    grounding_steps=2,
+    grounding_batch=2,
+    joint_steps=2,
+    joint_frames=8,
+    longest_trunk=4,
+    checkpoint_s=0.0,
+)
+
+
+@pytest.fixture(scope="module")
+def frames() -> Frames:
+    recorder = Recorder()
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        fly(recorder, seed, rng, expert_policy(rng), decisions=12)
+    taken = recorder.take()
+    recorder.close()
+    return taken
+
+
+def test_a_training_leaves_a_pilot_that_flies_and_can_be_gone_on_from(tmp_path: Path) -> None:
+    out, work = tmp_path / "pilot", tmp_path / "work"
+    main(out=out, work=work, plan=TINY, threads=1, workers=1)
+    pilot = load_pilot(out)
+    pilot.observe(np.zeros((112, 140, 3), np.uint8))
+    action, chances = pilot.decide("red")
+    assert action in range(len(ACTIONS))
+    assert chances.sum() == pytest.approx(1)
+    assert {"config.json", "model.safetensors", "preprocessor_config.json", "tokenizer.json"} <= {
+        path.name for path in out.iterdir()
+    }
+    before = torch.load(work / "checkpoint.pt", weights_only=True)
+    assert before["at"]["stage"] == 3
+    again = Trainer(TINY, 0, work, out, "cpu", None, 1)
+    again.resume()
+    assert all(torch.equal(value, again.model.state_dict()[name]) for name, value in before["model"].items())
+    with pytest.raises(NotResumable):
+        main(out=out, work=tmp_path / "elsewhere", plan=TINY, threads=1, resume=True)
+
+
+def test_labels_follow_the_goal_and_what_was_seen(frames: Frames) -> None:
+    words = Words(build_tokenizer())
+    sampler = Sampler(frames, words, np.random.default_rng(5))
+    differing = 0
+    for _ in range(60):
+        sequence, trunk = sampler.joint(8)
+        assert sequence.frames == len(trunk.rows)
+        shown = {}
+        for branch in sequence.branches:
+            question = words._tokenizer.decode(branch.ids).partition("<|im_end|>")[0]
+            answer = words._tokenizer.decode([target for target in branch.targets if target >= 0])
+            colour = next(c for c, name in enumerate(COLOURS) if name in question)
+            window = trunk.rows[1 if trunk.separate_sink and branch.frame else 0 : branch.frame + 1]
+            if frames.visible_px[window, colour].max() < IN_VIEW_PX and "Where" not in question:
+                assert ACTIONS[RIGHT] in answer
+            shown.setdefault(branch.frame, set()).add(answer)
+        differing += sum(len(answers) > 1 for answers in shown.values())
+    assert differing > 20, "one picture, several goals, several answers"
+
+
+def test_frames_survive_their_file(frames: Frames, tmp_path: Path) -> None:
+    frames.save(tmp_path / "some.npz")
+    joined = Frames.join([Frames.load(tmp_path / "some.npz"), frames])
+    assert len(joined) == 2 * len(frames)
+    assert len(np.unique(joined.flight)) == 4
+    assert np.array_equal(joined.pixels[: len(frames)], frames.pixels)
+    assert frames.cells.sum(-1) == pytest.approx(1, abs=0.01)
+    assert np.all(frames.pixels.std(axis=(1, 2, 3)) > 5), "no blank pictures"
+
+
+def test_closed_loop_tells_the_expert_from_a_fool() -> None:
+    expert = evaluate(expert_flyer(), 3, guarded=False)
+    fool = evaluate(forward_flyer(), 3, guarded=True)
+    assert expert.row()["reached"] == 1.0
+    assert (fool.reached, fool.collided) == (0, 0)
+    assert fool.timed_out == 3
+
+
+def test_an_untrained_pilot_is_counted_too(tmp_path: Path) -> None:
+    tokenizer = build_tokenizer()
+    from stillwing_lab.pilot.export import export_pilot
+    from stillwing_lab.pilot.model import make_model
+
+    torch.manual_seed(0)
+    export_pilot(make_model(len(tokenizer)), tokenizer, tmp_path / "random")
+    tally = evaluate(pilot_flyer(load_pilot(tmp_path / "random")), 1, guarded=True)
+    assert isinstance(tally, Tally)
+    assert tally.reached + tally.stopped_elsewhere + tally.timed_out == 1
+
+
+def test_orthogonalising_brings_singular_values_near_one() -> None:
+    torch.manual_seed(0)
+    for shape in ((3, 8, 20), (2, 20, 8)):
+        values = torch.linalg.svdvals(orthogonalise(torch.randn(shape)))
+        assert ((values > 0.6) & (values < 1.3)).all()
+
+
+def test_the_schedule_warms_up_stays_and_decays() -> None:
+    assert schedule(0.0, 0, 0.5) == pytest.approx(0.05)
+    assert schedule(0.3, 100, 0.5) == 1
+    assert schedule(0.75, 100, 0.5) == pytest.approx(0.5)
+    assert schedule(1.0, 100, 0.5) == pytest.approx(0.02)
