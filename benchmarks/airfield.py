@@ -3,7 +3,7 @@
     python benchmarks/airfield.py [--seconds 5] [--json]
 
 Two ratios matter: RGB+depth frames a second at 320x240 over the 20 that are wanted, with the simulation in real
-time; and how many times faster than real time a flight runs when it is stepped, without pictures.
+time; and how many times faster than real time a flight runs when it is stepped, without images.
 """
 
 import argparse
@@ -19,7 +19,7 @@ _WANTED_PER_S = 20.0
 
 
 def stepped_speed(simulated_s: float = 20.0) -> float:
-    """Simulated seconds per real second of a flight without pictures."""
+    """Simulated seconds per real second of a flight without images."""
     with Airfield.of("meadow", 7) as airfield:
         airfield.do(lambda v: v.autopilot.enable_api_control(True))
         airfield.do(lambda v: v.autopilot.arm(True))
@@ -41,7 +41,7 @@ def main() -> None:
         drawing = measure(airfield, options.seconds)
     found = {
         **drawing.as_dict(),
-        "of_wanted": drawing.pictures_per_s / _WANTED_PER_S,
+        "of_wanted": drawing.frames_per_s / _WANTED_PER_S,
         "stepped_times_real_time": stepped_speed(),
     }
     if options.json:
@@ -49,7 +49,7 @@ def main() -> None:
         return
     print(drawing)
     print(f"that is {found['of_wanted']:.1f} times the {_WANTED_PER_S:.0f} a second that are wanted")
-    print(f"stepped, without pictures, a flight runs {found['stepped_times_real_time']:.0f} times as fast as real time")
+    print(f"stepped, without images, a flight runs {found['stepped_times_real_time']:.0f} times as fast as real time")
 
 
 if __name__ == "__main__":

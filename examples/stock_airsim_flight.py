@@ -1,4 +1,4 @@
-"""Fly with Microsoft's own `airsim` client, unchanged: connect, take off, move, take pictures, land.
+"""Fly with Microsoft's own `airsim` client, unchanged: connect, take off, move, take images, land.
 
     python examples/stock_airsim_flight.py [port]
 

@@ -1,4 +1,4 @@
-"""How many pictures a second a live simulator draws while it flies in real time. It knows no wire."""
+"""How many frames a second a live simulator draws while it flies in real time. It knows no wire."""
 
 import os
 import platform
@@ -22,8 +22,8 @@ class DrawingSpeed:
     """One measurement.
 
     Attributes:
-        pictures_per_s: Colour and depth together count as one.
-        median_ms: From asking for a picture to having it.
+        frames_per_s: Colour and depth together count as one.
+        median_ms: From asking for a frame to having it.
         worst_ms: The slowest of them.
         real_time_factor: Simulated seconds per real second meanwhile; 1 is real time.
         hardware: Processor, cores and system it was measured on.
@@ -32,7 +32,7 @@ class DrawingSpeed:
     width_px: int
     height_px: int
     seconds: float
-    pictures_per_s: float
+    frames_per_s: float
     median_ms: float
     worst_ms: float
     real_time_factor: float
@@ -44,7 +44,7 @@ class DrawingSpeed:
 
     def __str__(self) -> str:
         return (
-            f"{self.pictures_per_s:.0f} RGB+depth frames a second at {self.width_px}x{self.height_px} "
+            f"{self.frames_per_s:.0f} RGB+depth frames a second at {self.width_px}x{self.height_px} "
             f"(median {self.median_ms:.1f} ms, worst {self.worst_ms:.0f} ms), "
             f"simulation at {self.real_time_factor:.2f} of real time; {self.hardware}"
         )
@@ -84,7 +84,7 @@ def measure(airfield: Airfield, seconds: float) -> DrawingSpeed:
         width_px=airfield.optics.width_px,
         height_px=airfield.optics.height_px,
         seconds=elapsed_s,
-        pictures_per_s=len(took_s) / elapsed_s,
+        frames_per_s=len(took_s) / elapsed_s,
         median_ms=median(took_s) * 1e3,
         worst_ms=max(took_s) * 1e3,
         real_time_factor=simulated_s / elapsed_s,

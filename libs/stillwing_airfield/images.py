@@ -1,4 +1,4 @@
-"""Drawn pictures as AirSim sends them: PNG files, raw B,G,R rows, float pixels, segmentation in palette colours.
+"""Drawn images as AirSim sends them: PNG files, raw B,G,R rows, float pixels, segmentation in palette colours.
 
 It knows the layout of an ImageResponse and nothing of cameras or sockets.
 """
@@ -46,7 +46,7 @@ KIND_OF = {
 
 @dataclass(frozen=True, slots=True)
 class ImageRequest:
-    """One picture that was asked for."""
+    """One image that was asked for."""
 
     camera: str
     type: ImageType

@@ -45,7 +45,7 @@ class Methods:
         return sorted(self._table)
 
     def close(self) -> None:
-        """Wait for pictures being encoded."""
+        """Wait for images being encoded."""
         self._pool.shutdown()
 
     def call(self, request: wire.Request) -> "Any | Future[Any]":

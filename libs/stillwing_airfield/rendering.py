@@ -20,7 +20,7 @@ Images = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Optics:
-    """Size and field of view of a picture; `samples` and `shadows` cost speed."""
+    """Size and field of view of an image; `samples` and `shadows` cost speed."""
 
     width_px: int = 320
     height_px: int = 240

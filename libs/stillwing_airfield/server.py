@@ -63,7 +63,7 @@ class AirfieldServer:
         return _Connection(self._methods, self._connections)
 
     async def close(self) -> None:
-        """Stop listening, drop the connections, wait for pictures being encoded."""
+        """Stop listening, drop the connections, wait for images being encoded."""
         if self._server is not None:
             self._server.close()
         for connection in list(self._connections):
@@ -140,7 +140,7 @@ class _Connection(asyncio.Protocol):
     def _when_done(self, request: wire.Request, done: "Future[Any]") -> None:
         """On whatever thread ended the call.
 
-        Packing happens here, off the event loop: a depth picture takes a millisecond.
+        Packing happens here, off the event loop: a depth image takes a millisecond.
         """
         error = done.exception()
         explained = None if error is None else self._methods.explain(request, error)

@@ -21,7 +21,7 @@ from stillwing_airfield.rendering import CameraSet, Images, Optics, RenderThread
 from stillwing_airfield.scenes.base import SceneSpec, build_scene
 from stillwing_airfield.vehicle import Vehicle
 from stillwing_airfield.world import RenderState, World
-from stillwing_common.errors import UnknownCamera, WrongState
+from stillwing_common.errors import InternalFault, UnknownCamera, WrongState
 
 Result = TypeVar("Result")
 
@@ -38,7 +38,7 @@ class RunningLive(WrongState):
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """Pictures of one camera at one instant.
+    """Images of one camera at one instant.
 
     Attributes:
         images: By kind: `scene` uint8 (H, W, 3) RGB; `depth` float32 (H, W) planar metres; `segmentation` int32 (H,
@@ -75,6 +75,7 @@ class Airfield:
         self._render: RenderThread | None = None
         self._own_cameras = CameraSet(self._world)
         self._stopping = False
+        self._fault: BaseException | None = None
         self._continued: tuple[int, Future[None]] | None = None
 
     @classmethod
@@ -176,7 +177,17 @@ class Airfield:
             done.set_result(None)
 
     def _keep_time(self) -> None:
-        """Body of the physics thread: take what is due, nap, again."""
+        """Body of the physics thread: take what is due, nap, again. If it breaks, whoever asks is told so."""
+        try:
+            self._run_until_stopped()
+        except BaseException as fault:
+            with self._lock:
+                self._fault = fault
+                self._vehicle.tasks.cancel()
+                self._end_continue()
+            raise
+
+    def _run_until_stopped(self) -> None:
         while True:
             with self._wake:
                 if self._stopping:
@@ -205,14 +216,15 @@ class Airfield:
     # The vehicle
 
     def do(self, what: Callable[[Vehicle], Result]) -> Result:
-        """Do something with the vehicle while physics waits; keep it short."""
+        """Do something with the vehicle while physics waits; keep it short. Raises `InternalFault` if physics broke."""
         with self._lock:
+            if self._fault is not None:
+                raise InternalFault(f"physics stopped: {self._fault!r}")
             return what(self._vehicle)
 
     def begin(self, make: Callable[[Vehicle], Task]) -> "Future[bool]":
         """Start a motion made by `make`, cancelling the one that runs. The future's result is the motion's answer."""
-        with self._lock:
-            return self._vehicle.tasks.start(make(self._vehicle))
+        return self.do(lambda vehicle: vehicle.tasks.start(make(vehicle)))
 
     def reset(self) -> None:
         """Everything back to the start; time goes on."""
@@ -255,11 +267,11 @@ class Airfield:
             self._hfov_deg[name] = hfov_deg
 
     def capture(self, camera: str = DEFAULT_CAMERA, kinds: Sequence[str] = ("scene",)) -> Shot:
-        """Pictures of one camera, now. Live or stepped (then on the calling thread, always the same one)."""
+        """Images of one camera, now. Live or stepped (then on the calling thread, always the same one)."""
         return self.capture_many([(camera, kinds)])[0]
 
     def capture_many(self, wanted: Sequence[tuple[str, Sequence[str]]]) -> list[Shot]:
-        """Pictures of several cameras at one and the same instant. Raises `UnknownCamera`, `NoGraphics`."""
+        """Images of several cameras at one and the same instant. Raises `UnknownCamera`, `NoGraphics`."""
         if self._render is None:
             return self._shoot(wanted, self._own_cameras)
         return self.capture_later(wanted).result()
@@ -273,7 +285,7 @@ class Airfield:
         return self._render.submit(lambda cameras: self._shoot(wanted, cameras))
 
     def _shoot(self, wanted: Sequence[tuple[str, Sequence[str]]], cameras: CameraSet) -> list[Shot]:
-        # The instant is taken when drawing begins, not when it was asked for: a picture is never older than need be.
+        # The instant is taken when drawing begins, not when it was asked for: an image is never older than need be.
         with self._lock:
             instant: RenderState = self._world.copy_render_state()
             vehicle, time_ns = self._vehicle.state(), self._vehicle.time_ns

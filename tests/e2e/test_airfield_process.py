@@ -97,5 +97,5 @@ def test_bench_prints_json(launch: Callable[..., "subprocess.Popen[str]"]) -> No
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 0, said
     measured = json.loads(said)
-    assert measured["pictures_per_s"] > 0
+    assert measured["frames_per_s"] > 0
     assert measured["hardware"]

@@ -1,4 +1,4 @@
-"""Microsoft's own client against airfield: it connects, takes off, moves, takes pictures and lands.
+"""Microsoft's own client against airfield: it connects, takes off, moves, takes images and lands.
 
 python -m pytest tests/e2e/test_airsim_compat.py -q
 

@@ -1,4 +1,4 @@
-"""Segmentation ids of the scene's objects: what colour each is drawn in. It knows no picture."""
+"""Segmentation ids of the scene's objects: what colour each is drawn in. It knows no image."""
 
 import re
 

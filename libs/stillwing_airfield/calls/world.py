@@ -1,4 +1,4 @@
-"""Calls about the simulator itself: versions, time, reset, the scene's objects, cameras and pictures."""
+"""Calls about the simulator itself: versions, time, reset, the scene's objects, cameras and images."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ _SEVERITY = {0: logging.INFO, 1: logging.INFO, 2: logging.WARNING, 3: logging.ER
 
 
 class WorldCalls:
-    """Bound to one simulator. Pictures are drawn on its thread and encoded on `pool`."""
+    """Bound to one simulator. Images are drawn on its thread and encoded on `pool`."""
 
     def __init__(self, airfield: Airfield, segments: Segments, pool: ThreadPoolExecutor) -> None:
         self._airfield = airfield
@@ -173,7 +173,7 @@ class WorldCalls:
         return self._pool.submit(self._take_png, request)
 
     def _take(self, requests: list[ImageRequest]) -> list[dict[str, Any]]:
-        """All pictures of one instant; a camera asked for several kinds is drawn once."""
+        """All images of one instant; a camera asked for several kinds is drawn once."""
         kinds: dict[str, set[str]] = {}
         for request in requests:
             kinds.setdefault(self._airfield.mount(request.camera)[0], set()).add(KIND_OF[request.type])

@@ -84,7 +84,7 @@ class TaskRunner:
         return self._task is not None
 
     def start(self, task: Task) -> "Future[bool]":
-        """Begin `task` now, its first setpoint included. Raises what the task raises before its first setpoint."""
+        """Begin `task` now, its first setpoint included; what it raises is the answer's exception."""
         self.cancel()
         answer: Future[bool] = Future()
         self._task, self._answer = task, answer
@@ -101,9 +101,9 @@ class TaskRunner:
         except StopIteration as end:
             self._task = self._answer = None
             answer.set_result(bool(end.value))
-        except MotionRefused as refusal:
+        except Exception as error:  # a task that breaks must not stop the physics of everybody; its caller is told
             self._task = self._answer = None
-            answer.set_exception(refusal)
+            answer.set_exception(error)
 
     def cancel(self) -> None:
         """Stop what runs; its answer is False."""

@@ -1,4 +1,4 @@
-"""airfield over a real socket: strictness, parallel answers, preemption, pause, pictures, collisions, bad bytes.
+"""airfield over a real socket: strictness, parallel answers, preemption, pause, images, collisions, bad bytes.
 
 python -m pytest tests/rpc/airfield/test_airfield_server.py -q
 """
@@ -27,7 +27,7 @@ YAW = {"is_rate": True, "yaw_or_rate": 0.0}
 SCENE, DEPTH, SEGMENTATION = 0, 1, 5
 
 
-def picture(kind: int, as_float: bool = False, compress: bool = False, camera: str = "0") -> dict[str, Any]:
+def wanted(kind: int, as_float: bool = False, compress: bool = False, camera: str = "0") -> dict[str, Any]:
     return {"camera_name": camera, "image_type": kind, "pixels_as_float": as_float, "compress": compress}
 
 
@@ -91,7 +91,7 @@ def flying_or_not(client: Any) -> Any:
 
 def test_answers_come_as_they_are_ready(flying: Any) -> None:
     motion = flying.send("moveByVelocity", 0.0, 0.0, 0.0, 3.0, 0, YAW, "")
-    images = flying.send("simGetImages", [picture(SCENE)], "", False)
+    images = flying.send("simGetImages", [wanted(SCENE)], "", False)
     pings = [flying.send("ping") for _ in range(20)]
     for message_id in (motion, images, *pings):
         flying.wait(message_id)
@@ -118,7 +118,7 @@ def test_a_motion_outlives_its_connection(flying: Any, connect: Callable[[], Any
     flying("cancelLastTask", "")
 
 
-def test_pause_freezes_state_and_motions_but_not_pictures(flying: Any) -> None:
+def test_pause_freezes_state_and_motions_but_not_images(flying: Any) -> None:
     motion = flying.send("moveByVelocity", 0.0, 0.0, -0.5, 0.6, 0, YAW, "")
     flying("simPause", True)
     assert flying("simIsPaused") is True
@@ -126,7 +126,7 @@ def test_pause_freezes_state_and_motions_but_not_pictures(flying: Any) -> None:
     time.sleep(0.2)
     after = flying("getMultirotorState", "")
     assert after["timestamp"] == before["timestamp"]
-    (taken,) = flying("simGetImages", [picture(SCENE)], "", False)
+    (taken,) = flying("simGetImages", [wanted(SCENE)], "", False)
     assert taken["time_stamp"] == before["timestamp"]
     flying("simContinueForTime", 0.1)
     assert flying("simIsPaused") is True
@@ -135,9 +135,9 @@ def test_pause_freezes_state_and_motions_but_not_pictures(flying: Any) -> None:
     assert flying.wait(motion) is True
 
 
-def test_pictures_of_one_call_are_of_one_instant(flying: Any) -> None:
+def test_images_of_one_call_are_of_one_instant(flying: Any) -> None:
     motion = flying.send("rotateByYawRate", 60.0, 3.0, "")
-    request = [picture(SCENE), picture(SCENE, compress=True), picture(DEPTH, as_float=True), picture(SEGMENTATION)]
+    request = [wanted(SCENE), wanted(SCENE, compress=True), wanted(DEPTH, as_float=True), wanted(SEGMENTATION)]
     raw, png, depth, segments = flying("simGetImages", request, "", False)
     flying("cancelLastTask", "")
     flying.wait(motion)
@@ -163,7 +163,7 @@ def test_segmentation_ids_can_be_set_by_pattern(client: Any) -> None:
     assert client("simGetSegmentationObjectID", "tree_3") == 7
     assert client("simSetSegmentationObjectID", "house", 1, False) is False
     assert client("simGetSegmentationObjectID", "house") == -1
-    (coded,) = client("simGetImages", [picture(SEGMENTATION)], "", False)
+    (coded,) = client("simGetImages", [wanted(SEGMENTATION)], "", False)
     bgr = np.frombuffer(coded["image_data_uint8"], np.uint8).reshape(-1, 3)
     assert (bgr[:, ::-1] == PALETTE[42]).all(axis=1).mean() > 0.2
 
@@ -173,11 +173,11 @@ def test_cameras_can_be_moved_and_unknown_ones_are_errors(client: Any) -> None:
     down = math.sqrt(0.5)
     turned = {"position": {"z_val": -5.0}, "orientation": {"w_val": down, "y_val": -down}}
     client("simSetCameraPose", "0", turned, "", False)
-    (depth,) = client("simGetImages", [picture(DEPTH, as_float=True)], "", False)
+    (depth,) = client("simGetImages", [wanted(DEPTH, as_float=True)], "", False)
     assert np.median(depth["image_data_float"]) == pytest.approx(5, abs=0.1)
     client("reset")
-    assert "threw an exception" in error_of(client, "simGetImages", [picture(SCENE, camera="roof")], "", False)
-    assert "is not drawn here" in error_of(client, "simGetImages", [picture(7)], "", False)
+    assert "threw an exception" in error_of(client, "simGetImages", [wanted(SCENE, camera="roof")], "", False)
+    assert "is not drawn here" in error_of(client, "simGetImages", [wanted(7)], "", False)
     assert client("simGetImages", [], "", False) == []
 
 
@@ -248,7 +248,7 @@ def test_many_clients_at_once_each_get_their_own_answers(connect: Callable[[], A
             if mine("simGetSegmentationObjectID", f"tree_{number}") != client_ids[number]:
                 wrong.append(f"tree_{number}")
             if len(mine("simGetImage", "0", SCENE, "", False)) < 100:
-                wrong.append("picture")
+                wrong.append("image")
 
     client_ids = {number: client("simGetSegmentationObjectID", f"tree_{number}") for number in range(4)}
     threads = [threading.Thread(target=use, args=(number,)) for number in range(4)]
@@ -269,7 +269,7 @@ def test_junk_ends_that_connection_alone(port: int, client: Any, junk: bytes) ->
 
 
 def test_a_client_that_does_not_read_is_not_read_from_for_ever(port: int, client: Any) -> None:
-    request = msgpack.packb([0, 1, "simGetImages", [[picture(SCENE)], "", False]])
+    request = msgpack.packb([0, 1, "simGetImages", [[wanted(SCENE)], "", False]])
     with socket.create_connection(("127.0.0.1", port), timeout=0.5) as greedy:
         greedy.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 14)
         with pytest.raises(TimeoutError):

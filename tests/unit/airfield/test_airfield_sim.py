@@ -1,4 +1,4 @@
-"""The simulator in process: stepped flight and pictures, the live clock, cameras on the vehicle.
+"""The simulator in process: stepped flight and images, the live clock, cameras on the vehicle.
 
 python -m pytest tests/unit/airfield/test_airfield_sim.py -q
 """
@@ -15,7 +15,7 @@ from stillwing_airfield.frames import rotation_matrix
 from stillwing_airfield.mounts import Mount, camera_name, multiply
 from stillwing_airfield.rendering import Optics
 from stillwing_airfield.sim import Airfield, RunningLive
-from stillwing_common.errors import UnknownCamera, WrongState
+from stillwing_common.errors import InternalFault, UnknownCamera, WrongState
 
 SKY_M = 65504.0
 
@@ -28,7 +28,7 @@ def airfield() -> Iterator[Airfield]:
         yield made
 
 
-def test_a_stepped_flight_ends_where_it_should_and_pictures_follow(airfield: Airfield) -> None:
+def test_a_stepped_flight_ends_where_it_should_and_images_follow(airfield: Airfield) -> None:
     before = airfield.capture(kinds=("scene",))
     assert airfield.fly(lambda v: tasks.takeoff(v, 20)) is True
     after = airfield.capture(kinds=("scene",))
@@ -131,3 +131,28 @@ def test_live_it_keeps_real_time_and_cannot_be_stepped(airfield: Airfield) -> No
     assert airfield.time_ns > frozen_ns
     airfield.close()
     assert going.result(0) is False
+
+
+def test_a_motion_that_breaks_tells_its_caller_and_nobody_else_suffers(airfield: Airfield) -> None:
+    def broken() -> tasks.Task:
+        yield
+        raise ZeroDivisionError("oh")
+
+    airfield.start()
+    answer = airfield.begin(lambda _: broken())
+    with pytest.raises(ZeroDivisionError):
+        answer.result(10)
+    airfield.continue_for(0.05).result(10)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_when_physics_breaks_every_caller_is_told(airfield: Airfield, monkeypatch: pytest.MonkeyPatch) -> None:
+    def explode(*_: object) -> None:
+        raise FloatingPointError("lost")
+
+    monkeypatch.setattr(type(airfield._world), "step", explode)
+    airfield.start()
+    waiting = airfield.continue_for(60)
+    waiting.result(10)
+    with pytest.raises(InternalFault, match="lost"):
+        airfield.do(lambda v: v.state())

@@ -39,9 +39,9 @@ def test_float_arrays_are_the_bytes_of_a_packed_list(numbers: list[float]) -> No
     assert packed == msgpack.Packer(use_single_float=True).pack(numbers)
 
 
-def test_a_depth_picture_is_packed_as_a_list_would_be() -> None:
-    picture = np.random.default_rng(0).random((240, 320), np.float32)
-    assert Float32Array(picture).packed() == msgpack.Packer(use_single_float=True).pack(picture.ravel().tolist())
+def test_a_depth_image_is_packed_as_a_list_would_be() -> None:
+    image = np.random.default_rng(0).random((240, 320), np.float32)
+    assert Float32Array(image).packed() == msgpack.Packer(use_single_float=True).pack(image.ravel().tolist())
 
 
 def test_floats_are_single_and_doubles_double() -> None:
