@@ -19,12 +19,15 @@ from stillwing_common.errors import (
 from stillwing_common.types import Frame
 from stillwing_vlm.core.answers import AsyncAnswer, EvictionStream, new_future, settle
 from stillwing_vlm.core.base import (
+    AnswerDone,
     AppendResult,
     AskRequest,
     ChoiceRequest,
     ChoiceResult,
+    DoneReason,
     Evicted,
     ModelInfo,
+    Provenance,
     RecallResult,
     SessionConfig,
     SessionInfo,
@@ -236,11 +239,18 @@ class AsyncSession:
         def fail(error: Exception) -> None:
             if "branch" not in state:
                 self._on_loop(self._ask_ended)
-            self._on_loop(answer.fail, error)
+            if isinstance(error, UnknownSession):
+                # The session was closed before the fork: under way, and it saw nothing.
+                elapsed_s = self._clock.monotonic_s() - placed_s
+                nothing = AnswerDone("", DoneReason.CANCELLED, Provenance("", "", 0, 0), elapsed_s, elapsed_s, 0)
+                self._on_loop(answer.progress, (), nothing)
+            else:
+                self._on_loop(answer.fail, error)
 
         self._asks_under_way += 1
         if not self._engine.device.submit(self._lane, Request(run, fail, ready)):
-            fail(self._gone())
+            self._ask_ended()
+            answer.fail(self._gone())
         return answer
 
     def ask_choice(self, request: ChoiceRequest) -> Awaitable[ChoiceResult]:
