@@ -34,8 +34,9 @@ class ToolSpec:
         }
 
 
-def _number(minimum: float, maximum: float) -> dict[str, Any]:
-    return {"type": "number", "minimum": minimum, "maximum": maximum}
+def _number(minimum: float, maximum: float, step: float = 0.1) -> dict[str, Any]:
+    # Without a step a number may have any length, and an answer could run out of tokens before its bracket.
+    return {"type": "number", "minimum": minimum, "maximum": maximum, "multipleOf": step}
 
 
 _SIDE = {"enum": ["left", "right"]}
@@ -44,12 +45,12 @@ _WORDS = {"type": "string", "maxLength": 200}
 MOVE = ToolSpec(
     "move", "fly level", {"direction": {"enum": ["forward", "back", "left", "right"]}, "distance_m": _number(0.1, 5)}
 )
-TURN = ToolSpec("turn", "turn on the spot", {"direction": _SIDE, "angle_deg": _number(1, 180)})
+TURN = ToolSpec("turn", "turn on the spot", {"direction": _SIDE, "angle_deg": _number(1, 180, 1)})
 CLIMB = ToolSpec("climb", "rise, or sink if negative", {"height_m": _number(-5, 5)})
 FLY_TOWARDS = ToolSpec(
     "fly_towards",
     "fly towards a point of the picture",
-    {"u": _number(0, 1), "v": _number(0, 1), "step_m": _number(0.1, 5)},
+    {"u": _number(0, 1, 0.01), "v": _number(0, 1, 0.01), "step_m": _number(0.1, 5)},
 )
 LOOK = ToolSpec("look", "ask what is to be seen", {"question": _WORDS})
 RECALL = ToolSpec("recall", "bring back what was seen before", {"query": _WORDS})
