@@ -11,11 +11,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from stillwing_bridge.client import RemoteBridge, RemoteSimulation
 
 from stillwing_agent.client import RemoteAgent
 from stillwing_agent.core.base import Mission, MissionRequest
 from stillwing_airfield.scenes import build_scene
+from stillwing_bridge.client import RemoteBridge, RemoteSimulation
 from stillwing_cli.flight_record import FlightRecord, ThinkingAudit, goal_of
 from stillwing_cli.fly_display import FlightDisplay
 from stillwing_cli.plan import AGENT, BRIDGE, MEMORY, Choices

@@ -43,7 +43,8 @@ class FlightDisplay:
             self._live.refresh()
         elif isinstance(event.happening, _TOLD):
             self._console.print(
-                Text.assemble((f"{time.monotonic() - self._began_s:6.1f} s  ", "dim"), describe(event.happening))
+                Text.assemble((f"{time.monotonic() - self._began_s:6.1f} s  ", "dim"), describe(event.happening)),
+                soft_wrap=True,
             )
 
     def refresh(self) -> None:

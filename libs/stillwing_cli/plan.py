@@ -92,8 +92,8 @@ def refuse_taken_ports(parts: tuple[Part, ...]) -> None:
                 ) from error
 
 
-def make_parts(choices: Choices, ports: Mapping[str, int]) -> tuple[Part, ...]:
-    """The processes of a stack in the order in which they are started."""
+def make_parts(choices: Choices, ports: Mapping[str, int], operator_token: str = "") -> tuple[Part, ...]:
+    """The processes of a stack in the order in which they are started; the token is what clears emergency stops."""
     simulator = choices.simulator or f"{LOOPBACK}:{ports[AIRFIELD]}"
     airfield = Part(
         AIRFIELD,
@@ -103,7 +103,8 @@ def make_parts(choices: Choices, ports: Mapping[str, int]) -> tuple[Part, ...]:
         ports[AIRFIELD],
     )
     first = () if choices.simulator else (AIRFIELD,)
-    bridge = _service(BRIDGE, "stillwing_bridge", "BRIDGE", ports, choices, first, AIRSIM_ADDRESS=simulator)
+    bridge_env = {"AIRSIM_ADDRESS": simulator, "OPERATOR_TOKEN": operator_token}
+    bridge = _service(BRIDGE, "stillwing_bridge", "BRIDGE", ports, choices, first, **bridge_env)
     memory = _service(MEMORY, "stillwing_memory", "MEMORY", ports, choices, first)
     engine_env = {"MODEL": choices.model} if choices.model else {}
     engine = _service(

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -28,12 +29,15 @@ async def running_stack(choices: Choices, ports: str, say: Say) -> AsyncIterator
         raise InvalidInput(f"ports is default or auto, not {ports!r}", ports=ports)
     with the_only_stack():
         end_leftovers(say)
-        parts = make_parts(choices, free_ports(tuple(DEFAULT_PORTS)) if ports == "auto" else DEFAULT_PORTS)
+        numbers = free_ports(tuple(DEFAULT_PORTS)) if ports == "auto" else DEFAULT_PORTS
+        operator_token = secrets.token_urlsafe(16)
+        parts = make_parts(choices, numbers, operator_token)
         refuse_taken_ports(parts)
         supervisor = Supervisor(parts, say, LOG_FOLDER, on_started=_note_pids)
         try:
             await supervisor.start()
-            state = StackState(os.getpid(), supervisor.pids, {part.name: part.port for part in parts}, choices)
+            used = {part.name: part.port for part in parts}
+            state = StackState(os.getpid(), supervisor.pids, used, choices, operator_token)
             write_state(state)
             yield state, supervisor
         finally:

@@ -25,12 +25,16 @@ class AlreadyUp(AlreadyExists):
 
 @dataclass(frozen=True, slots=True)
 class StackState:
-    """A running stack: process of its supervisor, its parts' processes and ports, and what was chosen."""
+    """A running stack: process of its supervisor, its parts' processes and ports, and what was chosen.
+
+    `operator_token` clears emergency stops; whoever may read the state file, its owner alone, is the operator.
+    """
 
     pid: int
     pids: Mapping[str, int]
     ports: Mapping[str, int]
     choices: Choices
+    operator_token: str = ""
 
     def address(self, name: str) -> str:
         """Where a part listens."""
@@ -58,7 +62,9 @@ def the_only_stack() -> Iterator[None]:
 def write_state(state: StackState) -> None:
     """Say where the stack is; readers see the old file or the new one, never half of one."""
     fresh = RUN_FOLDER / "stack.json.new"
-    fresh.write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(state), indent=2) + "\n")
     fresh.replace(RUN_FOLDER / "stack.json")
 
 
@@ -72,7 +78,7 @@ def read_state() -> StackState | None:
     except FileNotFoundError:
         return None
     raw = json.loads(text)
-    return StackState(raw["pid"], raw["pids"], raw["ports"], Choices(**raw["choices"]))
+    return StackState(raw["pid"], raw["pids"], raw["ports"], Choices(**raw["choices"]), raw["operator_token"])
 
 
 def _try_lock(fileno: int) -> bool:

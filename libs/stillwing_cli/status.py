@@ -6,16 +6,16 @@ from dataclasses import asdict, dataclass
 
 from rich.table import Table
 from rich.text import Text
-from stillwing_bridge.client import RemoteBridge
-from stillwing_vlm.client import RemoteEngine
 
 from stillwing_agent.client import RemoteAgent
+from stillwing_bridge.client import RemoteBridge
 from stillwing_cli.plan import AGENT, AIRFIELD, BRIDGE, ENGINE, MEMORY
 from stillwing_cli.ready import ping
 from stillwing_cli.state import StackState, default_state, read_state
 from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run
 from stillwing_common.errors import StillwingError
 from stillwing_memory.client import RemoteMemoryBank
+from stillwing_vlm.client import RemoteEngine
 
 _WAIT_S = 1.0
 

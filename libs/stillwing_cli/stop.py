@@ -3,8 +3,8 @@
 from typing import Annotated
 
 import typer
-from stillwing_bridge.client import RemoteBridge
 
+from stillwing_bridge.client import RemoteBridge
 from stillwing_bridge.core.base import StopLevel
 from stillwing_cli.plan import BRIDGE
 from stillwing_cli.state import default_state, read_state
@@ -14,30 +14,41 @@ from stillwing_common.errors import StillwingError
 
 def stop(
     reason: Annotated[str, typer.Option(help="Why, for the flight log.")] = "stillwing stop",
+    clear: Annotated[bool, typer.Option("--clear", help="Clear the stop instead; for the operator.")] = False,
+    operator_token: Annotated[str, typer.Option(help="Token of the bridge; known for a stack of this folder.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Emergency stop: hold every vehicle and refuse all motion until the stop is cleared."""
-    run(_stop(reason, as_json))
+    run(_stop(reason, clear, operator_token, as_json))
 
 
-async def _stop(reason: str, as_json: bool) -> None:
-    address = (read_state() or default_state()).address(BRIDGE)
-    bridge = await RemoteBridge.connect(address, wait_s=2.0)
+async def _stop(reason: str, clear: bool, operator_token: str, as_json: bool) -> None:
+    state = read_state() or default_state()
+    bridge = await RemoteBridge.connect(state.address(BRIDGE), wait_s=2.0)
     levels: dict[str, str] = {}
     failed: StillwingError | None = None
     try:
         for vehicle in await bridge.list_vehicles():
+            vehicle_id = vehicle.vehicle_id
             try:
-                level = await bridge.emergency_stop(vehicle.vehicle_id, StopLevel.HOLD, reason)
-                levels[vehicle.vehicle_id] = level.name
+                if clear:
+                    await bridge.clear_emergency_stop(vehicle_id, operator_token or state.operator_token)
+                    levels[vehicle_id] = StopLevel.NONE.name
+                else:
+                    level = await bridge.emergency_stop(vehicle_id, StopLevel.HOLD, reason)
+                    levels[vehicle_id] = level.name
             except StillwingError as error:  # one vehicle out of reach must not keep the others flying
                 failed = error
     finally:
         await bridge.close()
-    for vehicle_id, level_name in levels.items():
-        (err if as_json else out).print(f"{vehicle_id}: emergency stop {level_name}, latched", style="bold red")
+    console = err if as_json else out
+    for vehicle_id, name in levels.items():
+        console.print(f"{vehicle_id}: emergency stop {'cleared' if clear else f'{name}, latched'}", style="bold red")
     if as_json:
         print_json({"latched": levels})
     if failed is not None:
         raise failed
-    next_step(err if as_json else out, "stillwing status", "the stop stays until the bridge's operator clears it")
+    if clear:
+        next_step(console, "stillwing fly", "motion is allowed again")
+    else:
+        next_step(console, "stillwing stop --clear", "when it is safe; until then nothing moves")

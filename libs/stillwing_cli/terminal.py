@@ -26,7 +26,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
     except StillwingError as error:
-        err.print(Text.assemble(("stillwing: ", "bold red"), str(error)))
+        err.print(Text.assemble(("stillwing: ", "bold red"), str(error)), soft_wrap=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
@@ -39,7 +39,7 @@ def print_json(value: Any) -> None:
 
 def next_step(console: Console, command: str, why: str) -> None:
     """The line every command ends with."""
-    console.print(Text.assemble(("Next: ", "bold"), (command, "bold cyan"), f"   {why}"))
+    console.print(Text.assemble(("Next: ", "bold"), (command, "bold cyan"), f"   {why}"), soft_wrap=True)
 
 
 class Prefixed:

@@ -41,7 +41,10 @@ async def _watch(mission_id: str, after: int, as_json: bool) -> None:
             if as_json:
                 print_json({"event_seq": seen, "kind": type(event.happening).__name__, **as_plain(event)})
             else:
-                out.print(Text.assemble((f"{seen:>5} {_time(event.wall_ns)} ", "dim"), describe(event.happening)))
+                out.print(
+                    Text.assemble((f"{seen:>5} {_time(event.wall_ns)} ", "dim"), describe(event.happening)),
+                    soft_wrap=True,
+                )
     finally:
         await agent.close()
     next_step(err if as_json else out, f"stillwing watch {mission_id} --after {seen}", "take up where this ended")

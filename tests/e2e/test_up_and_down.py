@@ -1,0 +1,141 @@
+"""Five processes come up and go down: by signal, by the death of one of them, and never twice.
+
+Run: python -m pytest tests/e2e/test_up_and_down.py -v
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(400),
+    pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc"),
+]
+
+PARTS = {"airfield", "sim_bridge", "memory_bank", "vlm_engine", "agent"}
+_UP_LIMIT_S = 180
+_DOWN_LIMIT_S = 40
+
+
+class Up:
+    """`stillwing up` in a folder of its own, which every process it leads to names, or else carries a mark."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.mark = f"STILLWING_TEST_MARK={uuid4()}"
+        name, _, value = self.mark.partition("=")
+        self.env = {**os.environ, name: value}
+        self.log = folder / "up.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "stillwing_cli.main", "up", "--ports", "auto", "--json"],
+                cwd=folder,
+                env=self.env,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+
+    def ready(self) -> dict[str, Any]:
+        """What the ready line says; stdout ends without one where the stack fails."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, self.log.read_text()[-4000:]
+        told: dict[str, Any] = json.loads(line)
+        return told
+
+    def end(self) -> int:
+        """Wait for the end; returns the exit code."""
+        assert self.process.stdout is not None
+        try:
+            return self.process.wait(_DOWN_LIMIT_S)
+        finally:
+            self.process.kill()
+            self.process.stdout.close()
+
+    def left(self) -> list[str]:
+        """Command lines of every process that is still there; the database drops the mark and names the folder."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != self.process.pid:
+                try:
+                    command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    if self.mark.encode() in (entry / "environ").read_bytes() or str(self.folder) in command:
+                        found.append(command)
+                except OSError:
+                    continue  # it ended while we looked
+        return found
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Another `stillwing` command in the same folder."""
+        argv = [sys.executable, "-m", "stillwing_cli.main", *arguments]
+        return subprocess.run(argv, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Up]:
+    running = Up(tmp_path)
+    try:
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.process.send_signal(signal.SIGTERM)
+        running.end()
+
+
+def test_up_is_seen_stopped_cleared_and_ended(up: Up) -> None:
+    told = up.ready()
+    assert told["state"] == "ready"
+    assert set(told["addresses"]) == PARTS
+    assert len(up.left()) > len(PARTS)
+
+    status = json.loads(up.command("status", "--json").stdout)
+    assert {part["part"]: part["health"] for part in status["parts"]} == dict.fromkeys(PARTS, "serving")
+    again = up.command("up", "--json")
+    assert again.returncode == 0
+    assert json.loads(again.stdout)["addresses"] == told["addresses"]
+    assert "already up" in again.stderr
+
+    assert json.loads(up.command("stop", "--json").stdout) == {"latched": {"drone": "HOLD"}}
+    wrong = up.command("stop", "--clear", "--operator-token", "wrong")
+    assert wrong.returncode == 1
+    assert "stillwing:" in wrong.stderr
+    assert json.loads(up.command("stop", "--clear", "--json").stdout) == {"latched": {"drone": "NONE"}}
+    watched = up.command("watch")
+    assert watched.returncode == 1
+    assert "no mission yet" in watched.stderr
+
+    up.process.send_signal(signal.SIGTERM)
+    assert up.end() == 0, up.log.read_text()[-4000:]
+    assert up.left() == []
+    assert "nothing is left running" in up.log.read_text()
+    assert json.loads(up.command("status", "--json").stdout)["managed"] is False
+
+
+def test_the_death_of_one_part_ends_all_and_is_explained(up: Up) -> None:
+    up.ready()
+    state = json.loads((up.folder / ".stillwing" / "run" / "stack.json").read_text())
+    os.kill(state["pids"]["vlm_engine"], signal.SIGKILL)
+    assert up.end() == 1
+    assert up.left() == []
+    assert "vlm_engine has ended with exit code -9" in up.log.read_text()
+
+
+def test_a_signal_while_it_starts_leaves_nothing(up: Up) -> None:
+    until_s = time.monotonic() + _UP_LIMIT_S
+    while "airfield is ready" not in up.log.read_text() and time.monotonic() < until_s:
+        time.sleep(0.1)
+    time.sleep(0.5)
+    up.process.send_signal(signal.SIGINT)
+    assert up.end() == 0, up.log.read_text()[-4000:]
+    assert up.left() == []
