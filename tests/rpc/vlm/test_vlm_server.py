@@ -1,0 +1,193 @@
+"""python -m pytest tests/rpc/vlm -v
+
+What clients do wrong, and what becomes of it: one sentence and one reason each, in band where the session can go on.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import pytest
+
+from stillwing.common.v1 import common_pb2
+from stillwing.vlm.v1 import vlm_pb2
+from stillwing_rpc.errors import from_rpc_error, from_status
+from stillwing_vlm.client import RemoteEngine
+from stillwing_vlm.core.base import AskRequest, Sampling, SessionConfig
+
+OPEN = vlm_pb2.OpenSession(system_prompt="You fly.", max_context_tokens=160, label="test")
+RGB = common_pb2.Image(encoding=common_pb2.Image.ENCODING_RGB8, width_px=84, height_px=56, data=bytes(84 * 56 * 3))
+
+
+def frame(index: int, image: common_pb2.Image = RGB) -> common_pb2.Frame:
+    return common_pb2.Frame(frame_id=f"v/c/{index}", camera_id="c", image=image)
+
+
+class Call:
+    """One session call, spoken by hand."""
+
+    def __init__(self, stub: Any) -> None:
+        self.call = stub.Session()
+        self.seq = 0
+        self.events: list[vlm_pb2.SessionResponse] = []
+
+    async def say(self, seq: int | None = None, **request: Any) -> int:
+        self.seq = self.seq + 1 if seq is None else seq
+        await self.call.write(vlm_pb2.SessionRequest(request_seq=self.seq, **request))
+        return self.seq
+
+    async def hear(self, kind: str, seq: int | None = None) -> Any:
+        """Skip to the next event of this kind."""
+        while True:
+            event = await asyncio.wait_for(self.call.read(), 10)
+            assert event is not grpc.aio.EOF, f"the call ended before {kind}"
+            self.events.append(event)
+            assert event.event_seq == len(self.events)
+            if event.WhichOneof("event") == kind and seq in (None, event.request_seq):
+                return getattr(event, kind)
+
+    async def fails(self, reason: str) -> Any:
+        failed = await self.hear("failed", self.seq)
+        assert from_status(failed.status).reason == reason
+        return failed
+
+    @classmethod
+    async def opened(cls, stub: Any) -> "Call":
+        call = cls(stub)
+        await call.say(open=OPEN)
+        await call.hear("opened")
+        return call
+
+
+async def _until(condition: Callable[[], Any]) -> None:
+    async def poll() -> None:
+        while not await condition():
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(poll(), 10)
+
+
+async def test_the_first_message_opens_or_the_call_ends(served: Any) -> None:
+    for first in ({"ask": vlm_pb2.Ask(prompt="a")}, {}):
+        call = Call(served.stub)
+        await call.say(**first)
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await call.hear("opened")
+        assert from_rpc_error(error.value).reason == "WRONG_FIRST_MESSAGE"
+    silent = Call(served.stub)
+    await silent.call.done_writing()
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await silent.hear("opened")
+    assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_budget_that_is_too_small_is_refused(served: Any) -> None:
+    call = Call(served.stub)
+    await call.say(open=vlm_pb2.OpenSession(max_context_tokens=3))
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await call.hear("opened")
+    assert from_rpc_error(error.value).reason == "BUDGET_TOO_SMALL"
+    assert (await served.stub.ListSessions(vlm_pb2.ListSessionsRequest())).sessions == []
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason", "credits"),
+    [
+        ({}, "UNSET_ONEOF", 0),
+        ({"open": OPEN}, "WRONG_FIRST_MESSAGE", 0),
+        ({"append_frame": vlm_pb2.AppendFrame()}, "INVALID_INPUT", 1),
+        ({"append_frame": vlm_pb2.AppendFrame(frame=common_pb2.Frame(image=RGB))}, "INVALID_INPUT", 1),
+        ({"append_frame": vlm_pb2.AppendFrame(frame=frame(1, common_pb2.Image(data=b"x")))}, "INVALID_INPUT", 1),
+        ({"append_chunk": vlm_pb2.AppendChunk()}, "INVALID_INPUT", 0),
+        ({"append_chunk": vlm_pb2.AppendChunk(frames=[frame(i) for i in range(9)])}, "OUT_OF_CREDITS", 9),
+        ({"ask": vlm_pb2.Ask(prompt="a", view=vlm_pb2.View())}, "UNSET_ONEOF", 0),
+        ({"ask": vlm_pb2.Ask(prompt="a", view=vlm_pb2.View(recent_n=vlm_pb2.RecentN()))}, "INVALID_INPUT", 0),
+        ({"ask": vlm_pb2.Ask(prompt="a", sampling=vlm_pb2.Sampling())}, "INVALID_INPUT", 0),
+        ({"ask": vlm_pb2.Ask(prompt="a", sampling=vlm_pb2.Sampling(temperature=1, top_p=2))}, "INVALID_INPUT", 0),
+        ({"ask": vlm_pb2.Ask(prompt="a" * 20_001)}, "TEXT_TOO_LONG", 0),
+        ({"ask": vlm_pb2.Ask(prompt="a", json_schema="[1]")}, "BAD_GRAMMAR", 0),
+        ({"ask_choice": vlm_pb2.AskChoice(prompt="a", options=["one"])}, "INVALID_INPUT", 0),
+        ({"ask_choice": vlm_pb2.AskChoice(prompt="a", options=["one", "one"])}, "INVALID_INPUT", 0),
+        ({"cancel_ask": vlm_pb2.CancelAsk(ask_seq=77)}, "UNKNOWN_ASK", 0),
+        ({"restore_snapshot": vlm_pb2.RestoreSnapshot(snapshot_id="snp_x")}, "UNKNOWN_SNAPSHOT", 0),
+    ],
+)
+async def test_a_bad_request_is_answered_in_band(served: Any, request_: Any, reason: str, credits: int) -> None:
+    call = await Call.opened(served.stub)
+    await call.say(**request_)
+    failed = await call.fails(reason)
+    assert failed.credits == credits
+    await call.say(append_frame=vlm_pb2.AppendFrame(frame=frame(0)))
+    assert list((await call.hear("chunk_appended")).frame_ids) == ["v/c/0"]
+
+
+async def test_request_numbers_rise(served: Any) -> None:
+    call = await Call.opened(served.stub)
+    await call.say(seq=1, ask=vlm_pb2.Ask(prompt="a"))
+    await call.fails("INVALID_INPUT")
+    await call.say(seq=9, append_frame=vlm_pb2.AppendFrame(frame=frame(0)))
+    await call.hear("chunk_appended", 9)
+
+
+async def test_what_was_asked_is_answered_after_the_client_has_said_all(served: Any) -> None:
+    call = await Call.opened(served.stub)
+    await call.say(append_frame=vlm_pb2.AppendFrame(frame=frame(0)))
+    asked = await call.say(ask=vlm_pb2.Ask(prompt="What is it?", max_tokens=5))
+    await call.call.done_writing()
+    done = await call.hear("answer_done", asked)
+    assert done.provenance.last_frame_id == "v/c/0"
+    assert await call.call.read() is grpc.aio.EOF
+    assert await call.call.code() is grpc.StatusCode.OK
+
+
+async def test_a_client_that_vanishes_frees_its_session(served: Any) -> None:
+    call = await Call.opened(served.stub)
+    await call.say(append_frame=vlm_pb2.AppendFrame(frame=frame(0)))
+    endless = vlm_pb2.Ask(prompt="Tell me all.", max_tokens=1000, sampling=vlm_pb2.Sampling(temperature=3))
+    await call.say(ask=endless)
+    await call.hear("answer_delta")
+    (info,) = (await served.stub.ListSessions(vlm_pb2.ListSessionsRequest())).sessions
+    assert (info.live_asks, info.label) == (1, "test")
+    assert info.peer
+    call.call.cancel()
+
+    async def gone() -> bool:
+        return not (await served.stub.ListSessions(vlm_pb2.ListSessionsRequest())).sessions
+
+    await _until(gone)
+
+
+async def test_a_slow_reader_gets_everything_in_order(served: Any) -> None:
+    call = await Call.opened(served.stub)
+    for _ in range(700):
+        await call.say(restore_snapshot=vlm_pb2.RestoreSnapshot(snapshot_id="snp_none"))
+    await call.call.done_writing()
+    seqs = []
+    while (event := await asyncio.wait_for(call.call.read(), 10)) is not grpc.aio.EOF:
+        seqs.append((event.event_seq, event.request_seq))
+    assert seqs == [(seq, seq) for seq in range(2, 702)]
+
+
+async def test_sessions_are_described_one_by_one(served: Any) -> None:
+    call = await Call.opened(served.stub)
+    session_id = call.events[0].opened.session_id
+    await call.say(append_frame=vlm_pb2.AppendFrame(frame=frame(4)))
+    await call.hear("chunk_appended")
+    session = (await served.stub.GetSession(vlm_pb2.GetSessionRequest(session_id=session_id))).session
+    assert (session.last_frame_id, session.appended_frames, session.max_context_tokens) == ("v/c/4", 1, 160)
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await served.stub.GetSession(vlm_pb2.GetSessionRequest(session_id="ses_none"))
+    assert from_rpc_error(error.value).reason == "UNKNOWN_SESSION"
+
+
+async def test_draining_ends_sessions_and_their_answers(served: Any) -> None:
+    remote = await RemoteEngine.connect(f"127.0.0.1:{served.port}")
+    session = await remote.open_session(SessionConfig("You fly.", 160))
+    answer = session.ask(AskRequest("Tell me all.", max_tokens=1000, sampling=Sampling(3.0)))
+    await anext(aiter(answer))
+    await served.server.drain()
+    await asyncio.wait_for(answer.done(), 5)
+    with pytest.raises(Exception, match=r"closed|shutting down"):
+        await session.take_snapshot()
+    await remote.close()
