@@ -190,3 +190,12 @@ async def test_a_folder_with_a_long_name_works(start: Start, folder: Path, make_
     assert (await bank.put_keyframe(make_keyframe(1))).created
     await bank.close()
     assert service.signal(signal.SIGTERM) == 0
+
+
+async def test_a_folder_that_cannot_be_is_an_error_that_names_it(start: Start, folder: Path) -> None:
+    folder.write_text("a file where the folder should be")
+    service = start(folder / "inside")
+    assert await asyncio.to_thread(service.process.wait, 30) == 1
+    assert "The store does not answer" in service.text()
+    assert str(folder / "inside") in service.text()
+    assert "Traceback" not in service.text()

@@ -86,18 +86,21 @@ class EmbeddedPostgres:
 
     def start(self) -> None:
         """Make the database if the folder is new, and run it. Raises StoreInUse, StoreUnavailable."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        if self._user is not None:
-            open_path_for_others(self._data)
-            open_path_for_others(self._binaries / "postgres")
-        self._take_lock()
         try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            if self._user is not None:
+                open_path_for_others(self._data)
+                open_path_for_others(self._binaries / "postgres")
+            self._take_lock()
             self._clear_leftovers()
             if not (self._data / "PG_VERSION").exists():
                 self._make_data_folder()
             self._socket_folder = self._choose_socket_folder()
             self._launch()
             self._make_database()
+        except (OSError, psycopg.Error) as error:
+            self.stop()
+            raise StoreUnavailable(f"no server runs in {self._folder}: {error}", folder=self._folder) from error
         except BaseException:
             self.stop()
             raise
