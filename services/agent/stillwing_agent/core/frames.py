@@ -58,6 +58,11 @@ class FramePump:
         """Frames replaced by newer ones before the engine had a credit for them."""
         return self._newest.dropped
 
+    @property
+    def newest_frame_id(self) -> str:
+        """The newest frame the engine has taken in; "" if none."""
+        return self._last_taken.frame_id if self._last_taken is not None else ""
+
     def frame(self, frame_id: str) -> Frame | None:
         """A frame the engine took in lately, with its pixels; None if it is too old or unknown."""
         return self._kept.get(frame_id)
@@ -93,10 +98,9 @@ class FramePump:
                         return frame
                     await self._taken.wait()
         except TimeoutError:
-            last = self._last_taken.frame_id if self._last_taken else ""
             raise FramesStopped(
                 f"none captured since the last motion within {timeout_s:g} s",
-                last_frame_id=last,
+                last_frame_id=self.newest_frame_id,
                 last_bad_picture=self._last_bad.reason if self._last_bad else "",
             ) from self._last_bad
 

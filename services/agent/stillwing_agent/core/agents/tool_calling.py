@@ -28,6 +28,8 @@ _KEPT_STEPS = 4
 class ToolCallingPolicy:
     """Flies with `ToolCallingAgent`. Params: `temperature` 0 is greedy; above it, `seed` makes sampling repeatable."""
 
+    port: ClassVar[type[LoopPort]] = LoopPort
+    """How the worker thread reaches the loop; a loop with a time of its own brings its own."""
     properties: ClassVar[Properties] = {
         "temperature": {
             "type": "number",
@@ -52,7 +54,7 @@ class ToolCallingPolicy:
     async def fly(self, toolbox: Toolbox) -> str:
         """Until the model gives its final answer. Raises DecisionsUsedUp, and what ends a mission."""
         loop = asyncio.get_running_loop()
-        port = LoopPort(loop)
+        port = self.port(loop)
         agent = _agent(toolbox, port, self._sampling)
         executor = concurrent.futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="tool-calling")
         running = loop.run_in_executor(executor, _run, agent, toolbox.goal)

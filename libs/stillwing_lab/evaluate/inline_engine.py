@@ -1,0 +1,208 @@
+"""Engines for evaluation, on the event loop's own thread: a loaded model, and one that only takes frames.
+
+An answer takes `thinking_s` of the loop's time however long it takes to compute, so that a run is the same on every
+machine; the real time it took is kept in `think_s`. It knows nothing of missions.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from stillwing_common.errors import Unsupported
+from stillwing_common.ids import new_id
+from stillwing_common.types import Frame
+from stillwing_vlm.core.base import (
+    AnswerDelta,
+    AnswerDone,
+    AppendResult,
+    AskRequest,
+    ChoiceRequest,
+    ChoiceResult,
+    Evicted,
+    ModelInfo,
+    RecallResult,
+    SessionConfig,
+    SessionInfo,
+    SnapshotInfo,
+)
+from stillwing_vlm.core.catalog import LoadedEngine
+from stillwing_vlm.core.local import LocalSession
+
+_T = TypeVar("_T")
+
+
+class InlineAnswer:
+    """An answer that is computed already and comes `thinking_s` later."""
+
+    def __init__(self, done: AnswerDone, thinking_s: float) -> None:
+        self._done = done
+        self._thinking_s = thinking_s
+
+    async def __aiter__(self) -> AsyncIterator[AnswerDelta]:
+        await asyncio.sleep(self._thinking_s)
+        self._thinking_s = 0.0
+        yield AnswerDelta(self._done.text)
+
+    async def done(self) -> AnswerDone:
+        """See `Answer`."""
+        await asyncio.sleep(self._thinking_s)
+        return self._done
+
+    def cancel(self) -> None:
+        """There is nothing left to stop."""
+
+
+class InlineSession:
+    """See `Session`; every request is carried out when it is placed."""
+
+    frame_credits = 4
+
+    def __init__(self, session: LocalSession, thinking_s: float, think_s: list[float]) -> None:
+        self._session = session
+        self._thinking_s = thinking_s
+        self._think_s = think_s
+        self._evicted: asyncio.Queue[Evicted] = asyncio.Queue()
+        self.session_id = session.info().session_id
+        self.max_context_tokens = session.info().max_context_tokens
+
+    def append(self, *frames: Frame) -> Awaitable[AppendResult]:
+        """See `Session`."""
+        result = _settled(lambda: self._session.append(*frames))
+        for evicted in self._session.evicted:
+            self._evicted.put_nowait(evicted)
+        self._session.evicted.clear()
+        return result
+
+    def ask(self, request: AskRequest) -> InlineAnswer:
+        """See `Session`."""
+        began_s = time.perf_counter()
+        done = self._session.answer(self._session.fork(request))
+        self._think_s.append(time.perf_counter() - began_s)
+        return InlineAnswer(done, self._thinking_s)
+
+    async def ask_choice(self, request: ChoiceRequest) -> ChoiceResult:
+        """See `Session`."""
+        began_s = time.perf_counter()
+        result = self._session.ask_choice(request.prompt, request.options, view=request.view)
+        self._think_s.append(time.perf_counter() - began_s)
+        await asyncio.sleep(self._thinking_s)
+        return result
+
+    async def recall(self, frames: Sequence[Frame]) -> RecallResult:
+        """See `Session`."""
+        return self._session.recall(*frames)
+
+    async def take_snapshot(self, ttl_s: float | None = None) -> SnapshotInfo:
+        """See `Session`."""
+        return self._session.take_snapshot(ttl_s)
+
+    async def restore_snapshot(self, snapshot_id: str) -> str:
+        """See `Session`."""
+        return self._session.restore_snapshot(snapshot_id)
+
+    async def evictions(self) -> AsyncIterator[Evicted]:
+        """See `Session`."""
+        while True:
+            yield await self._evicted.get()
+
+    async def close(self) -> None:
+        """Memory goes with the object."""
+
+
+class _OneCaller:
+    """What an engine with one caller need not do."""
+
+    async def list_sessions(self) -> list[SessionInfo]:
+        """Sessions are not kept track of."""
+        return []
+
+    async def get_session(self, session_id: str) -> SessionInfo:
+        """See `list_sessions`."""
+        raise Unsupported("sessions of this engine are not kept track of")
+
+    async def delete_snapshot(self, snapshot_id: str) -> None:
+        """Snapshots go with their session."""
+
+    async def close(self) -> None:
+        """Memory goes with the object."""
+
+
+class InlineEngine(_OneCaller):
+    """One loaded model; see `Engine`."""
+
+    def __init__(self, loaded: LoadedEngine, thinking_s: float = 0.05) -> None:
+        self._loaded = loaded
+        self._thinking_s = thinking_s
+        self.think_s: list[float] = []
+
+    async def model_info(self) -> ModelInfo:
+        """See `Engine`."""
+        return self._loaded.info()
+
+    async def open_session(self, config: SessionConfig) -> InlineSession:
+        """See `Engine`."""
+        return InlineSession(LocalSession(self._loaded, config), self._thinking_s, self.think_s)
+
+
+class BlindSession:
+    """Takes frames and remembers none; for policies that decide without a model."""
+
+    frame_credits = 4
+    max_context_tokens = 0
+
+    def __init__(self) -> None:
+        self.session_id = new_id("ses")
+
+    def append(self, *frames: Frame) -> Awaitable[AppendResult]:
+        """See `Session`."""
+        return _settled(lambda: AppendResult(tuple(frame.frame_id for frame in frames), 0, 0, 0.0))
+
+    def ask(self, request: AskRequest) -> InlineAnswer:
+        """There is no model to ask."""
+        raise Unsupported("this engine has no model")
+
+    async def ask_choice(self, request: ChoiceRequest) -> ChoiceResult:
+        """There is no model to ask."""
+        raise Unsupported("this engine has no model")
+
+    async def recall(self, frames: Sequence[Frame]) -> RecallResult:
+        """There is no memory."""
+        raise Unsupported("this engine has no memory")
+
+    async def take_snapshot(self, ttl_s: float | None = None) -> SnapshotInfo:
+        """There is no memory."""
+        raise Unsupported("this engine has no memory")
+
+    async def restore_snapshot(self, snapshot_id: str) -> str:
+        """There is no memory."""
+        raise Unsupported("this engine has no memory")
+
+    async def evictions(self) -> AsyncIterator[Evicted]:
+        """Nothing is ever evicted."""
+        await asyncio.get_running_loop().create_future()
+        yield Evicted((), "", 0)
+
+    async def close(self) -> None:
+        """Nothing to let go."""
+
+
+class BlindEngine(_OneCaller):
+    """An engine without a model."""
+
+    async def model_info(self) -> ModelInfo:
+        """See `Engine`."""
+        return ModelInfo("blind", "none", "cpu", "none", 0, 0, 0, "", can_snapshot=False, can_recall=False)
+
+    async def open_session(self, config: SessionConfig) -> BlindSession:
+        """See `Engine`."""
+        return BlindSession()
+
+
+def _settled(compute: Callable[[], _T]) -> "asyncio.Future[_T]":
+    future: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
+    try:
+        future.set_result(compute())
+    except Exception as error:
+        future.set_exception(error)
+    return future

@@ -1,0 +1,121 @@
+"""Who flies in an evaluation: the agent's own policies on a model, and policies that need none to compare them with.
+
+It knows nothing of how an episode is judged.
+"""
+
+import math
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, ClassVar, TypeVar
+
+from stillwing_agent.core.agents.choice import ChoicePolicy
+from stillwing_agent.core.agents.model import LoopPort
+from stillwing_agent.core.agents.tool_calling import ToolCallingPolicy
+from stillwing_agent.core.params import Properties
+from stillwing_agent.core.policy import Policy
+from stillwing_agent.core.prompts import CHOICES
+from stillwing_agent.core.tools import Toolbox
+from stillwing_airfield.sim import Airfield
+from stillwing_common.errors import DecisionsUsedUp
+from stillwing_lab.evaluate.simulated_loop import SimulatedLoop
+from stillwing_lab.pilot.config import ACTIONS
+from stillwing_lab.pilot.expert import Expert, Pose
+
+_T = TypeVar("_T")
+
+
+class SimulatedPort(LoopPort):
+    """Simulated time runs while the worker thread waits for the loop, and stands still while it computes."""
+
+    def call(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        """See `LoopPort`."""
+        return super().call(self._timed(coroutine))
+
+    async def _timed(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        assert isinstance(self._loop, SimulatedLoop)
+        self._loop.end_computing()
+        try:
+            return await coroutine
+        finally:
+            # Before the thread is told: it is at work again from here on.
+            self._loop.begin_computing()
+
+
+class SimulatedToolCalling(ToolCallingPolicy):
+    """The agent's tool-calling policy on simulated time."""
+
+    port: ClassVar[type[LoopPort]] = SimulatedPort
+
+
+class _WithoutModel:
+    """Decides by a function; counts its decisions like any other policy."""
+
+    properties: ClassVar[Properties] = {}
+
+    def __init__(self, decide: Callable[[Toolbox], str]) -> None:
+        self._decide = decide
+
+    async def fly(self, toolbox: Toolbox) -> str:
+        """See `Policy`."""
+        cockpit = toolbox.cockpit
+        while cockpit.decisions_left > 0:
+            cockpit.decisions_left -= 1
+            cockpit.record.count_decision()
+            cockpit.seen_frame_id = cockpit.pump.newest_frame_id
+            choice = self._decide(toolbox)
+            if choice == "hover":
+                await toolbox.run("hover", {"duration_s": 0.2})
+                continue
+            call = CHOICES[choice]
+            result = await toolbox.run(call["name"], call["arguments"])
+            if call["name"] == "final_answer":
+                return str(result.data["answer"])
+        raise DecisionsUsedUp
+
+
+def always_forward(airfield: Airfield) -> Policy:
+    """Forward, whatever is there."""
+    return _as_policy(lambda toolbox: "forward")
+
+
+def hover(airfield: Airfield) -> Policy:
+    """Stays where it is."""
+    return _as_policy(lambda toolbox: "hover")
+
+
+def expert(airfield: Airfield) -> Policy:
+    """Knows where everything is; what a pilot could do at best."""
+    knows, goal = Expert(airfield.scene), airfield.scene.goal_colour
+
+    def decide(toolbox: Toolbox) -> str:
+        state = airfield.do(lambda vehicle: vehicle.state())
+        north_m, east_m, _ = state.position_ned_m
+        pose = Pose(north_m, east_m, math.degrees(state.yaw_rad))
+        refused = toolbox.refusal_reason is not None
+        return ACTIONS[knows.action(pose, goal, forward_refused=refused)]
+
+    return _as_policy(decide)
+
+
+def tool_calling(airfield: Airfield) -> Policy:
+    """The agent's default: a tool call under a grammar, greedily."""
+    return SimulatedToolCalling({"temperature": 0.0, "seed": 0})
+
+
+def choice(airfield: Airfield) -> Policy:
+    """The agent's one-question policy."""
+    return ChoicePolicy({})
+
+
+def _as_policy(decide: Callable[[Toolbox], str]) -> Policy:
+    return _WithoutModel(decide)
+
+
+MODEL_POLICIES: Mapping[str, Callable[[Airfield], Policy]] = {"tool_calling": tool_calling, "choice": choice}
+"""Policies that ask a model."""
+
+BASELINES: Mapping[str, Callable[[Airfield], Policy]] = {
+    "expert": expert,
+    "always_forward": always_forward,
+    "hover": hover,
+}
+"""Policies that need none."""
