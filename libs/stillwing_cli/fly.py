@@ -208,6 +208,8 @@ async def _gather_rest(links: Links, record: FlightRecord) -> None:
         audit.add(entry)
     record.motions_while_thinking = audit.violations
     for decision in record.decisions:
+        if not decision.frame_id:
+            continue  # it was asked and the mission ended before the answer
         try:
             keyframe = await links.memory.get_keyframe(decision.frame_id, include_image=True)
         except NotFound:

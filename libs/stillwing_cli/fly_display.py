@@ -56,7 +56,8 @@ class FlightDisplay:
         record, figures = self._record, self._record.mission.figures
         thinking = bool(record.track) and record.track[-1].thinking
         distance_m = record.distance_m
-        last = record.decisions[-1] if record.decisions else None
+        # The newest that has an answer: the one being thought about has nothing to show yet.
+        last = next((decision for decision in reversed(record.decisions) if decision.action), None)
         table = Table.grid(padding=(0, 2))
         doing = Text("holds and thinks", "magenta") if thinking else Text(record.mission.state.value, "bold")
         for name, value in (

@@ -153,6 +153,17 @@ def test_report_folder(record: FlightRecord, tmp_path: Path) -> None:
     assert len((folder / "events.jsonl").read_text().splitlines()) == len(record.events)
 
 
+def test_a_question_without_an_answer_is_reported_as_such(record: FlightRecord, tmp_path: Path) -> None:
+    record.add_event(agent.MissionEvent(99, STARTED_NS, agent.ThinkingStarted("th_9", "Fly. Next action?")))
+    assert record.decisions[-1].frame_id == ""
+    assert record.summary()["think_median_s"] == 0.2
+    write_report(record, tmp_path, datetime(2026, 1, 1, tzinfo=UTC))
+    console = Console(file=StringIO(), force_terminal=True, width=100)
+    with FlightDisplay(record, console) as display:
+        display.refresh()
+    assert "distance_m=2" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
 def test_report_of_a_flight_that_never_was(tmp_path: Path) -> None:
     folder = write_report(FlightRecord(None, None, MISSION), tmp_path, datetime(2026, 1, 1, tzinfo=UTC))
     assert (folder / "report.html").exists()
