@@ -62,7 +62,7 @@ class Call:
 
 async def _until(condition: Callable[[], Any]) -> None:
     async def poll() -> None:
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110  # the server's state has no event to wait for
             await asyncio.sleep(0.01)
 
     await asyncio.wait_for(poll(), 10)

@@ -1,4 +1,5 @@
-"""Shared by the engine's tests: a tiny random model on disk, the engine on it, and an oracle that owes the engine nothing.
+"""Shared by the engine's tests: a tiny random model on disk, the engine on it, and an oracle that owes the engine
+nothing.
 
 The oracle keeps every token ever seen and attends, for each chunk and question, exactly what the contract names, at
 positions that transformers itself computes for that sequence. It has no cache, no eviction arithmetic and no offsets.

@@ -81,7 +81,8 @@ def test_a_chunk_of_frames_equals_one_video(engine: LocalEngine, hf_model: Any, 
             second_per_grid_ts=torch.tensor([0.5]),
         )
         slower = logits_of(session, "What moved?")
-    # At two grids one second apart in rate 2 the library's cursor rule and ours agree only while time stays the shortest
+    # At two grids one second apart in rate 2 the library's cursor rule and ours agree only while time stays the
+    # shortest
     # axis, so the frames are stamped to make it so.
     quick = engine.open("You fly.", 2000)
     quick.append(*[_restamped(frame, i * 250_000_000) for i, frame in enumerate(frames)])
