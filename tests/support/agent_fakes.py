@@ -375,8 +375,10 @@ class FakeMemory:
         await asyncio.sleep(self.put_s)
         if self.fail is not None:
             raise self.fail
-        self.kept.append(keyframe)
-        return PutResult(keyframe, len(self.kept), True)
+        created = keyframe.frame.frame_id not in {kept.frame.frame_id for kept in self.kept}
+        if created:
+            self.kept.append(keyframe)
+        return PutResult(keyframe, len(self.kept), created)
 
     async def search_keyframes(self, query: Any, **options: Any) -> tuple[Match, ...]:
         if self.fail is not None:

@@ -7,18 +7,18 @@ from typing import Annotated, Any
 
 import structlog
 import typer
-from stillwing_bridge.client import RemoteBridge
-from stillwing_vlm.client import RemoteEngine
 
 from stillwing_agent.core.agent import MissionAgent
 from stillwing_agent.core.loop import Crew
 from stillwing_agent.core.policy import POLICIES
 from stillwing_agent.server import registration
 from stillwing_agent.settings import AgentSettings
+from stillwing_bridge.client import RemoteBridge
 from stillwing_common.errors import StillwingError
 from stillwing_memory.client import RemoteMemoryBank
 from stillwing_rpc.logs import configure_logs
 from stillwing_rpc.server import RpcServer
+from stillwing_vlm.client import RemoteEngine
 
 app = typer.Typer(add_completion=False, help="Stillwing's agent: flies missions with a model that sees all the time.")
 _log = structlog.get_logger("stillwing.agent")

@@ -123,10 +123,12 @@ async def test_a_refused_tool_without_direction_is_left_out_whole() -> None:
 async def test_a_stale_picture_says_nothing_against_the_motion() -> None:
     rig = make_rig([FORWARD, FORWARD, DONE])
     rig.world.refusals[0] = ObservationStale()
-    mission, _ = await fly(rig)
+    mission, events = await fly(rig)
     assert rig.engine.asked[1].prompt == decision_prompt("Fly to the red beacon.")
     assert '"forward"' in rig.engine.asked[1].json_schema
     assert mission.figures.refusals == 1
+    first, second, _ = (thought.last_frame_id for thought in of(ThinkingFinished, events))
+    assert first != second
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,9 @@ class KeyframeFiler:
         except StillwingError as error:
             self._lost(keyframe, error)
         else:
-            self._record.add(KeyframeFiled(keyframe.frame.frame_id, result.revision))
+            # Two decisions on one picture file it once.
+            if result.created:
+                self._record.add(KeyframeFiled(keyframe.frame.frame_id, result.revision))
 
     def _lost(self, keyframe: Keyframe, error: StillwingError) -> None:
         _log.warning("keyframe %s not filed: %s", keyframe.frame.frame_id, error)

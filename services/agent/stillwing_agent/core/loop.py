@@ -22,7 +22,14 @@ from stillwing_agent.core.prompts import system_prompt
 from stillwing_agent.core.tools import Toolbox
 from stillwing_bridge.core.base import Bridge, CommandState, Hold, Lease, Takeoff
 from stillwing_common.clock import Clock
-from stillwing_common.errors import InternalFault, LinkLost, StillwingError, TimeLimitReached, Unavailable
+from stillwing_common.errors import (
+    DecisionsUsedUp,
+    InternalFault,
+    LinkLost,
+    StillwingError,
+    TimeLimitReached,
+    Unavailable,
+)
 from stillwing_common.ids import new_id
 from stillwing_memory.core.base import MemoryBank
 from stillwing_vlm.core.base import Engine, Session, SessionConfig
@@ -108,10 +115,18 @@ class MissionLoop:
 
     async def _decide(self, toolbox: Toolbox, filer: KeyframeFiler | None) -> str:
         await toolbox.cockpit.wait_fresh_frame()
-        answer = await self.policy.fly(toolbox)
+        try:
+            answer = await self.policy.fly(toolbox)
+        except DecisionsUsedUp:
+            await self._drain(filer)
+            raise
+        await self._drain(filer)
+        return answer
+
+    async def _drain(self, filer: KeyframeFiler | None) -> None:
+        # Only after ends at which the vehicle holds already: after any other, telling it to hold comes first.
         if filer is not None:
             await filer.drain(self.settings.put_timeout_s)
-        return answer
 
     async def _take_off(self, lease: Lease) -> None:
         bridge, settings = self.crew.bridge, self.settings

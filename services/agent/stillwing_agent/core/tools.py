@@ -103,6 +103,8 @@ class Toolbox:
                 record.add(MotionRefused(action_id, error))
                 self._close(name, arguments, error)
             record.add(ActionFinished(action_id, error=error))
+            if isinstance(error, _STALE):
+                await self.cockpit.wait_fresh_frame()
             return ToolResult(f"{error.reason}: {error}", error=error)
         except _MemorySilent as silent:
             record.add(ActionFinished(action_id, error=silent.error))
