@@ -91,6 +91,7 @@ async def _fly(order: Order, choose: Callable[[], Choices]) -> bool:
 
 
 async def _fly_alone(order: Order, choices: Choices, console: Console) -> bool:
+    build_scene(choices.scene, choices.seed)  # a scene that is not known is told before anything starts
     async with AsyncExitStack() as stack:
         with console.status("starting") as status:
             began_s = time.monotonic()

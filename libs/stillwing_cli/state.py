@@ -11,16 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from stillwing_cli.errors import AlreadyUp
 from stillwing_cli.plan import DEFAULT_PORTS, LOOPBACK, Choices
-from stillwing_common.errors import AlreadyExists
 
 RUN_FOLDER = Path(".stillwing/run")
-
-
-class AlreadyUp(AlreadyExists):
-    """A stack of this folder is up already."""
-
-    reason = "ALREADY_UP"
 
 
 @dataclass(frozen=True, slots=True)

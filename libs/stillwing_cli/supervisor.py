@@ -13,9 +13,10 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
+from stillwing_cli.errors import PartFailed
 from stillwing_cli.plan import AGENT, AIRFIELD, Part
 from stillwing_cli.ready import wait_ready
-from stillwing_common.errors import StillwingError, Unavailable
+from stillwing_common.errors import StillwingError
 
 Say = Callable[[str, str], None]
 """Takes a part's name ("" for the supervisor itself) and a line without its end."""
@@ -24,12 +25,6 @@ STILL_WAITING_EVERY_S = 10.0
 START_LIMIT_S = 300.0
 _END_LIMIT_S = 10.0
 _LAST_LINES = 15
-
-
-class PartFailed(Unavailable):
-    """A part of the stack did not start or has ended."""
-
-    reason = "PART_FAILED"
 
 
 class Supervisor:

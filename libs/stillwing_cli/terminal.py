@@ -2,14 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from stillwing_common.errors import StillwingError
+from stillwing_cli.errors import PartFailed
+from stillwing_common.errors import MissingExtra, ModelNotUsable, PortInUse, StillwingError, Unavailable
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -20,16 +22,36 @@ COLOURS = ("green", "cyan", "magenta", "yellow", "blue")
 
 T = TypeVar("T")
 
+_HELP = (
+    (PartFailed, "stillwing doctor", "what this machine lacks"),
+    (PortInUse, "stillwing up --ports auto", "take other ports"),
+    (ModelNotUsable, "stillwing doctor", "whether the pilot is here"),
+    (MissingExtra, "stillwing doctor", "what this machine lacks"),
+    (Unavailable, "stillwing up", "start everything"),
+)
+"""What to type next after an error of a kind; the first that fits."""
 
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a command's work; a domain error is told in one sentence and ends with exit code 1."""
+
+@contextmanager
+def told_errors() -> Iterator[None]:
+    """A domain error inside the block is told in one sentence and ends the command with exit code 1."""
     try:
-        return asyncio.run(work)
+        yield
     except StillwingError as error:
         err.print(Text.assemble(("stillwing: ", "bold red"), str(error)), soft_wrap=True)
+        for kind, command, why in _HELP:
+            if isinstance(error, kind):
+                next_step(err, command, why)
+                break
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's work on an event loop; errors as in `told_errors`."""
+    with told_errors():
+        return asyncio.run(work)
 
 
 def print_json(value: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stillwing_cli.terminal import next_step, out
+from stillwing_cli.terminal import next_step, out, told_errors
 
 
 def train_pilot(
@@ -21,15 +21,16 @@ def train_pilot(
     """Train the pilot from scratch by imitating an expert in airfield; resumable, with a progress bar."""
     from stillwing_lab.pilot import train  # brings torch along
 
-    train.main(
-        out=output,
-        work=work,
-        seed=seed,
-        minutes=minutes,
-        resume=resume,
-        device=device,
-        threads=threads,
-        workers=workers,
-    )
+    with told_errors():
+        train.main(
+            out=output,
+            work=work,
+            seed=seed,
+            minutes=minutes,
+            resume=resume,
+            device=device,
+            threads=threads,
+            workers=workers,
+        )
     out.print(f"the pilot is in {output}")
     next_step(out, f"stillwing eval meadow --model {output}", "how well it flies")

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from stillwing_cli.errors import AlreadyUp
 from stillwing_cli.plan import AGENT, AIRFIELD, BRIDGE, ENGINE, MEMORY, Choices
 from stillwing_cli.stack import ended_by_signals, running_stack
-from stillwing_cli.state import AlreadyUp, StackState, read_state
+from stillwing_cli.state import StackState, read_state
 from stillwing_cli.terminal import AsJson, Prefixed, err, next_step, out, print_json, run
 
 Scene = Annotated[str, typer.Option(help="Which kind of scene airfield shows.")]

@@ -149,6 +149,8 @@ class RpcServer:
                 await asyncio.wait_for(self._on_drain(), grace_s)
             except TimeoutError:
                 _log.warning("rpc.drain_slow", grace_s=grace_s)
+            except Exception:  # a service that cannot end its sessions must not keep the server up
+                _log.exception("rpc.drain_broke")
         if self._server is None or self._interceptor is None:
             return
         stopping = asyncio.get_running_loop().create_task(self._server.stop(grace_s))

@@ -191,6 +191,16 @@ async def test_a_slow_service_does_not_hold_up_the_drain_for_ever(servicer: Any,
     await asyncio.wait_for(server.drain(), 5)
 
 
+async def test_a_service_that_cannot_end_does_not_keep_the_server_up(start: Any) -> None:
+    async def break_down() -> None:
+        raise RuntimeError("cannot end")
+
+    server, target = await start(on_drain=break_down)
+    await server.drain()
+    with pytest.raises(errors.Unavailable):
+        await connect(target, SERVICE, wait_s=0.2)
+
+
 async def test_a_client_that_vanishes_frees_the_stream(servicer: Any, start: Any, stub: Any) -> None:
     _, target = await start()
     async with stub(target) as vlm:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from stillwing_cli import stack, state, supervisor
+from stillwing_cli.errors import AlreadyUp, PartFailed
 from stillwing_cli.plan import (
     AGENT,
     AIRFIELD,
@@ -26,7 +27,7 @@ from stillwing_cli.plan import (
     make_parts,
     refuse_taken_ports,
 )
-from stillwing_cli.supervisor import PartFailed, Supervisor
+from stillwing_cli.supervisor import Supervisor
 from stillwing_common.errors import InvalidInput, PortInUse, WrongService
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="process groups are POSIX")
@@ -157,7 +158,7 @@ def test_one_stack_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with state.the_only_stack():
         state.write_state(written)
         assert state.read_state() == written
-        with pytest.raises(state.AlreadyUp), state.the_only_stack():
+        with pytest.raises(AlreadyUp), state.the_only_stack():
             pass
         assert state.read_state() == written
     assert state.read_state() is None
