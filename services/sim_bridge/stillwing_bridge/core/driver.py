@@ -315,6 +315,8 @@ class VehicleDriver:
         except StillwingError as error:
             _log.warning("hold (%s) failed: %s", cause, error)
             self.commander.hold_failed(hold_id, error)
+            # A link that cannot hold is none: reading the state finds it closed, opens another and holds through that.
+            await self.vehicle.close()
             if not in_force.done():
                 in_force.set_exception(error)
                 in_force.exception()  # nobody may be waiting for it
