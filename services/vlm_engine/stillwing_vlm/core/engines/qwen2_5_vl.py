@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 
 from stillwing_common.errors import Exhausted
 from stillwing_vlm.core.backend import PinnedView, Row
@@ -149,7 +150,7 @@ class Qwen25VlBackend:
             for row, count, end in zip(rows, counts, ends.tolist(), strict=True)
         ]
         places = torch.tensor([place for part in wanted for place in part], device=self._device)
-        logits: torch.Tensor = self._head(self._text.norm(hidden[places])).float()
+        logits: torch.Tensor = self._head(_norm(self._text.norm, hidden[places])).float()
         parts = torch.split(logits, [len(part) for part in wanted])
         return [part if row.every else part[0] for row, part in zip(rows, parts, strict=True)]
 
@@ -157,20 +158,20 @@ class Qwen25VlBackend:
         tokens = hidden.shape[0]
         for index, layer in enumerate(self._layers):
             attn = layer.self_attn
-            normed = layer.input_layernorm(hidden)
-            raw_keys = self._by_head(attn.k_proj(normed), self._kv_heads)
-            values = self._by_head(attn.v_proj(normed), self._kv_heads)
-            keys = rotate(raw_keys, cos_sin).to(self._dtype)
-            queries = rotate(self._by_head(attn.q_proj(normed), self._heads), cos_sin).to(self._dtype)
-            out = attend(index, queries, keys, raw_keys, values)
+            normed = _norm(layer.input_layernorm, hidden)
+            # Queries and keys turn together: fewer, larger operations.
+            raw = self._by_head(torch.cat((attn.q_proj(normed), attn.k_proj(normed)), dim=-1))
+            turned = rotate(raw, cos_sin).to(self._dtype)
+            values = self._by_head(attn.v_proj(normed))
+            out = attend(index, turned[: self._heads], turned[self._heads :], raw[self._heads :], values)
             if index == len(self._layers) - 1 and not needs_output:
                 break
             hidden = hidden + attn.o_proj(out.transpose(0, 1).reshape(tokens, -1))
-            hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
+            hidden = hidden + layer.mlp(_norm(layer.post_attention_layernorm, hidden))
         return hidden
 
-    def _by_head(self, flat: torch.Tensor, heads: int) -> torch.Tensor:
-        return flat.view(-1, heads, self._head_dim).transpose(0, 1)
+    def _by_head(self, flat: torch.Tensor) -> torch.Tensor:
+        return flat.view(flat.shape[0], -1, self._head_dim).transpose(0, 1)
 
     # Tokens
 
@@ -200,6 +201,11 @@ class Qwen25VlBackend:
         if self._device.type == "cuda":
             return int(torch.cuda.mem_get_info(self._device)[0])
         return _free_host_bytes()
+
+
+def _norm(module: Any, hidden: torch.Tensor) -> torch.Tensor:
+    """The module's root-mean-square norm in one operation instead of five."""
+    return F.rms_norm(hidden, hidden.shape[-1:], module.weight, module.variance_epsilon)
 
 
 def _rope(config: Any, head_dim: int) -> tuple[npt.NDArray[np.float64], list[int]]:
