@@ -68,7 +68,13 @@ from stillwing_vlm.core.base import (
 VEHICLE = "drone1"
 PICTURE = Image(ImageEncoding.JPEG, 4, 3, b"jpeg")
 FAST = FlightSettings(
-    settle_s=0.0, frame_timeout_s=1.0, wait_step_s=0.02, retain_interval_s=0.02, answer_timeout_s=1.0, put_timeout_s=0.5
+    frame_rate_hz=0.0,
+    settle_s=0.0,
+    frame_timeout_s=1.0,
+    wait_step_s=0.02,
+    retain_interval_s=0.02,
+    answer_timeout_s=1.0,
+    put_timeout_s=0.5,
 )
 
 

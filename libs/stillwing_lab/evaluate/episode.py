@@ -28,8 +28,8 @@ from stillwing_vlm.core.base import Engine
 MAX_DECISIONS = 60
 _TIME_LIMIT_S = 1200.0
 _PATH_SAMPLE_S = 0.1
-# One camera frame lasts as long as a decision's settling, so that each decision sees what its own motion led to.
-_FLIGHT = FlightSettings()
+
+_AS_FLOWN = FlightSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,7 @@ def fly_episode(
     think_s: list[float],
     *,
     max_decisions: int = MAX_DECISIONS,
+    flight: FlightSettings = _AS_FLOWN,
 ) -> EpisodeResult:
     """Fly `scene` drawn from `seed` once. `think_s` is where the engine notes real thinking times; it is emptied."""
     think_s.clear()
@@ -76,7 +77,7 @@ def fly_episode(
         loop = runner.get_loop()
         assert isinstance(loop, SimulatedLoop)
         truth = _Truth(airfield, loop)
-        mission, collisions = runner.run(_fly(airfield, loop, make_policy(airfield), engine, max_decisions))
+        mission, collisions = runner.run(_fly(airfield, loop, make_policy(airfield), engine, max_decisions, flight))
     distance_m = _level_distance_m(truth.position_m, spec)
     answered = mission.state is MissionState.SUCCEEDED
     collided = collisions > 0
@@ -98,7 +99,7 @@ def fly_episode(
 
 
 async def _fly(
-    airfield: Airfield, loop: SimulatedLoop, policy: Policy, engine: Engine, max_decisions: int
+    airfield: Airfield, loop: SimulatedLoop, policy: Policy, engine: Engine, max_decisions: int, flight: FlightSettings
 ) -> tuple[Mission, int]:
     clock = SimulatedClock(loop)
     vehicle = SteppedVehicle(airfield)
@@ -112,7 +113,7 @@ async def _fly(
             policy=policy,
             record=record,
             clock=clock,
-            settings=_FLIGHT,
+            settings=flight,
             time_limit_s=_TIME_LIMIT_S,
             max_decisions=max_decisions,
         )

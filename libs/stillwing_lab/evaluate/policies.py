@@ -110,10 +110,13 @@ def _as_policy(decide: Callable[[Toolbox], str]) -> Policy:
     return _WithoutModel(decide)
 
 
-MODEL_POLICIES: Mapping[str, Callable[[Airfield], Policy]] = {"tool_calling": tool_calling, "choice": choice}
+MakePolicy = Callable[[Airfield], Policy]
+"""Makes a policy for one episode; only the baselines look at the airfield's truth."""
+
+MODEL_POLICIES: Mapping[str, MakePolicy] = {"tool_calling": tool_calling, "choice": choice}
 """Policies that ask a model."""
 
-BASELINES: Mapping[str, Callable[[Airfield], Policy]] = {
+BASELINES: Mapping[str, MakePolicy] = {
     "expert": expert,
     "always_forward": always_forward,
     "hover": hover,

@@ -12,11 +12,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from stillwing_agent.core.cockpit import FlightSettings
 from stillwing_airfield.scenes.base import build_scene
 from stillwing_common.errors import InvalidInput, UnknownBackend
 from stillwing_lab.evaluate.episode import MAX_DECISIONS, EpisodeResult, fly_episode
 from stillwing_lab.evaluate.inline_engine import BlindEngine, InlineEngine
-from stillwing_lab.evaluate.policies import BASELINES, MODEL_POLICIES
+from stillwing_lab.evaluate.policies import BASELINES, MODEL_POLICIES, MakePolicy
 from stillwing_lab.evaluate.report import Report, row_of
 from stillwing_vlm.core.catalog import PILOT, ModelSource, load_engine
 
@@ -27,6 +28,8 @@ RANDOM_WEIGHTS = "random_weights"
 """The tool-calling policy on the model's shape with weights made up."""
 
 POLICIES = ("tool_calling", "choice", RANDOM_WEIGHTS, "always_forward", "hover", "expert")
+
+_AS_FLOWN = FlightSettings()
 
 OnEpisode = Callable[[str, EpisodeResult], None]
 
@@ -40,6 +43,7 @@ def evaluate(
     first_seed: int = FIRST_UNSEEN_SEED,
     max_decisions: int = MAX_DECISIONS,
     threads: int = 1,
+    flight: FlightSettings = _AS_FLOWN,
     on_episode: OnEpisode = lambda policy, result: None,
 ) -> Report:
     """Fly `episodes` unseen scenes with each policy; `on_episode` is told of each as it ends.
@@ -59,29 +63,24 @@ def evaluate(
     results: dict[str, tuple[EpisodeResult, ...]] = {}
     rows = []
     for name in policies:
-        fly, model_name = _flyer(name, scene, model, max_decisions, threads)
+        make, engine, model_name = _flyer(name, model, threads)
+        think_s = engine.think_s if isinstance(engine, InlineEngine) else []
         flown = []
         for seed in range(first_seed, first_seed + episodes):
-            flown.append(fly(seed))
+            flown.append(fly_episode(scene, seed, make, engine, think_s, max_decisions=max_decisions, flight=flight))
             on_episode(name, flown[-1])
         results[name] = tuple(flown)
         rows.append(row_of(name, model_name, flown))
     return Report(scene, first_seed, max_decisions, tuple(rows), results, time.monotonic() - began_s)
 
 
-def _flyer(
-    name: str, scene: str, model: str, max_decisions: int, threads: int
-) -> tuple[Callable[[int], EpisodeResult], str]:
+def _flyer(name: str, model: str, threads: int) -> tuple[MakePolicy, InlineEngine | BlindEngine, str]:
     if name in BASELINES:
-        make = BASELINES[name]
-        blind = BlindEngine()
-        return lambda seed: fly_episode(scene, seed, make, blind, [], max_decisions=max_decisions), "–"
+        return BASELINES[name], BlindEngine(), "–"
     random_weights = name == RANDOM_WEIGHTS
     source = ModelSource(model, random_weights=random_weights, device="cpu", threads=threads)
-    engine = InlineEngine(load_engine(source))
     make = MODEL_POLICIES["tool_calling" if random_weights else name]
-    model_name = "random" if random_weights else Path(model).name
-    return lambda seed: fly_episode(scene, seed, make, engine, engine.think_s, max_decisions=max_decisions), model_name
+    return make, InlineEngine(load_engine(source)), "random" if random_weights else Path(model).name
 
 
 def main(

@@ -30,7 +30,7 @@ class AgentSettings(ServerSettings):
     )
     time_limit_s: float = Field(default=600.0, gt=0, description="Limit of a mission that was given none.")
     takeoff_altitude_m: float = Field(default=2.0, gt=0, description="Metres above home a mission begins at.")
-    frame_rate_hz: float = Field(default=0.0, ge=0, description="Most frames a second for the engine; 0: all.")
+    frame_rate_hz: float = Field(default=2.0, ge=0, description="Most frames a second for the engine; 0: all.")
     camera_id: str = Field(default="", description="Camera to see with; empty is the vehicle's first.")
     motion_ttl_s: float = Field(default=15.0, gt=0, description="Lifetime of one motion; the bridge holds at its end.")
     answer_timeout_s: float = Field(default=120.0, gt=0, description="Longest wait for one answer of the model.")

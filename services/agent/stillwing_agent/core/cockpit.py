@@ -55,11 +55,15 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class FlightSettings:
-    """How a mission is flown; seconds, metres and degrees as the names say."""
+    """How a mission is flown; seconds, metres and degrees as the names say.
+
+    `frame_rate_hz` 0 takes every frame the bridge has. Two a second put two to four between decisions: with more, the
+    video memory reaches back fewer decisions.
+    """
 
     takeoff_altitude_m: float = 2.0
     camera_id: str = ""
-    frame_rate_hz: float = 0.0
+    frame_rate_hz: float = 2.0
     motion_ttl_s: float = 15.0
     takeoff_ttl_s: float = 30.0
     land_ttl_s: float = 60.0
