@@ -1,6 +1,6 @@
 """python -m pytest tests/unit/vlm/test_vlm_model.py -v
 
-Loading says what is missing; text cannot smuggle control tokens; the vision encoder is the published one; grammars hold.
+Loading says what is missing, text smuggles no control tokens, the vision encoder is the published one, grammars hold.
 """
 
 import json
