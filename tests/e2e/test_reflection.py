@@ -1,11 +1,13 @@
 """People look at services with buf curl and grpcurl. Run: python -m pytest tests/e2e/test_reflection.py -v"""
 
+import base64
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from google.rpc import error_details_pb2
 from stack_process import Stack
 
 pytestmark = pytest.mark.e2e
@@ -48,8 +50,12 @@ def test_an_error_carries_its_documented_reason(stack: Stack) -> None:
         stack.addresses["agent"], "-d", '{"missionId": "mis_none"}', "/stillwing.agent.v1.AgentService/GetMission"
     )
     assert called.returncode != 0
-    assert "not_found" in called.stderr
-    assert "UNKNOWN_MISSION" in called.stderr
+    told = json.loads(called.stderr)
+    assert told["code"] == "not_found"
+    # buf leaves details packed; grpcurl knows the message and prints it.
+    packed = told["details"][0]["value"]
+    info = error_details_pb2.ErrorInfo.FromString(base64.b64decode(packed + "=" * (-len(packed) % 4)))
+    assert (info.reason, info.domain) == ("UNKNOWN_MISSION", "agent.stillwing")
 
 
 def _first_vehicle(stack: Stack) -> str:

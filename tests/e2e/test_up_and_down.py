@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,14 +84,16 @@ class Up:
 
 
 @pytest.fixture
-def up(tmp_path: Path) -> Iterator[Up]:
-    running = Up(tmp_path)
-    try:
-        yield running
-    finally:
-        if running.process.poll() is None:
-            running.process.send_signal(signal.SIGTERM)
-        running.end()
+def up() -> Iterator[Up]:
+    # Not pytest's own folder: each further pytest closes that to other users, and the database runs as one.
+    with tempfile.TemporaryDirectory(prefix="stillwing-") as folder:
+        running = Up(Path(folder))
+        try:
+            yield running
+        finally:
+            if running.process.poll() is None:
+                running.process.send_signal(signal.SIGTERM)
+            running.end()
 
 
 def test_up_is_seen_stopped_cleared_and_ended(up: Up) -> None:
