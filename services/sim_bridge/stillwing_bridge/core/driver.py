@@ -172,9 +172,10 @@ class VehicleDriver:
         waiters = self._ended.setdefault(command_id, [])
         waiters.append(ended)
         try:
-            await asyncio.wait_for(ended, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await ended
         except TimeoutError:
-            pass
+            return self.commander.status(command_id)
         finally:
             waiters.remove(ended)
             if not waiters:
@@ -332,9 +333,10 @@ class VehicleDriver:
     async def _stop_flying(self) -> None:
         self._progress = None
         task, self._flying = self._flying, None
-        if task is not None:
+        # Nothing else is sent before this task has ended: what it sent last is then older than the hold that follows.
+        while task is not None and not task.done():
             task.cancel()
-            await asyncio.wait({task})
+            await asyncio.wait({task}, timeout=0.1)
 
     async def _fly(self, command_id: str, plan: Plan, ttl_s: float) -> None:
         try:
@@ -363,7 +365,8 @@ class VehicleDriver:
         while True:
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self.commander.next_tick_s)
+                async with asyncio.timeout(self.commander.next_tick_s):
+                    await self._wake.wait()
             self.commander.tick()
             self.pump()
 

@@ -72,7 +72,9 @@ class Transport:
         """Call and wait for the result; `LinkLost` when `timeout_s` has passed."""
         future = self.submit(method, *params)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), timeout_s)
+            # Not wait_for: before Python 3.12 it forgets a cancellation that comes together with the result.
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.wrap_future(future)
         except TimeoutError:
             raise LinkLost(f"{method} got no answer within {timeout_s:g} s", method=method) from None
         finally:
