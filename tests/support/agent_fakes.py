@@ -35,7 +35,7 @@ from stillwing_bridge.core.base import (
     VehicleInfo,
     kind_of,
 )
-from stillwing_common.errors import LeaseSuperseded, StillwingError, Thinking, Unavailable
+from stillwing_common.errors import LeaseHeld, LeaseSuperseded, StillwingError, Thinking, Unavailable
 from stillwing_common.types import (
     Frame,
     Image,
@@ -107,6 +107,8 @@ class World:
     motion_s: float = 0.01
     frame_interval_s: float = 0.003
     superseded: bool = False
+    held_for: int = 0
+    """How many more times the lease is refused because somebody holds it."""
     frames_fail: StillwingError | None = None
     engine_dead: bool = False
     session_closed: bool = False
@@ -140,6 +142,9 @@ class FakeBridge:
         return (VehicleInfo(VEHICLE, (), Limits(), True),)
 
     async def acquire_lease(self, vehicle_id: str, holder: str, *, stale_after_s: float | None = None) -> LeaseState:
+        if self.world.held_for > 0:
+            self.world.held_for -= 1
+            raise LeaseHeld(holder="somebody")
         self._lease = Lease(vehicle_id, "epoch", self._lease.sequence + 1)
         return LeaseState(self._lease, holder, 0, False)
 

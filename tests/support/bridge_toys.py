@@ -36,7 +36,7 @@ STEP_S = 0.01
 
 
 class ToyVehicle:
-    """See `core.vehicle.Vehicle`. `fail` names the coroutine that raises `LinkLost`; `slow_capture_s` delays pictures."""
+    """See `core.vehicle.Vehicle`. `fail` names coroutines that raise `LinkLost`; `slow_capture_s` delays pictures."""
 
     def __init__(self) -> None:
         self.spec = VehicleSpec("drone", (Camera("front_center", 32, 24, 90.0, True),))

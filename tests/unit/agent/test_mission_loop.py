@@ -4,6 +4,7 @@ Whole missions over scripted fakes: what is flown, what is logged, and that the 
 """
 
 import asyncio
+import dataclasses
 import json
 from pathlib import Path
 
@@ -281,6 +282,21 @@ async def test_somebody_taking_the_vehicle_ends_it() -> None:
     mission = await rig.agent.get_mission(started.mission_id)
     assert mission.error is not None
     assert mission.error.reason == "LEASE_SUPERSEDED"
+
+
+async def test_a_lease_that_is_about_to_go_stale_is_waited_for() -> None:
+    rig = make_rig([DONE])
+    rig.world.held_for = 2
+    mission, _ = await fly(rig)
+    assert mission.state is MissionState.SUCCEEDED
+
+
+async def test_a_lease_that_somebody_keeps_ends_it() -> None:
+    rig = make_rig([DONE], flight=dataclasses.replace(FAST, lease_wait_s=0.3))
+    rig.world.held_for = 100
+    mission, _ = await fly(rig)
+    assert mission.error is not None
+    assert mission.error.reason == "LEASE_HELD"
 
 
 async def test_no_fresh_frame_ends_it() -> None:

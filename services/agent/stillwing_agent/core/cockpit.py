@@ -58,7 +58,8 @@ class FlightSettings:
     """How a mission is flown; seconds, metres and degrees as the names say.
 
     `frame_rate_hz` 0 takes every frame the bridge has. Two a second put two to four between decisions: with more, the
-    video memory reaches back fewer decisions.
+    video memory reaches back fewer decisions. `lease_wait_s` is longer than a lease takes to go stale, so that a
+    mission can follow one whose agent died.
     """
 
     takeoff_altitude_m: float = 2.0
@@ -79,6 +80,7 @@ class FlightSettings:
     keyframe_queue: int = 16
     put_timeout_s: float = 5.0
     leave_timeout_s: float = 3.0
+    lease_wait_s: float = 4.0
 
     def __post_init__(self) -> None:
         for name in ("motion_ttl_s", "takeoff_ttl_s", "land_ttl_s", "answer_timeout_s", "wait_step_s", "kept_frames"):

@@ -25,6 +25,7 @@ from stillwing_common.clock import Clock
 from stillwing_common.errors import (
     DecisionsUsedUp,
     InternalFault,
+    LeaseHeld,
     LinkLost,
     StillwingError,
     TimeLimitReached,
@@ -35,6 +36,8 @@ from stillwing_memory.core.base import MemoryBank
 from stillwing_vlm.core.base import Engine, Session, SessionConfig
 
 _log = logging.getLogger(__name__)
+
+_LEASE_RETRY_S = 0.25
 
 _EVICTED_AT_ONCE = 64
 """Evictions are logged in batches, so that the log's length follows the decisions and not the frames."""
@@ -67,20 +70,32 @@ class MissionLoop:
     async def run(self) -> str:
         """Fly; returns the policy's answer. Raises what ended the mission otherwise; the vehicle holds either way."""
         mission = self.record.mission
-        state = await self.crew.bridge.acquire_lease(mission.vehicle_id, f"agent {mission.mission_id}")
+        lease = await self._acquire_lease(mission.vehicle_id)
         limit = asyncio.timeout(self.time_limit_s)
         try:
             async with limit:
                 return await self._beside(
-                    self._fly(state.lease),
-                    LeaseKeeper(self.crew.bridge, state.lease, self._life, self.settings.retain_interval_s).run(),
+                    self._fly(lease),
+                    LeaseKeeper(self.crew.bridge, lease, self._life, self.settings.retain_interval_s).run(),
                 )
         except TimeoutError as error:
             if not limit.expired():
                 raise
             raise TimeLimitReached(f"{self.time_limit_s:g} s", time_limit_s=self.time_limit_s) from error
         finally:
-            await self._leave_holding(state.lease)
+            await self._leave_holding(lease)
+
+    async def _acquire_lease(self, vehicle_id: str) -> Lease:
+        give_up_s = self.clock.monotonic_s() + self.settings.lease_wait_s
+        while True:
+            try:
+                state = await self.crew.bridge.acquire_lease(vehicle_id, f"agent {self.record.mission.mission_id}")
+            except LeaseHeld:
+                if self.clock.monotonic_s() >= give_up_s:
+                    raise
+                await self.pause(_LEASE_RETRY_S)
+            else:
+                return state.lease
 
     async def _fly(self, lease: Lease) -> str:
         await self._take_off(lease)

@@ -1,0 +1,174 @@
+"""python -m pytest tests/e2e/agent/test_agent_killed.py -v
+
+Real processes, killed without warning in the middle of a mission: the vehicle stops, and the next mission flies.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from agent_fakes import FORWARD, LEFT
+
+from stillwing_agent.client import RemoteAgent
+from stillwing_agent.core.base import ActionStarted, MissionRequest, MissionState, ThinkingFinished
+from stillwing_bridge.client import RemoteBridge
+from stillwing_common.ids import new_id
+from stillwing_vlm.client import RemoteEngine
+
+pytestmark = pytest.mark.e2e
+
+SUPPORT = Path(__file__).parents[2] / "support"
+READY_S = 60.0
+# Silence is noticed after a second; what is left is braking and the time between two readings.
+STOPS_WITHIN_S = 3.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Processes:
+    """Five ports and the processes behind them; each can be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self.ports = {name: free_port() for name in ("airfield", "bridge", "engine", "agent")}
+
+    def start(self, name: str, *arguments: str) -> None:
+        command = {
+            "airfield": ["-m", "stillwing_airfield", "--port", str(self.ports["airfield"]), "--seed", "3"],
+            "bridge": [
+                "-m", "stillwing_bridge", "--port", str(self.ports["bridge"]),
+                "--simulator", f"127.0.0.1:{self.ports['airfield']}",
+            ],
+            "engine": [str(SUPPORT / "scripted_engine.py"), str(self.ports["engine"])],
+            "agent": [
+                "-m", "stillwing_agent", "--port", str(self.ports["agent"]), "--memory", "",
+                "--bridge", f"127.0.0.1:{self.ports['bridge']}", "--engine", f"127.0.0.1:{self.ports['engine']}",
+            ],
+        }[name]  # fmt: skip
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        with (self._folder / f"{name}.log").open("ab") as log:
+            self._running[name] = subprocess.Popen(
+                [sys.executable, *command, *arguments],
+                stdout=log,
+                stderr=log,
+                env=environment,
+            )
+
+    def kill(self, name: str) -> None:
+        process = self._running.pop(name)
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+
+    def end(self) -> None:
+        for name in ("agent", "engine", "bridge", "airfield"):
+            process = self._running.pop(name, None)
+            if process is not None:
+                process.terminate()
+                try:
+                    process.wait(15)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait(5)
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    processes = Processes(tmp_path)
+    processes.start("airfield")
+    processes.start("bridge")
+    yield processes
+    processes.end()
+
+
+@pytest.fixture
+async def bridge(processes: Processes) -> AsyncIterator[RemoteBridge]:
+    bridge = await RemoteBridge.connect(f"127.0.0.1:{processes.ports['bridge']}", wait_s=READY_S)
+    yield bridge
+    await bridge.close()
+
+
+async def reach(processes: Processes) -> RemoteAgent:
+    return await RemoteAgent.connect(f"127.0.0.1:{processes.ports['agent']}", wait_s=READY_S)
+
+
+def request() -> MissionRequest:
+    return MissionRequest(new_id("req"), "Fly to the red beacon.", "drone", 120.0)
+
+
+async def seconds_until_still(bridge: RemoteBridge) -> float:
+    """How long until the vehicle is slower than 0.1 m/s, and stays so for half a second."""
+    loop = asyncio.get_running_loop()
+    began_s = still_since_s = loop.time()
+    async with asyncio.timeout(20):
+        async for telemetry in bridge.watch_telemetry("drone"):
+            now_s = loop.time()
+            if telemetry.velocity.speed_m_s >= 0.1:
+                still_since_s = now_s
+            elif now_s - still_since_s > 0.5:
+                break
+    return still_since_s - began_s
+
+
+async def fly_until(agent: RemoteAgent, kind: type, count: int) -> str:
+    """Start a mission and return its id at the `count`th event of a kind."""
+    mission = await agent.start_mission(request())
+    async for event in agent.watch_mission(mission.mission_id):
+        if isinstance(event.happening, kind):
+            count -= 1
+            if count == 0:
+                return mission.mission_id
+    ended = await agent.get_mission(mission.mission_id)
+    pytest.fail(f"the mission ended before: {ended}")
+
+
+async def test_the_engine_killed_mid_mission(processes: Processes, bridge: RemoteBridge) -> None:
+    processes.start("engine", LEFT)
+    processes.start("agent")
+    agent = await reach(processes)
+    mission_id = await fly_until(agent, ThinkingFinished, 2)
+    processes.kill("engine")
+    async with asyncio.timeout(15):
+        _ = [event async for event in agent.watch_mission(mission_id)]
+    mission = await agent.get_mission(mission_id)
+    assert mission.state is MissionState.FAILED
+    assert mission.error is not None
+    assert mission.error.reason == "UNAVAILABLE"
+    assert await seconds_until_still(bridge) < STOPS_WITHIN_S
+    assert await bridge.get_lease("drone") is None
+
+    processes.start("engine", LEFT)
+    again = await RemoteEngine.connect(f"127.0.0.1:{processes.ports['engine']}", wait_s=READY_S)
+    await again.close()
+    mission_id = await fly_until(agent, ThinkingFinished, 2)
+    assert (await agent.cancel_mission(mission_id)).state is MissionState.CANCELLED
+    await agent.close()
+
+
+async def test_the_agent_killed_mid_motion(processes: Processes, bridge: RemoteBridge) -> None:
+    processes.start("engine", FORWARD)
+    processes.start("agent")
+    agent = await reach(processes)
+    await fly_until(agent, ActionStarted, 2)
+    processes.kill("agent")
+    await agent.close()
+    assert await seconds_until_still(bridge) < STOPS_WITHIN_S
+
+    processes.start("agent")
+    agent = await reach(processes)
+    mission_id = await fly_until(agent, ThinkingFinished, 1)
+    cancelled = await agent.cancel_mission(mission_id)
+    assert cancelled.state is MissionState.CANCELLED
+    assert await seconds_until_still(bridge) < STOPS_WITHIN_S
+    assert await bridge.get_lease("drone") is None
+    await agent.close()
