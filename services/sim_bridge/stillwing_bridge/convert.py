@@ -319,12 +319,20 @@ def frame_update_to_wire(update: FrameUpdate) -> vehicle_pb2.WatchFramesResponse
         sequence=update.sequence,
         frame=frame_to_wire(update.frame),
         receive_time=timestamp_to_wire(update.receive_time_ns),
+        request_time=timestamp_to_wire(update.request_time_ns),
+        offer_time=timestamp_to_wire(update.offer_time_ns),
     )
 
 
 def frame_update_from_wire(message: vehicle_pb2.WatchFramesResponse) -> FrameUpdate:
     """The newest frame."""
-    return FrameUpdate(message.sequence, frame_from_wire(message.frame), timestamp_from_wire(message.receive_time))
+    return FrameUpdate(
+        message.sequence,
+        frame_from_wire(message.frame),
+        timestamp_from_wire(message.receive_time),
+        timestamp_from_wire(message.request_time),
+        timestamp_from_wire(message.offer_time),
+    )
 
 
 def time_sync_to_wire(sync: TimeSync) -> vehicle_pb2.TimeSyncResponse:

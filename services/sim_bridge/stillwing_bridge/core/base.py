@@ -253,11 +253,16 @@ class Telemetry:
 
 @dataclass(frozen=True, slots=True)
 class FrameUpdate:
-    """The newest frame; `sequence` as in `Telemetry`, `receive_time_ns` when the bridge had it from the vehicle."""
+    """The newest frame; `sequence` as in `Telemetry`.
+
+    The bridge's wall clock, ns: when it asked for the frame, had it, and offered it encoded to readers.
+    """
 
     sequence: int
     frame: Frame
     receive_time_ns: int
+    request_time_ns: int = 0
+    offer_time_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,7 @@ class CameraHub:
     async def capture(self, encodings: set[ImageEncoding]) -> dict[ImageEncoding, FrameUpdate]:
         """One picture of this instant, in all `encodings`, remembered under one frame id."""
         views: set[View] = {view_for(encoding) for encoding in encodings}
+        request_time_ns = self._clock.wall_ns()
         capture = await self._vehicle.capture(self._camera.camera_id, views)
         receive_time_ns = self._clock.wall_ns()
         quality = self._settings.jpeg_quality
@@ -109,6 +110,7 @@ class CameraHub:
         frame_id = self._frames.next_id(self._camera.camera_id)
         some = next(iter(images.values()))
         hfov_deg = self._camera.hfov_deg
+        offer_time_ns = self._clock.wall_ns()
         self._frames.add(
             FrameRecord(
                 frame_id,
@@ -125,6 +127,8 @@ class CameraHub:
                 0,
                 Frame(frame_id, self._camera.camera_id, capture.stamp, capture.camera_pose, image, hfov_deg),
                 receive_time_ns,
+                request_time_ns,
+                offer_time_ns,
             )
             for encoding, image in images.items()
         }

@@ -365,14 +365,18 @@ class WatchFramesRequest(_message.Message):
     def __init__(self, vehicle_id: _Optional[str] = ..., camera_id: _Optional[str] = ..., max_rate_hz: _Optional[float] = ..., encoding: _Optional[_Union[_common_pb2.Image.Encoding, str]] = ...) -> None: ...
 
 class WatchFramesResponse(_message.Message):
-    __slots__ = ("sequence", "frame", "receive_time")
+    __slots__ = ("sequence", "frame", "receive_time", "request_time", "offer_time")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
     RECEIVE_TIME_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_TIME_FIELD_NUMBER: _ClassVar[int]
+    OFFER_TIME_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     frame: _common_pb2.Frame
     receive_time: _timestamp_pb2.Timestamp
-    def __init__(self, sequence: _Optional[int] = ..., frame: _Optional[_Union[_common_pb2.Frame, _Mapping]] = ..., receive_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    request_time: _timestamp_pb2.Timestamp
+    offer_time: _timestamp_pb2.Timestamp
+    def __init__(self, sequence: _Optional[int] = ..., frame: _Optional[_Union[_common_pb2.Frame, _Mapping]] = ..., receive_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., request_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., offer_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class WatchFlightLogRequest(_message.Message):
     __slots__ = ("vehicle_id", "after_log_seq", "until_now")
