@@ -185,3 +185,33 @@ def test_appends_during_an_answer_change_nothing_of_it(engine: LocalEngine) -> N
 
 
 QUESTIONS = [("What is it?", View()), ("And now?", View(recent_chunks=2)), ("Which way?", View())]
+
+
+def test_an_answer_outlives_a_rewind(make_pair: Any, engine: LocalEngine) -> None:
+    """What it sees beyond the restored end is written over while it waits."""
+    pair = make_pair(2000, seed=8)
+    pair.append(pair.frame())
+    snapshot = pair.session.take_snapshot()
+    for _ in range(4):
+        pair.append(pair.frame())
+    branch = pair.session.fork(AskRequest("What was it?"))
+    wanted = pair.oracle.ask("What was it?")
+    pair.session.restore_snapshot(snapshot.snapshot_id)
+    for _ in range(4):
+        pair.session.append(pair.frame(84, 84))
+    (logits,) = engine.loaded.backend.step(branch.rows())
+    pair.session.video.release(branch)
+    assert (logits - wanted).abs().max() < TOLERANCE * wanted.std()
+
+
+def test_a_rewind_before_the_first_frame_gives_another_sink(make_pair: Any) -> None:
+    pair = make_pair(160, seed=9)
+    opening = list(pair.oracle.sink)
+    snapshot = pair.session.take_snapshot()
+    pair.append(pair.frame(84, 84))
+    assert pair.session.restore_snapshot(snapshot.snapshot_id) == ""
+    pair.oracle.sink = opening
+    for _ in range(40):
+        pair.append(pair.frame())
+    assert pair.oracle.evicted > 5
+    assert max(pair.logits_error("What is it?"), pair.values_error()) < TOLERANCE

@@ -1,7 +1,7 @@
 """python -m pytest tests/unit/vlm/test_vlm_random_use.py -v
 
 Random sequences of everything a session can do, each step against the oracle: appends in several sizes, asks in every
-view, asks that are left waiting while frames go on, recalls, snapshots and rewinds, evictions and compactions on the way.
+view, asks left waiting while frames go on, recalls, snapshots and rewinds, with evictions and compactions on the way.
 """
 
 from typing import Any
