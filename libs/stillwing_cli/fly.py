@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +21,7 @@ from stillwing_cli.fly_display import FlightDisplay
 from stillwing_cli.plan import AGENT, BRIDGE, MEMORY, Choices
 from stillwing_cli.report import LABELS, write_report
 from stillwing_cli.stack import ended_by_signals, running_stack
-from stillwing_cli.state import StackState, read_state
+from stillwing_cli.state import StackState, default_state, read_state
 from stillwing_cli.supervisor import Supervisor
 from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run
 from stillwing_cli.up import AgentName, Model, Profile, Scene, Seed
@@ -66,16 +66,19 @@ def fly(
         float, typer.Option("--time-limit", min=1, help="Seconds until the mission gives up.")
     ] = 300,
     runs: Annotated[Path, typer.Option("--out", help="Where the report's folder is made.")] = Path("runs"),
+    attach: Annotated[
+        bool, typer.Option("--attach", help="Fly with services started otherwise, on their default ports.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Fly one mission, show it live, and store a report. Exit code 0 only if the goal was reached."""
     order = Order(goal, vehicle, time_limit_s, runs, as_json)
-    reached = run(_fly(order, lambda: Choices(scene, seed, model, agent, profile, log_level="info")))
+    reached = run(_fly(order, lambda: Choices(scene, seed, model, agent, profile, log_level="info"), attach))
     if not reached:
         raise typer.Exit(1)
 
 
-async def _fly(order: Order, choose: Callable[[], Choices]) -> bool:
+async def _fly(order: Order, choose: Callable[[], Choices], attach: bool) -> bool:
     console = err if order.as_json else out
     reached = False
     with ended_by_signals() as watch:
@@ -83,6 +86,9 @@ async def _fly(order: Order, choose: Callable[[], Choices]) -> bool:
         if present is not None:
             console.print(f"flying with the stack that is up (process {present.pid})", style="dim")
             reached = await _fly_with(order, present, None, console)
+        elif attach:
+            console.print("flying with the services on their default ports", style="dim")
+            reached = await _fly_with(order, replace(default_state(), choices=choose()), None, console)
         else:
             reached = await _fly_alone(order, choose(), console)
     if watch.came:

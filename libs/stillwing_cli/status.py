@@ -47,7 +47,11 @@ async def _status(as_json: bool) -> None:
     if all(row.health != "serving" for row in rows):
         next_step(console, "stillwing up", "nothing is up here")
     else:
-        next_step(console, "stillwing fly", "fly one mission" if present else "these were not started by stillwing up")
+        next_step(
+            console,
+            "stillwing fly" if present else "stillwing fly --attach",
+            "fly one mission" if present else "these were not started by stillwing up",
+        )
 
 
 async def look(state: StackState) -> list[Row]:
