@@ -20,8 +20,11 @@ from stillwing_vlm.core.session import VideoSession
 from stillwing_vlm.core.text import ChatText
 
 PILOT = "pilot"
-PILOT_WINDOW_FRAMES = 24
-"""Frames the pilot was trained to look back on."""
+PILOT_WINDOW_FRAMES = 23
+"""Frames the pilot was trained to look back on, beside the first one, which stays in the sink."""
+
+_PLANNED_FRAME_PX = (240, 320)
+"""Rows and columns of the frame that a budget in frames is reckoned with: the flight camera's."""
 
 ENGINES = Registry(
     "engine", {"qwen2_5_vl": "stillwing_vlm.core.engines.loading:load_model"}, extra="engine", group="stillwing.engines"
@@ -122,7 +125,7 @@ def load_engine(
         free_bytes=backend.free_bytes(),
         bytes_per_token=backend.cache_bytes_per_token,
         max_positions=backend.max_positions,
-        frame_tokens=backend.preprocessing.max_frame_tokens,
+        frame_tokens=backend.preprocessing.frame_tokens(*_PLANNED_FRAME_PX),
         window_frames=window_frames,
     )
     if max_context_tokens:

@@ -43,10 +43,10 @@ class Preprocessing:
         """Both sides of a resized picture are multiples of this."""
         return self.patch_px * self.merge
 
-    @property
-    def max_frame_tokens(self) -> int:
-        """Most tokens one single frame can take, vision start and end included."""
-        return self.max_pixels // self.factor_px**2 + 2
+    def frame_tokens(self, height_px: int, width_px: int) -> int:
+        """Tokens one single frame of that size takes, vision start and end included."""
+        height, width = smart_resize(height_px, width_px, self)
+        return height * width // self.factor_px**2 + 2
 
 
 @dataclass(frozen=True, slots=True)
