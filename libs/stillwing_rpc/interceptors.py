@@ -114,7 +114,11 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
                 return
             async with aclosing(responses):
                 async for response in responses:
-                    await context.write(response)
+                    try:
+                        await context.write(response)
+                    except (grpc.aio.InternalError, grpc.aio.UsageError):
+                        _log.debug("rpc.reader_gone")
+                        return
         except asyncio.CancelledError:
             if task not in self._ended:
                 raise

@@ -25,7 +25,6 @@ from stillwing_rpc.security import server_credentials
 from stillwing_rpc.settings import ServerSettings
 
 _KEEPALIVE_TIMEOUT_S = 10.0
-_MIN_PING_INTERVAL_S = 10.0
 _MAX_PING_STRIKES = 2
 # What streams get to end by themselves once the service was told, before they are ended for it.
 _STREAMS_END_S = 0.5
@@ -55,7 +54,7 @@ def server_options(settings: ServerSettings) -> list[tuple[str, Any]]:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
         # The default floor of 300 s closes the connection of a client that pings through a long answer.
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", round(_MIN_PING_INTERVAL_S * 1000)),
+        ("grpc.http2.min_ping_interval_without_data_ms", round(settings.min_ping_interval_s * 1000)),
         ("grpc.http2.max_ping_strikes", _MAX_PING_STRIKES),
     ]
 

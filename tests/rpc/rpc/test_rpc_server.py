@@ -191,6 +191,32 @@ async def test_a_slow_service_does_not_hold_up_the_drain_for_ever(servicer: Any,
     await asyncio.wait_for(server.drain(), 5)
 
 
+async def test_a_reader_that_vanishes_amid_a_flood_is_no_fault(
+    servicer: Any, start: Any, stub: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, target = await start()
+    for _ in range(5):
+        servicer.ended.clear()
+        async with stub(target) as vlm:
+            call = vlm.Session()
+            for seq in range(1, 200):
+                await call.write(vlm_pb2.SessionRequest(request_seq=seq))
+            await call.read()
+        await asyncio.wait_for(servicer.ended.wait(), 5)
+    assert "rpc.broke" not in capsys.readouterr().out
+
+
+async def test_an_idle_channel_that_pings_is_not_cut_off(servicer: Any, start: Any, stub: Any) -> None:
+    peers: list[str] = []
+    servicer.get_model = lambda context: peers.append(context.peer()) or vlm_pb2.GetModelResponse()
+    _, target = await start(settings=ServerSettings(min_ping_interval_s=0.1))
+    async with stub(target, ChannelSettings(keepalive_s=0.2)) as vlm:
+        await vlm.GetModel(vlm_pb2.GetModelRequest())
+        await asyncio.sleep(5.5)  # a client pings once a second at most, and the fourth would be the last
+        await vlm.GetModel(vlm_pb2.GetModelRequest())
+    assert peers[0] == peers[1], "the connection was closed for too many pings and made anew"
+
+
 async def test_a_service_that_cannot_end_does_not_keep_the_server_up(start: Any) -> None:
     async def break_down() -> None:
         raise RuntimeError("cannot end")
