@@ -53,6 +53,7 @@ class ToyVehicle:
         self.plans: list[Plan] = []
         self.holds = 0
         self.connects = 0
+        self.closed = False
 
     def _check(self, what: str) -> None:
         if what in self.fail:
@@ -65,8 +66,10 @@ class ToyVehicle:
     async def connect(self) -> None:
         self.connects += 1
         self._check("connect")
+        self.closed = False
 
     async def close(self) -> None:
+        self.closed = True
         self.speed = VelocityNed(0, 0, 0)
 
     def _pose(self) -> Pose:
@@ -83,6 +86,8 @@ class ToyVehicle:
 
     async def state(self) -> VehicleState:
         self._check("state")
+        if self.closed:
+            raise LinkLost("not connected")
         hit, self.hit = self.hit, None
         return VehicleState(self._stamp(), self._pose(), self.speed, self.position[2] < -0.05, self.armed, hit)
 

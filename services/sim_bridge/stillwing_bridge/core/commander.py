@@ -87,6 +87,7 @@ class _PendingHold:
     cause: str
     motion: _Motion | None
     command_id: str = ""
+    request_id: str = ""
 
 
 class Commander:
@@ -317,7 +318,7 @@ class Commander:
         self._answers.put(request_id, command_id)
         self._note(CommandStarted(command_id, "hold", False, ""))
         motion = self._mark_ending(CommandState.PREEMPTED)
-        return command_id, self._hold("command", motion, command_id)
+        return command_id, self._hold("command", motion, command_id, request_id)
 
     def motion_ended(self, command_id: str, state: CommandState, error: StillwingError | None = None) -> None:
         """The motion in force came to an end by itself or met something; the vehicle holds unless it stands landed."""
@@ -383,6 +384,7 @@ class Commander:
             raise InternalFault(f"hold {hold_id} was never asked for")
         if hold.command_id:
             self._end_status(CommandStatus(hold.command_id, "hold", CommandState.LINK_LOST, error))
+            self._answers.put(hold.request_id, error)  # the same request again must not pass for a hold in force
         if hold_id == self._thinking_hold and self._thinking is not None and self._thinking.held_since is None:
             self._thinking = self._thinking_hold = None
         self.link_lost(error)
@@ -559,9 +561,9 @@ class Commander:
         self._hold(cause, self._mark_ending(state, error))
         return True
 
-    def _hold(self, cause: str, motion: _Motion | None, command_id: str = "") -> int:
+    def _hold(self, cause: str, motion: _Motion | None, command_id: str = "", request_id: str = "") -> int:
         self._hold_count += 1
-        self._holds[self._hold_count] = _PendingHold(cause, motion, command_id)
+        self._holds[self._hold_count] = _PendingHold(cause, motion, command_id, request_id)
         self._effects.append(HoldNow(self._hold_count, cause))
         return self._hold_count
 

@@ -34,6 +34,11 @@ class FrameSettings:
             raise ValueError("frames: 0 < rate_hz <= max_rate_hz, jpeg_quality between 1 and 95")
 
 
+def _next_due_s(due_s: float, period_s: float, now_s: float) -> float:
+    # On the beat while it is kept, and a whole period from now where it was lost or never begun.
+    return due_s + period_s if due_s + period_s > now_s else now_s + period_s
+
+
 class TelemetryHub:
     """Hands every new state to its readers."""
 
@@ -48,7 +53,7 @@ class TelemetryHub:
         now_s = self._clock.monotonic_s()
         for mailbox, (period_s, due_s) in self._readers.items():
             if now_s >= due_s - 0.005:
-                self._readers[mailbox] = (period_s, max(due_s + period_s, now_s))
+                self._readers[mailbox] = (period_s, _next_due_s(due_s, period_s, now_s))
                 mailbox.put(telemetry)
 
     async def watch(self, max_rate_hz: float) -> AsyncIterator[Telemetry]:
@@ -180,7 +185,7 @@ class CameraHub:
                 failing = True
                 updates = {}
             for reader in due:
-                reader.due_s = max(reader.due_s + 1 / reader.rate_hz, now_s)
+                reader.due_s = _next_due_s(reader.due_s, 1 / reader.rate_hz, now_s)
                 if reader.encoding in updates:
                     reader.mailbox.put(updates[reader.encoding])
             due_s = max(due_s + 1 / max((r.rate_hz for r in self._readers), default=1.0), now_s)

@@ -1,0 +1,413 @@
+"""python -m pytest tests/contract/bridge/test_bridge_contract.py -v
+
+What every `Bridge` and `Simulation` does, in this process and behind the wire, over a toy vehicle in real time.
+"""
+
+import asyncio
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from stillwing_bridge.core.base import (
+    Collided,
+    CommandEnded,
+    CommandStarted,
+    CommandState,
+    EmergencyStopChanged,
+    FlightLogEntry,
+    FlyTowards,
+    GoTo,
+    Held,
+    Hold,
+    Land,
+    LeaseChanged,
+    Refused,
+    SetVelocity,
+    Step,
+    StopLevel,
+    ThinkingBegan,
+    ThinkingEnded,
+    Turn,
+)
+from stillwing_common.errors import (
+    EmergencyStopped,
+    InvalidInput,
+    LeaseHeld,
+    LeaseStale,
+    LeaseSuperseded,
+    LeaseWrongEpoch,
+    LinkLost,
+    NotFlying,
+    NotPermitted,
+    ObservationRequired,
+    ObservationStale,
+    Obstructed,
+    Thinking,
+    TtlRequired,
+    TtlTooLong,
+    UnknownCamera,
+    UnknownCommand,
+    UnknownFrame,
+    UnknownObject,
+    UnknownVehicle,
+)
+from stillwing_common.types import ImageEncoding, PositionNed
+
+
+async def log_of(rig) -> list[FlightLogEntry]:  # type: ignore[no-untyped-def]
+    return [entry async for entry in rig.bridge.watch_flight_log("drone", until_now=True)]
+
+
+async def test_a_vehicle_says_what_it_is(rig) -> None:  # type: ignore[no-untyped-def]
+    (vehicle,) = await rig.bridge.list_vehicles()
+    assert vehicle.vehicle_id == "drone"
+    assert vehicle.simulated
+    assert vehicle.cameras == rig.vehicle.spec.cameras
+    assert vehicle.limits.max_step_m == 50
+
+
+async def test_a_flight_from_the_ground_to_the_ground(rig) -> None:  # type: ignore[no-untyped-def]
+    lease = await rig.take_off()
+    for command in (Step(forward_m=1), Turn(90), Step(forward_m=0.5, up_m=0.5), GoTo(PositionNed(0, 0, -2))):
+        command_id = await rig.bridge.command(lease, command, ttl_s=5, based_on_frame_id=await rig.frame_id())
+        status = await rig.bridge.wait_command(command_id, 5)
+        assert (status.state, status.error) == (CommandState.SUCCEEDED, None)
+        assert not rig.vehicle.moving
+    assert rig.vehicle.position == pytest.approx([0, 0, -2], abs=0.1)
+    command_id = await rig.bridge.command(lease, Land(), ttl_s=5)
+    assert (await rig.bridge.wait_command(command_id, 5)).state is CommandState.SUCCEEDED
+    assert not rig.vehicle.armed
+    await rig.bridge.return_lease(lease)
+    assert await rig.bridge.get_lease("drone") is None
+    log = await log_of(rig)
+    assert [entry.log_seq for entry in log] == list(range(1, len(log) + 1))
+    assert all(a.log_time_ns <= b.log_time_ns for a, b in itertools.pairwise(log))
+    started = [entry.event.kind for entry in log if isinstance(entry.event, CommandStarted)]
+    assert started == ["takeoff", "step", "turn", "step", "go_to", "land"]
+
+
+async def test_a_lapsed_ttl_holds(rig) -> None:  # type: ignore[no-untyped-def]
+    lease = await rig.take_off()
+    command_id = await rig.bridge.command(
+        lease, SetVelocity(forward_m_s=1), ttl_s=0.3, based_on_frame_id=await rig.frame_id()
+    )
+    status = await rig.bridge.wait_command(command_id, 5)
+    assert status.state is CommandState.TIMEOUT
+    assert not rig.vehicle.moving
+    assert (await log_of(rig))[-1].event == Held("ttl")
+
+
+async def test_a_silent_author_is_held(rig) -> None:  # type: ignore[no-untyped-def]
+    lease = await rig.take_off()
+    await rig.bridge.command(lease, SetVelocity(forward_m_s=0.5), ttl_s=5, based_on_frame_id=await rig.frame_id())
+    await asyncio.sleep(0.5)
+    assert rig.vehicle.moving
+    await asyncio.sleep(1.0)
+    assert not rig.vehicle.moving
+    assert (await log_of(rig))[-1].event == Held("watchdog")
+
+
+async def test_waiting_for_a_command_is_a_sign_of_life(rig) -> None:  # type: ignore[no-untyped-def]
+    lease = await rig.take_off()
+    command_id = await rig.bridge.command(lease, Step(forward_m=2), ttl_s=5, based_on_frame_id=await rig.frame_id())
+    assert (await rig.bridge.wait_command(command_id, 0.3)).state is CommandState.RUNNING
+    assert (await rig.bridge.wait_command(command_id, 10)).state is CommandState.SUCCEEDED
+
+
+async def test_a_newer_motion_replaces_and_a_hold_ends(rig) -> None:  # type: ignore[no-untyped-def]
+    lease = await rig.take_off()
+    frame_id = await rig.frame_id()
+    first = await rig.bridge.command(lease, SetVelocity(forward_m_s=1), ttl_s=5, based_on_frame_id=frame_id)
+    second = await rig.bridge.command(lease, SetVelocity(right_m_s=1), ttl_s=5, based_on_frame_id=frame_id)
+    assert (await rig.bridge.wait_command(first, 1)).state is CommandState.PREEMPTED
+    held = await rig.bridge.command(lease, Hold())
+    assert not rig.vehicle.moving
+    assert (await rig.bridge.wait_command(second, 1)).state is CommandState.PREEMPTED
+    assert (await rig.bridge.wait_command(held, 1)).state is CommandState.SUCCEEDED
+
+
+async def test_nothing_moves_while_its_author_thinks(rig) -> None:  # type: ignore[no-untyped-def]
+    lease = await rig.take_off()
+    frame_id = await rig.frame_id()
+    command_id = await rig.bridge.command(lease, SetVelocity(forward_m_s=1), ttl_s=5, based_on_frame_id=frame_id)
+    interval = await rig.bridge.begin_thinking(lease, 1.0)
+    assert not rig.vehicle.moving
+    assert interval.held_since is not None
+    assert (await rig.bridge.wait_command(command_id, 1)).state is CommandState.PREEMPTED
+    with pytest.raises(Thinking):
+        await rig.bridge.command(lease, Step(forward_m=1), ttl_s=5, based_on_frame_id=frame_id)
+    await rig.bridge.end_thinking(lease)
+    await rig.bridge.end_thinking(lease)
+    command_id = await rig.bridge.command(lease, Step(forward_m=0.2), ttl_s=5, based_on_frame_id=frame_id)
+    assert (await rig.bridge.wait_command(command_id, 5)).state is CommandState.SUCCEEDED
+    events = [entry.event for entry in await log_of(rig)]
+    began = events.index(ThinkingBegan(interval.thinking_id))
+    ended = events.index(ThinkingEnded(interval.thinking_id))
+    assert [type(event) for event in events[began + 1 : ended]] == [Refused]
+    preempted = [i for i, e in enumerate(events) if isinstance(e, CommandEnded) and e.status.command_id == command_id]
+    assert preempted[0] > ended
+
+
+async def test_a_taken_lease_stops_the_old_holder(rig) -> None:  # type: ignore[no-untyped-def]
+    lease = await rig.take_off()
+    frame_id = await rig.frame_id()
+    with pytest.raises(LeaseHeld) as held:
+        await rig.bridge.acquire_lease("drone", "other")
+    assert held.value.metadata["holder"] == "test"
+    await rig.bridge.command(lease, SetVelocity(forward_m_s=1), ttl_s=5, based_on_frame_id=frame_id)
+    with pytest.raises(InvalidInput):
+        await rig.bridge.take_lease("drone", "person", " ")
+    taken = await rig.bridge.take_lease("drone", "person", "it flew off")
+    await asyncio.sleep(0.1)
+    assert not rig.vehicle.moving
+    with pytest.raises(LeaseSuperseded) as superseded:
+        await rig.bridge.command(lease, Step(forward_m=1), ttl_s=5, based_on_frame_id=frame_id)
+    assert superseded.value.metadata["holder"] == "person"
+    state = await rig.bridge.get_lease("drone")
+    assert state is not None
+    assert state.lease == taken.lease
+    changes = [entry.event for entry in await log_of(rig) if isinstance(entry.event, LeaseChanged)]
+    assert [(c.change, c.reason) for c in changes] == [("acquired", ""), ("taken", "it flew off")]
+
+
+async def test_a_lease_goes_stale_and_belongs_to_one_run(rig) -> None:  # type: ignore[no-untyped-def]
+    state = await rig.bridge.acquire_lease("drone", "test", stale_after_s=0.2)
+    with pytest.raises(LeaseWrongEpoch):
+        await rig.bridge.retain_lease(replace(state.lease, epoch="epo_before"))
+    with pytest.raises(InvalidInput):
+        await rig.bridge.retain_lease(replace(state.lease, sequence=99))
+    await asyncio.sleep(0.4)
+    with pytest.raises(LeaseStale):
+        await rig.bridge.retain_lease(state.lease)
+    again = await rig.bridge.acquire_lease("drone", "other")
+    assert again.lease.sequence > state.lease.sequence
+    with pytest.raises(InvalidInput):
+        await rig.bridge.take_lease("drone", "", "no name")
+
+
+async def test_what_a_motion_needs(rig) -> None:  # type: ignore[no-untyped-def]
+    lease = await rig.lease()
+    frame_id = await rig.frame_id()
+    step = Step(forward_m=1)
+    with pytest.raises(NotFlying):
+        await rig.bridge.command(lease, step, ttl_s=1, based_on_frame_id=frame_id)
+    await rig.bridge.return_lease(lease)
+    lease = await rig.take_off()
+    with pytest.raises(TtlRequired):
+        await rig.bridge.command(lease, step, based_on_frame_id=frame_id)
+    with pytest.raises(TtlRequired):
+        await rig.bridge.command(lease, step, ttl_s=0, based_on_frame_id=frame_id)
+    with pytest.raises(TtlTooLong):
+        await rig.bridge.command(lease, step, ttl_s=61, based_on_frame_id=frame_id)
+    with pytest.raises(TtlTooLong):
+        await rig.bridge.command(lease, SetVelocity(), ttl_s=6, based_on_frame_id=frame_id)
+    with pytest.raises(ObservationRequired):
+        await rig.bridge.command(lease, step, ttl_s=1)
+    with pytest.raises(UnknownFrame):
+        await rig.bridge.command(lease, step, ttl_s=1, based_on_frame_id="drone/front_center/999")
+    rig.vehicle.started_s -= 60
+    await asyncio.sleep(0.1)
+    with pytest.raises(ObservationStale):
+        await rig.bridge.command(lease, step, ttl_s=1, based_on_frame_id=frame_id)
+    assert not rig.vehicle.moving
+    refusals = [entry.event for entry in await log_of(rig) if isinstance(entry.event, Refused)]
+    assert [type(refused.error) for refused in refusals] == [
+        NotFlying, TtlRequired, TtlRequired, TtlTooLong, TtlTooLong,
+        ObservationRequired, UnknownFrame, ObservationStale,
+    ]  # fmt: skip
+
+
+async def test_a_repeated_request_is_answered_again_and_not_flown_again(rig) -> None:  # type: ignore[no-untyped-def]
+    lease = await rig.take_off()
+    frame_id = await rig.frame_id()
+    rig.vehicle.slow_capture_s = 0.1
+    flown = len(rig.vehicle.plans)
+    ids = await asyncio.gather(
+        *(
+            rig.bridge.command(lease, Step(forward_m=0.3), ttl_s=5, based_on_frame_id=frame_id, request_id="one")
+            for _ in range(3)
+        )
+    )
+    assert len(set(ids)) == 1
+    await rig.bridge.wait_command(ids[0], 5)
+    assert len(rig.vehicle.plans) == flown + 1
+    for _ in range(2):
+        with pytest.raises(TtlRequired):
+            await rig.bridge.command(lease, Step(forward_m=1), request_id="two")
+    assert sum(isinstance(entry.event, Refused) for entry in await log_of(rig)) == 1
+
+
+async def test_a_wall_obstructs_and_a_pixel_target_stops_short_of_it(rig) -> None:  # type: ignore[no-untyped-def]
+    lease = await rig.take_off()
+    rig.vehicle.wall_at_m = 2.0
+    frame_id = await rig.frame_id()
+    with pytest.raises(Obstructed) as refused:
+        await rig.bridge.command(lease, Step(forward_m=2.5), ttl_s=5, based_on_frame_id=frame_id)
+    assert float(refused.value.metadata["distance_m"]) == pytest.approx(1.5, abs=0.05)
+    command_id = await rig.bridge.command(lease, FlyTowards(0.5, 0.5, 5.0), ttl_s=8, based_on_frame_id=frame_id)
+    assert (await rig.bridge.wait_command(command_id, 8)).state is CommandState.SUCCEEDED
+    assert rig.vehicle.position[0] == pytest.approx(1.5, abs=0.1)
+
+
+async def test_a_velocity_ends_before_what_comes_into_its_way(rig) -> None:  # type: ignore[no-untyped-def]
+    lease = await rig.take_off()
+    rig.vehicle.wall_at_m = 3.0
+    command_id = await rig.bridge.command(
+        lease, SetVelocity(forward_m_s=1), ttl_s=5, based_on_frame_id=await rig.frame_id()
+    )
+    status = await rig.bridge.wait_command(command_id, 6)
+    assert status.state is CommandState.OBSTRUCTED
+    assert 1.0 < rig.vehicle.position[0] < 2.5
+
+
+async def test_a_collision_ends_the_command_and_is_counted(rig) -> None:  # type: ignore[no-untyped-def]
+    lease = await rig.take_off()
+    command_id = await rig.bridge.command(
+        lease, SetVelocity(forward_m_s=1), ttl_s=5, based_on_frame_id=await rig.frame_id()
+    )
+    rig.vehicle.hit = "tree"
+    assert (await rig.bridge.wait_command(command_id, 2)).state is CommandState.COLLISION
+    assert not rig.vehicle.moving
+    async for telemetry in rig.bridge.watch_telemetry("drone"):
+        assert (telemetry.collisions, telemetry.last_collision_object) == (1, "tree")
+        break
+    assert Collided("tree") in [entry.event for entry in await log_of(rig)]
+
+
+async def test_an_emergency_stop_latches_and_the_hardest_wins(rig) -> None:  # type: ignore[no-untyped-def]
+    lease = await rig.take_off()
+    frame_id = await rig.frame_id()
+    command_id = await rig.bridge.command(lease, SetVelocity(forward_m_s=1), ttl_s=5, based_on_frame_id=frame_id)
+    assert await rig.bridge.emergency_stop("drone", StopLevel.HOLD, "a bird") is StopLevel.HOLD
+    assert not rig.vehicle.moving
+    assert (await rig.bridge.wait_command(command_id, 1)).state is CommandState.ESTOP
+    with pytest.raises(EmergencyStopped):
+        await rig.bridge.command(lease, Step(forward_m=1), ttl_s=5, based_on_frame_id=frame_id)
+    with pytest.raises(NotPermitted):
+        await rig.bridge.clear_emergency_stop("drone", "guess")
+    await rig.bridge.clear_emergency_stop("drone", "secret")
+    assert await rig.bridge.emergency_stop("drone", StopLevel.LAND, "down") is StopLevel.LAND
+    assert await rig.bridge.emergency_stop("drone", StopLevel.HOLD, "softer") is StopLevel.LAND
+    with pytest.raises(EmergencyStopped):
+        await rig.bridge.begin_thinking(lease, 1)
+    for _ in range(100):
+        if not rig.vehicle.armed:
+            break
+        await asyncio.sleep(0.05)
+    assert not rig.vehicle.armed
+    assert await rig.bridge.emergency_stop("drone", StopLevel.KILL, "off") is StopLevel.KILL
+    changes = [entry.event for entry in await log_of(rig) if isinstance(entry.event, EmergencyStopChanged)]
+    assert [change.level for change in changes] == [
+        StopLevel.HOLD, StopLevel.NONE, StopLevel.LAND, StopLevel.KILL,
+    ]  # fmt: skip
+
+
+async def test_frames_are_the_newest_and_a_slow_reader_sees_gaps(rig) -> None:  # type: ignore[no-untyped-def]
+    seen = []
+    async for update in rig.bridge.watch_frames("drone", max_rate_hz=20):
+        assert update.frame.image.encoding is ImageEncoding.JPEG
+        assert update.frame.camera_pose is not None
+        assert update.receive_time_ns > 0
+        seen.append(update)
+        if len(seen) == 3:
+            break
+    assert [update.sequence for update in seen] == [1, 2, 3]
+    assert len({update.frame.frame_id for update in seen}) == 3
+    depth = await rig.bridge.capture_frame("drone", "front_center", ImageEncoding.DEPTH_F32)
+    assert len(depth.image.data) == 4 * depth.image.width_px * depth.image.height_px
+
+
+async def test_telemetry_comes_at_the_rate_asked_for(rig) -> None:  # type: ignore[no-untyped-def]
+    times = []
+    async for telemetry in rig.bridge.watch_telemetry("drone", max_rate_hz=10):
+        times.append(telemetry.stamp.time_ns)
+        if len(times) == 4:
+            break
+    assert all(b - a > 0.05e9 for a, b in itertools.pairwise(times[1:]))
+
+
+async def test_a_hung_camera_delays_no_hold(rig) -> None:  # type: ignore[no-untyped-def]
+    lease = await rig.take_off()
+    await rig.bridge.command(lease, SetVelocity(right_m_s=0.5), ttl_s=5, based_on_frame_id=await rig.frame_id())
+    rig.vehicle.slow_capture_s = 30.0
+    hung = asyncio.ensure_future(rig.bridge.capture_frame("drone"))
+    await asyncio.sleep(0.05)
+    await asyncio.wait_for(rig.bridge.command(lease, Hold()), 1.0)
+    assert not rig.vehicle.moving
+    assert not hung.done()
+    hung.cancel()
+    await asyncio.wait({hung})
+
+
+async def test_a_lost_link_ends_the_command_and_is_held_when_it_is_back(rig) -> None:  # type: ignore[no-untyped-def]
+    lease = await rig.take_off()
+    frame_id = await rig.frame_id()
+    command_id = await rig.bridge.command(lease, SetVelocity(forward_m_s=1), ttl_s=5, based_on_frame_id=frame_id)
+    rig.vehicle.fail = {"state", "hold", "connect", "fly"}
+    assert (await rig.bridge.wait_command(command_id, 2)).state is CommandState.LINK_LOST
+    with pytest.raises(LinkLost):
+        await rig.bridge.command(lease, Hold())
+    with pytest.raises(LinkLost):
+        await rig.bridge.begin_thinking(lease, 1)
+    holds = rig.vehicle.holds
+    rig.vehicle.fail = set()
+    for _ in range(100):
+        if rig.vehicle.holds > holds:
+            break
+        await asyncio.sleep(0.05)
+    assert rig.vehicle.holds > holds
+    assert rig.vehicle.connects > 0
+    await rig.bridge.retain_lease(lease)
+    command_id = await rig.bridge.command(lease, Step(forward_m=0.2), ttl_s=5, based_on_frame_id=await rig.frame_id())
+    assert (await rig.bridge.wait_command(command_id, 5)).state is CommandState.SUCCEEDED
+
+
+async def test_unknown_things(rig) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(UnknownVehicle):
+        await rig.bridge.acquire_lease("other", "test")
+    with pytest.raises(UnknownVehicle):
+        async for _ in rig.bridge.watch_frames("other"):
+            pass
+    with pytest.raises(UnknownCamera):
+        await rig.bridge.capture_frame("drone", "back")
+    with pytest.raises(UnknownCommand):
+        await rig.bridge.wait_command("cmd_0", 1)
+    with pytest.raises(UnknownObject):
+        await rig.simulation.object_ground_truth("house")
+
+
+async def test_times_relate(rig) -> None:  # type: ignore[no-untyped-def]
+    sync = await rig.bridge.time_sync("drone")
+    assert sync.client_send_time_ns <= sync.bridge_receive_time_ns <= sync.bridge_send_time_ns
+    assert sync.vehicle is not None
+    assert sync.vehicle.clock_id == "clk_1"
+
+
+async def test_a_reset_voids_leases_and_ends_commands(rig) -> None:  # type: ignore[no-untyped-def]
+    lease = await rig.take_off()
+    frame_id = await rig.frame_id()
+    command_id = await rig.bridge.command(lease, SetVelocity(forward_m_s=1), ttl_s=5, based_on_frame_id=frame_id)
+    stamp = await rig.simulation.reset()
+    assert stamp.clock_id == "clk_2"
+    assert (await rig.bridge.wait_command(command_id, 1)).state is CommandState.PREEMPTED
+    await asyncio.sleep(0.05)
+    assert not rig.vehicle.moving
+    with pytest.raises(LeaseSuperseded):
+        await rig.bridge.retain_lease(lease)
+    lease = await rig.take_off()
+    with pytest.raises(ObservationStale):
+        await rig.bridge.command(lease, Step(forward_m=1), ttl_s=5, based_on_frame_id=frame_id)
+
+
+async def test_the_simulated_world(rig) -> None:  # type: ignore[no-untyped-def]
+    assert (await rig.simulation.get_world()).simulator == "toy"
+    assert await rig.simulation.list_objects() == ("ground", "tree")
+    truth = await rig.simulation.vehicle_ground_truth("drone")
+    assert truth.velocity is not None
+    tree = await rig.simulation.object_ground_truth("tree")
+    assert tree.velocity is None
+    await rig.simulation.pause(True)
+    assert (await rig.simulation.get_world()).paused
+    await rig.simulation.step(0.1)
+    assert await rig.simulation.spawn_object("box", "cube", truth.pose, 1.0) == "box_1"
