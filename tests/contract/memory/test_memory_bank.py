@@ -6,6 +6,7 @@ What every `MemoryBank` owes its callers, asked of the bank in process and of th
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 
 import pytest
 
@@ -26,6 +27,7 @@ from stillwing_memory.core.base import (
     ByPlace,
     ByText,
     Change,
+    Entity,
     EntityChanged,
     Keyframe,
     KeyframePut,
@@ -191,7 +193,8 @@ class TestSearch:
         assert matches[0].score == pytest.approx(1 / 3)
 
     async def test_queries_that_say_nothing_are_refused(self, bank: MemoryBank) -> None:
-        for query in (ByText(""), ByText(" ?! "), ByEntity(""), ByPlace(PositionNed(float("nan"), 0.0, 0.0))):
+        places = (ByPlace(PositionNed(float("nan"), 0.0, 0.0)), ByPlace(PositionNed(0.0, 0.0, -1e300)))
+        for query in (ByText(""), ByText(" ?! "), ByEntity(""), *places):
             with pytest.raises(InvalidInput):
                 await bank.search_keyframes(query)
         with pytest.raises(UnknownEntity):
@@ -309,6 +312,47 @@ class TestChanges:
         put = await bank.put_keyframe(make_keyframe(1))
         assert await asyncio.wait_for(waiting, 5) == KeyframePut(put.revision, put.keyframe)
         await stream.aclose()
+
+    @pytest.mark.parametrize("revision", [2, 2**63, 2**64 - 1])
+    async def test_a_revision_of_another_bank_is_refused(
+        self, bank: MemoryBank, make_keyframe: Make, revision: int
+    ) -> None:
+        await bank.put_keyframe(make_keyframe(1))
+        with pytest.raises(InvalidInput):
+            await anext(bank.watch_changes(revision))
+
+    async def test_the_log_replayed_is_what_is_known(self, bank: MemoryBank, make_keyframe: Make) -> None:
+        random = Random(7)
+        ids: list[str] = []
+        for number in range(60):
+            if len(ids) > 3 and random.random() < 0.25:
+                into, gone = random.sample(ids, 2)
+                await bank.merge_entities(into, gone)
+                continue
+            labels: list[str | Sighting] = [f"thing {random.randrange(9)}" for _ in range(random.randrange(4))]
+            if ids and random.random() < 0.3:
+                labels.append(Sighting("that one", random.choice(ids)))
+            put = await bank.put_keyframe(make_keyframe(number, *labels))
+            ids += [one.entity_id for one in put.keyframe.sightings if one.entity_id not in ids]
+
+        replayed: dict[str, Entity] = {}
+        frames: dict[str, set[str]] = {}
+        now: dict[str, str] = {entity_id: entity_id for entity_id in ids}
+        for change in await changes_until(bank, (await bank.get_bank()).revision):
+            if isinstance(change, EntityChanged):
+                replayed[change.entity.entity_id] = change.entity
+                for gone in change.entity.merged_ids:
+                    replayed.pop(gone, None)
+                    now[gone] = change.entity.entity_id
+                continue
+            for sighting in change.keyframe.sightings:
+                frames.setdefault(sighting.entity_id, set()).add(change.keyframe.frame.frame_id)
+        listed = (await bank.list_entities(page_size=500)).entities
+        assert replayed == {entity.entity_id: entity for entity in listed}
+        assert any(entity.merged_ids for entity in listed)
+        for entity_id in ids:
+            found = await bank.search_keyframes(ByEntity(entity_id), limit=500)
+            assert {match.keyframe.frame.frame_id for match in found} == frames.get(now[entity_id], set())
 
     async def test_a_put_says_which_things_were_seen_again(self, bank: MemoryBank, make_keyframe: Make) -> None:
         await bank.put_keyframe(make_keyframe(1, "tree"))

@@ -5,13 +5,14 @@ Blocking work runs in one small pool of threads, one transaction a call; the eve
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from sqlalchemy import Engine
 
@@ -34,10 +35,12 @@ from stillwing_memory.core.base import (
 from stillwing_memory.core.checks import check_id, check_image, check_keyframe, check_position, check_text
 from stillwing_memory.core.paging import make_token, read_token
 from stillwing_memory.core.stores.connection import POOL_SIZE, migrate, open_engine
-from stillwing_memory.core.stores.embedded import EmbeddedPostgres
 from stillwing_memory.core.stores.notifications import Bell
 from stillwing_memory.core.stores.postgres import CHANNEL, PostgresStore
 from stillwing_memory.core.text import Similarity, choose_similarity, tokens
+
+if TYPE_CHECKING:
+    from stillwing_memory.core.stores.embedded import EmbeddedPostgres
 
 T = TypeVar("T")
 
@@ -73,7 +76,7 @@ class StoredBank:
     """A `MemoryBank`. Made by `open`."""
 
     def __init__(
-        self, config: BankConfig, server: EmbeddedPostgres | None, engine: Engine, similarity: Similarity, bell: Bell
+        self, config: BankConfig, server: "EmbeddedPostgres | None", engine: Engine, similarity: Similarity, bell: Bell
     ) -> None:
         self._config = config
         self._limits = config.limits
@@ -94,9 +97,10 @@ class StoredBank:
         similarity = await asyncio.to_thread(choose_similarity, config.similarity)
         server: EmbeddedPostgres | None = None
         engine: Engine | None = None
+        bell: Bell | None = None
         try:
             if not config.dsn:
-                server = EmbeddedPostgres(config.folder)
+                server = _embedded(config.folder)
                 await _uninterrupted(server.start)
             dsn = server.dsn if server else config.dsn
             engine = open_engine(dsn)
@@ -106,6 +110,8 @@ class StoredBank:
             opened = cls(config, server, engine, similarity, bell)
             await opened._embed_what_is_not()
         except BaseException:
+            if bell is not None:
+                await bell.close()
             if engine is not None:
                 engine.dispose()
             if server is not None:
@@ -214,6 +220,11 @@ class StoredBank:
 
     async def watch_changes(self, after_revision: int = 0) -> AsyncGenerator[Change, None]:
         """See `MemoryBank`."""
+        reached = (await self.get_bank()).revision
+        if not 0 <= after_revision <= reached:
+            raise InvalidInput(
+                f"revision {after_revision} is not of this bank, which is at {reached}", revision=after_revision
+            )
         last = after_revision
         while True:
             rings = self._bell.rings
@@ -247,6 +258,14 @@ class StoredBank:
         if self._closed:
             raise StoreUnavailable("the bank is closed")
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _embedded(folder: Path) -> "EmbeddedPostgres":
+    if sys.platform == "win32":
+        raise StoreUnavailable("the embedded server needs Linux or macOS; give a DSN of a PostgreSQL with pgvector")
+    from stillwing_memory.core.stores.embedded import EmbeddedPostgres
+
+    return EmbeddedPostgres(folder)
 
 
 def _text_of(keyframe: Keyframe) -> str:

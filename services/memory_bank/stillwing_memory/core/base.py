@@ -212,7 +212,8 @@ class MemoryBank(Protocol):
     def watch_changes(self, after_revision: int = 0) -> AsyncGenerator[Change, None]:
         """A log stream: every change after a revision, in order, none dropped; then each new one as it happens.
 
-        Ends when the bank closes. Resume with the revision of the last change that was read.
+        Ends when the bank closes. Resume with the revision of the last change that was read. Raises InvalidInput, at
+        the first change asked for, for a revision that this bank has not reached: it is another bank's.
         """
 
     async def close(self) -> None:

@@ -16,6 +16,8 @@ from stillwing_common.errors import (
 from stillwing_common.types import Image, ImageEncoding, PositionNed, Quaternion
 from stillwing_memory.core.base import Keyframe, Limits, Sighting
 
+_MAX_AWAY_M = 20_000_000.0  # half round the Earth
+
 _FORMATS = {ImageEncoding.JPEG: "JPEG", ImageEncoding.PNG: "PNG"}
 
 
@@ -44,7 +46,10 @@ def check_finite(field: str, *values: float) -> None:
 
 def check_position(field: str, position: PositionNed) -> None:
     """Raises InvalidInput for a place that is no place."""
-    check_finite(field, position.north_m, position.east_m, position.down_m)
+    axes = (position.north_m, position.east_m, position.down_m)
+    check_finite(field, *axes)
+    if max(map(abs, axes)) > _MAX_AWAY_M:
+        raise InvalidInput(f"{field} is not on this planet", field=field, limit_m=_MAX_AWAY_M)
 
 
 def check_keyframe(keyframe: Keyframe, limits: Limits) -> None:

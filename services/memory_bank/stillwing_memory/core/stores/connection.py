@@ -60,7 +60,8 @@ def open_engine(dsn: str) -> Engine:
 def migrate(engine: Engine) -> None:
     """Bring the tables to this version. Raises StoreUnavailable where that cannot be."""
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    # A percent sign would be read as the beginning of a variable.
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     try:
         with store_errors(), engine.begin() as connection:

@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from typing import IO
 
 import psutil
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 from stillwing_common.errors import StoreInUse, StoreUnavailable
 from stillwing_memory.core.stores.binaries import find_binaries, open_path_for_others, server_user
@@ -35,8 +37,9 @@ _STOP_LIMIT_S = 20.0
 _POLL_S = 0.05
 _RESTART_WAIT_S = 1.0
 _MAX_LOG_BYTES = 4 * 1024 * 1024
-# 107 bytes is the kernel's limit for a socket's path; the server appends its own file name.
-_MAX_SOCKET_FOLDER_CHARS = 85
+# 107 bytes is the kernel's limit for a socket's path, to which the server appends its own file name; and its setting is
+# a list, in which some characters mean something.
+_SOCKET_FOLDER = re.compile(r"[\w./+-]{1,85}", re.ASCII)
 
 _SETTINGS = {
     "listen_addresses": "",
@@ -76,7 +79,10 @@ class EmbeddedPostgres:
     @property
     def dsn(self) -> str:
         """Where clients connect; the same for as long as this object lives."""
-        return f"host={self._socket_folder} user={_OWNER} dbname={DATABASE}"
+        return self._dsn_of(DATABASE)
+
+    def _dsn_of(self, database: str) -> str:
+        return make_conninfo(host=str(self._socket_folder), user=_OWNER, dbname=database)
 
     @property
     def pid(self) -> int | None:
@@ -217,7 +223,7 @@ class EmbeddedPostgres:
         unfinished.rename(self._data)
 
     def _choose_socket_folder(self) -> Path:
-        if len(str(self._data)) <= _MAX_SOCKET_FOLDER_CHARS:
+        if _SOCKET_FOLDER.fullmatch(str(self._data)):
             return self._data
         folder = Path(tempfile.mkdtemp(prefix="stillwing-pg-"))
         if self._user is not None:
@@ -225,7 +231,7 @@ class EmbeddedPostgres:
         return folder
 
     def _make_database(self) -> None:
-        with psycopg.connect(self.dsn.replace(f"dbname={DATABASE}", "dbname=postgres"), autocommit=True) as connection:
+        with psycopg.connect(self._dsn_of("postgres"), autocommit=True) as connection:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
                 connection.execute(f"CREATE DATABASE {DATABASE}")
 
@@ -269,7 +275,7 @@ class EmbeddedPostgres:
 
     def _answers(self) -> bool:
         try:
-            psycopg.connect(self.dsn.replace(f"dbname={DATABASE}", "dbname=postgres"), connect_timeout=5).close()
+            psycopg.connect(self._dsn_of("postgres"), connect_timeout=5).close()
         except psycopg.OperationalError:
             return False
         return True
