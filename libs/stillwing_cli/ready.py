@@ -40,10 +40,10 @@ async def ping(address: str) -> None:
                 unpacker = msgpack.Unpacker(raw=False)
                 while chunk := await reader.read(4096):
                     unpacker.feed(chunk)
-                    for kind, _, error, result in unpacker:
-                        if kind == 1 and error is None and result is True:
+                    for answer in unpacker:
+                        if answer == [1, 0, None, True]:
                             return
-                        raise LinkLost(f"{address} answered a ping with {error or result!r}", address=address)
+                        raise LinkLost(f"{address} answered a ping with {answer!r}", address=address)
             finally:
                 writer.close()
     except (OSError, TimeoutError, ValueError, msgpack.UnpackException) as error:

@@ -32,6 +32,7 @@ body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:62rem;padding
 background:#fbfbf9}
 h1{font-size:1.6rem;margin-bottom:.2rem}.verdict{display:inline-block;padding:.15rem .7rem;border-radius:1rem;
 color:#fff}
+.why{color:#c0392b}
 .yes{background:#1f8f4d}.no{background:#c0392b}.top{display:flex;gap:2rem;flex-wrap:wrap;align-items:flex-start}
 .top img{width:min(34rem,100%);border:1px solid #ddd;border-radius:.4rem}table{border-collapse:collapse}
 td{padding:.15rem .8rem .15rem 0;border-bottom:1px solid #e6e6e0}td:last-child{text-align:right;font-variant-numeric:
@@ -74,7 +75,7 @@ def _page(record: FlightRecord, track: bytes) -> str:
     verdict = "reached" if record.reached else "not reached"
     rows = "".join(f"<tr><td>{label}</td><td>{_shown(summary[key])}</td></tr>" for key, label in LABELS.items())
     where = f"{summary['scene']}, seed {summary['seed']}" if summary["scene"] else "no ground truth"
-    why = f"<p class=no>{html.escape(summary['error'])}</p>" if summary["error"] else ""
+    why = f'<p class="why">{html.escape(summary["error"])}</p>' if summary["error"] else ""
     cards = "".join(_card(decision) for decision in record.decisions)
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
