@@ -345,6 +345,8 @@ class VehicleDriver:
                 await self.vehicle.fly(plan, ttl_s)
                 if watch is not None:
                     watch.cancel()
+                if isinstance(plan, Descend):
+                    await self.refresh()  # whoever learns that it has landed must not find it armed
         except* StillwingError as errors:
             error = cast(StillwingError, errors.exceptions[0])
             _log.warning("%s failed: %s", type(plan).__name__, error)
