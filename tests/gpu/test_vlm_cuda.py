@@ -1,6 +1,6 @@
 """python -m pytest tests/gpu/test_vlm_cuda.py -v
 
-The same engine on a CUDA device in bfloat16, beside the CPU in float32: the same code, the same memory, the same choices.
+The same engine on a CUDA device in bfloat16, beside the CPU in float32: same code, same memory, same choices.
 """
 
 from pathlib import Path
