@@ -5,18 +5,19 @@ import contextlib
 import os
 import secrets
 import signal
-import sys
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from stillwing_cli.plan import DEFAULT_PORTS, Choices, free_ports, make_parts, refuse_taken_ports
 from stillwing_cli.state import RUN_FOLDER, StackState, the_only_stack, write_state
-from stillwing_cli.supervisor import Say, Supervisor
+from stillwing_cli.supervisor import KILL, Say, Supervisor, signal_group
 from stillwing_common.errors import InvalidInput
 
 LOG_FOLDER = RUN_FOLDER / "logs"
 _PID_FILE = RUN_FOLDER / "pids"
+_LEFTOVER_LIMIT_S = 10.0
 
 
 @asynccontextmanager
@@ -28,7 +29,7 @@ async def running_stack(choices: Choices, ports: str, say: Say) -> AsyncIterator
     if ports not in ("default", "auto"):
         raise InvalidInput(f"ports is default or auto, not {ports!r}", ports=ports)
     with the_only_stack():
-        end_leftovers(say)
+        await end_leftovers(say)
         numbers = free_ports(tuple(DEFAULT_PORTS)) if ports == "auto" else DEFAULT_PORTS
         operator_token = secrets.token_urlsafe(16)
         parts = make_parts(choices, numbers, operator_token)
@@ -45,17 +46,22 @@ async def running_stack(choices: Choices, ports: str, say: Say) -> AsyncIterator
             _PID_FILE.unlink(missing_ok=True)
 
 
-def end_leftovers(say: Say) -> None:
+async def end_leftovers(say: Say) -> None:
     """End parts whose supervisor was killed before it could; they hold ports and the memory bank's folder."""
     try:
         pids = [int(word) for word in _PID_FILE.read_text(encoding="utf-8").split()]
     except FileNotFoundError:
         return
-    for pid in pids:
-        if sys.platform != "win32" and b"stillwing_" in _command_line(pid):
-            say("", f"ending process {pid}, left over from a stack that was killed")
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGTERM)
+    left = [pid for pid in pids if _is_ours(pid)]
+    for pid in left:
+        say("", f"ending process {pid}, left over from a stack that was killed")
+        signal_group(pid, signal.SIGTERM)
+    until_s = time.monotonic() + _LEFTOVER_LIMIT_S
+    while any(_is_ours(pid) for pid in left) and time.monotonic() < until_s:
+        await asyncio.sleep(0.1)  # they are no children of this process, so nothing tells of their end
+    for pid in left:
+        if _is_ours(pid):
+            signal_group(pid, KILL)
     _PID_FILE.unlink(missing_ok=True)
 
 
@@ -97,8 +103,9 @@ def _note_pids(pids: Mapping[str, int]) -> None:
     _PID_FILE.write_text(" ".join(str(pid) for pid in pids.values()), encoding="utf-8")
 
 
-def _command_line(pid: int) -> bytes:
+def _is_ours(pid: int) -> bool:
+    """Whether the process runs one of our parts: the number may be somebody else's by now."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"stillwing_" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
-        return b""
+        return False

@@ -147,12 +147,12 @@ class Supervisor:
     async def _end(self, name: str) -> None:
         process = self._processes[name]
         if process.returncode is None:
-            _signal_group(process.pid, signal.SIGTERM)
+            signal_group(process.pid, signal.SIGTERM)
             try:
                 await asyncio.wait_for(process.wait(), _END_LIMIT_S)
             except TimeoutError:
                 self._say("", f"{name} did not end within {_END_LIMIT_S:.0f} s and is killed")
-        _signal_group(process.pid, _KILL)
+        signal_group(process.pid, KILL)
         await process.wait()
 
     def _failed(self, name: str, what: str) -> PartFailed:
@@ -165,10 +165,11 @@ _CHILD_ENV = {
     "PYTHONUNBUFFERED": "1",
     "OMP_WAIT_POLICY": "passive",  # threads that wait for the next question must not burn the simulator's core
 }
-_KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL
+KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL
 
 
-def _signal_group(pid: int, number: signal.Signals) -> None:
+def signal_group(pid: int, number: signal.Signals) -> None:
+    """Signal a part and everything it started; nothing happens if none of it is left."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if sys.platform == "win32":
             os.kill(pid, number)

@@ -183,7 +183,7 @@ async def test_processes_left_over_are_ended(tmp_path: Path, monkeypatch: pytest
         for name in ("stillwing_part", "stranger")
     ]
     (state.RUN_FOLDER / "pids").write_text(f"{ours.pid} {stranger.pid}")
-    stack.end_leftovers(lambda name, line: None)
+    await asyncio.wait_for(stack.end_leftovers(lambda name, line: None), 5)
     assert await asyncio.wait_for(ours.wait(), 5) == -signal.SIGTERM
     assert stranger.returncode is None
     stranger.kill()
