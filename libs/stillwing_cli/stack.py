@@ -57,8 +57,9 @@ async def end_leftovers(say: Say) -> None:
         say("", f"ending process {pid}, left over from a stack that was killed")
         signal_group(pid, signal.SIGTERM)
     until_s = time.monotonic() + _LEFTOVER_LIMIT_S
-    while any(_is_ours(pid) for pid in left) and time.monotonic() < until_s:
-        await asyncio.sleep(0.1)  # they are no children of this process, so nothing tells of their end
+    # They are no children of this process, so nothing tells of their end.
+    while any(_is_ours(pid) for pid in left) and time.monotonic() < until_s:  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
     for pid in left:
         if _is_ours(pid):
             signal_group(pid, KILL)
