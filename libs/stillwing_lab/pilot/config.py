@@ -130,12 +130,12 @@ class TrainingPlan:
     """
 
     scenes: int = 300
-    dagger_scenes: int = 75
-    dagger_at: tuple[float, ...] = (0.4, 0.65)
+    dagger_scenes: int = 50
+    dagger_at: tuple[float, ...] = (0.45,)
     dense_steps: int = 1500
     dense_batch: int = 32
     grounding_steps: int = 500
-    grounding_batch: int = 24
+    grounding_batch: int = 32
     joint_steps: int = 4000
     joint_frames: int = 84
     longest_trunk: int = 24

@@ -26,14 +26,15 @@ class DenseHeads(nn.Module):
         super().__init__()
         self.truth = nn.Linear(hidden, 2 * _CLASSES + 1)
         self.place = nn.Linear(hidden, CELL_ROWS + CELL_COLUMNS)
+        self.aside = nn.Linear(hidden, len(COLOURS))
 
-    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Presence logits, root shares, nearness, row logits, column logits of tokens (n, 20, hidden)."""
+    def forward(self, tokens: Tensor) -> tuple[Tensor, ...]:
+        """Presence logits, root shares, nearness, row and column logits, beacons aside, of tokens (n, 20, hidden)."""
         steady = F.rms_norm(tokens, tokens.shape[-1:])
         truth, place = self.truth(steady), self.place(steady)
         present, share, near = truth.split((_CLASSES, _CLASSES, 1), -1)
         row, column = place.split((CELL_ROWS, CELL_COLUMNS), -1)
-        return present, share, near.squeeze(-1), row, column
+        return present, share, near.squeeze(-1), row, column, self.aside(steady)
 
 
 def dense_loss(
@@ -42,13 +43,16 @@ def dense_loss(
     """Loss of one batch of frames, and the F1 of finding beacons in cells."""
     device = heads.truth.weight.device
     pixels, cells, near = frames.pixels[rows], frames.cells[rows], frames.nearness[rows]
+    bearing_deg = frames.bearing_deg[rows]
     if rng.random() < 0.5:
         grid = (len(rows), CELL_ROWS, CELL_COLUMNS)
         pixels = pixels[:, :, ::-1]
         cells = cells.reshape(*grid, _CLASSES)[:, :, ::-1].reshape(cells.shape)
         near = near.reshape(grid)[:, :, ::-1].reshape(near.shape)
+        bearing_deg = -bearing_deg
     gain = torch.from_numpy(rng.uniform(0.85, 1.15, (len(rows), 1, 1, 1)).astype(np.float32)).to(device)
-    present, share, near_read, row, column = heads(see(model, as_tensor(pixels, device).float() * gain))
+    tokens = see(model, as_tensor(pixels, device).float() * gain)
+    present, share, near_read, row, column, aside = heads(tokens)
     truth = as_tensor(cells.astype(np.float32), device)
     there = (truth > _PRESENT_FROM).float()
     weight = torch.tensor([4.0] * len(COLOURS) + [2.0, 1.0, 1.0], device=device)
@@ -58,6 +62,14 @@ def dense_loss(
         + 2 * F.mse_loss(share, truth.sqrt())
         + 0.5 * F.mse_loss(near_read, as_tensor(near.astype(np.float32), device))
     )
+    # How far beside its centre, in cells, the foot of a beacon lies that shows in a cell: which side to turn to.
+    column_of = np.tile(np.arange(CELL_COLUMNS), CELL_ROWS) + 0.5
+    centre = CELL_COLUMNS / 2 * (1 + np.tan(np.radians(np.clip(np.nan_to_num(bearing_deg), -60, 60))))
+    beside = as_tensor(np.clip(centre[:, None, :] - column_of[None, :, None], -2, 2).astype(np.float32), device)
+    shown = there[..., : len(COLOURS)]
+    loss = loss + 2 * (shown * (aside - beside) ** 2).sum() / (shown.sum() + 1)
+    # The words' side was drawn for tokens of about unit size.
+    loss = loss + 0.02 * tokens.pow(2).mean(-1).log().pow(2).mean()
     places = torch.arange(IMAGE_TOKENS, device=device).repeat(len(rows))
     loss = loss + 0.1 * F.cross_entropy(row.flatten(0, 1), places // CELL_COLUMNS)
     loss = loss + 0.1 * F.cross_entropy(column.flatten(0, 1), places % CELL_COLUMNS)

@@ -23,7 +23,7 @@ from stillwing_lab.pilot.model import as_tensor, see, think
 from stillwing_lab.pilot.rollout import Policy, Recorder
 from stillwing_lab.pilot.tokenizer import goal_texts
 
-WINDOW_FRAMES = 20
+WINDOW_FRAMES = 23
 
 
 class Pilot:

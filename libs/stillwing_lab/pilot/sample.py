@@ -46,17 +46,26 @@ class Sampler:
         edges = np.flatnonzero(np.diff(frames.flight)) + 1
         self._first = np.concatenate([[0], edges])
         self._last = np.concatenate([edges, [len(frames)]])
+        self._showing = np.flatnonzero((frames.visible_px >= IN_VIEW_PX).any(axis=1))
         self._full_system = words.system(system_prompt())
 
     def grounding(self) -> tuple[Sequence, Trunk]:
-        """One or two frames, asked where every beacon is and what to do about two of them."""
-        trunk = self._trunk(int(self._rng.integers(1, 3)))
-        sequence = Sequence(self._system(), len(trunk.rows))
-        last = len(trunk.rows) - 1
+        """One frame, mostly with a beacon in it, asked where beacons are and what to do about them.
+
+        Beacons in view are asked about more often than others: where most answers are the same, a model that sees
+        nothing yet settles on that answer and stays.
+        """
+        rng = self._rng
+        row = int(rng.choice(self._showing) if rng.random() < 0.9 else rng.integers(len(self._frames)))
+        trunk = Trunk(np.array([row]), False, bool(rng.random() < 0.5))
+        sequence = Sequence(self._system(), 1)
         for colour in range(len(COLOURS)):
-            self._ask_where(sequence, trunk, last, colour)
-        for colour in self._rng.permutation(len(COLOURS))[:2]:
-            self._ask_action(sequence, trunk, last, int(colour))
+            in_view = self._frames.visible_px[row, colour] >= IN_VIEW_PX
+            if in_view or rng.random() < 0.2:
+                self._ask_where(sequence, trunk, 0, colour)
+                self._ask_action(sequence, trunk, 0, colour)
+        if not sequence.branches:
+            self._ask_action(sequence, trunk, 0, int(self._frames.goal[row]))
         return sequence, trunk
 
     def joint(self, length: int) -> tuple[Sequence, Trunk]:
@@ -68,7 +77,7 @@ class Sampler:
             still = bool(self._frames.still[row])
             chance = 0.12 if repeated or not still else 0.9
             if self._rng.random() < chance:
-                for colour in self._goals(int(row), 2 if still else 1):
+                for colour in self._goals(int(row)):
                     self._ask_action(sequence, trunk, at, colour)
                 if self._rng.random() < 0.25:
                     self._ask_where(sequence, trunk, at, int(self._rng.integers(len(COLOURS))))
@@ -116,20 +125,13 @@ class Sampler:
             rows[0] = int(rng.integers(first, start))
         return Trunk(rows, separate, bool(rng.random() < 0.4))
 
-    def _goals(self, row: int, count: int) -> list[int]:
-        """Colours to ask about: now and then the one flown to, more often others, mostly ones that are there."""
+    def _goals(self, row: int) -> list[int]:
+        """Colours to ask about: all that are there where a decision was made, else one; at times one that is not."""
         rng = self._rng
         there = [c for c in range(len(COLOURS)) if not np.isnan(self._frames.bearing_deg[row, c])]
         absent = [c for c in range(len(COLOURS)) if c not in there]
-        chosen: list[int] = []
-        if rng.random() < 0.5:
-            chosen.append(int(self._frames.goal[row]))
-        while len(chosen) < count:
-            pool = absent if absent and rng.random() < 0.15 else there
-            colour = int(pool[int(rng.integers(len(pool)))])
-            if colour not in chosen:
-                chosen.append(colour)
-        return chosen
+        chosen = there if self._frames.still[row] else [there[int(rng.integers(len(there)))]]
+        return [*chosen, absent[int(rng.integers(len(absent)))]] if absent and rng.random() < 0.2 else chosen
 
     def _right_action(self, trunk: Trunk, at: int, colour: int, *, refused: bool) -> int | None:
         """The expert's action at frame `at`, or None where it is unclear whether the beacon was seen.

@@ -35,7 +35,7 @@ from stillwing_lab.pilot.sample import Sampler, Trunk
 from stillwing_lab.pilot.tokenizer import build_tokenizer
 
 STAGES = ("dense", "grounding", "joint")
-_MINUTES_SHARE = {"dense": 0.08, "grounding": 0.07, "joint": 0.85}
+_MINUTES_SHARE = {"dense": 0.1, "grounding": 0.2, "joint": 0.7}
 _DAGGER_SALT = 100
 _DAGGER_FIRST_SEED = 500_000
 
@@ -80,7 +80,12 @@ class Trainer:
 
     def _optimizer(self) -> PilotOptimizer:
         stage = STAGES[self.at.stage]
-        modules = [self.model.model.visual, self.heads] if stage == "dense" else [self.model]
+        # Muon's steps are of one size however faint the gradient: while the words still know nothing they would wear
+        # away what the vision tower has learnt, so it rests once it sees.
+        dense = stage == "dense"
+        for parameter in self.model.model.visual.parameters():
+            parameter.requires_grad_(dense)
+        modules = [self.model.model.visual, self.heads] if dense else [self.model.model.language_model]
         return PilotOptimizer(modules, self.plan.muon_lr, self.plan.adam_lr)
 
     def _steps(self, stage: str) -> int:
