@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import IO
 
@@ -64,8 +65,6 @@ class EmbeddedPostgres:
     def __init__(self, folder: Path) -> None:
         self._folder = folder.expanduser().resolve()
         self._data = self._folder / "postgres"
-        # Every process of this server carries the name in its title, whoever is allowed to look at what else.
-        self._cluster = "stillwing-" + hashlib.sha256(str(self._data).encode()).hexdigest()[:12]
         self._binaries = find_binaries()
         self._user = server_user()
         self._lock_file: IO[str] | None = None
@@ -129,6 +128,15 @@ class EmbeddedPostgres:
             self._lock_file = None
 
     # Owning the folder
+
+    @cached_property
+    def _cluster(self) -> str:
+        """What every process of this server carries in its title, whoever is allowed to look at what else.
+
+        The inode is part of it, because a container may have a folder of the same path.
+        """
+        identity = f"{self._data} {self._folder.stat().st_ino}"
+        return "stillwing-" + hashlib.sha256(identity.encode()).hexdigest()[:12]
 
     def _take_lock(self) -> None:
         lock_file = (self._folder / "lock").open("a+")
