@@ -119,7 +119,7 @@ async def test_motions_over_the_wire_need_a_ttl_that_is_a_time(channel: grpc.aio
             (Duration(), "TTL_REQUIRED"),
             (Duration(seconds=-1), "TTL_REQUIRED"),
             (Duration(seconds=3600), "TTL_TOO_LONG"),
-        ]  # fmt: skip
+        ]
     ):
         bad = command(lease=lease, hold=None, takeoff=takeoff, ttl=ttl, request_id=f"r{number}")
         assert await refusal(stub.Command(bad)) == (INVALID, reason)
