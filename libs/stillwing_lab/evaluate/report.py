@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from stillwing_lab.evaluate.episode import EpisodeResult
@@ -105,9 +106,9 @@ class Report:
 
     def to_table(self) -> Table:
         """For a terminal."""
-        table = Table(title=self._title(), caption=_LEGEND, caption_justify="left")
+        table = Table(title=self._title(), caption=_LEGEND, caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         for index, column in enumerate(_COLUMNS):
-            table.add_column(column, justify="left" if index < 2 else "right")
+            table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
         for row in self.rows:
             table.add_row(*_cells(row))
         return table
@@ -120,10 +121,12 @@ class Report:
 
     def _title(self) -> str:
         count = self.rows[0].episodes if self.rows else 0
-        return f"{self.scene}: {count} unseen scenes, seeds from {self.first_seed}"
+        models = sorted({row.model for row in self.rows} - {"–", "random"})
+        flown = f", model {', '.join(models)}" if models else ""
+        return f"{self.scene}: {count} unseen scenes, seeds from {self.first_seed}{flown}"
 
 
-_COLUMNS = ("policy", "model", "success", "collided", "decisions", "refused", "SPL", "think")
+_COLUMNS = ("policy", "success", "collided", "decisions", "refused", "SPL", "think")
 _LEGEND = (
     "success: ended by the pilot itself within 3.2 m of the named beacon, untouched; in brackets 95 % Wilson "
     "intervals; decisions, refused: mean of a mission; think: median of an answer"
@@ -133,7 +136,6 @@ _LEGEND = (
 def _cells(row: Row) -> list[str]:
     return [
         row.policy,
-        row.model,
         _share(row.success, row.success_interval),
         _share(row.collided, row.collided_interval),
         f"{row.decisions_mean:.1f}",
