@@ -98,6 +98,7 @@ class _SessionCall:
         self._answers: dict[int, Answer] = {}
         self._under_way: set[asyncio.Task[None]] = set()
         self._reader: asyncio.Task[None] | None = None
+        self._broken: BaseException | None = None
         self._evictions = session.evictions()
         opened = vlm_pb2.SessionOpened(
             session_id=session.session_id,
@@ -119,7 +120,11 @@ class _SessionCall:
             if self._events.qsize() < _MOST_UNSENT:
                 self._drained.set()
         watcher.cancel()
-        await self._reader
+        await asyncio.wait({self._reader})
+        if self._broken is not None:
+            raise self._broken
+        if not self._reader.cancelled():
+            self._reader.result()
 
     def abandon(self) -> None:
         """Stop everything of this call that is still under way."""
@@ -228,7 +233,7 @@ class _SessionCall:
         error = None if task.cancelled() else task.exception()
         if error is not None and self._reader is not None:
             # A part of the session broke, so the session is broken: the call ends with it.
-            _log.error("session.broke", exc_info=error)
+            self._broken = error
             self._reader.cancel()
 
     def _emit(self, seq: int, **event: Any) -> None:

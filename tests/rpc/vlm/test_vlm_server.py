@@ -15,6 +15,7 @@ from stillwing.vlm.v1 import vlm_pb2
 from stillwing_rpc.errors import from_rpc_error, from_status
 from stillwing_vlm.client import RemoteEngine
 from stillwing_vlm.core.base import AskRequest, Sampling, SessionConfig
+from stillwing_vlm.core.engine import AsyncSession
 
 OPEN = vlm_pb2.OpenSession(system_prompt="You fly.", max_context_tokens=160, label="test")
 RGB = common_pb2.Image(encoding=common_pb2.Image.ENCODING_RGB8, width_px=84, height_px=56, data=bytes(84 * 56 * 3))
@@ -179,6 +180,23 @@ async def test_sessions_are_described_one_by_one(served: Any) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await served.stub.GetSession(vlm_pb2.GetSessionRequest(session_id="ses_none"))
     assert from_rpc_error(error.value).reason == "UNKNOWN_SESSION"
+
+
+async def test_a_part_that_breaks_ends_the_call(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def breaks(session: AsyncSession, ttl_s: float | None = None) -> Any:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(AsyncSession, "take_snapshot", breaks)
+    call = await Call.opened(served.stub)
+    await call.say(take_snapshot=vlm_pb2.TakeSnapshot())
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await call.hear("snapshot_taken")
+    assert from_rpc_error(error.value).reason == "INTERNAL_FAULT"
+
+    async def gone() -> bool:
+        return not (await served.stub.ListSessions(vlm_pb2.ListSessionsRequest())).sessions
+
+    await _until(gone)
 
 
 async def test_draining_ends_sessions_and_their_answers(served: Any) -> None:
