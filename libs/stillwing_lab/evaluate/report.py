@@ -106,7 +106,9 @@ class Report:
 
     def to_table(self) -> Table:
         """For a terminal."""
-        table = Table(title=self._title(), caption=_LEGEND, caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        table = Table(
+            title=self._title(), caption=_LEGEND, caption_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1)
+        )
         for index, column in enumerate(_COLUMNS):
             table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
         for row in self.rows:
