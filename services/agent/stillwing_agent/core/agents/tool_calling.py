@@ -68,6 +68,8 @@ class ToolCallingPolicy:
             agent.interrupt()
             port.close()
             await asyncio.wait({running})
+            if not running.cancelled():
+                running.exception()  # read, or what the thread says on being told to stop is logged as a fault
             executor.shutdown(wait=False)
 
 
