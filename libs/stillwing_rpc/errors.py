@@ -46,9 +46,10 @@ _KIND_OF_FOREIGN_STATUS: dict[grpc.StatusCode, type[StillwingError]] = {
 _KIND_OF_STATUS = {code: kind for kind, code in STATUS_OF_KIND.items()} | _KIND_OF_FOREIGN_STATUS
 _CODE_OF_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
-# A status travels twice in one header block of at most 8 KiB; what is cut here is whole in the server's log.
-_MAX_MESSAGE_CHARS = 1000
-_MAX_VALUE_CHARS = 250
+# A status travels in one header block of at most 8 KiB: its message percent-encoded, three bytes for one, and all of it
+# again in base64. What is cut here is whole in the server's log.
+_MAX_MESSAGE_BYTES = 1000
+_MAX_VALUE_BYTES = 160
 _MAX_VALUES = 12
 
 # What grpc.aio says in place of the server's status where a send fails because the server has ended the stream.
@@ -82,12 +83,12 @@ def to_status(error: StillwingError, *, service: str | None = None) -> status_pb
 
     `service` is the full name of the service that answers; inside a handler it is known already.
     """
-    status = status_pb2.Status(code=status_code(error).value[0], message=_cut(str(error), _MAX_MESSAGE_CHARS))
+    status = status_pb2.Status(code=status_code(error).value[0], message=_cut(str(error), _MAX_MESSAGE_BYTES))
     info = error_details_pb2.ErrorInfo(
         reason=error.reason, domain=domain_of(current_service.get() if service is None else service)
     )
     for key, value in list(error.metadata.items())[:_MAX_VALUES]:
-        info.metadata[key] = _cut(value, _MAX_VALUE_CHARS)
+        info.metadata[key] = _cut(value, _MAX_VALUE_BYTES)
     status.details.add().Pack(info)
     return status
 
@@ -138,5 +139,9 @@ def _detail(message: str, cls: type[StillwingError]) -> str:
     return "" if message == f"{sentence}." else message
 
 
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
+def _cut(text: str, most_bytes: int) -> str:
+    # A lone surrogate, as from a file name, is no text for protobuf.
+    raw = text.encode("utf-8", "replace")
+    if len(raw) <= most_bytes:
+        return raw.decode()
+    return raw[: most_bytes - len("…".encode())].decode("utf-8", "ignore") + "…"
