@@ -112,6 +112,8 @@ def preprocessor_config() -> dict[str, Any]:
         "min_pixels": shortest,
         "max_pixels": longest,
         "size": {"shortest_edge": shortest, "longest_edge": longest},
+        # For the engine: how far back a session looks by default, beside the first frame.
+        "window_frames": 23,
     }
 
 

@@ -44,7 +44,7 @@ class ModelSource:
     threads: int | None = None
     seed: int = 0
     window_frames: int | None = None
-    """Frames a session looks back on by default; None: as the pilot was trained, or as many as memory holds."""
+    """Frames a session looks back on by default; None: as the model says, or as many as memory holds."""
 
     def directory(self) -> Path:
         """Where the files lie.
@@ -120,7 +120,9 @@ def load_engine(
     )
     backend, text = found.backend, found.text
     limits = limits or Limits()
-    window_frames = source.window_frames or (PILOT_WINDOW_FRAMES if source.model == PILOT else None)
+    window_frames = source.window_frames or backend.preprocessing.window_frames
+    if window_frames is None and source.model == PILOT:
+        window_frames = PILOT_WINDOW_FRAMES
     plan = plan_budget(
         free_bytes=backend.free_bytes(),
         bytes_per_token=backend.cache_bytes_per_token,

@@ -37,6 +37,8 @@ class Preprocessing:
     max_pixels: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    window_frames: int | None = None
+    """Frames the model was trained to look back on beside the first; None where it does not say."""
 
     @property
     def factor_px(self) -> int:

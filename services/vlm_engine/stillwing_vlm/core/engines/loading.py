@@ -165,6 +165,7 @@ def _preprocessing(directory: Path) -> Preprocessing:
             max_pixels=int(raw.get("max_pixels") or size["longest_edge"]),
             mean=_three(raw["image_mean"]),
             std=_three(raw["image_std"]),
+            window_frames=int(raw["window_frames"]) if "window_frames" in raw else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelNotUsable(f"its preprocessor_config.json is not valid: {error!r}") from error
