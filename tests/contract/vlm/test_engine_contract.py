@@ -174,6 +174,16 @@ class TestEngine:
         assert done.answer_tokens < 1000
         assert (await session.ask(AskRequest("And now?", max_tokens=1)).done()).text is not None
 
+    async def test_frames_go_on_during_an_answer(self, engine: Engine) -> None:
+        session = await filled(engine, 1)
+        answer = session.ask(AskRequest("Tell me all.", max_tokens=1000, sampling=Sampling(3.0)))
+        await anext(aiter(answer))
+        for index in range(1, 4):
+            await asyncio.wait_for(session.append(frame(index)), 10)
+        assert (await engine.get_session(session.session_id)).live_asks == 1
+        answer.cancel()
+        assert (await answer.done()).provenance.last_frame_id == "v/c/0"
+
     async def test_views(self, engine: Engine) -> None:
         session = await filled(engine, 8)
         full = (await session.ask(AskRequest("What?", max_tokens=1)).done()).provenance

@@ -168,6 +168,18 @@ def test_grammars_force_what_can_only_come_next(engine: LocalEngine) -> None:
             compiler.matcher(bad)
 
 
+def test_a_model_says_how_far_back_it_looks(copy_dir: Path) -> None:
+    path = copy_dir / "preprocessor_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "window_frames": 5}))
+    engine = LocalEngine.load(ModelSource(str(copy_dir), device="cpu"))
+    session = engine.open("You fly.")
+    for _ in range(9):
+        session.append(np.zeros((240, 320, 3), np.uint8))
+    assert len(session.video.trunk.window) == 5
+    told = LocalEngine.load(ModelSource(str(copy_dir), device="cpu", window_frames=2))
+    assert told.loaded.plan.window_frames == 2
+
+
 def test_budgets_come_from_memory_and_from_the_model() -> None:
     card = plan_budget(free_bytes=16 * 2**30, bytes_per_token=36_864, max_positions=128_000, frame_tokens=393)
     assert 80_000 < card.memory_tokens < 128_000
