@@ -7,14 +7,19 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from stillwing_common.errors import StillwingError
+from stillwing_common.errors import MissingExtra, StillwingError
 from stillwing_rpc.logs import configure_logs
 from stillwing_rpc.server import RpcServer
-from stillwing_vlm.core.catalog import load_engine
-from stillwing_vlm.core.engine import AsyncEngine
-from stillwing_vlm.core.warmup import warm_up
 from stillwing_vlm.server import registration
-from stillwing_vlm.settings import VlmSettings
+
+try:
+    from stillwing_vlm.core.catalog import load_engine
+    from stillwing_vlm.core.engine import AsyncEngine
+    from stillwing_vlm.core.warmup import warm_up
+    from stillwing_vlm.settings import VlmSettings
+except ModuleNotFoundError as error:
+    missing = MissingExtra(f"the engine needs {error.name}; run: pip install 'stillwing[engine]'")
+    raise SystemExit(f"stillwing-vlm: {missing}") from error
 
 app = typer.Typer(add_completion=False, help="Stillwing's engine: answers questions about endless video streams.")
 _log = structlog.get_logger("stillwing.vlm")
