@@ -22,6 +22,7 @@ from PIL import Image as PilImage
 
 from stillwing_agent.core.prompts import CHOICES, choice_prompt, decision_prompt, system_prompt, tool_call_schema
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
+from stillwing_rpc.logs import configure_logs
 from stillwing_rpc.server import RpcServer
 from stillwing_rpc.settings import ServerSettings
 from stillwing_vlm.client import RemoteEngine
@@ -142,6 +143,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=40)
     parser.add_argument("--json", action="store_true")
     flags = parser.parse_args()
+    configure_logs("warning")
     source = ModelSource(flags.model, flags.random_weights, flags.device, flags.threads)
     engine = LocalEngine.load(source)
     info = engine.info()
