@@ -42,7 +42,7 @@ from stillwing_rpc.convert import (
 from stillwing_rpc.errors import domain_errors
 from stillwing_rpc.settings import ChannelSettings
 
-_WAIT_SLICE_S = RETAIN_PERIOD_S + 0.1
+_WAIT_SLICE_S = RETAIN_PERIOD_S + 0.05
 
 
 class RemoteBridge:

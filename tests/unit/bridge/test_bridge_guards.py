@@ -80,6 +80,7 @@ def picture(state: VehicleState, centre: PositionNed | None, radius_m: float) ->
 # Commands to plans
 
 
+@settings(deadline=None)
 @given(yaw_deg=yaws, forward=st.floats(-4, 4), right=st.floats(-4, 4), up=st.floats(-1, 4))
 def test_a_step_goes_as_far_as_it_says_in_the_level_frame_of_the_body(
     yaw_deg: float, forward: float, right: float, up: float
@@ -104,6 +105,7 @@ def test_a_tilted_vehicle_steps_level() -> None:
     assert plan.goal.down_m == pytest.approx(-2)
 
 
+@settings(deadline=None)
 @given(yaw_deg=yaws, angle_deg=st.floats(-360, 360))
 def test_a_turn_ends_at_the_heading_asked_for(yaw_deg: float, angle_deg: float) -> None:
     plan = guards.plan_of(Turn(angle_deg), state_at(0, 0, -2, yaw_deg), LIMITS, SETTINGS)
@@ -170,6 +172,7 @@ def test_the_fence_has_a_wall_a_floor_and_a_ceiling(here: tuple[float, float, fl
         guards.plan_of(step, state_at(*here), LIMITS, SETTINGS)
 
 
+@settings(deadline=None)
 @given(north=st.floats(-150, 150), down=st.floats(-40, 0), forward=st.floats(-9, 9), up=st.floats(-3, 3))
 def test_no_plan_leads_farther_outside_and_every_way_back_is_open(
     north: float, down: float, forward: float, up: float

@@ -33,7 +33,7 @@ from stillwing_common.errors import InvalidInput, NotPermitted, StillwingError, 
 from stillwing_common.ids import new_id
 from stillwing_common.types import Frame, ImageEncoding
 
-RETAIN_PERIOD_S = 0.3
+RETAIN_PERIOD_S = 0.25
 """How often a waiting author gives a sign of life; the watchdog holds after a second of silence."""
 
 

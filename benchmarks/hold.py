@@ -1,0 +1,107 @@
+"""How long a hold takes until it is in force, over gRPC: `python benchmarks/hold.py [--count 20] [--json]`.
+
+Starts airfield and a bridge as processes, flies, and prints medians with the hardware they were measured on, beside
+a null call (`GetLease`), which says what the wire alone costs.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from stillwing_bridge.client import RemoteBridge
+from stillwing_bridge.core.base import Hold, Lease, SetVelocity, Step, Takeoff
+
+
+async def timed_ms(call: Callable[[], Awaitable[object]]) -> float:
+    """Milliseconds until `call` has been answered."""
+    began_s = time.perf_counter()
+    await call()
+    return (time.perf_counter() - began_s) * 1e3
+
+
+async def measure(address: str, count: int) -> dict[str, float]:
+    """Medians in milliseconds by name."""
+    bridge = await RemoteBridge.connect(address, wait_s=60)
+    lease: Lease = (await bridge.acquire_lease("drone", "benchmark")).lease
+    await bridge.wait_command(await bridge.command(lease, Takeoff(), ttl_s=30), 40)
+    null, flying, hovering, accepted, metre = [], [], [], [], []
+    for turn in range(count):
+        frame_id = (await bridge.capture_frame("drone")).frame_id
+        side = 0.5 if turn % 2 else -0.5
+        await bridge.command(lease, SetVelocity(right_m_s=side), ttl_s=3, based_on_frame_id=frame_id)
+        await asyncio.sleep(0.4)
+        flying.append(await timed_ms(lambda: bridge.command(lease, Hold())))
+        await asyncio.sleep(0.4)
+        hovering.append(await timed_ms(lambda: bridge.command(lease, Hold())))
+        null.append(await timed_ms(lambda: bridge.get_lease("drone")))
+    for turn in range(max(2, count // 4)):
+        frame_id = (await bridge.capture_frame("drone")).frame_id
+        began_s = time.perf_counter()
+        command_id = await bridge.command(
+            lease, Step(right_m=1 if turn % 2 else -1), ttl_s=10, based_on_frame_id=frame_id
+        )
+        accepted.append((time.perf_counter() - began_s) * 1e3)
+        await bridge.wait_command(command_id, 15)
+        metre.append((time.perf_counter() - began_s) * 1e3)
+    await bridge.close()
+    figures = {"null_call": null, "hold_flying": flying, "hold_hovering": hovering, "step_accepted": accepted}
+    return {f"{name}_ms": round(statistics.median(values), 2) for name, values in (figures | {"metre": metre}).items()}
+
+
+def wait_for(log: Path, text: str) -> str:
+    """The first line with `text` that a process writes."""
+    until_s = time.monotonic() + 60
+    while time.monotonic() < until_s:
+        for line in log.read_text(encoding="utf-8").splitlines():
+            if text in line:
+                return line
+        time.sleep(0.1)
+    sys.exit(f"no {text!r}:\n{log.read_text(encoding='utf-8')[-2000:]}")
+
+
+def main() -> None:
+    """Start, measure, print."""
+    parser = argparse.ArgumentParser(description="Time until a hold is in force.")
+    parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    processes: list[subprocess.Popen[bytes]] = []
+
+    with tempfile.TemporaryDirectory() as folder:
+
+        def start(module: str, *words: str) -> Path:
+            log = Path(folder) / f"{module}.log"
+            with log.open("wb") as file:
+                processes.append(
+                    subprocess.Popen([sys.executable, "-m", module, *words], stdout=file, stderr=subprocess.STDOUT)
+                )
+            return log
+
+        try:
+            simulator = wait_for(start("stillwing_airfield", "--port", "0"), "listening on").split()[-1]
+            serving = wait_for(start("stillwing_bridge", "--simulator", simulator, "--port", "0"), "rpc.serving")
+            figures = asyncio.run(measure("127.0.0.1:" + serving.split("port=")[1].split()[0], arguments.count))
+        finally:
+            for process in reversed(processes):
+                process.terminate()
+                process.wait(15)
+    hardware = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    if arguments.json:
+        print(json.dumps({"hardware": hardware, **figures}))
+        return
+    print(f"{hardware}; medians of {arguments.count}")
+    for name, value in figures.items():
+        print(f"  {name:20s} {value:8.2f}   {value / figures['null_call_ms']:6.1f} null calls")
+
+
+if __name__ == "__main__":
+    main()
