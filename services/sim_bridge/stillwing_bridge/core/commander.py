@@ -3,6 +3,8 @@
 Pure and synchronous: it reads a clock, is told what happens, and emits effects (`HoldNow`, `StartMotion`, …) that a
 driver carries out in order and reports back on. It knows nothing of geometry, pictures, sockets or tasks.
 
+One class, though a long one: its rules share one state, and the invariant spans all of them.
+
 Invariant, true after every call on it (`check_integrity`): a motion in force that is not already being stopped has a
 fresh lease, an unexpired ttl, an author who is not thinking, and no emergency stop; and the frame it is based on was
 fresh when it started, on the clock that still runs.
@@ -13,18 +15,14 @@ from dataclasses import dataclass
 from stillwing_bridge.core.base import (
     Collided,
     Command,
-    CommandEnded,
-    CommandStarted,
     CommandState,
     CommandStatus,
     EmergencyStopChanged,
-    FlightEvent,
     Held,
     Lease,
     LeaseChanged,
     LeaseState,
     Limits,
-    Refused,
     SetVelocity,
     StopLevel,
     Takeoff,
@@ -36,21 +34,20 @@ from stillwing_bridge.core.base import (
     needs_observation,
 )
 from stillwing_bridge.core.effects import (
-    DescendNow,
     Draft,
     Effect,
     HoldNow,
     KillNow,
     LandNow,
-    SilenceNoticed,
     StartMotion,
     WatchdogSettings,
 )
 from stillwing_bridge.core.flight_log import FlightLog
 from stillwing_bridge.core.frames import FrameRegistry
 from stillwing_bridge.core.lease import LeaseBook
-from stillwing_bridge.core.recent import Recent
+from stillwing_bridge.core.records import CommandRecords
 from stillwing_bridge.core.vehicle import Plan, VehicleState
+from stillwing_bridge.core.watchdog import Watchdog
 from stillwing_common.clock import Clock
 from stillwing_common.errors import (
     CommandExpired,
@@ -64,7 +61,6 @@ from stillwing_common.errors import (
     Thinking,
     TtlRequired,
     TtlTooLong,
-    UnknownCommand,
 )
 from stillwing_common.ids import new_id
 from stillwing_common.types import Stamp
@@ -104,10 +100,10 @@ class Commander:
     ) -> None:
         self._leases = leases
         self._frames = frames
-        self._log = log
         self._clock = clock
         self._limits = limits
-        self._watchdog = watchdog
+        self._watchdog = Watchdog(watchdog)
+        self._records = CommandRecords(log, lambda: None if self.state is None else self.state.stamp)
         self._effects: list[Effect] = []
         self._generation = 0
         self._motion: _Motion | None = None
@@ -115,16 +111,12 @@ class Commander:
         self._hold_count = 0
         self._thinking: ThinkingInterval | None = None
         self._thinking_hold: int | None = None
-        self._statuses: Recent[CommandStatus] = Recent()
-        self._answers: Recent[str | StillwingError] = Recent()
-        self._noticed = self._descended = self._landed = False
         self._stop = StopLevel.NONE
         self._link_up = False
         self._state: VehicleState | None = None
         self._held_s = clock.monotonic_s()
         self.collisions = 0
         self.last_collision_object = ""
-        self.newest: CommandStatus | None = None
 
     # What it says
 
@@ -165,10 +157,12 @@ class Commander:
 
     def status(self, command_id: str) -> CommandStatus:
         """How a command stands; `UnknownCommand`."""
-        status = self._statuses.get(command_id)
-        if status is None:
-            raise UnknownCommand(command_id=command_id)
-        return status
+        return self._records.status(command_id)
+
+    @property
+    def newest(self) -> CommandStatus | None:
+        """How the newest command stands; None if there never was one."""
+        return self._records.newest
 
     def lease_of_motion(self) -> Lease | None:
         """The lease of the motion in force."""
@@ -182,11 +176,7 @@ class Commander:
             waits.append(self._motion.deadline_s - self._clock.monotonic_s())
             silence_s = self._leases.silence_s
             if silence_s is not None:
-                waits += [
-                    after_s - silence_s
-                    for after_s in (self._watchdog.notice_after_s, self._watchdog.hold_after_s)
-                    if after_s > silence_s
-                ]
+                waits.append(self._watchdog.next_in_s(silence_s) or 0.5)
         if self._leases.stale_in_s is not None:
             waits.append(self._leases.stale_in_s)
         return max(0.0, min(waits)) + 0.001
@@ -211,7 +201,7 @@ class Commander:
         """A sign of life; see `Bridge.retain_lease`."""
         self.tick()
         state = self._leases.retain(lease)
-        self._alive()
+        self._watchdog.alive()
         return state
 
     def return_lease(self, lease: Lease) -> None:
@@ -221,19 +211,16 @@ class Commander:
         self._void_drafts()
         self._end_thinking()
         self._stop_motion(CommandState.PREEMPTED, "returned")
-        self._note(LeaseChanged("returned", state))
+        self._records.note(LeaseChanged("returned", state))
 
     def _lease_given(self, change: str, state: LeaseState, reason: str) -> None:
-        under_watchdog = self._descended or self._landed
+        under_watchdog = self._watchdog.flies
         self._void_drafts()
         self._end_thinking()
-        self._alive()
-        self._note(LeaseChanged(change, state, reason))
+        self._watchdog.alive()
+        self._records.note(LeaseChanged(change, state, reason))
         if not self._stop_motion(CommandState.PREEMPTED, change) and under_watchdog and self._stop is StopLevel.NONE:
             self._hold(change, None)
-
-    def _alive(self) -> None:
-        self._noticed = self._descended = self._landed = False
 
     # Commands
 
@@ -245,28 +232,21 @@ class Commander:
         Raises what `Bridge.command` raises, and the first answer's error again for a repeated `request_id`.
         """
         self.tick()
-        known = self.answer(request_id)
+        known = self._records.answer(request_id)
         if known is not None:
             return known
         try:
             self._leases.retain(lease)
-            self._alive()
+            self._watchdog.alive()
             deadline_s = self._check_ttl(command, ttl_s)
             self._check_moment(lease, command)
             if needs_observation(command):
                 self._frames.check(based_on_frame_id, self._now_stamp(), self._limits.max_observation_age_s)
         except StillwingError as error:
-            self._refused(kind_of(command), request_id, error)
+            self._records.refuse(kind_of(command), request_id, error)
             raise
         self._void_drafts()
         return Draft(new_id("cmd"), request_id, lease, command, based_on_frame_id, deadline_s, self._generation)
-
-    def answer(self, request_id: str) -> str | None:
-        """The first answer to `request_id`, None if there was none; raises it if it was an error."""
-        known = self._answers.get(request_id)
-        if isinstance(known, StillwingError):
-            raise known
-        return known
 
     def accept(self, draft: Draft, plan: Plan) -> str:
         """Make a checked motion fly; returns its command id. What may have changed meanwhile is checked again."""
@@ -281,7 +261,7 @@ class Commander:
             if needs_observation(draft.command):
                 self._frames.check(draft.based_on_frame_id, self._now_stamp(), self._limits.max_observation_age_s)
         except StillwingError as error:
-            self._refused(kind_of(draft.command), draft.request_id, error)
+            self._records.refuse(kind_of(draft.command), draft.request_id, error)
             raise
         if self._motion is not None:
             self._finish(self._motion, self._motion.ending or CommandState.PREEMPTED, self._motion.error)
@@ -289,34 +269,32 @@ class Commander:
         kind = kind_of(draft.command)
         stamp = self._now_stamp()
         self._motion = _Motion(draft.command_id, kind, draft.command, draft.lease, draft.deadline_s, stamp.clock_id)
-        self._remember_status(CommandStatus(draft.command_id, kind, CommandState.RUNNING))
-        self._answers.put(draft.request_id, draft.command_id)
-        self._note(CommandStarted(draft.command_id, kind, True, draft.based_on_frame_id))
+        self._records.begin(
+            draft.command_id, kind, draft.request_id, motion=True, based_on_frame_id=draft.based_on_frame_id
+        )
         self._effects.append(StartMotion(draft.command_id, plan, draft.deadline_s - now_s))
         return draft.command_id
 
     def refuse(self, draft: Draft, error: StillwingError) -> None:
         """A guard turned the draft down."""
-        self._refused(kind_of(draft.command), draft.request_id, error)
+        self._records.refuse(kind_of(draft.command), draft.request_id, error)
 
     def hold(self, lease: Lease, request_id: str) -> tuple[str, int | None]:
         """Hold by command; returns the command id and the hold to wait for, None for a repeated request."""
         self.tick()
-        known = self.answer(request_id)
+        known = self._records.answer(request_id)
         if known is not None:
             return known, None
         try:
             self._leases.retain(lease)
-            self._alive()
+            self._watchdog.alive()
             self._check_may_hold()
         except StillwingError as error:
-            self._refused("hold", request_id, error)
+            self._records.refuse("hold", request_id, error)
             raise
         self._void_drafts()
         command_id = new_id("cmd")
-        self._remember_status(CommandStatus(command_id, "hold", CommandState.RUNNING))
-        self._answers.put(request_id, command_id)
-        self._note(CommandStarted(command_id, "hold", False, ""))
+        self._records.begin(command_id, "hold", request_id, motion=False)
         motion = self._mark_ending(CommandState.PREEMPTED)
         return command_id, self._hold("command", motion, command_id, request_id)
 
@@ -336,7 +314,7 @@ class Commander:
         """Refuse motion from now on; returns the interval and the hold to wait for."""
         self.tick()
         self._leases.retain(lease)
-        self._alive()
+        self._watchdog.alive()
         self._check_may_hold()
         self._void_drafts()
         if self._thinking is None:
@@ -349,14 +327,14 @@ class Commander:
         """Allow motion again; ending what never began succeeds."""
         self.tick()
         self._leases.retain(lease)
-        self._alive()
+        self._watchdog.alive()
         self._end_thinking()
 
     def _end_thinking(self) -> None:
         thinking, self._thinking = self._thinking, None
         self._thinking_hold = None
         if thinking is not None and thinking.held_since is not None:
-            self._note(ThinkingEnded(thinking.thinking_id))
+            self._records.note(ThinkingEnded(thinking.thinking_id))
 
     # Holds
 
@@ -369,13 +347,13 @@ class Commander:
         if hold.motion is not None and hold.motion is self._motion:
             self._finish(hold.motion, hold.motion.ending or CommandState.PREEMPTED, hold.motion.error)
         if hold.command_id:
-            self._end_status(CommandStatus(hold.command_id, "hold", CommandState.SUCCEEDED))
-        self._note(Held(hold.cause))
+            self._records.end(CommandStatus(hold.command_id, "hold", CommandState.SUCCEEDED))
+        self._records.note(Held(hold.cause))
         if hold_id == self._thinking_hold and self._thinking is not None:
             self._thinking_hold = None
             if self._thinking.held_since is None:
                 self._thinking = ThinkingInterval(self._thinking.thinking_id, self._now_stamp())
-                self._note(ThinkingBegan(self._thinking.thinking_id))
+                self._records.note(ThinkingBegan(self._thinking.thinking_id))
 
     def hold_failed(self, hold_id: int, error: StillwingError) -> None:
         """The driver could not hold: the link is down, and with it every command."""
@@ -383,8 +361,8 @@ class Commander:
         if hold is None:
             raise InternalFault(f"hold {hold_id} was never asked for")
         if hold.command_id:
-            self._end_status(CommandStatus(hold.command_id, "hold", CommandState.LINK_LOST, error))
-            self._answers.put(hold.request_id, error)  # the same request again must not pass for a hold in force
+            self._records.end(CommandStatus(hold.command_id, "hold", CommandState.LINK_LOST, error))
+            self._records.amend(hold.request_id, error)
         if hold_id == self._thinking_hold and self._thinking is not None and self._thinking.held_since is None:
             self._thinking = self._thinking_hold = None
         self.link_lost(error)
@@ -399,7 +377,7 @@ class Commander:
         self._void_drafts()
         if level > self._stop:
             self._stop = level
-            self._note(EmergencyStopChanged(level, reason))
+            self._records.note(EmergencyStopChanged(level, reason))
         motion = self._mark_ending(CommandState.ESTOP)
         if self._stop is StopLevel.HOLD:
             return self._stop, self._hold("estop", motion)
@@ -413,7 +391,7 @@ class Commander:
         self.tick()
         if self._stop is not StopLevel.NONE:
             self._stop = StopLevel.NONE
-            self._note(EmergencyStopChanged(StopLevel.NONE, "cleared"))
+            self._records.note(EmergencyStopChanged(StopLevel.NONE, "cleared"))
 
     # What happens
 
@@ -427,7 +405,7 @@ class Commander:
         if state.collided_with is not None:
             self.collisions += 1
             self.last_collision_object = state.collided_with
-            self._note(Collided(state.collided_with))
+            self._records.note(Collided(state.collided_with))
             if self._motion is not None:
                 self.motion_ended(self._motion.command_id, CommandState.COLLISION)
         self.tick()
@@ -455,12 +433,12 @@ class Commander:
         self._end_thinking()
         state = self._leases.void()
         if state is not None:
-            self._note(LeaseChanged("void", state, "the vehicle's clock restarted"))
+            self._records.note(LeaseChanged("void", state, "the vehicle's clock restarted"))
         if self._motion is not None:
             self._finish(self._motion, CommandState.PREEMPTED, None)
         self.collisions = 0
         self.last_collision_object = ""
-        self._alive()
+        self._watchdog.alive()
         self._hold("reset", None)
 
     def tick(self) -> None:
@@ -470,28 +448,19 @@ class Commander:
             self._stop_motion(CommandState.TIMEOUT, "ttl")
         lapsed = self._leases.lapse()
         if lapsed is not None:
-            self._note(LeaseChanged("stale", lapsed))
+            self._records.note(LeaseChanged("stale", lapsed))
             self._stop_motion(CommandState.PREEMPTED, "lease_stale")
         silence_s = self._leases.silence_s
         if silence_s is not None:
             self._climb_ladder(silence_s)
 
     def _climb_ladder(self, silence_s: float) -> None:
-        watchdog = self._watchdog
-        if silence_s >= watchdog.notice_after_s and self.moving and not self._noticed:
-            self._noticed = True
-            self._effects.append(SilenceNoticed(silence_s))
-        if silence_s >= watchdog.hold_after_s:
+        may_sink = self.state is not None and self.state.flying and self._stop is StopLevel.NONE
+        effect = self._watchdog.climb(silence_s, moving=self.moving, may_sink=may_sink)
+        if self._watchdog.must_hold(silence_s):
             self._stop_motion(CommandState.PREEMPTED, "watchdog")
-        flying = self._state is not None and self._state.flying and self._link_up
-        if not flying or self._stop is not StopLevel.NONE:
-            return
-        if silence_s >= watchdog.land_after_s and not self._landed:
-            self._landed = self._descended = True
-            self._effects.append(LandNow("watchdog"))
-        elif silence_s >= watchdog.descend_after_s and not self._descended:
-            self._descended = True
-            self._effects.append(DescendNow("watchdog"))
+        if effect is not None:
+            self._effects.append(effect)
 
     def check_integrity(self) -> None:
         """Raise `InternalFault` if the invariant of this module is broken."""
@@ -569,7 +538,7 @@ class Commander:
 
     def _verify_hold(self, state: VehicleState) -> None:
         # A hold is acknowledged when the vehicle has taken it, before the speed is gone; this sees to it that it goes.
-        should_hold = self._motion is None and not self._holds and not self._descended and state.flying
+        should_hold = self._motion is None and not self._holds and not self._watchdog.flies and state.flying
         if not should_hold or self._stop in (StopLevel.LAND, StopLevel.KILL):
             return
         now_s = self._clock.monotonic_s()
@@ -580,23 +549,7 @@ class Commander:
     def _finish(self, motion: _Motion, state: CommandState, error: StillwingError | None) -> None:
         if self._motion is motion:
             self._motion = None
-        self._end_status(CommandStatus(motion.command_id, motion.kind, state, error))
-
-    def _end_status(self, status: CommandStatus) -> None:
-        self._remember_status(status)
-        self._note(CommandEnded(status))
-
-    def _remember_status(self, status: CommandStatus) -> None:
-        if status.state is CommandState.RUNNING or self.newest is None or self.newest.command_id == status.command_id:
-            self.newest = status
-        self._statuses.put(status.command_id, status)
-
-    def _refused(self, kind: str, request_id: str, error: StillwingError) -> None:
-        self._answers.put(request_id, error)
-        self._note(Refused(kind, error))
-
-    def _note(self, event: FlightEvent) -> None:
-        self._log.append(event, self._state.stamp if self._state is not None and self._link_up else None)
+        self._records.end(CommandStatus(motion.command_id, motion.kind, state, error))
 
     def _now_stamp(self) -> Stamp:
         if self._state is None:
