@@ -17,7 +17,7 @@ from stillwing_agent.core.tools import Toolbox
 from stillwing_airfield.sim import Airfield
 from stillwing_common.errors import DecisionsUsedUp
 from stillwing_lab.evaluate.simulated_loop import SimulatedLoop
-from stillwing_lab.pilot.config import ACTIONS
+from stillwing_lab.pilot.config import ACTIONS, STEP_M
 from stillwing_lab.pilot.expert import Expert, Pose
 
 _T = TypeVar("_T")
@@ -84,16 +84,32 @@ def hover(airfield: Airfield) -> Policy:
 
 def expert(airfield: Airfield) -> Policy:
     """Knows where everything is; what a pilot could do at best."""
-    knows, goal = Expert(airfield.scene), airfield.scene.goal_colour
+    return _as_policy(_KnowsTheWay(airfield))
 
-    def decide(toolbox: Toolbox) -> str:
-        state = airfield.do(lambda vehicle: vehicle.state())
+
+_UNDOES = {"left": "right", "right": "left"}
+_FREE_BESIDE_M = 0.45
+
+
+class _KnowsTheWay:
+    """The teacher's action, but no turn that undoes the one before: between two ways round it would turn for ever."""
+
+    def __init__(self, airfield: Airfield) -> None:
+        self._airfield = airfield
+        self._knows = Expert(airfield.scene)
+        self._last = ""
+
+    def __call__(self, toolbox: Toolbox) -> str:
+        state = self._airfield.do(lambda vehicle: vehicle.state())
         north_m, east_m, _ = state.position_ned_m
         pose = Pose(north_m, east_m, math.degrees(state.yaw_rad))
         refused = toolbox.refusal_reason is not None
-        return ACTIONS[knows.action(pose, goal, forward_refused=refused)]
-
-    return _as_policy(decide)
+        action = ACTIONS[self._knows.action(pose, self._airfield.scene.goal_colour, forward_refused=refused)]
+        if _UNDOES.get(action) == self._last:
+            free = not refused and not self._knows.path_collides(pose, 1.5 * STEP_M, margin_m=_FREE_BESIDE_M)
+            action = "forward" if free else self._last
+        self._last = action
+        return action
 
 
 def tool_calling(airfield: Airfield) -> Policy:
