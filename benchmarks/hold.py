@@ -94,7 +94,7 @@ def main() -> None:
             for process in reversed(processes):
                 process.terminate()
                 process.wait(15)
-    hardware = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    hardware = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
     if arguments.json:
         print(json.dumps({"hardware": hardware, **figures}))
         return
