@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stillwing_agent.core.base import ActionFinished, ActionStarted, MotionRefused, Observed
+from stillwing_agent.core.circling import Circling, Key
 from stillwing_agent.core.cockpit import Cockpit
 from stillwing_agent.core.prompts import TOOLS, ToolSpec
 from stillwing_bridge.core.base import Command, FlyTowards, Land, Step, Turn
@@ -76,7 +77,8 @@ class Toolbox:
     can_recall: bool
     recalled_frames: int = 4
     refusal_reason: str | None = None
-    _closed: set[tuple[str, str | None]] = field(default_factory=set)
+    _closed: set[Key] = field(default_factory=set)
+    _circling: Circling = field(default_factory=Circling)
 
     @property
     def goal(self) -> str:
@@ -84,12 +86,12 @@ class Toolbox:
         return self.cockpit.record.mission.goal
 
     def open_tools(self, tools: Collection[ToolSpec] = TOOLS) -> tuple[ToolSpec, ...]:
-        """`tools` without what was refused since the last motion that succeeded."""
-        return without_closed(tools, self._closed)
+        """`tools` without what was refused since the last motion that succeeded, and without circling on the spot."""
+        return without_closed(tools, self._not_offered())
 
     def is_open(self, call: Mapping[str, Any]) -> bool:
-        """Whether this call (name, arguments) was not refused since the last motion that succeeded."""
-        return _key(call["name"], call["arguments"]) not in self._closed
+        """Whether this call (name, arguments) is among what `open_tools` leaves."""
+        return _key(call["name"], call["arguments"]) not in self._not_offered()
 
     async def run(self, name: str, arguments: Mapping[str, Any]) -> ToolResult:
         """Carry out one call. A refusal or a wrong call is a result with an error; what ends the mission is raised."""
@@ -130,6 +132,7 @@ class Toolbox:
                 return {"answer": arguments["answer"]}
         await self.cockpit.fly(to_command(name, arguments))
         self._closed.clear()
+        self._circling.moved(name, arguments)
         self.refusal_reason = None
         return {"state": "succeeded"}
 
@@ -155,6 +158,11 @@ class Toolbox:
         self.cockpit.record.add(Observed(tuple(k.frame.frame_id for k in found), "; ".join(captions)))
         return {"found": captions, "recalled_frame_ids": list(recalled)}
 
+    def _not_offered(self) -> set[Key]:
+        circling = self._circling.closed()
+        # Where the way on was refused, turning is all that is left.
+        return self._closed if ("move", "forward") in self._closed else self._closed | circling
+
     def _close(self, name: str, arguments: Mapping[str, Any], error: StillwingError) -> None:
         if isinstance(error, _STALE):
             return
@@ -162,7 +170,7 @@ class Toolbox:
         self._closed.add(_key(name, arguments))
 
 
-def without_closed(tools: Collection[ToolSpec], closed: Collection[tuple[str, str | None]]) -> tuple[ToolSpec, ...]:
+def without_closed(tools: Collection[ToolSpec], closed: Collection[Key]) -> tuple[ToolSpec, ...]:
     """`tools` without the (name, direction) pairs of `closed`; a tool with no direction left is left out."""
     left = []
     for tool in tools:
@@ -206,7 +214,7 @@ def to_command(name: str, arguments: Mapping[str, Any]) -> Command:
     raise InvalidInput(f"{name} is no motion, or not in that direction", tool=name)
 
 
-def _key(name: str, arguments: Mapping[str, Any]) -> tuple[str, str | None]:
+def _key(name: str, arguments: Mapping[str, Any]) -> Key:
     return name, arguments.get("direction")
 
 
