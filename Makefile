@@ -39,6 +39,9 @@ check: setup protos-check  ## lint, types, import contracts, protos, compose fil
 	python scripts/check_docker.py
 	scripts/check_windows.sh
 
+check-windows: setup  ## whether all that Windows installs has a wheel there
+	@scripts/check_windows.sh
+
 up: setup  ## the whole stack in the foreground, on the embedded defaults
 	@stillwing up
 

@@ -55,11 +55,11 @@ from stillwing_common.errors import (
 from stillwing_common.types import ImageEncoding, PositionNed
 
 
-async def log_of(rig) -> list[FlightLogEntry]:  # type: ignore[no-untyped-def]
+async def log_of(rig) -> list[FlightLogEntry]:
     return [entry async for entry in rig.bridge.watch_flight_log("drone", until_now=True)]
 
 
-async def test_a_vehicle_says_what_it_is(rig) -> None:  # type: ignore[no-untyped-def]
+async def test_a_vehicle_says_what_it_is(rig) -> None:
     (vehicle,) = await rig.bridge.list_vehicles()
     assert vehicle.vehicle_id == "drone"
     assert vehicle.simulated
@@ -67,7 +67,7 @@ async def test_a_vehicle_says_what_it_is(rig) -> None:  # type: ignore[no-untype
     assert vehicle.limits.max_step_m == 50
 
 
-async def test_a_flight_from_the_ground_to_the_ground(rig) -> None:  # type: ignore[no-untyped-def]
+async def test_a_flight_from_the_ground_to_the_ground(rig) -> None:
     lease = await rig.take_off()
     for command in (Step(forward_m=1), Turn(90), Step(forward_m=0.5, up_m=0.5), GoTo(PositionNed(0, 0, -2))):
         command_id = await rig.bridge.command(lease, command, ttl_s=5, based_on_frame_id=await rig.frame_id())
@@ -87,7 +87,7 @@ async def test_a_flight_from_the_ground_to_the_ground(rig) -> None:  # type: ign
     assert started == ["takeoff", "step", "turn", "step", "go_to", "land"]
 
 
-async def test_a_lapsed_ttl_holds(rig) -> None:  # type: ignore[no-untyped-def]
+async def test_a_lapsed_ttl_holds(rig) -> None:
     lease = await rig.take_off()
     command_id = await rig.bridge.command(
         lease, SetVelocity(forward_m_s=1), ttl_s=0.3, based_on_frame_id=await rig.frame_id()
@@ -98,7 +98,7 @@ async def test_a_lapsed_ttl_holds(rig) -> None:  # type: ignore[no-untyped-def]
     assert (await log_of(rig))[-1].event == Held("ttl")
 
 
-async def test_a_silent_author_is_held(rig) -> None:  # type: ignore[no-untyped-def]
+async def test_a_silent_author_is_held(rig) -> None:
     lease = await rig.take_off()
     await rig.bridge.command(lease, SetVelocity(forward_m_s=0.5), ttl_s=5, based_on_frame_id=await rig.frame_id())
     await asyncio.sleep(0.5)
@@ -108,14 +108,14 @@ async def test_a_silent_author_is_held(rig) -> None:  # type: ignore[no-untyped-
     assert (await log_of(rig))[-1].event == Held("watchdog")
 
 
-async def test_waiting_for_a_command_is_a_sign_of_life(rig) -> None:  # type: ignore[no-untyped-def]
+async def test_waiting_for_a_command_is_a_sign_of_life(rig) -> None:
     lease = await rig.take_off()
     command_id = await rig.bridge.command(lease, Step(forward_m=2), ttl_s=5, based_on_frame_id=await rig.frame_id())
     assert (await rig.bridge.wait_command(command_id, 0.3)).state is CommandState.RUNNING
     assert (await rig.bridge.wait_command(command_id, 10)).state is CommandState.SUCCEEDED
 
 
-async def test_a_newer_motion_replaces_and_a_hold_ends(rig) -> None:  # type: ignore[no-untyped-def]
+async def test_a_newer_motion_replaces_and_a_hold_ends(rig) -> None:
     lease = await rig.take_off()
     frame_id = await rig.frame_id()
     first = await rig.bridge.command(lease, SetVelocity(forward_m_s=1), ttl_s=5, based_on_frame_id=frame_id)
@@ -127,7 +127,7 @@ async def test_a_newer_motion_replaces_and_a_hold_ends(rig) -> None:  # type: ig
     assert (await rig.bridge.wait_command(held, 1)).state is CommandState.SUCCEEDED
 
 
-async def test_nothing_moves_while_its_author_thinks(rig) -> None:  # type: ignore[no-untyped-def]
+async def test_nothing_moves_while_its_author_thinks(rig) -> None:
     lease = await rig.take_off()
     frame_id = await rig.frame_id()
     command_id = await rig.bridge.command(lease, SetVelocity(forward_m_s=1), ttl_s=5, based_on_frame_id=frame_id)
@@ -149,7 +149,7 @@ async def test_nothing_moves_while_its_author_thinks(rig) -> None:  # type: igno
     assert preempted[0] > ended
 
 
-async def test_a_taken_lease_stops_the_old_holder(rig) -> None:  # type: ignore[no-untyped-def]
+async def test_a_taken_lease_stops_the_old_holder(rig) -> None:
     lease = await rig.take_off()
     frame_id = await rig.frame_id()
     with pytest.raises(LeaseHeld) as held:
@@ -171,7 +171,7 @@ async def test_a_taken_lease_stops_the_old_holder(rig) -> None:  # type: ignore[
     assert [(c.change, c.reason) for c in changes] == [("acquired", ""), ("taken", "it flew off")]
 
 
-async def test_a_lease_goes_stale_and_belongs_to_one_run(rig) -> None:  # type: ignore[no-untyped-def]
+async def test_a_lease_goes_stale_and_belongs_to_one_run(rig) -> None:
     state = await rig.bridge.acquire_lease("drone", "test", stale_after_s=0.2)
     with pytest.raises(LeaseWrongEpoch):
         await rig.bridge.retain_lease(replace(state.lease, epoch="epo_before"))
@@ -186,7 +186,7 @@ async def test_a_lease_goes_stale_and_belongs_to_one_run(rig) -> None:  # type: 
         await rig.bridge.take_lease("drone", "", "no name")
 
 
-async def test_what_a_motion_needs(rig) -> None:  # type: ignore[no-untyped-def]
+async def test_what_a_motion_needs(rig) -> None:
     lease = await rig.lease()
     frame_id = await rig.frame_id()
     step = Step(forward_m=1)
@@ -218,7 +218,7 @@ async def test_what_a_motion_needs(rig) -> None:  # type: ignore[no-untyped-def]
     ]  # fmt: skip
 
 
-async def test_a_repeated_request_is_answered_again_and_not_flown_again(rig) -> None:  # type: ignore[no-untyped-def]
+async def test_a_repeated_request_is_answered_again_and_not_flown_again(rig) -> None:
     lease = await rig.take_off()
     frame_id = await rig.frame_id()
     rig.vehicle.slow_capture_s = 0.1
@@ -238,7 +238,7 @@ async def test_a_repeated_request_is_answered_again_and_not_flown_again(rig) -> 
     assert sum(isinstance(entry.event, Refused) for entry in await log_of(rig)) == 1
 
 
-async def test_a_wall_obstructs_and_a_pixel_target_stops_short_of_it(rig) -> None:  # type: ignore[no-untyped-def]
+async def test_a_wall_obstructs_and_a_pixel_target_stops_short_of_it(rig) -> None:
     lease = await rig.take_off()
     rig.vehicle.wall_at_m = 2.0
     frame_id = await rig.frame_id()
@@ -250,7 +250,7 @@ async def test_a_wall_obstructs_and_a_pixel_target_stops_short_of_it(rig) -> Non
     assert rig.vehicle.position[0] == pytest.approx(1.5, abs=0.1)
 
 
-async def test_a_velocity_ends_before_what_comes_into_its_way(rig) -> None:  # type: ignore[no-untyped-def]
+async def test_a_velocity_ends_before_what_comes_into_its_way(rig) -> None:
     lease = await rig.take_off()
     rig.vehicle.wall_at_m = 3.0
     command_id = await rig.bridge.command(
@@ -261,7 +261,7 @@ async def test_a_velocity_ends_before_what_comes_into_its_way(rig) -> None:  # t
     assert 1.0 < rig.vehicle.position[0] < 2.5
 
 
-async def test_a_collision_ends_the_command_and_is_counted(rig) -> None:  # type: ignore[no-untyped-def]
+async def test_a_collision_ends_the_command_and_is_counted(rig) -> None:
     lease = await rig.take_off()
     command_id = await rig.bridge.command(
         lease, SetVelocity(forward_m_s=1), ttl_s=5, based_on_frame_id=await rig.frame_id()
@@ -275,7 +275,7 @@ async def test_a_collision_ends_the_command_and_is_counted(rig) -> None:  # type
     assert Collided("tree") in [entry.event for entry in await log_of(rig)]
 
 
-async def test_an_emergency_stop_latches_and_the_hardest_wins(rig) -> None:  # type: ignore[no-untyped-def]
+async def test_an_emergency_stop_latches_and_the_hardest_wins(rig) -> None:
     lease = await rig.take_off()
     frame_id = await rig.frame_id()
     command_id = await rig.bridge.command(lease, SetVelocity(forward_m_s=1), ttl_s=5, based_on_frame_id=frame_id)
@@ -303,7 +303,7 @@ async def test_an_emergency_stop_latches_and_the_hardest_wins(rig) -> None:  # t
     ]  # fmt: skip
 
 
-async def test_frames_are_the_newest_and_a_slow_reader_sees_gaps(rig) -> None:  # type: ignore[no-untyped-def]
+async def test_frames_are_the_newest_and_a_slow_reader_sees_gaps(rig) -> None:
     seen = []
     async for update in rig.bridge.watch_frames("drone", max_rate_hz=20):
         assert update.frame.image.encoding is ImageEncoding.JPEG
@@ -318,7 +318,7 @@ async def test_frames_are_the_newest_and_a_slow_reader_sees_gaps(rig) -> None:  
     assert len(depth.image.data) == 4 * depth.image.width_px * depth.image.height_px
 
 
-async def test_telemetry_comes_at_the_rate_asked_for(rig) -> None:  # type: ignore[no-untyped-def]
+async def test_telemetry_comes_at_the_rate_asked_for(rig) -> None:
     times = []
     async for telemetry in rig.bridge.watch_telemetry("drone", max_rate_hz=10):
         times.append(telemetry.stamp.time_ns)
@@ -327,7 +327,7 @@ async def test_telemetry_comes_at_the_rate_asked_for(rig) -> None:  # type: igno
     assert all(b - a > 0.05e9 for a, b in itertools.pairwise(times[1:]))
 
 
-async def test_a_hung_camera_delays_no_hold(rig) -> None:  # type: ignore[no-untyped-def]
+async def test_a_hung_camera_delays_no_hold(rig) -> None:
     lease = await rig.take_off()
     await rig.bridge.command(lease, SetVelocity(right_m_s=0.5), ttl_s=5, based_on_frame_id=await rig.frame_id())
     rig.vehicle.slow_capture_s = 30.0
@@ -340,7 +340,7 @@ async def test_a_hung_camera_delays_no_hold(rig) -> None:  # type: ignore[no-unt
     await asyncio.wait({hung})
 
 
-async def test_a_lost_link_ends_the_command_and_is_held_when_it_is_back(rig) -> None:  # type: ignore[no-untyped-def]
+async def test_a_lost_link_ends_the_command_and_is_held_when_it_is_back(rig) -> None:
     lease = await rig.take_off()
     frame_id = await rig.frame_id()
     command_id = await rig.bridge.command(lease, SetVelocity(forward_m_s=1), ttl_s=5, based_on_frame_id=frame_id)
@@ -363,7 +363,7 @@ async def test_a_lost_link_ends_the_command_and_is_held_when_it_is_back(rig) -> 
     assert (await rig.bridge.wait_command(command_id, 5)).state is CommandState.SUCCEEDED
 
 
-async def test_unknown_things(rig) -> None:  # type: ignore[no-untyped-def]
+async def test_unknown_things(rig) -> None:
     with pytest.raises(UnknownVehicle):
         await rig.bridge.acquire_lease("other", "test")
     with pytest.raises(UnknownVehicle):
@@ -377,14 +377,14 @@ async def test_unknown_things(rig) -> None:  # type: ignore[no-untyped-def]
         await rig.simulation.object_ground_truth("house")
 
 
-async def test_times_relate(rig) -> None:  # type: ignore[no-untyped-def]
+async def test_times_relate(rig) -> None:
     sync = await rig.bridge.time_sync("drone")
     assert sync.client_send_time_ns <= sync.bridge_receive_time_ns <= sync.bridge_send_time_ns
     assert sync.vehicle is not None
     assert sync.vehicle.clock_id == "clk_1"
 
 
-async def test_a_reset_voids_leases_and_ends_commands(rig) -> None:  # type: ignore[no-untyped-def]
+async def test_a_reset_voids_leases_and_ends_commands(rig) -> None:
     lease = await rig.take_off()
     frame_id = await rig.frame_id()
     command_id = await rig.bridge.command(lease, SetVelocity(forward_m_s=1), ttl_s=5, based_on_frame_id=frame_id)
@@ -400,7 +400,7 @@ async def test_a_reset_voids_leases_and_ends_commands(rig) -> None:  # type: ign
         await rig.bridge.command(lease, Step(forward_m=1), ttl_s=5, based_on_frame_id=frame_id)
 
 
-async def test_the_simulated_world(rig) -> None:  # type: ignore[no-untyped-def]
+async def test_the_simulated_world(rig) -> None:
     assert (await rig.simulation.get_world()).simulator == "toy"
     assert await rig.simulation.list_objects() == ("ground", "tree")
     truth = await rig.simulation.vehicle_ground_truth("drone")
