@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from stillwing_lab.pilot.rollout import Frames, Policy, expert_policy, record_shard
+from stillwing_lab.pilot.rollout import Frames, Policy, expert_policy, headlong_policy, record_shard
 
 SCENES_PER_SHARD = 25
-_EXPERT_SALT = 1
+_EXPERT_SALT, _HEADLONG_SALT = 1, 2
+_HEADLONG_FIRST_SEED = 200_000
 
 
 def shard_path(folder: Path, kind: str, first: int, last: int) -> Path:
@@ -52,6 +53,14 @@ def record_flights(
 def record_expert_flights(folder: Path, scenes: int, workers: int, on_shard: Callable[[int, int], None]) -> list[Path]:
     """The expert's flights through meadows 0 up to `scenes`."""
     return record_flights(folder, "expert", range(scenes), _EXPERT_SALT, expert_policy, workers, on_shard)
+
+
+def record_headlong_flights(
+    folder: Path, scenes: int, workers: int, on_shard: Callable[[int, int], None]
+) -> list[Path]:
+    """Flights straight at the goal through as many further meadows."""
+    seeds = range(_HEADLONG_FIRST_SEED, _HEADLONG_FIRST_SEED + scenes)
+    return record_flights(folder, "headlong", seeds, _HEADLONG_SALT, headlong_policy, workers, on_shard)
 
 
 def load_flights(paths: list[Path]) -> Frames:

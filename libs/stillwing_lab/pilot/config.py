@@ -123,6 +123,7 @@ class TrainingPlan:
 
     Attributes:
         scenes: Scenes flown by the expert before training.
+        headlong_scenes: Scenes flown straight at the goal, blind to trees, labelled by the expert.
         dagger_scenes: Scenes flown by the student in each round.
         dagger_at: Shares of the joint stage after which a round is flown.
         dense_steps: Steps of stage 0, the vision tower alone on the simulator's truth.
@@ -132,8 +133,9 @@ class TrainingPlan:
     """
 
     scenes: int = 300
+    headlong_scenes: int = 100
     dagger_scenes: int = 50
-    dagger_at: tuple[float, ...] = (0.45,)
+    dagger_at: tuple[float, ...] = ()
     dense_steps: int = 1500
     dense_batch: int = 32
     grounding_steps: int = 500

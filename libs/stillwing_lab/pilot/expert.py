@@ -127,6 +127,13 @@ class Expert:
         return offset_m @ (math.cos(yaw), math.sin(yaw)), offset_m @ (-math.sin(yaw), math.cos(yaw))
 
 
+def straight_action(bearing_deg: float) -> int:
+    """Index into `ACTIONS` of the way to a beacon at that bearing (right positive) where nothing is in between."""
+    if abs(bearing_deg) <= TURN_DEG / 2:
+        return FORWARD
+    return RIGHT if bearing_deg > 0 else LEFT
+
+
 def where(bearing_deg: float, visible: bool) -> int:
     """Index into `WHERES` of a beacon at that bearing (right positive)."""
     if not visible:

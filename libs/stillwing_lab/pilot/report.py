@@ -83,8 +83,9 @@ def write_model_card(
     log: list[dict[str, Any]],
     frames: int,
     table: list[dict[str, Any]],
+    notes: str = "",
 ) -> None:
-    """Write `README.md` and `evaluation.json` of the weights in `folder`."""
+    """Write `README.md` and `evaluation.json` of the weights in `folder`; `notes` tells what the command does not."""
     (folder / "evaluation.json").write_text(json.dumps(table, indent=1) + "\n")
     last = {row["stage"]: row for row in log}
     spent_min = sum(row["spent_s"] for row in last.values()) / 60
@@ -94,13 +95,15 @@ def write_model_card(
         + f"{row['beacon_f1' if stage == 'dense' else 'accuracy']:.3f} |"
         for stage, row in last.items()
     )
+    rounds = plan.dagger_scenes * len(plan.dagger_at)
+    flown = f"{plan.scenes} scenes flown by the expert" + (f" and {rounds} by the student" if rounds else "")
     megabytes = (folder / "model.safetensors").stat().st_size / 1e6
     card = _CARD.format(
         command=command,
         megabytes=megabytes,
         frames=frames,
-        scenes=plan.scenes,
-        student_scenes=plan.dagger_scenes * len(plan.dagger_at),
+        flown=flown,
+        notes=notes,
         samples=log[-1]["samples"],
         spent_min=spent_min,
         torch_version=torch.__version__.partition("+")[0],
@@ -154,9 +157,8 @@ knows the words it is asked in flight, and nothing else.
 {command}
 ```
 
-{frames} frames of {scenes} scenes flown by the expert and {student_scenes} by the student itself, labelled by the
-expert; {samples} samples; {spent_min:.0f} minutes of training on two shared CPU cores beside other work
-(Python {python_version}, torch {torch_version}).
+{frames} frames of {flown}; {samples} samples; {spent_min:.0f} minutes of training on two
+shared CPU cores beside other work (Python {python_version}, torch {torch_version}). {notes}
 
 | stage | steps | minutes | at its end |
 |---|---|---|---|

@@ -35,7 +35,7 @@ from stillwing_lab.pilot.config import (
     STEP_M,
     TURN_DEG,
 )
-from stillwing_lab.pilot.expert import FORWARD, LEFT, RIGHT, STOP, Expert, Pose, apply_action
+from stillwing_lab.pilot.expert import FORWARD, LEFT, RIGHT, STOP, Expert, Pose, apply_action, straight_action
 
 IN_VIEW_PX = 25
 """Pixels of the flight camera's picture from which a beacon counts as seen."""
@@ -219,6 +219,24 @@ def expert_policy(rng: np.random.Generator) -> Policy:
         if action != STOP and rng.random() < noise:
             return int(rng.choice((FORWARD, LEFT, RIGHT), p=(0.3, 0.35, 0.35)))
         return action
+
+    return choose
+
+
+def headlong_policy(rng: np.random.Generator) -> Policy:
+    """Straight at the goal, blind to trees, one time in five the expert's way.
+
+    A student that has learnt to head for beacons flies like this before it has learnt to look out, and so needs to be
+    shown what to do in front of trees.
+    """
+
+    def choose(recorder: Recorder, pose: Pose, goal: str, seen: bool) -> int:
+        if not seen:
+            return RIGHT
+        action = recorder.expert.action(pose, goal)
+        if action == STOP or rng.random() < 0.2:
+            return action
+        return straight_action(recorder.expert.to_beacon(pose, goal)[1])
 
     return choose
 

@@ -19,12 +19,14 @@ from stillwing_agent.core.prompts import (
     where_prompt,
 )
 from stillwing_lab.pilot.config import ACTIONS, COLOURS, WHERES
-from stillwing_lab.pilot.expert import RIGHT, where
+from stillwing_lab.pilot.expert import FORWARD, LEFT, RIGHT, STOP, straight_action, where
 from stillwing_lab.pilot.layout import END, Branch, Sequence, Words
 from stillwing_lab.pilot.rollout import IN_VIEW_PX, Frames
 from stillwing_lab.pilot.tokenizer import goal_texts
 
 _TEMPLATE_WEIGHT = 0.1
+_DETOUR_WEIGHT = 3.0
+_CLOSE_PX = 5000
 _MIRRORED_ACTION = np.array([0, 2, 1, 3])
 _SINK_FROM_FRAMES = 9
 
@@ -149,35 +151,63 @@ class Sampler:
         return int(_MIRRORED_ACTION[action]) if trunk.mirrored else action
 
     def _ask_action(self, sequence: Sequence, trunk: Trunk, at: int, colour: int) -> None:
-        rng = self._rng
-        can_be_refused = self._frames.refused_action[trunk.rows[at], colour] >= 0
-        refused = bool(can_be_refused and rng.random() < 0.4)
-        action = self._right_action(trunk, at, colour, refused=refused)
+        """Ask for an action, and at times also as if moving forward had just been refused."""
+        action = self._right_action(trunk, at, colour, refused=False)
         if action is None:
             return
+        self._ask_one(sequence, at, colour, action, self._emphasis(trunk, at, colour))
+        instead = self._after_refusal(trunk, at, colour, action)
+        if instead is not None:
+            self._ask_one(sequence, at, colour, instead, 1.0, "OBSTRUCTED")
+
+    def _emphasis(self, trunk: Trunk, at: int, colour: int) -> float:
+        """What an answer counts: more where a tree makes it another than the way straight to a beacon in view."""
+        frames, row = self._frames, trunk.rows[at]
+        action = frames.action[row, colour]
+        if frames.visible_px[row, colour] < IN_VIEW_PX or action == STOP:
+            return 1.0
+        return 1.0 if action == straight_action(float(frames.bearing_deg[row, colour])) else _DETOUR_WEIGHT
+
+    def _after_refusal(self, trunk: Trunk, at: int, colour: int, action: int) -> int | None:
+        """The action after a refused move, or None where it is not to be asked for; never `FORWARD`."""
+        frames, rng, row = self._frames, self._rng, trunk.rows[at]
+        if frames.refused_action[row, colour] >= 0:
+            return self._right_action(trunk, at, colour, refused=True) if rng.random() < 0.8 else None
+        if action != FORWARD:
+            return action if rng.random() < 0.06 else None
+        # A refusal out of the blue is believed, too: the guard measures what the picture may not show.
+        visible_px = int(frames.visible_px[row, colour])
+        if not IN_VIEW_PX <= visible_px < _CLOSE_PX or rng.random() > 0.25:
+            return None
+        right = (float(frames.bearing_deg[row, colour]) > 0) != trunk.mirrored
+        return RIGHT if right else LEFT
+
+    def _ask_one(
+        self, sequence: Sequence, at: int, colour: int, action: int, emphasis: float, refusal: str | None = None
+    ) -> None:
+        rng = self._rng
         texts = goal_texts(COLOURS[colour])
         goal = texts[0] if rng.random() < 0.85 else texts[int(rng.integers(1, len(texts)))]
-        reason = "OBSTRUCTED" if refused else None
         if rng.random() < 0.35:
             answer = [*self._words.ids(ACTIONS[action]), END]
-            weights = [1.0, _TEMPLATE_WEIGHT]
+            weights = [emphasis, _TEMPLATE_WEIGHT]
             kept = 2 if rng.random() < 0.15 else 1
-            question = choice_prompt(goal, reason)
+            question = choice_prompt(goal, refusal)
         else:
-            answer, weights, decided = self._tool_call(action)
+            answer, weights, decided = self._tool_call(action, emphasis)
             kept = len(answer) if rng.random() < 0.12 else decided
-            question = decision_prompt(goal, reason)
+            question = decision_prompt(goal, refusal)
         sequence.branches.append(self._words.branch(at, question, answer[:kept], weights[:kept]))
 
-    def _tool_call(self, action: int) -> tuple[list[int], list[float], int]:
+    def _tool_call(self, action: int, emphasis: float) -> tuple[list[int], list[float], int]:
         """Tokens of the call, their weights, and how many it takes until nothing is left to decide."""
         answer = [*self._words.ids(dump_tool_call(CHOICES[ACTIONS[action]])), END]
         weights = [_TEMPLATE_WEIGHT] * len(answer)
         # `{"name":"` NAME `","arguments":{"direction":"` DIRECTION …: the name decides, for a turn the direction too.
-        weights[1] = 1.0
+        weights[1] = emphasis
         turns = ACTIONS[action] in ("left", "right")
         if turns:
-            weights[3] = 1.0
+            weights[3] = emphasis
         return answer, weights, 4 if turns else 2
 
     def _ask_where(self, sequence: Sequence, trunk: Trunk, at: int, colour: int) -> None:

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from torch import Tensor
 
 from stillwing_common.errors import InvalidInput
-from stillwing_lab.pilot.collect import load_flights, record_expert_flights, record_flights
+from stillwing_lab.pilot.collect import load_flights, record_expert_flights, record_flights, record_headlong_flights
 from stillwing_lab.pilot.config import TrainingPlan
 from stillwing_lab.pilot.dense import DenseHeads, dense_loss
 from stillwing_lab.pilot.export import export_pilot
@@ -126,6 +126,11 @@ class Trainer:
         self.shards = record_expert_flights(
             self.work / "data", self.plan.scenes, self.workers, _bar(progress, recording)
         )
+        if self.plan.headlong_scenes:
+            blind = progress.add_task("record flights blind to trees", total=None)
+            self.shards += record_headlong_flights(
+                self.work / "data", self.plan.headlong_scenes, self.workers, _bar(progress, blind)
+            )
         self.shards += [path for done in range(self.at.rounds) for path in self._fly_round(done, progress)]
         frames = load_flights(self.shards)
         while self.at.stage < len(STAGES):

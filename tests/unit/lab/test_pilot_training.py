@@ -22,6 +22,7 @@ from stillwing_lab.pilot.train import NotResumable, Trainer, main
 
 TINY = TrainingPlan(
     scenes=2,
+    headlong_scenes=1,
     dagger_at=(),
     dense_steps=3,
     dense_batch=4,
