@@ -25,7 +25,7 @@ from stillwing_lab.pilot.rollout import IN_VIEW_PX, Frames
 from stillwing_lab.pilot.tokenizer import goal_texts
 
 _TEMPLATE_WEIGHT = 0.1
-_DETOUR_WEIGHT = 3.0
+_DETOUR_WEIGHT = 4.0
 _CLOSE_PX = 5000
 _MIRRORED_ACTION = np.array([0, 2, 1, 3])
 _SINK_FROM_FRAMES = 9
@@ -81,7 +81,7 @@ class Sampler:
             if self._rng.random() < chance:
                 for colour in self._goals(int(row)):
                     self._ask_action(sequence, trunk, at, colour)
-                if self._rng.random() < 0.25:
+                if self._rng.random() < 0.15:
                     self._ask_where(sequence, trunk, at, int(self._rng.integers(len(COLOURS))))
         if not sequence.branches:
             self._ask_action(sequence, trunk, len(trunk.rows) - 1, int(self._frames.goal[trunk.rows[-1]]))
@@ -188,7 +188,7 @@ class Sampler:
         rng = self._rng
         texts = goal_texts(COLOURS[colour])
         goal = texts[0] if rng.random() < 0.85 else texts[int(rng.integers(1, len(texts)))]
-        if rng.random() < 0.35:
+        if rng.random() < 0.25:
             answer = [*self._words.ids(ACTIONS[action]), END]
             weights = [emphasis, _TEMPLATE_WEIGHT]
             kept = 2 if rng.random() < 0.15 else 1
