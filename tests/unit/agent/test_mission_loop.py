@@ -97,15 +97,15 @@ async def test_every_ask_is_framed_by_a_thinking_interval_of_the_bridge() -> Non
     assert all(s.thinking_id.startswith("thk_") for s in started)
 
 
-async def test_a_refusal_is_in_the_next_prompt_and_out_of_the_next_schema() -> None:
+async def test_a_refused_move_is_in_the_next_prompt_and_no_move_in_the_next_schema() -> None:
     rig = make_rig([FORWARD, LEFT, FORWARD, DONE])
     rig.world.refusals[0] = Obstructed(distance_m=0.4)
     mission, events = await fly(rig)
     refused, after, later = rig.engine.asked[0], rig.engine.asked[1], rig.engine.asked[2]
     assert '"forward"' in refused.json_schema
     assert after.prompt == decision_prompt("Fly to the red beacon.", "OBSTRUCTED")
-    assert '"forward"' not in after.json_schema
-    assert '"back"' in after.json_schema
+    assert '"move"' not in after.json_schema
+    assert '"turn"' in after.json_schema
     assert '"forward"' in later.json_schema
     assert later.prompt == decision_prompt("Fly to the red beacon.")
     assert mission.figures.refusals == 1

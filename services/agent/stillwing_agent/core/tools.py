@@ -14,7 +14,7 @@ from typing import Any
 from stillwing_agent.core.base import ActionFinished, ActionStarted, MotionRefused, Observed
 from stillwing_agent.core.circling import Circling, Key
 from stillwing_agent.core.cockpit import Cockpit
-from stillwing_agent.core.prompts import TOOLS, ToolSpec
+from stillwing_agent.core.prompts import MOVE, TOOLS, ToolSpec
 from stillwing_bridge.core.base import Command, FlyTowards, Land, Step, Turn
 from stillwing_common.errors import (
     CommandExpired,
@@ -168,6 +168,9 @@ class Toolbox:
             return
         self.refusal_reason = error.metadata.get("state", error.reason).upper()
         self._closed.add(_key(name, arguments))
+        if name == "move":
+            # Beside something that is in the way, the sides no camera looks at are not flown to either.
+            self._closed |= {(name, direction) for direction in MOVE.arguments["direction"]["enum"]}
 
 
 def without_closed(tools: Collection[ToolSpec], closed: Collection[Key]) -> tuple[ToolSpec, ...]:
