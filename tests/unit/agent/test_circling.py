@@ -23,7 +23,7 @@ def test_turning_in_place_ends_whatever_is_chosen(chance: random.Random, reversa
     while open_sides := [side for side in ("left", "right") if ("turn", side) not in circling.closed()]:
         circling.moved("turn", {"direction": chance.choice(open_sides), "angle_deg": 15})
         turns += 1
-        assert turns <= 26 * (reversals + 2)
+        assert turns <= 26
 
 
 def test_two_changes_of_direction_are_the_last() -> None:
@@ -42,6 +42,14 @@ def test_a_circle_is_allowed_and_two_are_not() -> None:
         assert circling.closed() == set()
     circling.moved("turn", RIGHT)
     assert circling.closed() == {("turn", "left"), ("turn", "right")}
+    assert circling.closed(way_on_refused=True) == set()
+
+
+def test_where_the_way_on_is_refused_one_side_stays_open() -> None:
+    circling = Circling(max_angle_deg=60)
+    for turn in (LEFT, RIGHT, LEFT, LEFT):
+        circling.moved("turn", turn)
+    assert circling.closed(way_on_refused=True) == {("turn", "right")}
 
 
 def test_moving_on_opens_everything_again() -> None:

@@ -16,8 +16,8 @@ _OTHER_SIDE = {"left": "right", "right": "left"}
 class Circling:
     """Follows the turns since the vehicle last moved on.
 
-    After `max_reversals` changes of direction a turn may only go on as it goes; after `max_angle_deg` in one direction
-    there are no more turns. Any motion that is no turn opens everything again.
+    After `max_reversals` changes of direction a turn may only go on as it goes; after `max_angle_deg` in all there
+    are no more turns. Any motion that is no turn opens everything again.
     """
 
     def __init__(self, max_reversals: int = 2, max_angle_deg: float = 390.0) -> None:
@@ -35,13 +35,12 @@ class Circling:
         side = arguments["direction"]
         if self._side and side != self._side:
             self._reversals += 1
-            self._angle_deg = 0.0
         self._side = side
         self._angle_deg += arguments["angle_deg"]
 
-    def closed(self) -> set[Key]:
-        """What should not be chosen next."""
-        if self._angle_deg >= self._max_angle_deg:
+    def closed(self, *, way_on_refused: bool = False) -> set[Key]:
+        """What should not be chosen next; where the way on was refused, one side to turn to is always left."""
+        if self._angle_deg >= self._max_angle_deg and not way_on_refused:
             return {("turn", "left"), ("turn", "right")}
         if self._side and self._reversals >= self._max_reversals:
             return {("turn", _OTHER_SIDE[self._side])}

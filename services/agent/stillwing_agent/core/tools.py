@@ -159,9 +159,8 @@ class Toolbox:
         return {"found": captions, "recalled_frame_ids": list(recalled)}
 
     def _not_offered(self) -> set[Key]:
-        circling = self._circling.closed()
-        # Where the way on was refused, turning is all that is left.
-        return self._closed if ("move", "forward") in self._closed else self._closed | circling
+        way_on_refused = ("move", "forward") in self._closed
+        return self._closed | self._circling.closed(way_on_refused=way_on_refused)
 
     def _close(self, name: str, arguments: Mapping[str, Any], error: StillwingError) -> None:
         if isinstance(error, _STALE):
