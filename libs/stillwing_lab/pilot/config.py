@@ -136,11 +136,11 @@ class TrainingPlan:
     headlong_scenes: int = 100
     dagger_scenes: int = 50
     dagger_at: tuple[float, ...] = ()
-    dense_steps: int = 1500
+    dense_steps: int = 720
     dense_batch: int = 32
-    grounding_steps: int = 500
+    grounding_steps: int = 460
     grounding_batch: int = 32
-    joint_steps: int = 4000
+    joint_steps: int = 2070
     joint_frames: int = 84
     longest_trunk: int = 24
     muon_lr: float = 0.02

@@ -96,7 +96,15 @@ def write_model_card(
         for stage, row in last.items()
     )
     rounds = plan.dagger_scenes * len(plan.dagger_at)
-    flown = f"{plan.scenes} scenes flown by the expert" + (f" and {rounds} by the student" if rounds else "")
+    flown = ", ".join(
+        f"{count} {how}"
+        for count, how in (
+            (plan.scenes, "scenes flown by the expert"),
+            (plan.headlong_scenes, "flown straight at the goal, blind to trees"),
+            (rounds, "flown by the student"),
+        )
+        if count
+    )
     megabytes = (folder / "model.safetensors").stat().st_size / 1e6
     card = _CARD.format(
         command=command,
@@ -157,8 +165,11 @@ knows the words it is asked in flight, and nothing else.
 {command}
 ```
 
-{frames} frames of {flown}; {samples} samples; {spent_min:.0f} minutes of training on two
-shared CPU cores beside other work (Python {python_version}, torch {torch_version}). {notes}
+{frames} frames of {flown}, all labelled by the expert;
+{samples} samples; {spent_min:.0f} minutes of training on two CPU cores shared with other work
+(Python {python_version}, torch {torch_version}).
+
+{notes}
 
 | stage | steps | minutes | at its end |
 |---|---|---|---|
