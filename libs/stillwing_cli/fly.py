@@ -57,7 +57,7 @@ class Links:
 def fly(
     goal: Annotated[str, typer.Argument(help="What to do; empty takes the scene's own mission.")] = "",
     scene: Scene = "meadow",
-    seed: Seed = 0,
+    seed: Seed = 3,
     model: Model = "",
     agent: AgentName = "tool_calling",
     profile: Profile = "auto",

@@ -36,7 +36,7 @@ class Choices:
     """What the user may choose of a stack. `simulator` "" means airfield; else the address of an AirSim server."""
 
     scene: str = "meadow"
-    seed: int = 0
+    seed: int = 3
     model: str = ""
     agent: str = "tool_calling"
     profile: str = "auto"

@@ -23,7 +23,7 @@ LogLevel = Annotated[str, typer.Option(help="Least level that is logged: debug, 
 
 def up(
     scene: Scene = "meadow",
-    seed: Seed = 0,
+    seed: Seed = 3,
     model: Model = "",
     agent: AgentName = "tool_calling",
     profile: Profile = "auto",
