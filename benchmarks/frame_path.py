@@ -7,7 +7,6 @@ by `TimeSync`, to within about a millisecond.
 
 import argparse
 import asyncio
-import io
 import json
 import os
 import platform
@@ -22,18 +21,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image as PilImage
 
 from stillwing_agent.core.prompts import system_prompt
 from stillwing_bridge.client import RemoteBridge
-from stillwing_bridge.core.pixels import encode
-from stillwing_bridge.core.vehicle import Capture
-from stillwing_common.types import Frame, ImageEncoding
 from stillwing_vlm.client import RemoteEngine
 from stillwing_vlm.core.base import SessionConfig
 
 VEHICLE = "drone"
-JPEG_QUALITY = 90
 WARM_UP_FRAMES = 10
 
 
@@ -57,15 +51,6 @@ def stack() -> Iterator[dict[str, str]]:
             process.wait(60)
 
 
-def encode_ms(frame: Frame) -> float:
-    """What the bridge spends on this frame's JPEG, measured here again."""
-    rgb = np.asarray(PilImage.open(io.BytesIO(frame.image.data)).convert("RGB"))
-    capture = Capture(frame.capture, frame.camera_pose, rgb=rgb)
-    began_s = time.perf_counter()
-    encode(capture, ImageEncoding.JPEG, jpeg_quality=JPEG_QUALITY)
-    return 1e3 * (time.perf_counter() - began_s)
-
-
 async def measure(addresses: dict[str, str], frames: int, rate_hz: float) -> dict[str, list[float]]:
     """Milliseconds of each hop, for each frame."""
     bridge = await RemoteBridge.connect(addresses["sim_bridge"])
@@ -84,11 +69,10 @@ async def measure(addresses: dict[str, str], frames: int, rate_hz: float) -> dic
         assert sync.vehicle is not None
         wall_of_vehicle_zero_ns = sync.bridge_send_time_ns - sync.vehicle.time_ns
         captured_ns = update.frame.capture.time_ns + wall_of_vehicle_zero_ns
-        encoding_ms = encode_ms(update.frame)
         hop = {
             "camera": 1e-6 * (update.receive_time_ns - captured_ns),
-            "jpeg": encoding_ms,
-            "gRPC bridge to agent": 1e-6 * (arrived_ns - update.receive_time_ns) - encoding_ms,
+            "jpeg": 1e-6 * (update.offer_time_ns - update.receive_time_ns),
+            "gRPC bridge to agent": 1e-6 * (arrived_ns - update.offer_time_ns),
             "engine": 1e3 * result.elapsed_s,
             "gRPC agent to engine and back": 1e-6 * (credit_ns - arrived_ns) - 1e3 * result.elapsed_s,
             "total": 1e-6 * (credit_ns - captured_ns),

@@ -96,8 +96,9 @@ class _SessionCall:
         self._events: asyncio.Queue[vlm_pb2.SessionResponse | None] = asyncio.Queue()
         self._drained = asyncio.Event()
         self._answers: dict[int, Answer] = {}
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Future[Any]] = set()
         self._reader: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
         self._broken: BaseException | None = None
         self._evictions = session.evictions()
         opened = vlm_pb2.SessionOpened(
@@ -111,7 +112,8 @@ class _SessionCall:
         self, requests: AsyncIterator[vlm_pb2.SessionRequest]
     ) -> AsyncIterator[vlm_pb2.SessionResponse]:
         """Every event in order; ends when the client has said all and everything is answered."""
-        watcher = self._spawn(self._watch_evictions(), counted=False)
+        self._watcher = asyncio.create_task(self._watch_evictions())
+        self._watcher.add_done_callback(self._ended)
         self._reader = asyncio.create_task(self._read(requests))
         while (event := await self._events.get()) is not None:
             self._event_seq += 1
@@ -119,7 +121,7 @@ class _SessionCall:
             yield event
             if self._events.qsize() < _MOST_UNSENT:
                 self._drained.set()
-        watcher.cancel()
+        self._watcher.cancel()
         await asyncio.wait({self._reader})
         if self._broken is not None:
             raise self._broken
@@ -128,9 +130,9 @@ class _SessionCall:
 
     def abandon(self) -> None:
         """Stop everything of this call that is still under way."""
-        for task in (self._reader, *self._under_way):
-            if task is not None:
-                task.cancel()
+        for work in (self._reader, self._watcher, *self._under_way):
+            if work is not None:
+                work.cancel()
 
     async def _read(self, requests: AsyncIterator[vlm_pb2.SessionRequest]) -> None:
         try:
@@ -139,8 +141,8 @@ class _SessionCall:
                 if self._events.qsize() >= _MOST_UNSENT:
                     self._drained.clear()
                     await self._drained.wait()
-            while pending := [task for task in self._under_way if not task.get_name().startswith("watch")]:
-                await asyncio.wait(pending)
+            while self._under_way:
+                await asyncio.wait(self._under_way)
         finally:
             self._events.put_nowait(None)
 
@@ -199,14 +201,22 @@ class _SessionCall:
             case _:
                 raise UnsetOneof("request", field="request")
 
-    def _later(self, seq: int, placed: Awaitable[Any], event: Any, frames: int = 0) -> None:
-        async def report() -> None:
+    def _later(self, seq: int, awaited: Awaitable[Any], event: Any, frames: int = 0) -> None:
+        # A callback and not a task: a task would cost each frame two more turns of the loop before its credit leaves.
+        def report(done: "asyncio.Future[Any]") -> None:
+            self._under_way.discard(done)
+            if done.cancelled():
+                return
             try:
-                self._emit(seq, **event(await placed))
+                self._emit(seq, **event(done.result()))
             except StillwingError as error:
                 self._fail(seq, error, frames)
+            except Exception as error:
+                self._break(error)
 
-        self._spawn(report())
+        placed = asyncio.ensure_future(awaited)
+        self._under_way.add(placed)
+        placed.add_done_callback(report)
 
     async def _stream(self, seq: int, answer: Answer) -> None:
         try:
@@ -222,17 +232,20 @@ class _SessionCall:
         async for evicted in self._evictions:
             self._emit(0, context_evicted=convert.evicted_to_wire(evicted))
 
-    def _spawn(self, work: Coroutine[Any, Any, None], *, counted: bool = True) -> "asyncio.Task[None]":
-        task = asyncio.create_task(work, name="answer" if counted else "watch")
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._under_way.add(task)
         task.add_done_callback(self._ended)
-        return task
 
-    def _ended(self, task: "asyncio.Task[None]") -> None:
+    def _ended(self, task: "asyncio.Future[Any]") -> None:
         self._under_way.discard(task)
         error = None if task.cancelled() else task.exception()
-        if error is not None and self._reader is not None:
-            # A part of the session broke, so the session is broken: the call ends with it.
+        if error is not None:
+            self._break(error)
+
+    def _break(self, error: BaseException) -> None:
+        # A part of the session broke, so the session is broken: the call ends with it.
+        if self._reader is not None:
             self._broken = error
             self._reader.cancel()
 
