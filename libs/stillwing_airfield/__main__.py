@@ -1,15 +1,20 @@
-"""`airfield`: serve one scene to AirSim clients, or measure how fast it draws. The composition root; no logic here."""
+"""`airfield`: serve one scene to AirSim clients, draw the scenes, measure the speed. The composition root; no logic."""
 
 import asyncio
 import json
 import logging
 import signal
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import Progress
 
 from stillwing_airfield.bench import measure
+from stillwing_airfield.contact_sheet import draw_sheet
 from stillwing_airfield.rendering import Optics
+from stillwing_airfield.scenes.base import build_scene, scene_names
 from stillwing_airfield.server import DEFAULT_PORT, AirfieldServer
 from stillwing_airfield.sim import Airfield
 from stillwing_common.errors import StillwingError
@@ -18,7 +23,7 @@ app = typer.Typer(add_completion=False, help="Airfield: a headless simulator tha
 _SELF_CHECK_S = 0.4
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
-Scene = Annotated[str, typer.Option(help="Which kind of scene.")]
+Scene = Annotated[str, typer.Option(help="Which kind of scene: maze, meadow, orchard, street; maze,corridor_m=40.")]
 Seed = Annotated[int, typer.Option(min=0, help="The scene is drawn from this number.")]
 Width = Annotated[int, typer.Option(min=16, max=1920, help="Pixels across.")]
 Height = Annotated[int, typer.Option(min=16, max=1080, help="Pixels down.")]
@@ -99,6 +104,34 @@ def bench(
         typer.echo(f"airfield: {error}", err=True)
         raise typer.Exit(1) from error
     typer.echo(json.dumps(speed.as_dict(), indent=2) if as_json else str(speed))
+
+
+@app.command()
+def scenes(
+    name: Annotated[
+        list[str] | None, typer.Argument(help="Scenes to draw, as in maze,corridor_m=40; unset: all.")
+    ] = None,
+    first_seed: Annotated[int, typer.Option(min=0, help="The first seed drawn.")] = 0,
+    count: Annotated[int, typer.Option(min=1, max=12, help="How many seeds of each scene.")] = 3,
+    out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("scenes.png"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Draw the scenes side by side: from above, with start and goal, and as first seen from 2 m up."""
+    wanted = name or scene_names()
+    seeds = range(first_seed, first_seed + count)
+    try:
+        missions = {family: [build_scene(family, seed).mission for seed in seeds] for family in wanted}
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            drawing = bar.add_task("drawing", total=len(wanted) * count)
+            draw_sheet(wanted, seeds, out, on_tile=lambda: bar.advance(drawing))
+    except (StillwingError, OSError) as error:
+        typer.echo(f"airfield: {error}", err=True)
+        raise typer.Exit(1) from error
+    if as_json:
+        typer.echo(json.dumps({"file": str(out), "first_seed": first_seed, "missions": missions}, indent=2))
+        return
+    typer.echo(f"airfield: {', '.join(wanted)}, seeds {seeds[0]} to {seeds[-1]}, in {out}")
+    typer.echo(f"Next: airfield --scene {wanted[0]} --seed {seeds[0]}   (serve one of them)")
 
 
 def main() -> None:

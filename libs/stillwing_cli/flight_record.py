@@ -130,7 +130,9 @@ class FlightRecord:
 
 
 def goal_of(scene: SceneSpec, words: str) -> SceneObject | None:
-    """The beacon whose colour the goal's words name; None where they name none."""
+    """The scene's goal for its own mission, else the beacon whose colour the words name; None where they name none."""
+    if words == scene.mission:
+        return scene.goal()
     return next(
         (beacon for beacon in scene.of_kind("beacon") if beacon.colour and beacon.colour in words.lower().split()), None
     )

@@ -34,7 +34,7 @@ def draw_track(record: FlightRecord) -> bytes:
 
 
 def _draw_scene(axes: Any, record: FlightRecord) -> None:
-    from matplotlib.patches import Circle
+    from matplotlib.patches import Circle, Rectangle
 
     if record.scene is None:
         return
@@ -42,6 +42,14 @@ def _draw_scene(axes: Any, record: FlightRecord) -> None:
         north_m, east_m, _ = thing.position_ned_m
         if thing.kind == "tree":
             axes.add_patch(Circle((east_m, north_m), max(thing.radius_m, 0.5), color="#5d8a4a", alpha=0.75, zorder=2))
+        elif thing.size_m is not None:
+            long_m, wide_m = thing.size_m
+            corner = (east_m - wide_m / 2, north_m - long_m / 2)
+            colour = _COLOURS.get(thing.colour or "", "#8a8378")
+            # matplotlib turns anticlockwise, headings go clockwise.
+            axes.add_patch(
+                Rectangle(corner, wide_m, long_m, angle=-thing.yaw_deg, rotation_point="center", color=colour, zorder=2)
+            )
         elif thing.kind == "beacon":
             colour = _COLOURS.get(thing.colour or "", "#777777")
             axes.add_patch(Circle((east_m, north_m), 0.7, facecolor=colour, edgecolor="black", zorder=3))

@@ -89,7 +89,7 @@ def test_an_unknown_scene_names_the_known(launch: Callable[..., "subprocess.Pope
     process = launch("--scene", "moon")
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert said.strip() == "airfield: No scene of that name exists: 'moon'; known: meadow"
+    assert said.strip() == "airfield: No scene of that name exists: 'moon'; known: maze, meadow, orchard, street"
 
 
 def test_bench_prints_json(launch: Callable[..., "subprocess.Popen[str]"]) -> None:

@@ -1,10 +1,12 @@
 """What a scene is, and scenes by name. It knows neither MuJoCo's library nor any vehicle's protocol."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import signature
 
-from stillwing_common.errors import NotFound
+from stillwing_common.errors import InvalidInput, NotFound
 
 
 class UnknownScene(NotFound):
@@ -19,11 +21,13 @@ class SceneObject:
 
     Attributes:
         name: Unique in the scene, e.g. `beacon_red`.
-        kind: `beacon`, `tree` or `ground`.
+        kind: `ground`, `beacon`, `tree`, `building`, `van`, `kiosk`, `lamp`, `wall` or `sign`.
         colour: Name of the colour where it matters, else None.
         position_ned_m: Foot of the thing on the ground.
-        radius_m: Of the part a vehicle at flight height would hit; 0 for the ground.
+        radius_m: Of the round part a vehicle at flight height would hit; 0 for the ground and for boxes.
         height_m: Top above the ground.
+        size_m: Of a box, along its own heading and across, else None.
+        yaw_deg: Heading of a box, clockwise from north.
     """
 
     name: str
@@ -32,6 +36,8 @@ class SceneObject:
     position_ned_m: tuple[float, float, float]
     radius_m: float
     height_m: float
+    size_m: tuple[float, float] | None = None
+    yaw_deg: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class SceneSpec:
     """A scene drawn from a seed.
 
     Attributes:
-        name: Which kind of scene.
+        name: Which kind of scene, parameters included: `maze,corridor_m=40`.
         seed: Same seed, same scene, to the last bit.
         mjcf: MuJoCo XML with one free body called `vehicle`.
         objects: All that can be pointed at.
@@ -67,7 +73,12 @@ class SceneSpec:
         return tuple(thing for thing in self.objects if thing.kind == kind)
 
 
-_BUILDERS = {"meadow": "stillwing_airfield.scenes.meadow:meadow"}
+_BUILDERS = {
+    "maze": "stillwing_airfield.scenes.maze:maze",
+    "meadow": "stillwing_airfield.scenes.meadow:meadow",
+    "orchard": "stillwing_airfield.scenes.orchard:orchard",
+    "street": "stillwing_airfield.scenes.street:street",
+}
 
 
 def scene_names() -> list[str]:
@@ -76,16 +87,33 @@ def scene_names() -> list[str]:
 
 
 def build_scene(name: str, seed: int) -> SceneSpec:
-    """The scene `name` drawn from `seed` (>= 0).
+    """The scene `name` drawn from `seed` (>= 0); parameters follow the name, as in `maze,corridor_m=40`.
 
-    Raises `UnknownScene`, naming those there are.
+    Raises `UnknownScene`, naming those there are, and `InvalidInput` for a parameter the scene does not have.
     """
-    target = _BUILDERS.get(name)
+    family, *given = name.split(",")
+    target = _BUILDERS.get(family)
     if target is None:
-        raise UnknownScene(f"{name!r}; known: {', '.join(scene_names())}", name=name)
+        raise UnknownScene(f"{family!r}; known: {', '.join(scene_names())}", name=family)
     module, _, attribute = target.partition(":")
-    builder: Callable[[int], SceneSpec] = getattr(import_module(module), attribute)
-    return builder(seed)
+    builder: Callable[..., SceneSpec] = getattr(import_module(module), attribute)
+    return builder(seed, **_parameters(family, builder, given))
+
+
+def _parameters(family: str, builder: Callable[..., SceneSpec], given: list[str]) -> dict[str, float]:
+    known = [name for name in signature(builder).parameters if name != "seed"]
+    found: dict[str, float] = {}
+    for text in given:
+        key, _, value = text.partition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if key not in known or not math.isfinite(number):
+            told = ", ".join(f"{name}=<number>" for name in known) or "it has none"
+            raise InvalidInput(f"scene {family!r} has no parameter {text!r}; known: {told}", field="scene")
+        found[key] = number
+    return found
 
 
 _SEEN_ONLY = 'contype="0" conaffinity="0"'

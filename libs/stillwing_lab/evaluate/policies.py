@@ -16,6 +16,7 @@ from stillwing_agent.core.prompts import CHOICES
 from stillwing_agent.core.tools import Toolbox
 from stillwing_airfield.sim import Airfield
 from stillwing_common.errors import DecisionsUsedUp
+from stillwing_lab.evaluate.route_expert import RouteExpert
 from stillwing_lab.evaluate.simulated_loop import SimulatedLoop
 from stillwing_lab.pilot.config import ACTIONS, STEP_M
 from stillwing_lab.pilot.expert import Expert, Pose
@@ -84,7 +85,7 @@ def hover(airfield: Airfield) -> Policy:
 
 def expert(airfield: Airfield) -> Policy:
     """Knows where everything is; what a pilot could do at best."""
-    return _as_policy(_KnowsTheWay(airfield))
+    return _as_policy(_KnowsTheWay(airfield) if airfield.scene.name == "meadow" else _FollowsTheRoute(airfield))
 
 
 _UNDOES = {"left": "right", "right": "left"}
@@ -108,6 +109,26 @@ class _KnowsTheWay:
         if _UNDOES.get(action) == self._last:
             free = not refused and not self._knows.path_collides(pose, 1.5 * STEP_M, margin_m=_FREE_BESIDE_M)
             action = "forward" if free else self._last
+        self._last = action
+        return action
+
+
+class _FollowsTheRoute:
+    """The route expert's action; a turn that undoes the one before becomes the step it turned for, where it is free."""
+
+    def __init__(self, airfield: Airfield) -> None:
+        self._airfield = airfield
+        self._knows = RouteExpert(airfield.scene)
+        self._last = ""
+
+    def __call__(self, toolbox: Toolbox) -> str:
+        state = self._airfield.do(lambda vehicle: vehicle.state())
+        north_m, east_m, _ = state.position_ned_m
+        refused = toolbox.refusal_reason is not None
+        pose = Pose(north_m, east_m, math.degrees(state.yaw_rad))
+        action = ACTIONS[self._knows.action(pose, forward_refused=refused)]
+        if _UNDOES.get(action) == self._last:
+            action = self._last if refused else "forward"
         self._last = action
         return action
 

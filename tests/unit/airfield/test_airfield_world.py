@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from stillwing_airfield.camera import NOTHING_THERE_M, Camera, CameraPose
 from stillwing_airfield.frames import flip_quaternion, flip_vector, quaternion_from_euler, rotation_matrix, yaw_of_deg
 from stillwing_airfield.scenes import SceneSpec, build_scene
-from stillwing_airfield.scenes.base import UnknownScene
-from stillwing_airfield.scenes.meadow import BEACON_COLOURS
+from stillwing_airfield.scenes.parts import BEACON_COLOURS
 from stillwing_airfield.world import World
 
 ANGLES = st.floats(-179.0, 179.0)
@@ -37,11 +36,6 @@ def looking(
 ) -> CameraPose:
     w, x, y, z = quaternion_from_euler(pitch_deg=pitch_deg, yaw_deg=yaw_deg).tolist()
     return CameraPose(position, (w, x, y, z))
-
-
-def test_unknown_scene_names_the_known_ones() -> None:
-    with pytest.raises(UnknownScene, match="meadow"):
-        build_scene("moon", 0)
 
 
 @given(st.integers(0, 2_000_000))
