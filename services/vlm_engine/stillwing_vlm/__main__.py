@@ -60,7 +60,11 @@ def serve(
 
 async def _serve(settings: VlmSettings) -> None:
     loaded = await asyncio.to_thread(
-        load_engine, settings.source(), settings.limits(), max_context_tokens=settings.max_context_tokens
+        load_engine,
+        settings.source(),
+        settings.limits(),
+        max_context_tokens=settings.max_context_tokens,
+        eviction=settings.eviction(),
     )
     engine = AsyncEngine(loaded)
     try:

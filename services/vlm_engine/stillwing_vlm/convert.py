@@ -13,6 +13,9 @@ from stillwing_vlm.core.base import (
     ChoiceResult,
     DoneReason,
     Evicted,
+    Eviction,
+    EvictionLevel,
+    EvictionPositions,
     Limits,
     ModelInfo,
     Provenance,
@@ -28,6 +31,16 @@ _REASON_TO_WIRE = {
     DoneReason.LENGTH: vlm_pb2.AnswerDone.REASON_LENGTH,
     DoneReason.CANCELLED: vlm_pb2.AnswerDone.REASON_CANCELLED,
 }
+_LEVEL_TO_WIRE = {
+    EvictionLevel.OLDEST: vlm_pb2.Eviction.LEVEL_OLDEST,
+    EvictionLevel.SUBSAMPLED: vlm_pb2.Eviction.LEVEL_SUBSAMPLED,
+}
+_LEVEL_FROM_WIRE = {int(wire): level for level, wire in _LEVEL_TO_WIRE.items()}
+_POSITIONS_TO_WIRE = {
+    EvictionPositions.CONTIGUOUS: vlm_pb2.Eviction.POSITIONS_CONTIGUOUS,
+    EvictionPositions.GAP: vlm_pb2.Eviction.POSITIONS_GAP,
+}
+_POSITIONS_FROM_WIRE = {int(wire): positions for positions, wire in _POSITIONS_TO_WIRE.items()}
 _REASON_FROM_WIRE = {int(wire): reason for reason, wire in _REASON_TO_WIRE.items()}
 
 
@@ -37,13 +50,38 @@ _REASON_FROM_WIRE = {int(wire): reason for reason, wire in _REASON_TO_WIRE.items
 def config_to_wire(config: SessionConfig) -> vlm_pb2.OpenSession:
     """What a session is opened with; the peer is what the server sees, so it does not travel."""
     return vlm_pb2.OpenSession(
-        system_prompt=config.system_prompt, max_context_tokens=config.max_context_tokens, label=config.label
+        system_prompt=config.system_prompt,
+        max_context_tokens=config.max_context_tokens,
+        label=config.label,
+        eviction=None if config.eviction is None else eviction_to_wire(config.eviction),
     )
 
 
 def config_from_wire(message: vlm_pb2.OpenSession, peer: str) -> SessionConfig:
-    """What a session is opened with."""
-    return SessionConfig(message.system_prompt, message.max_context_tokens, message.label, peer)
+    """What a session is opened with. Raises InvalidInput."""
+    return SessionConfig(
+        message.system_prompt,
+        message.max_context_tokens,
+        message.label,
+        peer,
+        eviction_from_wire(message.eviction) if message.HasField("eviction") else None,
+    )
+
+
+def eviction_to_wire(eviction: Eviction) -> vlm_pb2.Eviction:
+    """How old chunks go."""
+    return vlm_pb2.Eviction(level=_LEVEL_TO_WIRE[eviction.level], positions=_POSITIONS_TO_WIRE[eviction.positions])
+
+
+def eviction_from_wire(message: vlm_pb2.Eviction) -> Eviction:
+    """How old chunks go; what is not said is the default. Raises InvalidInput for what this version does not know."""
+    level = _LEVEL_FROM_WIRE.get(message.level or vlm_pb2.Eviction.LEVEL_OLDEST)
+    positions = _POSITIONS_FROM_WIRE.get(message.positions or vlm_pb2.Eviction.POSITIONS_CONTIGUOUS)
+    if level is None or positions is None:
+        raise InvalidInput(
+            f"eviction level {message.level} or positions {message.positions} is unknown here", field="eviction"
+        )
+    return Eviction(level, positions)
 
 
 def view_to_wire(view: View) -> vlm_pb2.View | None:
@@ -240,6 +278,7 @@ def model_to_wire(info: ModelInfo) -> vlm_pb2.GetModelResponse:
         budget_reason=info.budget_reason,
         can_snapshot=info.can_snapshot,
         can_recall=info.can_recall,
+        default_eviction=eviction_to_wire(info.default_eviction),
         max_sessions=info.limits.max_sessions,
         max_asks=info.limits.max_asks,
         max_text_chars=info.limits.max_text_chars,
@@ -259,6 +298,7 @@ def model_from_wire(message: vlm_pb2.GetModelResponse) -> ModelInfo:
         budget_reason=message.budget_reason,
         can_snapshot=message.can_snapshot,
         can_recall=message.can_recall,
+        default_eviction=eviction_from_wire(message.default_eviction),
         limits=Limits(
             max_sessions=message.max_sessions, max_asks=message.max_asks, max_text_chars=message.max_text_chars
         ),
@@ -281,6 +321,7 @@ def session_to_wire(info: SessionInfo) -> vlm_pb2.SessionInfo:
         answered_asks=info.answered_asks,
         last_frame_id=info.last_frame_id,
         oldest_frame_id=info.oldest_frame_id,
+        eviction=eviction_to_wire(info.eviction),
     )
 
 
@@ -300,4 +341,5 @@ def session_from_wire(message: vlm_pb2.SessionInfo) -> SessionInfo:
         answered_asks=message.answered_asks,
         last_frame_id=message.last_frame_id,
         oldest_frame_id=message.oldest_frame_id,
+        eviction=eviction_from_wire(message.eviction),
     )

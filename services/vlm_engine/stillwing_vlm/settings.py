@@ -6,7 +6,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from stillwing_rpc.settings import ServerSettings
-from stillwing_vlm.core.base import Limits
+from stillwing_vlm.core.base import Eviction, EvictionLevel, EvictionPositions, Limits
 from stillwing_vlm.core.catalog import PILOT, ModelSource
 
 DEFAULT_PORT = 50063
@@ -29,6 +29,12 @@ class VlmSettings(ServerSettings):
         default=0, ge=0, description="Default budget of a session; 0 lets the planner choose."
     )
     window_frames: int = Field(default=0, ge=0, description="Frames a session looks back on; 0 as the model wants.")
+    eviction_level: EvictionLevel = Field(
+        default=EvictionLevel.OLDEST, description="Chunks that leave a full window: oldest, or subsampled to compare."
+    )
+    eviction_positions: EvictionPositions = Field(
+        default=EvictionPositions.CONTIGUOUS, description="Positions of what stays: contiguous, or gap to compare."
+    )
     max_sessions: int = Field(default=Limits().max_sessions, ge=1, description="Most sessions at once.")
     max_asks: int = Field(default=Limits().max_asks, ge=1, description="Most asks under way in a session.")
     frame_credits: int = Field(default=Limits().frame_credits, ge=1, description="Most frames not yet acknowledged.")
@@ -44,6 +50,10 @@ class VlmSettings(ServerSettings):
             seed=self.seed,
             window_frames=self.window_frames or None,
         )
+
+    def eviction(self) -> Eviction:
+        """How sessions let old chunks go that do not say it themselves."""
+        return Eviction(self.eviction_level, self.eviction_positions)
 
     def limits(self) -> Limits:
         """What a caller may do."""

@@ -6,6 +6,7 @@ One class of promises, kept by the engine in this process and by the one behind 
 import asyncio
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,9 @@ from stillwing_vlm.core.base import (
     ChoiceRequest,
     DoneReason,
     Engine,
+    Eviction,
+    EvictionLevel,
+    EvictionPositions,
     Sampling,
     Session,
     SessionConfig,
@@ -209,6 +213,28 @@ class TestEngine:
         done = await session.ask(AskRequest("What?", max_tokens=1)).done()
         assert done.provenance.evicted_frames == len(gone)
         assert done.provenance.oldest_frame_id == info.oldest_frame_id
+
+    async def test_a_session_chooses_how_old_chunks_leave(self, engine: Engine) -> None:
+        assert (await engine.model_info()).default_eviction == Eviction()
+        wanted = Eviction(EvictionLevel.SUBSAMPLED, EvictionPositions.GAP)
+        session = await engine.open_session(replace(SMALL, eviction=wanted))
+        plain = await filled(engine, 20)
+        evictions = session.evictions()
+        for index in range(60):
+            await session.append(frame(index))
+        info = await engine.get_session(session.session_id)
+        assert info.eviction == wanted
+        assert (await engine.get_session(plain.session_id)).eviction == Eviction()
+        gone: list[str] = []
+        while len(gone) < info.evicted_frames:
+            gone += (await asyncio.wait_for(anext(evictions), 5)).frame_ids
+        left = [index for index in range(1, 60) if f"v/c/{index}" not in gone]
+        assert info.oldest_frame_id == f"v/c/{left[0]}"
+        older, newer = left[: len(left) // 2], left[len(left) // 2 :]
+        assert newer == list(range(60 - len(newer), 60))
+        # Every eighth of the whole history is left; of every fourth only the newest, but for what has just come in.
+        assert [index for index in range(8, older[-1] + 1, 8) if index not in older] == []
+        assert [index for index in older[:-3] if index % 8] == []
 
     async def test_recalled_frames_are_seen_and_named(self, engine: Engine) -> None:
         session = await filled(engine, 30)

@@ -17,7 +17,7 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb
 
 from stillwing_lab.tiny_model import write_tiny_model
-from stillwing_vlm.core.base import AskRequest, View
+from stillwing_vlm.core.base import AskRequest, Eviction, EvictionLevel, EvictionPositions, View
 from stillwing_vlm.core.catalog import ModelSource
 from stillwing_vlm.core.local import LocalEngine, LocalSession
 from stillwing_vlm.core.text import ChatText
@@ -61,6 +61,7 @@ class Piece:
     types: list[int]
     embeddings: torch.Tensor
     grids: list[list[int]] = field(default_factory=list)
+    number: int = 0
     raw_keys: list[torch.Tensor] = field(default_factory=list)
     values: list[torch.Tensor] = field(default_factory=list)
 
@@ -68,15 +69,25 @@ class Piece:
 class Oracle:
     """One offline forward in which each token attends what it could see when it arrived; O(n²), no cache of its own."""
 
-    def __init__(self, model: Any, text: ChatText, preprocessing: Any, opening_ids: list[int], budget: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        text: ChatText,
+        preprocessing: Any,
+        opening_ids: list[int],
+        budget: int,
+        eviction: Eviction | None = None,
+    ) -> None:
         self._model = model
         self._text = text
         self._merge = preprocessing.merge
         self._budget = budget
+        self._eviction = eviction or Eviction()
         self.entropies: list[float] = []
         self.sink: list[Piece] = []
         self.memory: list[Piece] = []
         self.window: list[Piece] = []
+        self.history: list[Piece] = []
         self.evicted = 0
         opening = self._text_piece(opening_ids)
         self._run(opening, [])
@@ -89,23 +100,36 @@ class Oracle:
     def append(self, patches: np.ndarray, grid: tuple[int, int, int]) -> Piece:
         piece = self._frame_piece(patches, grid)
         while len(self.sink) == 2 and self._tokens() + len(piece.ids) > self._budget:
-            self.window.pop(0)
-            self.evicted += 1
+            self._let_go()
         self._run(piece, self.pieces)
-        (self.sink if len(self.sink) < 2 else self.window).append(piece)
+        if len(self.sink) < 2:
+            self.sink.append(piece)
+        else:
+            self.history.append(piece)
+            self.window.append(piece)
+            piece.number = len(self.history)
         return piece
+
+    def _let_go(self) -> None:
+        gone = self.window[0]
+        if self._eviction.level is EvictionLevel.SUBSAMPLED:
+            older, stride = self.window[: max(1, len(self.window) // 2)], 1
+            while all(piece.number % (2 * stride) == 0 for piece in older):
+                stride *= 2
+            gone = next(piece for piece in older if piece.number % (2 * stride))
+        self.window.remove(gone)
+        self.evicted += 1
 
     def recall(self, frames: list[tuple[np.ndarray, tuple[int, int, int]]]) -> None:
         self.memory = []
         fresh: list[Piece] = []
         for patches, grid in frames:
             piece = self._frame_piece(patches, grid)
-            self._run(piece, [*self.sink, *fresh])
+            self._run(piece, [*self.sink, *fresh], recalled=True)
             fresh.append(piece)
         self.memory = fresh
         while self._tokens() > self._budget:
-            self.window.pop(0)
-            self.evicted += 1
+            self._let_go()
 
     def ask(self, prompt: str, recent: int | None = None) -> torch.Tensor:
         seen = self.pieces if recent is None else [*self.sink, *self.window[-recent:]]
@@ -132,19 +156,56 @@ class Oracle:
     def _embed(self, ids: list[int]) -> torch.Tensor:
         return self._model.get_input_embeddings()(torch.tensor(ids)).detach()
 
-    @torch.no_grad()
-    def _run(self, piece: Piece, seen: list[Piece]) -> torch.Tensor:
-        """Hidden states of the last layer of `piece`, which attends `seen` and, causally, itself."""
-        sequence = [*seen, piece]
+    def _contiguous(self, sequence: list[Piece]) -> torch.Tensor:
+        """Positions `[3, 1, tokens]` of pieces that follow on each other, as transformers computes them."""
         grids = [grid for part in sequence for grid in part.grids]
-        positions, _ = self._model.model.get_rope_index(
+        found, _ = self._model.model.get_rope_index(
             torch.tensor([[token for part in sequence for token in part.ids]]),
             mm_token_type_ids=torch.tensor([[kind for part in sequence for kind in part.types]]),
             image_grid_thw=torch.tensor(grids) if grids else None,
         )
+        return found
+
+    def _with_gaps(self, seen: list[Piece], piece: Piece) -> torch.Tensor:
+        """The same as if nothing had ever been let go; a memory ends where the window begins."""
+        everything = [*self.sink, *self.history, piece]
+        lengths = [len(part.ids) for part in everything]
+        places = dict(zip(map(id, everything), self._contiguous(everything).split(lengths, dim=2), strict=True))
+        memory = [part for part in seen if part in self.memory]
+        window = [part for part in seen if part not in self.memory and part not in self.sink] or [piece]
+        if memory:
+            sink = sum(len(part.ids) for part in self.sink)
+            front = self._contiguous([*self.sink, *memory, window[0]])
+            own = front[..., sink : sink + sum(len(part.ids) for part in memory)]
+            shift = places[id(window[0])].min() - front[..., sink + own.shape[2]].min()
+            for part, place in zip(memory, (own + shift).split([len(part.ids) for part in memory], 2), strict=True):
+                places[id(part)] = place
+            for part in self.sink:
+                places[id(part)] = places[id(part)] + min(0, int(shift))
+        return torch.cat([places[id(part)] for part in [*seen, piece]], dim=2)
+
+    def _angles(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cosines and sines as transformers lays them out, of angles in float64: its own float32 angles are off by more
+        than the tolerance after a thousand positions.
+        """
+        rotary = self._model.model.language_model.rotary_emb
+        half = rotary.inv_freq.numel()
+        theta = rotary.config.rope_parameters["rope_theta"]
+        angles = positions.double()[..., None] * theta ** -(torch.arange(half, dtype=torch.float64) / half)
+        cos, sin = (rotary.recomposition_frequencies(part).float() for part in (angles.cos(), angles.sin()))
+        return cos, sin
+
+    @torch.no_grad()
+    def _run(self, piece: Piece, seen: list[Piece], *, recalled: bool = False) -> torch.Tensor:
+        """Hidden states of the last layer of `piece`, which attends `seen` and, causally, itself."""
+        sequence = [*seen, piece]
+        if self._eviction.positions is EvictionPositions.GAP and not recalled:
+            positions = self._with_gaps(seen, piece)
+        else:
+            positions = self._contiguous(sequence)
         hidden, own = piece.embeddings, len(piece.ids)
         total = positions.shape[-1]
-        cos, sin = self._model.model.language_model.rotary_emb(hidden, positions)
+        cos, sin = self._angles(positions)
         hidden_later = torch.ones(own, total, dtype=torch.bool).triu(total - own + 1)
         piece.raw_keys, piece.values = [], []
         for index, layer in enumerate(self._model.model.language_model.layers):
@@ -175,13 +236,15 @@ class Oracle:
 class Pair:
     """The engine and the oracle given the same frames and questions."""
 
-    def __init__(self, engine: LocalEngine, hf_model: Any, budget: int, seed: int = 0) -> None:
+    def __init__(
+        self, engine: LocalEngine, hf_model: Any, budget: int, seed: int = 0, eviction: Eviction | None = None
+    ) -> None:
         self._engine = engine
         self._rng = np.random.default_rng(seed)
-        self.session = engine.open("You fly.", budget)
+        self.session = engine.open("You fly.", budget, eviction=eviction)
         loaded = engine.loaded
         opening = loaded.preparer.opening("You fly.")
-        self.oracle = Oracle(hf_model, loaded.text, loaded.backend.preprocessing, opening, budget)
+        self.oracle = Oracle(hf_model, loaded.text, loaded.backend.preprocessing, opening, budget, eviction)
 
     def frame(self, rows_px: int = 56, columns_px: int = 84) -> np.ndarray:
         return self._rng.integers(0, 256, (rows_px, columns_px, 3), dtype=np.uint8)
@@ -220,8 +283,8 @@ class Pair:
 
 @pytest.fixture
 def make_pair(engine: LocalEngine, hf_model: Any) -> Iterator[Any]:
-    def make(budget: int, seed: int = 0) -> Pair:
-        return Pair(engine, hf_model, budget, seed)
+    def make(budget: int, seed: int = 0, eviction: Eviction | None = None) -> Pair:
+        return Pair(engine, hf_model, budget, seed, eviction)
 
     return make
 

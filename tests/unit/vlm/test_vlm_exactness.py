@@ -7,10 +7,11 @@ sink, memory and window as they were when it arrived.
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
-from stillwing_vlm.core.base import AskRequest, SessionConfig, View
+from stillwing_vlm.core.base import AskRequest, Eviction, EvictionLevel, EvictionPositions, SessionConfig, View
 from stillwing_vlm.core.local import LocalEngine, LocalSession
 
 TOLERANCE = 1e-4
@@ -108,6 +109,47 @@ def test_two_hundred_evictions_equal_the_oracle(make_pair: Any) -> None:
     assert trunk.moves >= 5
     assert trunk.evicted_frames == pair.oracle.evicted
     assert worst < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "eviction",
+    [
+        Eviction(EvictionLevel.SUBSAMPLED),
+        Eviction(positions=EvictionPositions.GAP),
+        Eviction(EvictionLevel.SUBSAMPLED, EvictionPositions.GAP),
+    ],
+    ids=["subsampled", "gap", "subsampled with gap"],
+)
+def test_other_ways_to_let_go_equal_the_oracle(make_pair: Any, eviction: Eviction) -> None:
+    pair = make_pair(200, seed=11, eviction=eviction)
+    errors = []
+    for index in range(150):
+        pair.append(pair.frame(*SIZES[(index // 7) % len(SIZES)]))
+        if index % 30 == 15:
+            pair.recall(*[pair.frame(*SIZES[i]) for i in range(index // 30 % 3)])
+        if index % 6 == 0:
+            errors += [pair.logits_error(f"Question {index}?"), pair.values_error()]
+        if index % 25 == 24:
+            errors.append(pair.logits_error("Only the newest?", recent=2))
+    trunk = pair.session.video.trunk
+    assert pair.oracle.evicted >= 100
+    assert trunk.moves >= 5
+    assert pair.session.info().eviction == eviction
+    assert max(errors) < TOLERANCE
+
+
+def test_ways_to_let_go_answer_differently(engine: LocalEngine, logits_of: Any) -> None:
+    """Otherwise comparing them would compare nothing."""
+    found = []
+    for level in EvictionLevel:
+        for positions in EvictionPositions:
+            rng = np.random.default_rng(12)
+            session = engine.open("You fly.", 160, eviction=Eviction(level, positions))
+            for _ in range(40):
+                session.append(rng.integers(0, 256, (56, 84, 3), dtype=np.uint8))
+            found.append(logits_of(session, "What is it?"))
+    distances = torch.cdist(torch.stack(found), torch.stack(found))
+    assert distances[~torch.eye(len(found), dtype=torch.bool)].min() > 0.1
 
 
 def test_recalled_memory_equals_the_oracle(make_pair: Any) -> None:

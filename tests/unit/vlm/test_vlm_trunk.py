@@ -1,54 +1,114 @@
 """python -m pytest tests/unit/vlm/test_vlm_trunk.py -v
 
-The trunk's book-keeping under random use, against a plain list of chunks.
+The trunk's book-keeping under random use, against plain lists of chunks, for every way to let chunks go.
 """
+
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from stillwing_common.errors import BudgetTooSmall, SnapshotOverwritten
-from stillwing_vlm.core.trunk import Chunk, Trunk, TrunkMark
+from stillwing_vlm.core.base import Eviction, EvictionLevel, EvictionPositions
+from stillwing_vlm.core.trunk import Chunk, Gone, Move, Trunk, TrunkMark
+
+Label = tuple[str, int, int]
+"""One slab token: its chunk, its place in it, the position at which its chunk was written."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A chunk as the test knows it: `number` in the session's history, `arrived` at this position."""
+
+    name: str
+    tokens: int
+    span: int
+    number: int
+    arrived: int
+
+    def labels(self, position: int) -> list[Label]:
+        return [(self.name, index, position) for index in range(self.tokens)]
+
+
+@dataclass
+class Seen:
+    """All that must be back after a rewind."""
+
+    mark: TrunkMark
+    slab: list[Label | None]
+    state: tuple[Any, ...]
+    restorable: bool
 
 
 class TrunkMachine(RuleBasedStateMachine):
     """What lies in the slab is kept as labels, one a token, and written and moved as a slab would be."""
 
-    @initialize(budget=st.integers(30, 90), opening=st.integers(1, 6), first=st.sampled_from([0, 10**8]))
-    def start(self, budget: int, opening: int, first: int) -> None:
-        self.trunk = Trunk(budget, first_position=first)
-        self.slab: list[object] = [None] * self.trunk.capacity
-        self.sink: list[tuple[Chunk, str]] = []
-        self.memory: list[tuple[Chunk, str]] = []
-        self.window: list[tuple[Chunk, str]] = []
-        self.marks: list[tuple[TrunkMark, list[object], int, bool]] = []
-        self.count = 0
-        self._write(Chunk((), opening, opening))
+    @initialize(
+        budget=st.integers(30, 90),
+        opening=st.integers(1, 6),
+        first=st.sampled_from([0, 10**8]),
+        level=st.sampled_from(EvictionLevel),
+        positions=st.sampled_from(EvictionPositions),
+    )
+    def start(self, budget: int, opening: int, first: int, level: EvictionLevel, positions: EvictionPositions) -> None:
+        self.trunk = Trunk(budget, first_position=first, eviction=Eviction(level, positions))
+        self.subsampled = level is EvictionLevel.SUBSAMPLED
+        self.gaps = positions is EvictionPositions.GAP
+        self.first = self.cursor = first
+        self.slab: list[Label | None] = [None] * self.trunk.capacity
+        self.sink: list[Known] = []
+        self.memory: list[Known] = []
+        self.window: list[Known] = []
+        self.seen: list[Seen] = []
+        self.frames = 0
+        self.names = 0
+        self._write(opening, opening, ())
 
-    def _write(self, chunk: Chunk) -> None:
-        name = f"chunk {self.count}"
-        self.count += 1
-        self.slab[self.trunk.tail : self.trunk.tail + chunk.tokens] = [name] * chunk.tokens
-        (self.sink if self.trunk.sink_open else self.window).append((chunk, name))
-        self.trunk.append(chunk)
+    # What a session does with a slab
 
-    def _place_front(self) -> None:
-        names = [name for chunk, name in [*self.sink, *self.memory] for _ in range(chunk.tokens)]
-        self.slab[self.trunk.head - len(names) : self.trunk.head] = names
+    def _write(self, tokens: int, span: int, frame_ids: tuple[str, ...]) -> None:
+        self.names += 1
+        known = Known(f"chunk {self.names}", tokens, span, self.frames, self.cursor)
+        self.slab[self.trunk.tail : self.trunk.tail + tokens] = known.labels(self.cursor)
+        (self.sink if self.trunk.sink_open else self.window).append(known)
+        self.trunk.append(Chunk(frame_ids, tokens, span, known))
+        self.cursor += span
+        self.frames += bool(frame_ids)
 
-    def _move(self, move: object) -> None:
+    def _place_front(self, stale: int) -> None:
+        labels = [label for chunk, position in self.trunk.front(stale) for label in chunk.kept.labels(position)]
+        end = self.trunk.place_of(stale)
+        self.slab[end - len(labels) : end] = labels
+
+    def _move(self, move: Move | None) -> None:
         if move is not None:
-            source, target, length = move  # type: ignore[misc]
-            piece = self.slab[source : source + length]
-            self.slab[target : target + length] = piece
+            source, target, length = move
+            self.slab[target : target + length] = self.slab[source : source + length]
 
-    def _room(self, tokens: int) -> None:
+    def _evict(self, tokens: int) -> Gone:
         gone = self.trunk.evict_for(tokens)
-        for chunk in gone:
-            assert self.window.pop(0)[0] is chunk
-        if gone:
-            self._place_front()
-            self.marks = [(mark, seen, cursor, False) for mark, seen, cursor, _ in self.marks]
+        assert [chunk.kept for chunk in gone.chunks] == [self._let_go() for _ in gone.chunks]
+        if gone.chunks:
+            self._lost()
+        return gone
+
+    def _let_go(self) -> Known:
+        if not self.subsampled:
+            return self.window.pop(0)
+        older, stride = self.window[: max(1, len(self.window) // 2)], 1
+        while all(known.number % (2 * stride) == 0 for known in older):
+            stride *= 2
+        found = next(known for known in older if known.number % (2 * stride))
+        self.window.remove(found)
+        return found
+
+    def _lost(self) -> None:
+        for seen in self.seen:
+            seen.restorable = False
+
+    # What may happen
 
     @rule(tokens=st.integers(1, 15), span=st.integers(1, 9))
     def append(self, tokens: int, span: int) -> None:
@@ -56,52 +116,58 @@ class TrunkMachine(RuleBasedStateMachine):
             with pytest.raises(BudgetTooSmall):
                 self.trunk.evict_for(tokens)
             return
-        self._room(tokens)
+        before = self.trunk.tokens
+        gone = self._evict(tokens)
+        # No more than needed: with the last one back, the new tokens would not fit.
+        assert not gone.chunks or self.trunk.tokens + gone.chunks[-1].tokens + tokens > self.trunk.budget
+        assert before - self.trunk.tokens == sum(chunk.tokens for chunk in gone.chunks)
+        if gone.chunks:
+            self._place_front(gone.stale)
         self._move(self.trunk.compact_for(tokens))
         live = self.trunk.tokens
-        self.marks = [(mark, seen, cursor, ok and len(seen) <= live) for mark, seen, cursor, ok in self.marks]
-        self._write(Chunk((f"frame {self.count}",), tokens, span))
+        for seen in self.seen:
+            seen.restorable = seen.restorable and len(seen.slab) <= live
+        self._write(tokens, span, (f"frame {self.frames}",))
 
     @rule(sizes=st.lists(st.integers(1, 8), max_size=3))
     def recall(self, sizes: list[int]) -> None:
         trunk, wanted = self.trunk, sum(sizes)
         if trunk.sink_open or trunk.sink_tokens + wanted > trunk.budget:
             return
-        if wanted > trunk.memory_tokens:
-            self._room(wanted - trunk.memory_tokens)
+        gone = self._evict(max(0, wanted - trunk.memory_tokens))
         self._move(trunk.room_for_memory(wanted))
-        self.memory = [(Chunk((f"recalled {i}",), size, 2), f"recalled {i}") for i, size in enumerate(sizes)]
-        trunk.set_memory(chunk for chunk, _ in self.memory)
-        self._place_front()
-        self.marks = [(mark, seen, cursor, False) for mark, seen, cursor, _ in self.marks]
+        self.names += 1
+        self.memory = [Known(f"recalled {self.names}.{i}", size, 2, -1, -1) for i, size in enumerate(sizes)]
+        trunk.set_memory(Chunk((known.name,), known.tokens, known.span, known) for known in self.memory)
+        self._place_front(gone.stale)
+        self._lost()
 
     @rule()
     def mark(self) -> None:
-        seen = self.slab[self.trunk.start : self.trunk.tail]
-        self.marks.append((self.trunk.mark(), seen, self.trunk.cursor, True))
+        state = (list(self.sink), list(self.window), self.cursor, self.frames)
+        self.seen.append(Seen(self.trunk.mark(), self.slab[self.trunk.start : self.trunk.tail], state, True))
+
+    @rule(which=st.integers(0, 50))
+    def forget(self, which: int) -> None:
+        if self.seen:
+            seen = self.seen.pop(which % len(self.seen))
+            self.trunk.forget(seen.mark)
+            with pytest.raises(SnapshotOverwritten):
+                self.trunk.rewind(seen.mark)
 
     @rule(which=st.integers(0, 50))
     def rewind(self, which: int) -> None:
-        if not self.marks:
+        if not self.seen:
             return
-        mark, seen, cursor, restorable = self.marks[which % len(self.marks)]
-        if not restorable:
+        seen = self.seen[which % len(self.seen)]
+        if not seen.restorable:
             with pytest.raises(SnapshotOverwritten):
-                self.trunk.rewind(mark)
+                self.trunk.rewind(seen.mark)
             return
-        try:
-            self.trunk.rewind(mark)
-        except SnapshotOverwritten:
-            # Refusing more than needed is allowed only where the sink itself was taken back.
-            assert len(mark.sink) > 1
-            return
-        assert self.slab[self.trunk.start : self.trunk.tail] == seen
-        assert self.trunk.cursor == cursor
-        known = {id(chunk): name for chunk, name in [*self.sink, *self.window]}
-        known |= {id(chunk): name for chunk, name in zip(mark.sink, _names(seen, mark.sink), strict=True)}
-        self.sink = list(zip(mark.sink, _names(seen, mark.sink), strict=True))
-        rest = seen[len(seen) - sum(chunk.tokens for chunk in mark.window) :]
-        self.window = list(zip(mark.window, _names(rest, mark.window), strict=True))
+        self.trunk.rewind(seen.mark)
+        assert self.slab[self.trunk.start : self.trunk.tail] == seen.slab
+        sink, window, self.cursor, self.frames = seen.state
+        self.sink, self.window = list(sink), list(window)
 
     @invariant()
     def holds_together(self) -> None:
@@ -109,18 +175,56 @@ class TrunkMachine(RuleBasedStateMachine):
             return
         trunk = self.trunk
         trunk.check_integrity()
-        names = [name for chunk, name in [*self.sink, *self.memory, *self.window] for _ in range(chunk.tokens)]
-        assert self.slab[trunk.start : trunk.tail] == names
-        spans = sum(chunk.span for chunk, _ in [*self.sink, *self.memory, *self.window])
-        assert trunk.sink_offset == trunk.cursor - spans
+        assert trunk.cursor == self.cursor
+        assert self.slab[trunk.start : trunk.tail] == [label for labels in self._wanted() for label in labels]
 
-
-def _names(seen: list[object], chunks: tuple[Chunk, ...]) -> list[str]:
-    names, at = [], 0
-    for chunk in chunks:
-        names.append(str(seen[at]))
-        at += chunk.tokens
-    return names
+    def _wanted(self) -> list[list[Label]]:
+        """Labels of all chunks, at the positions that the contract names, reckoned from the back."""
+        found: list[list[Label]] = []
+        position = self.cursor
+        for known in reversed(self.window):
+            position = known.arrived if self.gaps else position - known.span
+            found.append(known.labels(position))
+        for known in reversed(self.memory):
+            position -= known.span
+            found.append(known.labels(position))
+        if self.gaps:
+            position = min(position, self.first + sum(known.span for known in self.sink))
+        for known in reversed(self.sink):
+            position -= known.span
+            found.append(known.labels(position))
+        return found[::-1]
 
 
 TestTrunk = TrunkMachine.TestCase
+
+
+def trunk_of(chunks: int, **eviction: Any) -> Trunk:
+    trunk = Trunk(8, eviction=Eviction(**eviction))
+    trunk.append(Chunk((), 1, 1))
+    for index in range(chunks):
+        trunk.evict_for(1)
+        trunk.compact_for(1)
+        trunk.append(Chunk((f"{index}",), 1, 1))
+    return trunk
+
+
+def visible(trunk: Trunk) -> list[int]:
+    return [int(frame_id) for chunk in trunk.window for frame_id in chunk.frame_ids]
+
+
+def test_the_oldest_go_first() -> None:
+    assert visible(trunk_of(100)) == [94, 95, 96, 97, 98, 99]
+
+
+def test_subsampling_keeps_a_uniform_share_of_the_whole_history() -> None:
+    assert visible(trunk_of(9, level=EvictionLevel.SUBSAMPLED)) == [2, 4, 5, 6, 7, 8]
+    assert visible(trunk_of(20, level=EvictionLevel.SUBSAMPLED)) == [8, 12, 16, 17, 18, 19]
+    assert visible(trunk_of(100, level=EvictionLevel.SUBSAMPLED)) == [32, 64, 96, 97, 98, 99]
+
+
+def test_with_gaps_the_sink_stays_where_it_was() -> None:
+    trunk = trunk_of(100, positions=EvictionPositions.GAP)
+    assert trunk.sink_offset == 0
+    assert trunk.window_position == 95
+    assert trunk_of(100).sink_offset == 93

@@ -21,16 +21,27 @@ Logits = Any
 """Scores over the vocabulary after the last token of a row, `float32[vocabulary]`."""
 
 
-class Store(Protocol):
-    """Keys and values of one session: a slab of `capacity` tokens and the sink's and memory's pristine keys beside it.
+class Kept(Protocol):
+    """What it takes to write a chunk anew elsewhere: its keys un-rotated, as computed when it arrived, and its values.
 
-    Pristine keys are un-rotated and float32; they are rotated anew from there each time, so that nothing drifts.
+    Chunks are rotated anew from there each time, so that nothing drifts.
     """
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes it holds."""
+
+
+class Store(Protocol):
+    """Keys and values of one session: a slab of `capacity` tokens."""
 
     capacity: int
 
-    def place_front(self, head: int, offset: int) -> None:
-        """Write sink and memory so that they end before slab place `head`, rotated by own position + `offset`."""
+    def place(self, pieces: Sequence[tuple[Any, int]], end: int) -> None:
+        """Write kept chunks one after another so that they end before slab place `end`, each from its position on."""
+
+    def turned(self, pieces: Sequence[tuple[Any, int]]) -> Any:
+        """The same as a copy beside the slab, as `copy_out` gives."""
 
     def move(self, source: int, target: int, length: int) -> None:
         """Move slab tokens; source and target may overlap."""
@@ -38,24 +49,12 @@ class Store(Protocol):
     def copy_out(self, kept: Any, start: int, end: int) -> Any:
         """A copy of slab `[start, end)`, appended to `kept` (an earlier copy, or None)."""
 
-    def rotated_sink(self, offset: int) -> Any:
-        """A copy of the sink alone, rotated by own position + `offset`, as `copy_out` gives."""
-
-    def lend_sink(self, other: "Store") -> None:
-        """Give another, empty store the same sink, as the start of a memory to be encoded."""
-
-    def truncate_sink(self, tokens: int) -> None:
-        """Forget pristine sink tokens beyond `tokens`, after a rewind to before the first chunk."""
-
-    def adopt_memory(self, other: "Store | None") -> None:
-        """Take what `other` wrote after its sink as this store's memory; None empties it."""
-
     def digest(self, start: int, end: int) -> str:
         """Hash of the bytes of slab `[start, end)`. For tests."""
 
     @property
     def size_bytes(self) -> int:
-        """Bytes this store holds."""
+        """Bytes of the slab."""
 
 
 @dataclass(slots=True, eq=False)
@@ -105,10 +104,10 @@ class Backend(Protocol):
 
     def prefill(
         self, store: Store, start: int, tail: int, embedding: Embedding, positions: Positions, offset: int | None
-    ) -> None:
+    ) -> Kept | None:
         """Run tokens through the model and write their keys and values at `tail`; they attend `[start, tail)` and,
-        causally, themselves. Where `offset` is given, the tokens belong to the sink (or a recalled memory): their
-        pristine keys are kept, with positions less `offset`.
+        causally, themselves. Where `offset` is given, the result is what it takes to write them anew, with positions
+        less `offset`.
         """
 
     def new_branch(self, store: Store, view: PinnedView, capacity: int) -> Any:

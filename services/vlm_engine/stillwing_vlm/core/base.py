@@ -45,14 +45,45 @@ class Limits:
 # Requests
 
 
+class EvictionLevel(Enum):
+    """Which whole chunks leave a window that is full."""
+
+    OLDEST = "oldest"
+    """Level 1: the oldest. What stays is not touched, so it costs the same whatever the window holds."""
+    SUBSAMPLED = "subsampled"
+    """Level 2, for comparison: of the window's older half every 2^k-th chunk stays, k growing with the stream. Chunks
+    before a hole are written anew, and everything it takes is kept for the whole window: more memory and time."""
+
+
+class EvictionPositions(Enum):
+    """Where survivors stand after an eviction."""
+
+    CONTIGUOUS = "contiguous"
+    """The hole is closed, so that positions follow on each other as in training."""
+    GAP = "gap"
+    """For comparison: survivors keep their positions and the sink stays where it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Eviction:
+    """How a session lets old chunks go."""
+
+    level: EvictionLevel = EvictionLevel.OLDEST
+    positions: EvictionPositions = EvictionPositions.CONTIGUOUS
+
+
+DEFAULT_EVICTION = Eviction()
+
+
 @dataclass(frozen=True, slots=True)
 class SessionConfig:
-    """What a session is opened with; `max_context_tokens` 0 means the engine's default budget."""
+    """What a session is opened with; `max_context_tokens` 0 and `eviction` None mean the engine's defaults."""
 
     system_prompt: str = "You are a helpful assistant."
     max_context_tokens: int = 0
     label: str = ""
     peer: str = ""
+    eviction: Eviction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +241,7 @@ class ModelInfo:
     budget_reason: str
     can_snapshot: bool = True
     can_recall: bool = True
+    default_eviction: Eviction = DEFAULT_EVICTION
     limits: Limits = field(default_factory=Limits)
 
 
@@ -230,6 +262,7 @@ class SessionInfo:
     answered_asks: int
     last_frame_id: str
     oldest_frame_id: str
+    eviction: Eviction = DEFAULT_EVICTION
 
 
 # Protocols

@@ -4,7 +4,7 @@ plan.
 It imports no tensor library itself: engines are loaded by name.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from stillwing_common.clock import Clock, WallClock
 from stillwing_common.errors import ModelNotUsable
 from stillwing_common.registry import Registry
 from stillwing_vlm.core.backend import Backend
-from stillwing_vlm.core.base import Limits, ModelInfo, SessionConfig
+from stillwing_vlm.core.base import DEFAULT_EVICTION, Eviction, Limits, ModelInfo, SessionConfig
 from stillwing_vlm.core.grammar import GrammarCompiler
 from stillwing_vlm.core.planner import BudgetPlan, plan_budget
 from stillwing_vlm.core.prepare import Preparer
@@ -74,6 +74,8 @@ class LoadedEngine:
     plan: BudgetPlan
     limits: Limits
     clock: Clock
+    eviction: Eviction = DEFAULT_EVICTION
+    """How sessions let old chunks go that do not say it themselves."""
 
     def info(self) -> ModelInfo:
         """What is loaded."""
@@ -87,6 +89,7 @@ class LoadedEngine:
             cache_bytes_per_token=backend.cache_bytes_per_token,
             default_max_context_tokens=self.plan.budget(0),
             budget_reason=self.plan.reason,
+            default_eviction=self.eviction,
             limits=self.limits,
         )
 
@@ -97,13 +100,19 @@ class LoadedEngine:
     def open_session(self, config: SessionConfig, opening_ids: list[int], *, first_position: int = 0) -> VideoSession:
         """A new session. Raises BudgetTooSmall, Exhausted."""
         budget = self.budget(config, opening_ids)
+        config = replace(config, eviction=config.eviction or self.eviction)
         return VideoSession(
             self.backend, self.text, self.clock, self.limits, config, opening_ids, budget, first_position=first_position
         )
 
 
 def load_engine(
-    source: ModelSource, limits: Limits | None = None, clock: Clock | None = None, *, max_context_tokens: int = 0
+    source: ModelSource,
+    limits: Limits | None = None,
+    clock: Clock | None = None,
+    *,
+    max_context_tokens: int = 0,
+    eviction: Eviction | None = None,
 ) -> LoadedEngine:
     """Load a model and everything around it; `max_context_tokens` above 0 replaces the planned default budget.
 
@@ -133,4 +142,4 @@ def load_engine(
     if max_context_tokens:
         plan = BudgetPlan(max_context_tokens, None, plan.frame_tokens, "set by the operator")
     preparer = Preparer(text, GrammarCompiler(text, backend.vocab_size), backend.preprocessing, limits)
-    return LoadedEngine(backend, text, preparer, plan, limits, clock or WallClock())
+    return LoadedEngine(backend, text, preparer, plan, limits, clock or WallClock(), eviction or DEFAULT_EVICTION)

@@ -20,6 +20,7 @@ from stillwing_vlm.core.base import (
     ChoiceRequest,
     ChoiceResult,
     Evicted,
+    Eviction,
     Limits,
     ModelInfo,
     RecallResult,
@@ -135,9 +136,15 @@ class LocalEngine:
         """Load a model; by default the pilot on the CPU. Raises ModelNotUsable, DeviceAbsent, MissingExtra."""
         return cls(load_engine(source or ModelSource(device="cpu"), limits))
 
-    def open(self, system_prompt: str = SessionConfig().system_prompt, max_context_tokens: int = 0) -> LocalSession:
+    def open(
+        self,
+        system_prompt: str = SessionConfig().system_prompt,
+        max_context_tokens: int = 0,
+        *,
+        eviction: Eviction | None = None,
+    ) -> LocalSession:
         """Open a session; the memory is freed with the object."""
-        return LocalSession(self.loaded, SessionConfig(system_prompt, max_context_tokens))
+        return LocalSession(self.loaded, SessionConfig(system_prompt, max_context_tokens, eviction=eviction))
 
     def info(self) -> ModelInfo:
         """What is loaded."""

@@ -8,15 +8,19 @@ slab tokens that a live branch still sees, those tokens are copied aside first: 
 answer never changes what an append writes.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from stillwing_common.clock import Clock
 from stillwing_common.errors import BudgetTooSmall, Exhausted, InvalidInput, UnknownSnapshot
 from stillwing_common.ids import new_id
 from stillwing_vlm.core.backend import Backend, PinnedView
 from stillwing_vlm.core.base import (
+    DEFAULT_EVICTION,
     AppendResult,
     Evicted,
+    EvictionLevel,
     Limits,
     Provenance,
     RecallResult,
@@ -29,7 +33,7 @@ from stillwing_vlm.core.branch import AskBranch, Branch, ChoiceBranch
 from stillwing_vlm.core.positions import Positions, chunk_positions, text_positions
 from stillwing_vlm.core.prepare import PreparedAsk, PreparedChoice, PreparedChunk
 from stillwing_vlm.core.text import ChatText
-from stillwing_vlm.core.trunk import Chunk, Move, Trunk, TrunkMark
+from stillwing_vlm.core.trunk import Chunk, Gone, Move, Trunk, TrunkMark
 
 _SMALLEST_CHUNK_TOKENS = 3
 
@@ -69,7 +73,10 @@ class VideoSession:
             )
         self.session_id = new_id("ses")
         self.config = config
-        self.trunk = Trunk(budget, first_position=first_position)
+        eviction = config.eviction or DEFAULT_EVICTION
+        self.trunk = Trunk(budget, first_position=first_position, eviction=eviction)
+        # Only chunks that may have to be written anew need more than their place in the slab.
+        self._keeps_window = eviction.level is not EvictionLevel.OLDEST
         self._backend = backend
         self._text = text
         self._clock = clock
@@ -80,10 +87,9 @@ class VideoSession:
         self._snapshots: dict[str, _Snapshot] = {}
         self._appended_frames = 0
         self._answered_asks = 0
-        positions, cursor = text_positions(self.trunk.cursor, len(opening_ids))
-        offset = self.trunk.sink_offset
-        backend.prefill(self._store, 0, 0, backend.embed_text(opening_ids), positions, offset)
-        self.trunk.append(Chunk((), len(opening_ids), cursor - first_position))
+        positions, cursor = text_positions(first_position, len(opening_ids))
+        kept = backend.prefill(self._store, 0, 0, backend.embed_text(opening_ids), positions, first_position)
+        self.trunk.append(Chunk((), len(opening_ids), cursor - first_position, kept))
 
     # Frames
 
@@ -95,9 +101,9 @@ class VideoSession:
         embedding = self._backend.embed_chunk(chunk.patches, self._text.vision_start, self._text.vision_end)
         gone = self._make_room(tokens)
         positions, cursor = self._chunk_positions(chunk, trunk.cursor)
-        offset = trunk.sink_offset if trunk.sink_open else None
-        self._backend.prefill(self._store, trunk.start, trunk.tail, embedding, positions, offset)
-        trunk.append(Chunk(chunk.frame_ids, tokens, cursor - trunk.cursor))
+        offset = trunk.cursor if trunk.sink_open or self._keeps_window else None
+        kept = self._backend.prefill(self._store, trunk.start, trunk.tail, embedding, positions, offset)
+        trunk.append(Chunk(chunk.frame_ids, tokens, cursor - trunk.cursor, kept))
         self._appended_frames += len(chunk.frame_ids)
         elapsed_s = self._clock.monotonic_s() - placed_s
         return AppendResult(chunk.frame_ids, tokens, trunk.tokens, elapsed_s), self._evicted(gone)
@@ -116,21 +122,20 @@ class VideoSession:
         if trunk.sink_tokens + wanted > trunk.budget:
             raise BudgetTooSmall(f"sink {trunk.sink_tokens} + recalled {wanted} tokens > {trunk.budget}", needed=wanted)
         scratch = backend.new_store(max(1, trunk.sink_tokens + wanted))
-        self._store.lend_sink(scratch)
-        scratch.place_front(trunk.sink_tokens, 0)
+        offset = trunk.sink_offset
+        scratch.place([(chunk.kept, at - offset) for chunk, at in trunk.front()[: len(trunk.sink)]], trunk.sink_tokens)
         tail, cursor, memory = trunk.sink_tokens, trunk.sink_span, []
         for chunk, tokens in zip(chunks, sizes, strict=True):
             embedding = backend.embed_chunk(chunk.patches, self._text.vision_start, self._text.vision_end)
             positions, after = self._chunk_positions(chunk, cursor)
-            backend.prefill(scratch, 0, tail, embedding, positions, 0)
-            memory.append(Chunk(chunk.frame_ids, tokens, after - cursor))
+            kept = backend.prefill(scratch, 0, tail, embedding, positions, cursor)
+            memory.append(Chunk(chunk.frame_ids, tokens, after - cursor, kept))
             tail, cursor = tail + tokens, after
-        gone = trunk.evict_for(wanted - trunk.memory_tokens) if wanted > trunk.memory_tokens else []
-        self._keep_aside(trunk.head)
+        gone = trunk.evict_for(max(0, wanted - trunk.memory_tokens))
+        self._keep_aside(trunk.place_of(gone.stale))
         self._moved(trunk.room_for_memory(wanted))
         trunk.set_memory(memory)
-        self._store.adopt_memory(scratch)
-        self._store.place_front(trunk.head, trunk.sink_offset)
+        self._store.place(_kept(trunk.front(gone.stale)), trunk.place_of(gone.stale))
         recalled = tuple(frame_id for chunk in chunks for frame_id in chunk.frame_ids)
         return RecallResult(recalled, trunk.tokens), self._evicted(gone)
 
@@ -143,12 +148,13 @@ class VideoSession:
             seconds_per_grid=chunk.seconds_per_grid,
         )
 
-    def _make_room(self, tokens: int) -> list[Chunk]:
+    def _make_room(self, tokens: int) -> Gone:
         trunk = self.trunk
         gone = trunk.evict_for(tokens)
-        if gone:
-            self._keep_aside(trunk.head)
-            self._store.place_front(trunk.head, trunk.sink_offset)
+        if gone.chunks:
+            end = trunk.place_of(gone.stale)
+            self._keep_aside(end)
+            self._store.place(_kept(trunk.front(gone.stale)), end)
         self._moved(trunk.compact_for(tokens))
         return gone
 
@@ -169,10 +175,10 @@ class VideoSession:
             view.start += shift
             view.end += shift
 
-    def _evicted(self, gone: list[Chunk]) -> Evicted | None:
-        if not gone:
+    def _evicted(self, gone: Gone) -> Evicted | None:
+        if not gone.chunks:
             return None
-        frame_ids = tuple(frame_id for chunk in gone for frame_id in chunk.frame_ids)
+        frame_ids = tuple(frame_id for chunk in gone.chunks for frame_id in chunk.frame_ids)
         return Evicted(frame_ids, self.trunk.oldest_frame_id, self.trunk.tokens)
 
     # Questions
@@ -205,8 +211,8 @@ class VideoSession:
             view = PinnedView(None, trunk.start, trunk.tail)
             oldest, tokens = trunk.oldest_frame_id, trunk.tokens
         else:
-            place, position, newest = trunk.recent(chunks)
-            view = PinnedView(self._store.rotated_sink(position - trunk.sink_span), place, trunk.tail)
+            place, sink, newest = trunk.recent(chunks)
+            view = PinnedView(self._store.turned(_kept(sink)), place, trunk.tail)
             oldest, tokens, recalled = newest[0].frame_ids[0], trunk.sink_tokens + trunk.tail - place, ()
         self._views.append(view)
         return view, Provenance(trunk.last_frame_id, oldest, tokens, trunk.evicted_frames, recalled)
@@ -236,7 +242,6 @@ class VideoSession:
                 # What lies beyond the restored end may be written over by the next append.
                 view.kept = self._store.copy_out(view.kept, view.start, view.end)
                 view.start = view.end
-        self._store.truncate_sink(self.trunk.sink_tokens)
         snapshot.expires_s = self._expiry(snapshot.ttl_s)
         return self.trunk.last_frame_id
 
@@ -276,6 +281,7 @@ class VideoSession:
             answered_asks=self._answered_asks,
             last_frame_id=trunk.last_frame_id,
             oldest_frame_id=trunk.oldest_frame_id,
+            eviction=trunk.eviction,
         )
 
     def digest(self) -> str:
@@ -285,4 +291,9 @@ class VideoSession:
     @property
     def size_bytes(self) -> int:
         """Bytes of the device's memory this session's cache holds."""
-        return self._store.size_bytes
+        chunks = (*self.trunk.sink, *self.trunk.memory, *self.trunk.window)
+        return self._store.size_bytes + sum(int(chunk.kept.size_bytes) for chunk in chunks if chunk.kept is not None)
+
+
+def _kept(chunks: Iterable[tuple[Chunk, int]]) -> list[tuple[Any, int]]:
+    return [(chunk.kept, position) for chunk, position in chunks]

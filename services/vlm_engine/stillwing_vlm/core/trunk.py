@@ -7,24 +7,44 @@ The three parts are one contiguous slice `[start, tail)`. Letting the oldest chu
 and the memory are then written anew directly in front of `head`, at positions that end where the window begins.
 Nothing in the window moves or turns, because rotary scores depend on differences of positions alone.
 
-It holds whole numbers only and knows nothing of tensors, models or threads.
+Two other ways exist to be compared with that one. Subsampled eviction takes chunks out of the middle of the window:
+what stands before the hole is written anew too, up against what stands behind it. With gaps, nothing changes its
+position when chunks leave: the sink stays where it was and the distance to the window grows without end.
+
+It holds whole numbers and its callers' handles, and knows nothing of tensors, models or threads.
 """
 
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any, NamedTuple
 
 from stillwing_common.errors import BudgetTooSmall, SnapshotOverwritten
+from stillwing_vlm.core.base import DEFAULT_EVICTION, Eviction, EvictionLevel, EvictionPositions
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Frames encoded together: `tokens` in the slab, `span` positions of the cursor."""
+    """Frames encoded together: `tokens` in the slab, `span` positions of the cursor.
+
+    `kept` is the caller's handle of what it takes to write the chunk anew elsewhere. The trunk numbers the chunks of
+    its history in `ordinal` and notes in `position` where the cursor stood when the chunk arrived.
+    """
 
     frame_ids: tuple[str, ...]
     tokens: int
     span: int
+    kept: Any = None
+    ordinal: int = 0
+    position: int = 0
+
+
+class Gone(NamedTuple):
+    """Chunks that were let go, and how many of the window's first chunks have to be written anew because of it."""
+
+    chunks: list[Chunk]
+    stale: int
 
 
 class Move(NamedTuple):
@@ -42,6 +62,7 @@ class TrunkMark:
     front_epoch: int
     length: int
     cursor: int
+    appended_chunks: int
     sink: tuple[Chunk, ...]
     window: tuple[Chunk, ...]
     lost: bool = field(default=False)
@@ -50,19 +71,24 @@ class TrunkMark:
 class Trunk:
     """Book-keeping of one session's trunk. Not thread-safe; used by the device's owner thread."""
 
-    def __init__(self, budget: int, slack: float = 0.25, first_position: int = 0) -> None:
+    def __init__(
+        self, budget: int, slack: float = 0.25, first_position: int = 0, eviction: Eviction | None = None
+    ) -> None:
         """`budget`: most tokens in the trunk; `slack`: share of it added to the slab, so that moves are rare."""
         if budget < 1 or slack < 0:
             raise ValueError("budget is at least 1 token and slack is not negative")
         self.budget = budget
+        self.eviction = eviction or DEFAULT_EVICTION
         self.capacity = budget + max(1, int(budget * slack))
         self.head = 0
         self.tail = 0
         self.cursor = first_position
+        self._first_position = first_position
         self.sink: list[Chunk] = []
         self.memory: tuple[Chunk, ...] = ()
         self.window: deque[Chunk] = deque()
         self.sink_open = True
+        self.appended_chunks = 0
         self.evicted_frames = 0
         self.front_epoch = 0
         self.moves = 0
@@ -106,12 +132,39 @@ class Trunk:
     @property
     def window_position(self) -> int:
         """Position at which the window begins."""
+        if self.has_gaps:
+            return self.window[0].position if self.window else self.cursor
         return self.cursor - sum(chunk.span for chunk in self.window)
 
     @property
+    def has_gaps(self) -> bool:
+        """Whether chunks keep the positions at which they arrived."""
+        return self.eviction.positions is EvictionPositions.GAP
+
+    @property
     def sink_offset(self) -> int:
-        """What is added to the sink's own positions (from 0), so that sink, memory and window follow on each other."""
-        return self.window_position - self.memory_span - self.sink_span
+        """Position at which the sink begins: memory and window follow on it.
+
+        With gaps it is the one at which the sink arrived, unless a memory in front of the window needs the place.
+        """
+        return self._sink_before(self.window_position - self.memory_span)
+
+    def _sink_before(self, position: int) -> int:
+        contiguous = position - self.sink_span
+        return min(self._first_position, contiguous) if self.has_gaps else contiguous
+
+    def place_of(self, index: int) -> int:
+        """Slab place at which the window's chunk of this index begins."""
+        return self.head + sum(chunk.tokens for chunk in islice(self.window, index))
+
+    def front(self, stale: int = 0) -> list[tuple[Chunk, int]]:
+        """Sink, memory and the window's first `stale` chunks, each with the position at which it begins."""
+        found = list(_following(self.sink, self.sink_offset))
+        found += _following(self.memory, self.window_position - self.memory_span)
+        first = islice(self.window, stale)
+        if self.has_gaps:
+            return [*found, *((chunk, chunk.position) for chunk in first)]
+        return [*found, *_following(first, self.window_position)]
 
     @property
     def last_frame_id(self) -> str:
@@ -137,18 +190,34 @@ class Trunk:
                 needed=self.front_tokens + tokens,
             )
 
-    def evict_for(self, tokens: int) -> list[Chunk]:
-        """Let whole chunks go, oldest first, until `tokens` more fit the budget. The caller then rewrites the front."""
+    def evict_for(self, tokens: int) -> Gone:
+        """Let whole chunks go until `tokens` more fit the budget. The caller then rewrites the front."""
         self.check_fits(tokens)
         gone: list[Chunk] = []
+        stale = 0
         while self.tokens + tokens > self.budget:
-            chunk = self.window.popleft()
+            index = self._next_to_go()
+            chunk = self.window[index]
+            del self.window[index]
             self.head += chunk.tokens
             self.evicted_frames += len(chunk.frame_ids)
             gone.append(chunk)
+            stale = max(index, stale - 1)
         if gone:
             self._front_changed()
-        return gone
+        return Gone(gone, stale)
+
+    def _next_to_go(self) -> int:
+        """The window's oldest chunk; or, subsampled, of its older half the oldest of those divided by the least power
+        of two.
+
+        So the older half holds every 2^k-th chunk of the whole history, of those that 2^(k-1) divides the newest, and
+        what has just come into it: but for these the distances of its chunks differ by no more than a factor of two.
+        """
+        if self.eviction.level is EvictionLevel.OLDEST:
+            return 0
+        older = range(max(1, len(self.window) // 2))
+        return min(older, key=lambda index: self.window[index].ordinal & -self.window[index].ordinal)
 
     def compact_for(self, tokens: int) -> Move | None:
         """Where `tokens` more would pass the slab's end, the move of the live slice to the slab's beginning."""
@@ -162,6 +231,8 @@ class Trunk:
             raise ValueError("the slab is full; compact first")
         for mark in self._marks:
             mark.lost = mark.lost or mark.length > self.tokens
+        chunk = replace(chunk, ordinal=self.appended_chunks, position=self.cursor)
+        self.appended_chunks += bool(chunk.frame_ids)
         if self.sink_open:
             self.sink.append(chunk)
             self.sink_open = not chunk.frame_ids
@@ -206,7 +277,9 @@ class Trunk:
 
     def mark(self) -> TrunkMark:
         """Remember the present state; O(1) in tokens."""
-        mark = TrunkMark(self.front_epoch, self.tokens, self.cursor, tuple(self.sink), tuple(self.window))
+        mark = TrunkMark(
+            self.front_epoch, self.tokens, self.cursor, self.appended_chunks, tuple(self.sink), tuple(self.window)
+        )
         self._marks = [known for known in self._marks if not known.lost]
         self._marks.append(mark)
         return mark
@@ -221,28 +294,35 @@ class Trunk:
         if mark.lost or mark.front_epoch != self.front_epoch:
             raise SnapshotOverwritten("frames were evicted, recalled or written over since it was taken")
         start = self.start
-        if sum(chunk.tokens for chunk in mark.sink) < self.sink_tokens:
-            # The sink's pristine keys go with it, so later states cannot come back.
-            for known in self._marks:
-                known.lost = known.lost or len(known.sink) > len(mark.sink)
         self.sink = list(mark.sink)
         self.window = deque(mark.window)
         self.sink_open = not any(chunk.frame_ids for chunk in self.sink)
         self.head = start + self.front_tokens
         self.tail = start + mark.length
         self.cursor = mark.cursor
+        self.appended_chunks = mark.appended_chunks
 
-    def recent(self, chunks: int) -> tuple[int, int, list[Chunk]]:
-        """Slab place and position at which the newest `chunks` chunks of the window begin, and those chunks."""
+    def recent(self, chunks: int) -> tuple[int, list[tuple[Chunk, int]], list[Chunk]]:
+        """The newest `chunks` (at least 1) chunks of the window, the slab place at which they begin, and the sink's
+        chunks with their positions before them.
+        """
         newest = list(self.window)[-chunks:]
-        tokens = sum(chunk.tokens for chunk in newest)
-        return self.tail - tokens, self.cursor - sum(chunk.span for chunk in newest), newest
+        position = newest[0].position if self.has_gaps else self.cursor - sum(chunk.span for chunk in newest)
+        place = self.tail - sum(chunk.tokens for chunk in newest)
+        return place, list(_following(self.sink, self._sink_before(position))), newest
 
     def check_integrity(self) -> None:
         """Raise AssertionError where the book-keeping contradicts itself. For tests and debugging."""
         assert 0 <= self.start <= self.head <= self.tail <= self.capacity
         assert self.tail - self.head == sum(chunk.tokens for chunk in self.window)
         assert self.tokens <= self.budget
-        assert self.sink_offset + self.sink_span + self.memory_span == self.window_position
+        gap = self.window_position - self.sink_offset - self.sink_span - self.memory_span
+        assert gap >= 0 if self.has_gaps else gap == 0
         assert not (self.sink_open and self.window)
         assert all(mark.front_epoch == self.front_epoch for mark in self._marks if not mark.lost)
+
+
+def _following(chunks: Iterable[Chunk], position: int) -> Iterator[tuple[Chunk, int]]:
+    for chunk in chunks:
+        yield chunk, position
+        position += chunk.span

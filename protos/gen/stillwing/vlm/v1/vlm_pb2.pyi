@@ -18,7 +18,7 @@ class GetModelRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetModelResponse(_message.Message):
-    __slots__ = ("engine", "model", "device", "dtype", "parameters", "cache_bytes_per_token", "default_max_context_tokens", "budget_reason", "can_snapshot", "can_recall", "max_sessions", "max_asks", "max_text_chars")
+    __slots__ = ("engine", "model", "device", "dtype", "parameters", "cache_bytes_per_token", "default_max_context_tokens", "budget_reason", "can_snapshot", "can_recall", "max_sessions", "max_asks", "max_text_chars", "default_eviction")
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
@@ -32,6 +32,7 @@ class GetModelResponse(_message.Message):
     MAX_SESSIONS_FIELD_NUMBER: _ClassVar[int]
     MAX_ASKS_FIELD_NUMBER: _ClassVar[int]
     MAX_TEXT_CHARS_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_EVICTION_FIELD_NUMBER: _ClassVar[int]
     engine: str
     model: str
     device: str
@@ -45,7 +46,8 @@ class GetModelResponse(_message.Message):
     max_sessions: int
     max_asks: int
     max_text_chars: int
-    def __init__(self, engine: _Optional[str] = ..., model: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., parameters: _Optional[int] = ..., cache_bytes_per_token: _Optional[int] = ..., default_max_context_tokens: _Optional[int] = ..., budget_reason: _Optional[str] = ..., can_snapshot: bool = ..., can_recall: bool = ..., max_sessions: _Optional[int] = ..., max_asks: _Optional[int] = ..., max_text_chars: _Optional[int] = ...) -> None: ...
+    default_eviction: Eviction
+    def __init__(self, engine: _Optional[str] = ..., model: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., parameters: _Optional[int] = ..., cache_bytes_per_token: _Optional[int] = ..., default_max_context_tokens: _Optional[int] = ..., budget_reason: _Optional[str] = ..., can_snapshot: bool = ..., can_recall: bool = ..., max_sessions: _Optional[int] = ..., max_asks: _Optional[int] = ..., max_text_chars: _Optional[int] = ..., default_eviction: _Optional[_Union[Eviction, _Mapping]] = ...) -> None: ...
 
 class SessionRequest(_message.Message):
     __slots__ = ("request_seq", "open", "append_frame", "ask", "cancel_ask", "take_snapshot", "restore_snapshot", "append_chunk", "ask_choice", "recall")
@@ -72,14 +74,40 @@ class SessionRequest(_message.Message):
     def __init__(self, request_seq: _Optional[int] = ..., open: _Optional[_Union[OpenSession, _Mapping]] = ..., append_frame: _Optional[_Union[AppendFrame, _Mapping]] = ..., ask: _Optional[_Union[Ask, _Mapping]] = ..., cancel_ask: _Optional[_Union[CancelAsk, _Mapping]] = ..., take_snapshot: _Optional[_Union[TakeSnapshot, _Mapping]] = ..., restore_snapshot: _Optional[_Union[RestoreSnapshot, _Mapping]] = ..., append_chunk: _Optional[_Union[AppendChunk, _Mapping]] = ..., ask_choice: _Optional[_Union[AskChoice, _Mapping]] = ..., recall: _Optional[_Union[Recall, _Mapping]] = ...) -> None: ...
 
 class OpenSession(_message.Message):
-    __slots__ = ("system_prompt", "max_context_tokens", "label")
+    __slots__ = ("system_prompt", "max_context_tokens", "label", "eviction")
     SYSTEM_PROMPT_FIELD_NUMBER: _ClassVar[int]
     MAX_CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
+    EVICTION_FIELD_NUMBER: _ClassVar[int]
     system_prompt: str
     max_context_tokens: int
     label: str
-    def __init__(self, system_prompt: _Optional[str] = ..., max_context_tokens: _Optional[int] = ..., label: _Optional[str] = ...) -> None: ...
+    eviction: Eviction
+    def __init__(self, system_prompt: _Optional[str] = ..., max_context_tokens: _Optional[int] = ..., label: _Optional[str] = ..., eviction: _Optional[_Union[Eviction, _Mapping]] = ...) -> None: ...
+
+class Eviction(_message.Message):
+    __slots__ = ("level", "positions")
+    class Level(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        LEVEL_UNSPECIFIED: _ClassVar[Eviction.Level]
+        LEVEL_OLDEST: _ClassVar[Eviction.Level]
+        LEVEL_SUBSAMPLED: _ClassVar[Eviction.Level]
+    LEVEL_UNSPECIFIED: Eviction.Level
+    LEVEL_OLDEST: Eviction.Level
+    LEVEL_SUBSAMPLED: Eviction.Level
+    class Positions(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        POSITIONS_UNSPECIFIED: _ClassVar[Eviction.Positions]
+        POSITIONS_CONTIGUOUS: _ClassVar[Eviction.Positions]
+        POSITIONS_GAP: _ClassVar[Eviction.Positions]
+    POSITIONS_UNSPECIFIED: Eviction.Positions
+    POSITIONS_CONTIGUOUS: Eviction.Positions
+    POSITIONS_GAP: Eviction.Positions
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    POSITIONS_FIELD_NUMBER: _ClassVar[int]
+    level: Eviction.Level
+    positions: Eviction.Positions
+    def __init__(self, level: _Optional[_Union[Eviction.Level, str]] = ..., positions: _Optional[_Union[Eviction.Positions, str]] = ...) -> None: ...
 
 class AppendFrame(_message.Message):
     __slots__ = ("frame",)
@@ -322,7 +350,7 @@ class RequestFailed(_message.Message):
     def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., credits: _Optional[int] = ...) -> None: ...
 
 class SessionInfo(_message.Message):
-    __slots__ = ("session_id", "label", "peer", "create_time", "context_tokens", "max_context_tokens", "sink_tokens", "appended_frames", "evicted_frames", "live_asks", "answered_asks", "last_frame_id", "oldest_frame_id")
+    __slots__ = ("session_id", "label", "peer", "create_time", "context_tokens", "max_context_tokens", "sink_tokens", "appended_frames", "evicted_frames", "live_asks", "answered_asks", "last_frame_id", "oldest_frame_id", "eviction")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
@@ -336,6 +364,7 @@ class SessionInfo(_message.Message):
     ANSWERED_ASKS_FIELD_NUMBER: _ClassVar[int]
     LAST_FRAME_ID_FIELD_NUMBER: _ClassVar[int]
     OLDEST_FRAME_ID_FIELD_NUMBER: _ClassVar[int]
+    EVICTION_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     label: str
     peer: str
@@ -349,7 +378,8 @@ class SessionInfo(_message.Message):
     answered_asks: int
     last_frame_id: str
     oldest_frame_id: str
-    def __init__(self, session_id: _Optional[str] = ..., label: _Optional[str] = ..., peer: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., context_tokens: _Optional[int] = ..., max_context_tokens: _Optional[int] = ..., sink_tokens: _Optional[int] = ..., appended_frames: _Optional[int] = ..., evicted_frames: _Optional[int] = ..., live_asks: _Optional[int] = ..., answered_asks: _Optional[int] = ..., last_frame_id: _Optional[str] = ..., oldest_frame_id: _Optional[str] = ...) -> None: ...
+    eviction: Eviction
+    def __init__(self, session_id: _Optional[str] = ..., label: _Optional[str] = ..., peer: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., context_tokens: _Optional[int] = ..., max_context_tokens: _Optional[int] = ..., sink_tokens: _Optional[int] = ..., appended_frames: _Optional[int] = ..., evicted_frames: _Optional[int] = ..., live_asks: _Optional[int] = ..., answered_asks: _Optional[int] = ..., last_frame_id: _Optional[str] = ..., oldest_frame_id: _Optional[str] = ..., eviction: _Optional[_Union[Eviction, _Mapping]] = ...) -> None: ...
 
 class ListSessionsRequest(_message.Message):
     __slots__ = ()

@@ -1,14 +1,15 @@
-"""Keys and values of one session in one preallocated slab per tensor, and the pristine keys of its front.
+"""Keys and values of one session in one preallocated slab per tensor, and un-rotated keys of chunks that move.
 
-Keys in the slab are rotated; keys of sink and memory are kept un-rotated in float32 beside it and are rotated anew each
-time the front moves. Re-rotating rounded keys in place would let errors pile up without end.
+Keys in the slab are rotated; keys of chunks that will be written again, such as the sink's, are kept un-rotated beside
+it, as the model computed them, and are rotated anew from there each time. Re-rotating rounded keys in place would let
+errors pile up without end.
 
 It knows nothing of chunks, budgets or frames: `core.trunk` decides what lies where.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import torch
@@ -36,27 +37,20 @@ class SlabShape:
         )
 
 
-@dataclass(slots=True)
-class _Pristine:
-    """Un-rotated keys (float32), values (cache type) and own positions of tokens that will be written again."""
+@dataclass(frozen=True, slots=True, eq=False)
+class KeptChunk:
+    """Un-rotated keys as the model computed them, values, both `[layers, kv_heads, tokens, head_dim]`, and positions
+    `int64[3, tokens]` from the chunk's own beginning.
+    """
 
     keys: torch.Tensor
     values: torch.Tensor
     positions: Positions
 
     @property
-    def tokens(self) -> int:
-        return int(self.positions.shape[1])
-
-    def part(self, start: int, end: int) -> "_Pristine":
-        return _Pristine(self.keys[:, :, start:end], self.values[:, :, start:end], self.positions[:, start:end])
-
-    def joined(self, other: "_Pristine") -> "_Pristine":
-        return _Pristine(
-            torch.cat((self.keys, other.keys), dim=2),
-            torch.cat((self.values, other.values), dim=2),
-            np.concatenate((self.positions, other.positions), axis=1),
-        )
+    def size_bytes(self) -> int:
+        """Bytes it holds on the device."""
+        return self.keys.nbytes + self.values.nbytes
 
 
 class KvSlab:
@@ -66,58 +60,33 @@ class KvSlab:
         self.capacity = capacity
         self.keys = shape.empty(capacity)
         self.values = shape.empty(capacity)
-        self._shape = shape
+        self._dtype = shape.dtype
         self._rotary = rotary
-        none = np.empty((3, 0), np.int64)
-        self._sink = _Pristine(shape.empty(0, torch.float32), shape.empty(0), none)
-        self._memory = self._sink.part(0, 0)
 
     @property
     def size_bytes(self) -> int:
-        """Bytes this store holds."""
-        tensors = (self.keys, self.values, *self._front_tensors())
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-    def _front_tensors(self) -> tuple[torch.Tensor, ...]:
-        return self._sink.keys, self._sink.values, self._memory.keys, self._memory.values
+        """Bytes of the slab."""
+        return self.keys.nbytes + self.values.nbytes
 
     @torch.inference_mode()
-    def keep_pristine(self, raw_keys: torch.Tensor, values: torch.Tensor, positions: Positions) -> None:
-        """Add tokens to the sink's pristine part: keys float32 un-rotated, positions counted from the sink's start."""
-        self._sink = self._sink.joined(_Pristine(raw_keys, values, positions))
+    def place(self, pieces: Sequence[tuple[KeptChunk, int]], end: int) -> None:
+        """Write kept chunks one after another so that they end before slab place `end`, each from its position on."""
+        if pieces:
+            keys, values = self._rotated(pieces)
+            start = end - values.shape[2]
+            self.keys[:, :, start:end] = keys
+            self.values[:, :, start:end] = values
 
     @torch.inference_mode()
-    def truncate_sink(self, tokens: int) -> None:
-        """Forget pristine sink tokens beyond `tokens`."""
-        self._sink = self._sink.part(0, tokens)
+    def turned(self, pieces: Sequence[tuple[KeptChunk, int]]) -> KeyValue:
+        """The same as a copy beside the slab."""
+        keys, values = self._rotated(pieces)
+        return keys.to(self._dtype), values
 
-    @torch.inference_mode()
-    def adopt_memory(self, other: Self | None) -> None:
-        """Take what `other` kept after a sink equal to this one's; None empties the memory."""
-        if other is None:
-            self._memory = self._sink.part(0, 0)
-        else:
-            self._memory = other._sink.part(self._sink.tokens, other._sink.tokens)
-
-    @torch.inference_mode()
-    def lend_sink(self, other: Self) -> None:
-        """Give another slab the same sink, as the start of a memory to be encoded."""
-        other._sink = self._sink.part(0, self._sink.tokens)
-
-    @torch.inference_mode()
-    def place_front(self, head: int, offset: int) -> None:
-        """Write sink and memory in front of slab place `head`, rotated by own position + `offset`."""
-        front = self._sink.joined(self._memory) if self._memory.tokens else self._sink
-        start = head - front.tokens
-        cos_sin = self._rotary.cos_sin(front.positions + offset)
-        self.keys[:, :, start:head] = rotate(front.keys, cos_sin)
-        self.values[:, :, start:head] = front.values
-
-    @torch.inference_mode()
-    def rotated_sink(self, offset: int) -> KeyValue:
-        """A copy of the sink alone at `offset`."""
-        cos_sin = self._rotary.cos_sin(self._sink.positions + offset)
-        return rotate(self._sink.keys, cos_sin).to(self._shape.dtype), self._sink.values
+    def _rotated(self, pieces: Sequence[tuple[KeptChunk, int]]) -> KeyValue:
+        keys = torch.cat([kept.keys for kept, _ in pieces], dim=2)
+        positions = np.concatenate([kept.positions + at for kept, at in pieces], axis=1)
+        return rotate(keys, self._rotary.cos_sin(positions)), torch.cat([kept.values for kept, _ in pieces], dim=2)
 
     @torch.inference_mode()
     def move(self, source: int, target: int, length: int) -> None:

@@ -18,7 +18,7 @@ from stillwing_vlm.core.backend import PinnedView, Row
 from stillwing_vlm.core.base import Sampling
 from stillwing_vlm.core.engines import sampling as token_sampling
 from stillwing_vlm.core.engines.attention import append_attention, branch_attention
-from stillwing_vlm.core.engines.kv_slab import BranchStore, KvSlab, SlabShape
+from stillwing_vlm.core.engines.kv_slab import BranchStore, KeptChunk, KvSlab, SlabShape
 from stillwing_vlm.core.engines.rotary import CosSin, Rotary, rotate
 from stillwing_vlm.core.engines.vision import VisionEncoder
 from stillwing_vlm.core.images import PatchChunk, Preprocessing
@@ -103,7 +103,7 @@ class Qwen25VlBackend:
     @torch.inference_mode()
     def prefill(
         self, store: KvSlab, start: int, tail: int, embedding: torch.Tensor, positions: Positions, offset: int | None
-    ) -> None:
+    ) -> KeptChunk | None:
         """Write the tokens' keys and values at `tail`.
 
         No hidden state leaves the last layer, so its end is not computed.
@@ -117,12 +117,13 @@ class Qwen25VlBackend:
             store.keys[layer, :, tail:end] = keys
             store.values[layer, :, tail:end] = values
             if offset is not None:
-                raw.append(raw_keys.float())
+                raw.append(raw_keys)
             return append_attention(queries, store.keys[layer, :, start:end], store.values[layer, :, start:end])
 
         self._walk(embedding, self._rotary.cos_sin(positions), attend, needs_output=False)
-        if offset is not None:
-            store.keep_pristine(torch.stack(raw), store.values[:, :, tail:end].clone(), positions - offset)
+        if offset is None:
+            return None
+        return KeptChunk(torch.stack(raw), store.values[:, :, tail:end].clone(), positions - offset)
 
     @torch.inference_mode()
     def step(self, rows: Sequence[Row]) -> list[torch.Tensor]:
