@@ -494,6 +494,12 @@ class AnswerTimeout(Expired):
     reason = "ANSWER_TIMEOUT"
 
 
+class AnswerUnreadable(WrongState):
+    """The model's answer does not hold what it was asked for."""
+
+    reason = "ANSWER_UNREADABLE"
+
+
 class FramesStopped(Unavailable):
     """No new camera frame reached the model in time."""
 

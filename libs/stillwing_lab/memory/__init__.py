@@ -1,0 +1,1 @@
+"""Material for measuring the memory bank: scripts of instructions, and streams of frames, with the truth about them."""
