@@ -1,6 +1,7 @@
 """`stillwing fly`: one mission end to end. Brings up what is not up, flies, reports, takes down what it brought up."""
 
 import asyncio
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -14,12 +15,12 @@ from rich.console import Console
 
 from stillwing_agent.client import RemoteAgent
 from stillwing_agent.core.base import Mission, MissionRequest
-from stillwing_airfield.scenes import build_scene
+from stillwing_airfield.scenes import SceneSpec, build_scene
 from stillwing_bridge.client import RemoteBridge, RemoteSimulation
 from stillwing_cli.flight_record import FlightRecord, ThinkingAudit, goal_of
 from stillwing_cli.fly_display import FlightDisplay
 from stillwing_cli.plan import AGENT, BRIDGE, MEMORY, Choices
-from stillwing_cli.report import LABELS, write_report
+from stillwing_cli.report import LABELS, fresh_folder, write_report
 from stillwing_cli.stack import ended_by_signals, running_stack
 from stillwing_cli.state import StackState, default_state, read_state
 from stillwing_cli.supervisor import Supervisor
@@ -28,6 +29,7 @@ from stillwing_cli.up import AgentName, Model, Profile, Scene, Seed
 from stillwing_common.errors import NotFound, StillwingError
 from stillwing_common.ids import new_id
 from stillwing_memory.client import RemoteMemoryBank
+from stillwing_recording.recorder import FlightRecorder, RecorderSettings, RecordingSummary
 
 _TELEMETRY_HZ = 10.0
 _FIGURES_EVERY_S = 0.5
@@ -42,6 +44,7 @@ class Order:
     vehicle: str
     time_limit_s: float
     runs: Path
+    record_fps: float
     as_json: bool
 
 
@@ -66,13 +69,16 @@ def fly(
         float, typer.Option("--time-limit", min=1, help="Seconds until the mission gives up.")
     ] = 300,
     runs: Annotated[Path, typer.Option("--out", help="Where the report's folder is made.")] = Path("runs"),
+    record_fps: Annotated[
+        float, typer.Option("--record-fps", min=0, help="Frames a second of the recording; 0 records nothing.")
+    ] = 2,
     attach: Annotated[
         bool, typer.Option("--attach", help="Fly with services started otherwise, on their default ports.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Fly one mission, show it live, and store a report. Exit code 0 only if the goal was reached."""
-    order = Order(goal, vehicle, time_limit_s, runs, as_json)
+    order = Order(goal, vehicle, time_limit_s, runs, record_fps, as_json)
     reached = run(_fly(order, lambda: Choices(scene, seed, model, agent, profile, log_level="info"), attach))
     if not reached:
         raise typer.Exit(1)
@@ -117,7 +123,18 @@ async def _fly_alone(order: Order, choices: Choices, console: Console) -> bool:
 async def _fly_with(order: Order, state: StackState, supervisor: Supervisor | None, console: Console) -> bool:
     async with AsyncExitStack() as stack:
         links = await _connect(state, stack)
-        record = await _start(order, state, links)
+        scene, request = await _request(order, state, links)
+        folder = fresh_folder(order.runs, datetime.now().astimezone())
+        recorder = await _begin_recording(order, links, request, folder, console)
+        try:
+            mission = await links.agent.start_mission(request)
+        except BaseException:
+            await _end_recording(recorder, console)
+            await asyncio.to_thread(shutil.rmtree, folder)  # nothing flew: there is nothing to keep
+            raise
+        record = FlightRecord(scene, goal_of(scene, request.goal) if scene else None, mission)
+        if recorder is not None:
+            recorder.follow_mission(links.agent, mission.mission_id)
         flight = asyncio.create_task(_follow(links, record, console))
         failure = asyncio.create_task(supervisor.wait_exit()) if supervisor else None
         try:
@@ -131,11 +148,42 @@ async def _fly_with(order: Order, state: StackState, supervisor: Supervisor | No
                     task.cancel()
             if not record.mission.state.ended:
                 await _cancel(links.agent, record.mission)
+            summary = await asyncio.shield(_end_recording(recorder, console))
         with console.status("writing the report"):
             await _gather_rest(links, record)
-            folder = await asyncio.to_thread(write_report, record, order.runs, datetime.now().astimezone())
-    _tell(record, folder, order.as_json, console)
+            await asyncio.to_thread(write_report, record, folder)
+    _tell(record, folder, summary, order.as_json, console)
     return record.reached
+
+
+async def _begin_recording(
+    order: Order, links: Links, request: MissionRequest, folder: Path, console: Console
+) -> FlightRecorder | None:
+    """The recorder of this flight; None where it is not wanted, or, told to the user, not possible."""
+    if order.record_fps == 0:
+        return None
+    recorder = FlightRecorder(
+        folder / "flight.mcap",
+        links.bridge,
+        request.vehicle_id,
+        RecorderSettings(fps=order.record_fps, telemetry_hz=_TELEMETRY_HZ),
+        metadata={"goal": request.goal, "recorder": "stillwing fly"},
+    )
+    try:
+        await recorder.start()
+    except StillwingError as error:
+        console.print(f"this flight is not recorded: {error}", style="yellow")
+        return None
+    return recorder
+
+
+async def _end_recording(recorder: FlightRecorder | None, console: Console) -> RecordingSummary | None:
+    if recorder is None:
+        return None
+    summary = await recorder.close()
+    if summary.fault:
+        console.print(f"the recording ended early: {summary.fault}", style="yellow")
+    return summary
 
 
 async def _connect(state: StackState, stack: AsyncExitStack) -> Links:
@@ -149,7 +197,7 @@ async def _connect(state: StackState, stack: AsyncExitStack) -> Links:
     return links
 
 
-async def _start(order: Order, state: StackState, links: Links) -> FlightRecord:
+async def _request(order: Order, state: StackState, links: Links) -> tuple[SceneSpec | None, MissionRequest]:
     scene = None if state.choices.simulator else build_scene(state.choices.scene, state.choices.seed)
     if not order.goal and scene is None:
         raise NotFound("no scene's own mission is known for this simulator; say what to do: stillwing fly 'Fly to …'")
@@ -158,9 +206,7 @@ async def _start(order: Order, state: StackState, links: Links) -> FlightRecord:
     if not vehicles:
         raise NotFound("the bridge has no vehicle")
     vehicle_id = order.vehicle or vehicles[0].vehicle_id
-    request = MissionRequest(new_id("req"), goal, vehicle_id, order.time_limit_s)
-    mission = await links.agent.start_mission(request)
-    return FlightRecord(scene, goal_of(scene, goal) if scene else None, mission)
+    return scene, MissionRequest(new_id("req"), goal, vehicle_id, order.time_limit_s)
 
 
 async def _follow(links: Links, record: FlightRecord, console: Console) -> None:
@@ -224,10 +270,12 @@ async def _gather_rest(links: Links, record: FlightRecord) -> None:
         decision.jpeg = keyframe.frame.image.data
 
 
-def _tell(record: FlightRecord, folder: Path, as_json: bool, console: Console) -> None:
+def _tell(
+    record: FlightRecord, folder: Path, recording: RecordingSummary | None, as_json: bool, console: Console
+) -> None:
     summary = record.summary()
     if as_json:
-        print_json(summary | {"report": str(folder)})
+        print_json(summary | {"report": str(folder), "recording": str(recording.path) if recording else None})
     console.print()
     for key, label in LABELS.items():
         value = summary[key]
@@ -237,4 +285,6 @@ def _tell(record: FlightRecord, folder: Path, as_json: bool, console: Console) -
     if summary["error"]:
         console.print(f"  {summary['error']}", style="red")
     console.print(f"\nReport: {folder / 'report.html'}")
+    if recording is not None:
+        console.print(f"Recording: {recording.path}   {recording.frames} frames, {recording.size_bytes / 1e6:.1f} MB")
     next_step(console, f"stillwing fly --seed {(summary['seed'] or 0) + 1}", "another scene")

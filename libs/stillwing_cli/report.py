@@ -42,9 +42,8 @@ display:block}.card p{margin:.3rem .6rem}.dim{color:#777}code{font-size:.85em;wo
 """
 
 
-def write_report(record: FlightRecord, runs: Path, when: datetime) -> Path:
-    """Write the folder `<runs>/<time>` and return it."""
-    folder = _fresh_folder(runs, when)
+def write_report(record: FlightRecord, folder: Path) -> None:
+    """Write the report into a folder made by `fresh_folder`."""
     (folder / "frames").mkdir()
     track = draw_track(record)
     (folder / "track.png").write_bytes(track)
@@ -55,10 +54,10 @@ def write_report(record: FlightRecord, runs: Path, when: datetime) -> Path:
     events = (json.dumps(as_plain(event) | {"kind": type(event.happening).__name__}) for event in record.events)
     _write_text(folder / "events.jsonl", "".join(f"{line}\n" for line in events))
     _write_text(folder / "report.html", _page(record, track))
-    return folder
 
 
-def _fresh_folder(runs: Path, when: datetime) -> Path:
+def fresh_folder(runs: Path, when: datetime) -> Path:
+    """Make `<runs>/<time>`, with a number behind it if two flights begin in one second."""
     name = when.strftime("%Y-%m-%d_%H-%M-%S")
     for number in range(1, 1000):
         folder = runs / (name if number == 1 else f"{name}_{number}")

@@ -1,0 +1,72 @@
+"""Values of every kind that a recording holds, for its tests."""
+
+import io
+
+import numpy as np
+from PIL import Image as Pillow
+
+from stillwing_agent.core import base as agent
+from stillwing_bridge.core import base as bridge
+from stillwing_common.errors import Obstructed
+from stillwing_common.types import Frame, Image, ImageEncoding, Pose, PositionNed, Quaternion, Stamp, VelocityNed
+
+CAMERA = bridge.Camera("front_center", 32, 24, 90.0, True)
+VEHICLE = bridge.VehicleInfo("drone", (CAMERA,), bridge.Limits(), True)
+POSE = Pose(PositionNed(1.0, 2.0, -3.0), Quaternion.from_yaw_deg(30))
+
+
+def jpeg(number: int, width_px: int = 32, height_px: int = 24) -> bytes:
+    """A picture unlike that of any other number."""
+    noise = np.random.default_rng(number).integers(0, 255, (height_px, width_px, 3), np.uint8)
+    file = io.BytesIO()
+    Pillow.fromarray(noise).save(file, "JPEG")
+    return file.getvalue()
+
+
+def frame_update(number: int, camera_id: str = "front_center") -> bridge.FrameUpdate:
+    """Frame `number` of a camera."""
+    image = Image(ImageEncoding.JPEG, 32, 24, jpeg(number))
+    stamp = Stamp(number * 250_000_000, "clk_1")
+    frame = Frame(f"drone/{camera_id}/{number}", camera_id, stamp, POSE, image, 90.0)
+    return bridge.FrameUpdate(number, frame, 5_000 + number, 4_000 + number, 6_000 + number)
+
+
+def telemetry(number: int) -> bridge.Telemetry:
+    """State `number`."""
+    status = bridge.CommandStatus("cmd_1", "step", bridge.CommandState.RUNNING)
+    return bridge.Telemetry(
+        number, Stamp(number * 50_000_000, "clk_1"), POSE, VelocityNed(0.5, 0, 0), status, True, True, 0, False,
+        bridge.StopLevel.NONE, "",
+    )  # fmt: skip
+
+
+def flight_log() -> list[bridge.FlightLogEntry]:
+    """One entry of every kind."""
+    lease = bridge.LeaseState(bridge.Lease("drone", "epo_1", 1), "test", 9_000, False)
+    events: list[bridge.FlightEvent] = [
+        bridge.LeaseChanged("acquired", lease),
+        bridge.CommandStarted("cmd_1", "step", True, "drone/front_center/3"),
+        bridge.CommandEnded(bridge.CommandStatus("cmd_1", "step", bridge.CommandState.SUCCEEDED)),
+        bridge.Refused("step", Obstructed("0.8 m", distance_m="0.8")),
+        bridge.Held("thinking"),
+        bridge.ThinkingBegan("thk_1"),
+        bridge.ThinkingEnded("thk_1"),
+        bridge.EmergencyStopChanged(bridge.StopLevel.HOLD, "test"),
+        bridge.Collided("tree"),
+    ]
+    stamp = Stamp(1_000, "clk_1")
+    return [bridge.FlightLogEntry(number, 7_000 + number, stamp, event) for number, event in enumerate(events, 1)]
+
+
+def mission_events() -> list[agent.MissionEvent]:
+    """A short mission."""
+    mission = agent.Mission("mis_1", "Fly.", "drone", agent.MissionState.RUNNING, 1_000)
+    happenings: list[agent.Happening] = [
+        agent.StateChanged(mission),
+        agent.ThinkingStarted("thk_1", "What now?"),
+        agent.ThinkingFinished("thk_1", "forward", 0.5, "drone/front_center/3", "drone/front_center/1", 99),
+        agent.ActionStarted("act_1", "move", {"distance_m": 1.0}),
+        agent.MotionRefused("act_1", Obstructed("0.8 m")),
+        agent.ActionFinished("act_1", error=Obstructed("0.8 m")),
+    ]
+    return [agent.MissionEvent(number, 8_000 + number, happening) for number, happening in enumerate(happenings, 1)]
