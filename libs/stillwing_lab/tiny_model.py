@@ -1,8 +1,9 @@
-"""A Qwen2.5-VL of a few ten thousand random parameters, written as a Hugging Face directory: for tests and benchmarks.
+"""A Qwen-VL of a few ten thousand random parameters, written as a Hugging Face directory: for tests and benchmarks.
 
-It has everything the real one has (grouped key heads, three rotary axes, windowed and full vision layers, tied
-embeddings, a byte-level tokenizer with Qwen's control tokens), and weights large enough that its attention is far from
-uniform: with the usual small initialisation every mistake in a cache would pass unseen.
+It has everything the real one of its family has (grouped key heads, three rotary axes, windowed and full vision layers
+or learned places and deepstack, tied embeddings, a byte-level tokenizer with Qwen's control tokens), and weights large
+enough that its attention is far from uniform: with the usual small initialisation every mistake in a cache would pass
+unseen.
 """
 
 import json
@@ -11,7 +12,8 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+from stillwing_vlm.core.engines.families import FAMILIES
 
 CONTROL_TOKENS = (
     "<|endoftext|>",
@@ -47,7 +49,7 @@ def tiny_tokenizer(vocab_size: int = 400) -> Tokenizer:
     return tokenizer
 
 
-def tiny_config(tokenizer: Tokenizer, **text: Any) -> Qwen2_5_VLConfig:
+def tiny_config(tokenizer: Tokenizer, family: str = "qwen2_5_vl", **text: Any) -> Any:
     """Configuration that fits `tokenizer`; `text` replaces fields of the language model's."""
     ids = tokenizer.get_vocab()
     text_config = {
@@ -66,24 +68,13 @@ def tiny_config(tokenizer: Tokenizer, **text: Any) -> Qwen2_5_VLConfig:
         "rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 1e4},
         **text,
     }
-    hidden_size: Any = text_config["hidden_size"]
-    vision_config = {
-        "depth": 2,
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_heads": 2,
-        "out_hidden_size": hidden_size,
-        "patch_size": 14,
-        "spatial_merge_size": 2,
-        "temporal_patch_size": 2,
-        "window_size": 56,
-        "fullatt_block_indexes": [1],
-        "tokens_per_second": 2,
-        "initializer_range": 0.2,
-    }
-    return Qwen2_5_VLConfig(
+    if family == "qwen3_vl":
+        # A head size of its own, and more planes for time than for either side, as in the published ones.
+        text_config |= {"head_dim": 24}
+        text_config["rope_parameters"] = {"rope_type": "default", "mrope_section": [6, 3, 3], "rope_theta": 1e4}
+    return FAMILIES[family].config(
         text_config=text_config,
-        vision_config=vision_config,
+        vision_config=_tiny_vision(family, int(text_config["hidden_size"])),
         image_token_id=ids["<|image_pad|>"],
         video_token_id=ids["<|video_pad|>"],
         vision_start_token_id=ids["<|vision_start|>"],
@@ -92,21 +83,41 @@ def tiny_config(tokenizer: Tokenizer, **text: Any) -> Qwen2_5_VLConfig:
     )
 
 
-def write_tiny_model(directory: Path, seed: int = 0, **text: Any) -> Path:
+def _tiny_vision(family: str, hidden_size: int) -> dict[str, Any]:
+    shared = {
+        "num_heads": 2,
+        "patch_size": 14,
+        "spatial_merge_size": 2,
+        "temporal_patch_size": 2,
+        "initializer_range": 0.2,
+    }
+    if family == "qwen2_vl":
+        return {**shared, "depth": 2, "embed_dim": 32, "hidden_size": hidden_size, "mlp_ratio": 2}
+    inner = {**shared, "hidden_size": 32, "intermediate_size": 48, "out_hidden_size": hidden_size}
+    if family == "qwen3_vl":
+        return {
+            **inner, "depth": 3, "patch_size": 16, "num_position_embeddings": 36, "deepstack_visual_indexes": [0, 1]
+        }  # fmt: skip
+    return {**inner, "depth": 2, "window_size": 56, "fullatt_block_indexes": [1], "tokens_per_second": 2}
+
+
+def write_tiny_model(directory: Path, seed: int = 0, family: str = "qwen2_5_vl", **text: Any) -> Path:
     """Write weights, configuration, tokenizer and image figures to `directory`; returns it."""
     directory.mkdir(parents=True, exist_ok=True)
     tokenizer = tiny_tokenizer()
-    architecture: Any = Qwen2_5_VLForConditionalGeneration
+    config = tiny_config(tokenizer, family, **text)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = architecture(tiny_config(tokenizer, **text))
+        model = FAMILIES[family].architecture(config)
+        _far_from_one(model)
     model.save_pretrained(directory)
     tokenizer.save(str(directory / "tokenizer.json"))
+    patch_px = config.vision_config.patch_size
     figures = {
         "image_processor_type": "Qwen2VLImageProcessor",
-        "min_pixels": 28 * 28 * 4,
-        "max_pixels": 28 * 28 * 20,
-        "patch_size": 14,
+        "min_pixels": (2 * patch_px) ** 2 * 4,
+        "max_pixels": (2 * patch_px) ** 2 * 20,
+        "patch_size": patch_px,
         "merge_size": 2,
         "temporal_patch_size": 2,
         "image_mean": [0.48145466, 0.4578275, 0.40821073],
@@ -114,3 +125,11 @@ def write_tiny_model(directory: Path, seed: int = 0, **text: Any) -> Path:
     }
     (directory / "preprocessor_config.json").write_text(json.dumps(figures, indent=2))
     return directory
+
+
+def _far_from_one(model: Any) -> None:
+    """Give norms of queries and keys weights that matter: at their start of 1 a forgotten one would change little."""
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.endswith(("q_norm.weight", "k_norm.weight")):
+                weight.uniform_(0.5, 2.5)

@@ -29,7 +29,9 @@ _log = structlog.get_logger("stillwing.vlm")
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes any free one.")] = None,
-    model: Annotated[str | None, typer.Option(help='"pilot", or a Hugging Face directory of a Qwen2.5-VL.')] = None,
+    model: Annotated[
+        str | None, typer.Option(help='"pilot", or a Hugging Face directory of a Qwen2-VL, Qwen2.5-VL or Qwen3-VL.')
+    ] = None,
     random_weights: Annotated[
         Path | None, typer.Option(help="Directory with configuration and tokenizer; its weights are made up.")
     ] = None,

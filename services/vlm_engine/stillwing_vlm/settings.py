@@ -18,7 +18,9 @@ class VlmSettings(ServerSettings):
     model_config = SettingsConfigDict(env_prefix="STILLWING_VLM_", extra="ignore")
 
     port: int = Field(default=DEFAULT_PORT, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
-    model: str = Field(default=PILOT, description='"pilot", or a Hugging Face directory of a Qwen2.5-VL.')
+    model: str = Field(
+        default=PILOT, description='"pilot", or a Hugging Face directory of a Qwen2-VL, Qwen2.5-VL or Qwen3-VL.'
+    )
     random_weights: Path | None = Field(
         default=None, description="Directory with configuration and tokenizer; its weights are made up."
     )

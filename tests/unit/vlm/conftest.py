@@ -55,12 +55,17 @@ def first_logits(session: LocalSession, prompt: str, **request: Any) -> torch.Te
 
 @dataclass(eq=False)
 class Piece:
-    """Tokens of one chunk, of the opening text or of one question, with their values in every layer once computed."""
+    """Tokens of one chunk, of the opening text or of one question, with their values in every layer once computed.
+
+    `ids`, `types` and `deep` are of all tokens; those that `keep` denies have a position and nothing else.
+    """
 
     ids: list[int]
     types: list[int]
     embeddings: torch.Tensor
+    keep: torch.Tensor
     grids: list[list[int]] = field(default_factory=list)
+    deep: list[torch.Tensor] = field(default_factory=list)
     number: int = 0
     raw_keys: list[torch.Tensor] = field(default_factory=list)
     values: list[torch.Tensor] = field(default_factory=list)
@@ -97,9 +102,11 @@ class Oracle:
     def pieces(self) -> list[Piece]:
         return [*self.sink, *self.memory, *self.window]
 
-    def append(self, patches: np.ndarray, grid: tuple[int, int, int]) -> Piece:
-        piece = self._frame_piece(patches, grid)
-        while len(self.sink) == 2 and self._tokens() + len(piece.ids) > self._budget:
+    def append(
+        self, patches: np.ndarray, grid: tuple[int, int, int], label: str = "", kept: np.ndarray | None = None
+    ) -> Piece:
+        piece = self._frame_piece(patches, grid, label, kept)
+        while len(self.sink) == 2 and self._tokens() + int(piece.keep.sum()) > self._budget:
             self._let_go()
         self._run(piece, self.pieces)
         if len(self.sink) < 2:
@@ -120,11 +127,11 @@ class Oracle:
         self.window.remove(gone)
         self.evicted += 1
 
-    def recall(self, frames: list[tuple[np.ndarray, tuple[int, int, int]]]) -> None:
+    def recall(self, frames: list[tuple[np.ndarray, tuple[int, int, int], str]]) -> None:
         self.memory = []
         fresh: list[Piece] = []
-        for patches, grid in frames:
-            piece = self._frame_piece(patches, grid)
+        for patches, grid, label in frames:
+            piece = self._frame_piece(patches, grid, label)
             self._run(piece, [*self.sink, *fresh], recalled=True)
             fresh.append(piece)
         self.memory = fresh
@@ -139,19 +146,33 @@ class Oracle:
         return self._model.lm_head(normed)[0].detach()
 
     def _tokens(self) -> int:
-        return sum(len(piece.ids) for piece in self.pieces)
+        return sum(int(piece.keep.sum()) for piece in self.pieces)
 
     def _text_piece(self, ids: list[int]) -> Piece:
-        return Piece(ids, [0] * len(ids), self._embed(ids))
+        return Piece(ids, [0] * len(ids), self._embed(ids), torch.ones(len(ids), dtype=torch.bool))
 
-    def _frame_piece(self, patches: np.ndarray, grid: tuple[int, int, int]) -> Piece:
+    def _frame_piece(
+        self, patches: np.ndarray, grid: tuple[int, int, int], label: str = "", kept: np.ndarray | None = None
+    ) -> Piece:
         thw = torch.tensor([grid])
         with torch.no_grad():
-            (image,) = self._model.model.get_image_features(torch.from_numpy(patches), thw).pooler_output
-        pad = self._model.config.image_token_id
-        ends = self._embed([self._text.vision_start, self._text.vision_end])
-        ids = [self._text.vision_start, *[pad] * len(image), self._text.vision_end]
-        return Piece(ids, [0, *[1] * len(image), 0], torch.cat([ends[:1], image, ends[1:]]), [list(grid)])
+            found = self._model.model.get_image_features(torch.from_numpy(patches), thw)
+        (image,) = found.pooler_output
+        before = [*self._text.encode(label), self._text.vision_start]
+        ids = [*before, *[self._model.config.image_token_id] * len(image), self._text.vision_end]
+        embeddings = self._embed(ids)
+        seen = slice(len(before), -1)
+        embeddings[seen] = image
+        keep = torch.ones(len(ids), dtype=torch.bool)
+        if kept is not None:
+            keep[seen] = torch.from_numpy(kept)
+        deep = []
+        for (feature,) in getattr(found, "deepstack_features", None) or []:
+            added = torch.zeros_like(embeddings)
+            added[seen] = feature
+            deep.append(added[keep])
+        types = [0] * len(before) + [1] * len(image) + [0]
+        return Piece(ids, types, embeddings[keep], keep, [list(grid)], deep)
 
     def _embed(self, ids: list[int]) -> torch.Tensor:
         return self._model.get_input_embeddings()(torch.tensor(ids)).detach()
@@ -203,7 +224,9 @@ class Oracle:
             positions = self._with_gaps(seen, piece)
         else:
             positions = self._contiguous(sequence)
-        hidden, own = piece.embeddings, len(piece.ids)
+        # Tokens that were left out keep their places on the axes.
+        positions = positions[..., torch.cat([part.keep for part in sequence])]
+        hidden, own = piece.embeddings, len(piece.embeddings)
         total = positions.shape[-1]
         cos, sin = self._angles(positions)
         hidden_later = torch.ones(own, total, dtype=torch.bool).triu(total - own + 1)
@@ -212,8 +235,12 @@ class Oracle:
             attn = layer.self_attn
             normed = layer.input_layernorm(hidden)
             query, key, value = (
-                proj(normed).view(own, -1, attn.head_dim).transpose(0, 1)
-                for proj in (attn.q_proj, attn.k_proj, attn.v_proj)
+                norm(proj(normed).view(own, -1, attn.head_dim)).transpose(0, 1)
+                for proj, norm in (
+                    (attn.q_proj, getattr(attn, "q_norm", _as_it_is)),
+                    (attn.k_proj, getattr(attn, "k_norm", _as_it_is)),
+                    (attn.v_proj, _as_it_is),
+                )
             )
             piece.raw_keys.append(key)
             piece.values.append(value)
@@ -230,7 +257,13 @@ class Oracle:
             out = weights @ values.repeat_interleave(groups, 0)
             hidden = hidden + attn.o_proj(out.transpose(0, 1).reshape(own, -1))
             hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
+            if index < len(piece.deep):
+                hidden = hidden + piece.deep[index]
         return hidden
+
+
+def _as_it_is(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor
 
 
 class Pair:
@@ -240,6 +273,8 @@ class Pair:
         self, engine: LocalEngine, hf_model: Any, budget: int, seed: int = 0, eviction: Eviction | None = None
     ) -> None:
         self._engine = engine
+        self._given = 0
+        self._timed = engine.info().engine == "qwen3_vl"
         self._rng = np.random.default_rng(seed)
         self.session = engine.open("You fly.", budget, eviction=eviction)
         loaded = engine.loaded
@@ -252,12 +287,17 @@ class Pair:
     def append(self, pixels: np.ndarray) -> Piece:
         self.session.append(pixels)
         self.session.video.trunk.check_integrity()
-        return self.oracle.append(*self._patches(pixels))
+        return self.oracle.append(*self._patches(pixels), self._label())
 
     def recall(self, *frames: np.ndarray) -> None:
         self.session.recall(*frames)
         self.session.video.trunk.check_integrity()
-        self.oracle.recall([self._patches(pixels) for pixels in frames])
+        self.oracle.recall([(*self._patches(pixels), self._label()) for pixels in frames])
+
+    def _label(self) -> str:
+        """The engine counts arrays as taken a second apart."""
+        self._given += 1
+        return f"<{self._given - 1:.1f} seconds>" if self._timed else ""
 
     def _patches(self, pixels: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int]]:
         chunk = self._engine.loaded.preparer.pixels(("",), [pixels], 1.0).patches

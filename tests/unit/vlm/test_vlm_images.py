@@ -18,8 +18,8 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_res
 
 from stillwing_common.errors import ImageEmpty, ImageTooLarge, ImageUndecodable, InvalidInput, StillwingError
 from stillwing_common.types import Image, ImageEncoding
-from stillwing_vlm.core.engines.loading import _preprocessing
 from stillwing_vlm.core.images import Preprocessing, decode_image, smart_resize, to_patches
+from stillwing_vlm.core.local import LocalEngine
 
 HOW = Preprocessing(14, 2, 2, 28 * 28 * 4, 28 * 28 * 20, (0.48, 0.46, 0.41), (0.27, 0.26, 0.28))
 LIMITS = {"max_bytes": 1_000_000, "max_pixels": 4_000_000}
@@ -36,8 +36,8 @@ def encoded(array: np.ndarray, kind: str, **options: int) -> Image:
 
 
 @pytest.mark.parametrize("size", [(240, 320), (56, 56), (480, 640), (33, 61), (300, 100)])
-def test_patches_equal_the_published_processor(tiny_dir: Path, size: tuple[int, int]) -> None:
-    how = _preprocessing(tiny_dir)
+def test_patches_equal_the_published_processor(engine: LocalEngine, tiny_dir: Path, size: tuple[int, int]) -> None:
+    how = engine.loaded.backend.preprocessing
     published = Qwen2VLImageProcessorPil.from_pretrained(tiny_dir)
     picture = pixels(*size)
     theirs = published(images=[PilImage.fromarray(picture)], return_tensors="np")

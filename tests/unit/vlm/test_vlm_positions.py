@@ -8,17 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stillwing_vlm.core.positions import Grid, chunk_positions, text_positions, vision_positions
+from stillwing_vlm.core.layout import ChunkFormat, lay_out
+from stillwing_vlm.core.positions import Grid, text_positions, vision_positions
+from stillwing_vlm.core.text import ChatText
 
 PIECES = st.lists(st.one_of(st.integers(1, 9), st.tuples(st.integers(1, 6), st.integers(1, 6))), min_size=1, max_size=8)
 
 
-@given(PIECES)
-@settings(deadline=None, max_examples=60)
-def test_text_and_images_equal_transformers(hf_model: Any, pieces: list[Any]) -> None:
+PLAIN = ChunkFormat(merge=2, tokens_per_second=2.0, timed_grids=False)
+
+
+@given(pieces=PIECES)
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_text_and_images_equal_transformers(hf_model: Any, text: ChatText, pieces: list[Any]) -> None:
     cursor, ours, ids, kinds, grids = 0, [], [], [], []
     for piece in pieces:
         if isinstance(piece, int):
@@ -26,7 +31,8 @@ def test_text_and_images_equal_transformers(hf_model: Any, pieces: list[Any]) ->
             kinds += [0] * piece
         else:
             grid = Grid(1, 2 * piece[0], 2 * piece[1])
-            positions, cursor = chunk_positions(cursor, grid, merge=2)
+            layout = lay_out(cursor, grid, PLAIN, text)
+            positions, cursor = layout.positions, layout.cursor
             kinds += [0, *[1] * grid.merged_tokens(2), 0]
             grids.append(list(grid))
         ours.append(positions)
@@ -57,11 +63,22 @@ def test_long_videos_follow_the_older_rule(hf_model: Any, grids: int, agrees: bo
     assert (int(theirs[0, 0, -1]) == cursor) is agrees
 
 
-@given(st.integers(0, 2**50), st.integers(1, 5), st.integers(1, 5), st.integers(1, 5))
-def test_a_cursor_moves_everything_alike(cursor: int, time: int, rows: int, columns: int) -> None:
-    grid = Grid(time, 2 * rows, 2 * columns)
-    here, after = chunk_positions(0, grid, merge=2, tokens_per_second=2)
-    there, later = chunk_positions(cursor, grid, merge=2, tokens_per_second=2)
-    np.testing.assert_array_equal(there, here + cursor)
-    assert later - after == cursor
-    assert after == here.max() + 1
+@given(
+    cursor=st.integers(0, 2**50),
+    time=st.integers(1, 5),
+    rows=st.integers(1, 5),
+    columns=st.integers(1, 5),
+    timed=st.booleans(),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_cursor_moves_everything_alike(
+    text: ChatText, cursor: int, time: int, rows: int, columns: int, timed: bool
+) -> None:
+    grid, how = Grid(time, 2 * rows, 2 * columns), ChunkFormat(2, 2.0, timed)
+    labels = [f"<{second:.1f} seconds>" for second in range(time)]
+    here, there = lay_out(0, grid, how, text, labels=labels), lay_out(cursor, grid, how, text, labels=labels)
+    np.testing.assert_array_equal(there.positions, here.positions + cursor)
+    np.testing.assert_array_equal(there.token_ids, here.token_ids)
+    assert there.cursor - here.cursor == cursor
+    assert here.cursor == here.positions.max() + 1
+    assert here.features.size == grid.merged_tokens(2)

@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from stillwing_vlm.core.base import Sampling
 from stillwing_vlm.core.images import PatchChunk, Preprocessing
+from stillwing_vlm.core.layout import ChunkFormat, ChunkLayout
 from stillwing_vlm.core.positions import Positions
 
 Embedding = Any
-"""Token embeddings `[tokens, hidden]` on the device."""
+"""Token embeddings on the device, with all that a chunk's vision tokens bring into the layers."""
 Logits = Any
 """Scores over the vocabulary after the last token of a row, `float32[vocabulary]`."""
 
@@ -91,13 +92,13 @@ class Backend(Protocol):
     cache_bytes_per_token: int
     max_positions: int
     preprocessing: Preprocessing
-    tokens_per_second: float
+    chunk_format: ChunkFormat
 
     def embed_text(self, token_ids: Sequence[int]) -> Embedding:
         """Embeddings of text tokens."""
 
-    def embed_chunk(self, chunk: PatchChunk, before_id: int, after_id: int) -> Embedding:
-        """Embeddings of one chunk through the vision encoder, between two text tokens."""
+    def embed_chunk(self, chunk: PatchChunk, layout: ChunkLayout) -> Embedding:
+        """Embeddings of one chunk through the vision encoder, in the order and with the text of its layout."""
 
     def new_store(self, capacity: int) -> Store:
         """An empty store. Raises Exhausted where the device has no room."""

@@ -4,6 +4,7 @@ plan.
 It imports no tensor library itself: engines are loaded by name.
 """
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from stillwing_common.registry import Registry
 from stillwing_vlm.core.backend import Backend
 from stillwing_vlm.core.base import DEFAULT_EVICTION, Eviction, Limits, ModelInfo, SessionConfig
 from stillwing_vlm.core.grammar import GrammarCompiler
+from stillwing_vlm.core.layout import label_tokens
 from stillwing_vlm.core.planner import BudgetPlan, plan_budget
 from stillwing_vlm.core.prepare import Preparer
 from stillwing_vlm.core.session import VideoSession
@@ -26,9 +28,15 @@ PILOT_WINDOW_FRAMES = 23
 _PLANNED_FRAME_PX = (240, 320)
 """Rows and columns of the frame that a budget in frames is reckoned with: the flight camera's."""
 
+_QWEN_VL = "stillwing_vlm.core.engines.loading:load_model"
+
 ENGINES = Registry(
-    "engine", {"qwen2_5_vl": "stillwing_vlm.core.engines.loading:load_model"}, extra="engine", group="stillwing.engines"
+    "engine",
+    {"qwen2_vl": _QWEN_VL, "qwen2_5_vl": _QWEN_VL, "qwen3_vl": _QWEN_VL},
+    extra="engine",
+    group="stillwing.engines",
 )
+"""What loads a model, by the `model_type` in its config.json; other packages add theirs by entry point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +114,25 @@ class LoadedEngine:
         )
 
 
+def _model_type(directory: Path) -> str:
+    """The engine that a directory asks for.
+
+    Raises ModelNotUsable where it does not say, or names none that is known.
+    """
+    path = directory / "config.json"
+    if not directory.is_dir():
+        raise ModelNotUsable(f"{directory} is no directory", path=directory)
+    if not path.is_file():
+        raise ModelNotUsable(f"{directory} lacks config.json", missing="config.json")
+    try:
+        found = json.loads(path.read_text())["model_type"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelNotUsable(f"{path} cannot be read or has no model_type: {error!r}") from error
+    if found not in ENGINES.names():
+        raise ModelNotUsable(f"its model_type is {found!r}; supported are {', '.join(ENGINES.names())}")
+    return str(found)
+
+
 def load_engine(
     source: ModelSource,
     limits: Limits | None = None,
@@ -118,9 +145,10 @@ def load_engine(
 
     Raises ModelNotUsable, DeviceAbsent, MissingExtra.
     """
-    load: Any = ENGINES.load("qwen2_5_vl")
+    directory = source.directory()
+    load: Any = ENGINES.load(_model_type(directory))
     found = load(
-        source.directory(),
+        directory,
         device=source.device,
         random_weights=source.random_weights,
         seed=source.seed,
@@ -136,7 +164,7 @@ def load_engine(
         free_bytes=backend.free_bytes(),
         bytes_per_token=backend.cache_bytes_per_token,
         max_positions=backend.max_positions,
-        frame_tokens=backend.preprocessing.frame_tokens(*_PLANNED_FRAME_PX),
+        frame_tokens=backend.preprocessing.frame_tokens(*_PLANNED_FRAME_PX) + label_tokens(backend.chunk_format, text),
         window_frames=window_frames,
     )
     if max_context_tokens:

@@ -11,7 +11,7 @@ Everything runs on the caller's thread, one call at a time; one engine belongs t
 from collections.abc import Sequence
 from typing import Self
 
-from stillwing_common.types import Frame
+from stillwing_common.types import Frame, Stamp
 from stillwing_vlm.core.base import (
     FULL_VIEW,
     AnswerDone,
@@ -47,7 +47,10 @@ class LocalSession:
         self.evicted: list[Evicted] = []
 
     def append(self, *frames: Frame | Pixels) -> AppendResult:
-        """Add one chunk of frames, or of RGB arrays `uint8[rows, columns, 3]`. Evictions are added to `evicted`."""
+        """Add one chunk of frames, or of RGB arrays `uint8[rows, columns, 3]`, which count as a second apart.
+
+        Evictions are added to `evicted`.
+        """
         placed_s = self._engine.clock.monotonic_s()
         result, evicted = self.video.append(self._prepared(frames), placed_s)
         if evicted is not None:
@@ -121,8 +124,10 @@ class LocalSession:
             return preparer.chunk(given)
         if given:
             raise TypeError("a chunk is made of frames or of arrays, not of both")
-        names = tuple(f"local/{self._count - len(frames) + index}" for index in range(len(frames)))
-        return preparer.pixels(names, [frame for frame in frames if not isinstance(frame, Frame)], 1.0)
+        first = self._count - len(frames)
+        names = tuple(f"local/{first + index}" for index in range(len(frames)))
+        pixels = [frame for frame in frames if not isinstance(frame, Frame)]
+        return preparer.pixels(names, pixels, 1.0, Stamp(first * 1_000_000_000, "local"))
 
 
 class LocalEngine:

@@ -48,15 +48,3 @@ def vision_positions(
     axes = np.meshgrid(steps, np.arange(rows, dtype=np.int64), np.arange(columns, dtype=np.int64), indexing="ij")
     positions = np.stack(axes).reshape(3, -1) + cursor
     return positions, int(positions.max()) + 1
-
-
-def chunk_positions(
-    cursor: int, grid: Grid, *, merge: int, tokens_per_second: float = 1.0, seconds_per_grid: float = 1.0
-) -> tuple[Positions, int]:
-    """Positions of `<|vision_start|>`, the vision block and `<|vision_end|>`, and the cursor after them."""
-    before, cursor = text_positions(cursor, 1)
-    block, cursor = vision_positions(
-        cursor, grid, merge=merge, tokens_per_second=tokens_per_second, seconds_per_grid=seconds_per_grid
-    )
-    after, cursor = text_positions(cursor, 1)
-    return np.concatenate([before, block, after], axis=1), cursor

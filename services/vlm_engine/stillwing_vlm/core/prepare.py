@@ -8,20 +8,27 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from stillwing_common.errors import InvalidInput, TextTooLong
-from stillwing_common.types import Frame
+from stillwing_common.types import Frame, Stamp
 from stillwing_vlm.core.base import AskRequest, ChoiceRequest, Limits, Sampling, View
 from stillwing_vlm.core.grammar import GrammarCompiler, Matcher
 from stillwing_vlm.core.images import PatchChunk, Pixels, Preprocessing, decode_image, to_patches
 from stillwing_vlm.core.text import ChatText
 
+_NO_TIME = Stamp(0, "")
+
 
 @dataclass(frozen=True, slots=True)
 class PreparedChunk:
-    """Frames ready for the vision encoder; `seconds_per_grid` is the time between grids of a stretch of video."""
+    """Frames ready for the vision encoder.
+
+    `seconds_per_grid` is the time between grids of a stretch of video, `grid_times` the middle of each grid, both at
+    the mean rate of the chunk.
+    """
 
     frame_ids: tuple[str, ...]
     patches: PatchChunk
     seconds_per_grid: float
+    grid_times: tuple[Stamp, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +70,21 @@ class Preparer:
             decode_image(frame.image, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels)
             for frame in frames
         ]
-        return self.pixels(tuple(frame.frame_id for frame in frames), pixels, _seconds_between(frames))
+        names = tuple(frame.frame_id for frame in frames)
+        return self.pixels(names, pixels, _seconds_between(frames), frames[0].capture if frames else _NO_TIME)
 
-    def pixels(self, frame_ids: tuple[str, ...], pixels: Sequence[Pixels], seconds_between: float) -> PreparedChunk:
-        """The same from RGB `uint8[rows, columns, 3]`, for callers that hold pixels already."""
-        how = self._preprocessing
-        return PreparedChunk(frame_ids, to_patches(pixels, how), seconds_between * how.temporal_patch)
+    def pixels(
+        self, frame_ids: tuple[str, ...], pixels: Sequence[Pixels], seconds_between: float, first: Stamp = _NO_TIME
+    ) -> PreparedChunk:
+        """The same from RGB `uint8[rows, columns, 3]`, for callers that hold pixels already.
+
+        `first`: when the first of them was taken.
+        """
+        patches, time = to_patches(pixels, self._preprocessing), self._preprocessing.temporal_patch
+        last = len(pixels) - 1
+        middles_s = [seconds_between * (at + min(at + time - 1, last)) / 2 for at in range(0, len(pixels), time)]
+        times = tuple(Stamp(first.time_ns + round(middle_s * 1e9), first.clock_id) for middle_s in middles_s)
+        return PreparedChunk(frame_ids, patches, seconds_between * time, times)
 
     def opening(self, system_prompt: str) -> list[int]:
         """Tokens that open a session. Raises TextTooLong."""

@@ -15,6 +15,7 @@ from typing import Any
 from stillwing_common.clock import Clock
 from stillwing_common.errors import BudgetTooSmall, Exhausted, InvalidInput, UnknownSnapshot
 from stillwing_common.ids import new_id
+from stillwing_common.types import Stamp
 from stillwing_vlm.core.backend import Backend, PinnedView
 from stillwing_vlm.core.base import (
     DEFAULT_EVICTION,
@@ -30,7 +31,8 @@ from stillwing_vlm.core.base import (
     View,
 )
 from stillwing_vlm.core.branch import AskBranch, Branch, ChoiceBranch
-from stillwing_vlm.core.positions import Positions, chunk_positions, text_positions
+from stillwing_vlm.core.layout import ChunkLayout, lay_out, time_labels
+from stillwing_vlm.core.positions import text_positions
 from stillwing_vlm.core.prepare import PreparedAsk, PreparedChoice, PreparedChunk
 from stillwing_vlm.core.text import ChatText
 from stillwing_vlm.core.trunk import Chunk, Gone, Move, Trunk, TrunkMark
@@ -87,6 +89,7 @@ class VideoSession:
         self._snapshots: dict[str, _Snapshot] = {}
         self._appended_frames = 0
         self._answered_asks = 0
+        self._origin = Stamp(0, "")
         positions, cursor = text_positions(first_position, len(opening_ids))
         kept = backend.prefill(self._store, 0, 0, backend.embed_text(opening_ids), positions, first_position)
         self.trunk.append(Chunk((), len(opening_ids), cursor - first_position, kept))
@@ -95,15 +98,17 @@ class VideoSession:
 
     def append(self, chunk: PreparedChunk, placed_s: float) -> tuple[AppendResult, Evicted | None]:
         """Put one chunk into the trunk, letting old ones go first. Raises BudgetTooSmall; then nothing has changed."""
-        trunk, grid = self.trunk, chunk.patches.grid
-        tokens = grid.merged_tokens(self._backend.preprocessing.merge) + 2
+        trunk = self.trunk
+        if trunk.sink_open:
+            self._origin = chunk.grid_times[0]
+        layout = self._layout(chunk, trunk.cursor)
+        tokens = layout.tokens
         trunk.check_fits(tokens)
-        embedding = self._backend.embed_chunk(chunk.patches, self._text.vision_start, self._text.vision_end)
+        embedding = self._backend.embed_chunk(chunk.patches, layout)
         gone = self._make_room(tokens)
-        positions, cursor = self._chunk_positions(chunk, trunk.cursor)
         offset = trunk.cursor if trunk.sink_open or self._keeps_window else None
-        kept = self._backend.prefill(self._store, trunk.start, trunk.tail, embedding, positions, offset)
-        trunk.append(Chunk(chunk.frame_ids, tokens, cursor - trunk.cursor, kept))
+        kept = self._backend.prefill(self._store, trunk.start, trunk.tail, embedding, layout.positions, offset)
+        trunk.append(Chunk(chunk.frame_ids, tokens, layout.cursor - trunk.cursor, kept))
         self._appended_frames += len(chunk.frame_ids)
         elapsed_s = self._clock.monotonic_s() - placed_s
         return AppendResult(chunk.frame_ids, tokens, trunk.tokens, elapsed_s), self._evicted(gone)
@@ -116,21 +121,21 @@ class VideoSession:
         trunk, backend = self.trunk, self._backend
         if trunk.sink_open:
             raise InvalidInput("append a frame before recalling others: the first one belongs to the sink")
-        merge = backend.preprocessing.merge
-        sizes = [chunk.patches.grid.merged_tokens(merge) + 2 for chunk in chunks]
-        wanted = sum(sizes)
+        layouts: list[ChunkLayout] = []
+        for chunk in chunks:
+            layouts.append(self._layout(chunk, layouts[-1].cursor if layouts else trunk.sink_span))
+        wanted = sum(layout.tokens for layout in layouts)
         if trunk.sink_tokens + wanted > trunk.budget:
             raise BudgetTooSmall(f"sink {trunk.sink_tokens} + recalled {wanted} tokens > {trunk.budget}", needed=wanted)
         scratch = backend.new_store(max(1, trunk.sink_tokens + wanted))
         offset = trunk.sink_offset
         scratch.place([(chunk.kept, at - offset) for chunk, at in trunk.front()[: len(trunk.sink)]], trunk.sink_tokens)
         tail, cursor, memory = trunk.sink_tokens, trunk.sink_span, []
-        for chunk, tokens in zip(chunks, sizes, strict=True):
-            embedding = backend.embed_chunk(chunk.patches, self._text.vision_start, self._text.vision_end)
-            positions, after = self._chunk_positions(chunk, cursor)
-            kept = backend.prefill(scratch, 0, tail, embedding, positions, cursor)
-            memory.append(Chunk(chunk.frame_ids, tokens, after - cursor, kept))
-            tail, cursor = tail + tokens, after
+        for chunk, layout in zip(chunks, layouts, strict=True):
+            embedding = backend.embed_chunk(chunk.patches, layout)
+            kept = backend.prefill(scratch, 0, tail, embedding, layout.positions, cursor)
+            memory.append(Chunk(chunk.frame_ids, layout.tokens, layout.cursor - cursor, kept))
+            tail, cursor = tail + layout.tokens, layout.cursor
         gone = trunk.evict_for(max(0, wanted - trunk.memory_tokens))
         self._keep_aside(trunk.place_of(gone.stale))
         self._moved(trunk.room_for_memory(wanted))
@@ -139,13 +144,15 @@ class VideoSession:
         recalled = tuple(frame_id for chunk in chunks for frame_id in chunk.frame_ids)
         return RecallResult(recalled, trunk.tokens), self._evicted(gone)
 
-    def _chunk_positions(self, chunk: PreparedChunk, cursor: int) -> tuple[Positions, int]:
-        return chunk_positions(
+    def _layout(self, chunk: PreparedChunk, cursor: int) -> ChunkLayout:
+        how = self._backend.chunk_format
+        return lay_out(
             cursor,
             chunk.patches.grid,
-            merge=self._backend.preprocessing.merge,
-            tokens_per_second=self._backend.tokens_per_second,
+            how,
+            self._text,
             seconds_per_grid=chunk.seconds_per_grid,
+            labels=time_labels(chunk.grid_times, self._origin) if how.timed_grids else (),
         )
 
     def _make_room(self, tokens: int) -> Gone:

@@ -11,15 +11,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from transformers.utils import logging as transformers_logging
 
 from stillwing_common.errors import DeviceAbsent, ModelNotUsable
-from stillwing_vlm.core.engines.qwen2_5_vl import Qwen25VlBackend
+from stillwing_vlm.core.engines.families import FAMILIES, Family
+from stillwing_vlm.core.engines.qwen_vl import QwenVlBackend
 from stillwing_vlm.core.images import Preprocessing
 from stillwing_vlm.core.text import ChatText
 
-_MODEL_TYPE = "qwen2_5_vl"
 _FILES = ("config.json", "tokenizer.json", "preprocessor_config.json")
 _SINGLE_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
@@ -28,7 +27,7 @@ _SINGLE_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 class LoadedModel:
     """A backend and the text layout that belongs to it."""
 
-    backend: Qwen25VlBackend
+    backend: QwenVlBackend
     text: ChatText
 
 
@@ -41,7 +40,7 @@ def load_model(
     threads: int | None = None,
     name: str | None = None,
 ) -> LoadedModel:
-    """Load a Hugging Face directory of a Qwen2.5-VL, or make its architecture up with random weights.
+    """Load a Hugging Face directory of a family in `families`, or make its architecture up with random weights.
 
     `device`: "auto", "cpu", "cuda" or "cuda:N". Type: float32 on the CPU, bfloat16 on CUDA. `threads`: CPU threads of
     the whole process's tensor library; None leaves them as they are.
@@ -53,24 +52,23 @@ def load_model(
         torch.set_num_threads(threads)
     _check_files(directory, need_weights=not random_weights)
     text = ChatText.from_file(directory / "tokenizer.json")
-    preprocessing = _preprocessing(directory)
-    config = _config(directory)
-    architecture: Any = Qwen2_5_VLForConditionalGeneration
+    family, config = _config(directory)
+    preprocessing = _preprocessing(directory, config.vision_config)
     if random_weights:
         torch.manual_seed(seed)
-        model = architecture._from_config(config, dtype=dtype)
+        model = family.architecture._from_config(config, dtype=dtype)
     else:
-        model = _weights(directory, config, dtype)
+        model = _weights(directory, family, config, dtype)
     model = model.to(where).eval().requires_grad_(False)
     # Angles stay in float32 whatever the type of the weights: a cast of the whole model would round them.
     rotary = model.model.visual.rotary_pos_emb
-    rotary.inv_freq = rotary.compute_axial_rope_parameters(config.vision_config, device=where)[0]
+    rotary.inv_freq = rotary.compute_axial_rope_parameters(config.vision_config)[0].to(where)
     shown = name or (f"random:{directory.name}" if random_weights else directory.name)
     if text.vocab_size > config.text_config.vocab_size:
         raise ModelNotUsable(
             f"its tokenizer has {text.vocab_size} tokens, its embedding {config.text_config.vocab_size}"
         )
-    return LoadedModel(Qwen25VlBackend(model, preprocessing, shown), text)
+    return LoadedModel(QwenVlBackend(model, family, preprocessing, shown), text)
 
 
 def _device(wanted: str) -> torch.device:
@@ -123,25 +121,29 @@ def _json(path: Path) -> dict[str, Any]:
     return found
 
 
-def _config(directory: Path) -> Any:
+def _config(directory: Path) -> tuple[Family, Any]:
     raw = _json(directory / "config.json")
-    if raw.get("model_type") != _MODEL_TYPE:
-        raise ModelNotUsable(f"its model_type is {raw.get('model_type')!r}, not {_MODEL_TYPE!r}")
+    family = FAMILIES[raw["model_type"]]
     try:
-        config: Any = Qwen2_5_VLConfig.from_dict(raw)
+        config = family.config.from_dict(raw)
     except (TypeError, ValueError, KeyError) as error:
         raise ModelNotUsable(f"its config.json is not valid: {error}") from error
-    if "mrope_section" not in config.text_config.rope_parameters:
+    rope = config.text_config.rope_parameters
+    if "mrope_section" not in rope:
         raise ModelNotUsable("its config.json has no mrope_section")
-    return config
+    # What the engine would compute differently is refused, not approximated.
+    if rope.get("rope_type", "default") != "default":
+        raise ModelNotUsable(f"its rope_type is {rope['rope_type']!r}; only plain rotary positions are supported")
+    if "sliding_attention" in (getattr(config.text_config, "layer_types", None) or ()):
+        raise ModelNotUsable("it attends a sliding window in some layers, which is not supported")
+    return family, config
 
 
-def _weights(directory: Path, config: Any, dtype: torch.dtype) -> Any:
+def _weights(directory: Path, family: Family, config: Any, dtype: torch.dtype) -> Any:
     library: Any = transformers_logging
     library.disable_progress_bar()
-    architecture: Any = Qwen2_5_VLForConditionalGeneration
     try:
-        model, found = architecture.from_pretrained(
+        model, found = family.architecture.from_pretrained(
             directory, config=config, dtype=dtype, local_files_only=True, output_loading_info=True
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
@@ -153,14 +155,21 @@ def _weights(directory: Path, config: Any, dtype: torch.dtype) -> Any:
     return model
 
 
-def _preprocessing(directory: Path) -> Preprocessing:
+def _preprocessing(directory: Path, vision: Any) -> Preprocessing:
+    """The figures of preprocessor_config.json, which must be those the vision encoder was built with."""
     raw = _json(directory / "preprocessor_config.json")
     size = raw.get("size") or {}
+    built = {
+        "patch_size": vision.patch_size,
+        "merge_size": vision.spatial_merge_size,
+        "temporal_patch_size": vision.temporal_patch_size,
+    }
     try:
-        return Preprocessing(
-            patch_px=int(raw.get("patch_size", 14)),
-            merge=int(raw.get("merge_size", 2)),
-            temporal_patch=int(raw.get("temporal_patch_size", 2)),
+        figures = {name: int(raw.get(name, value)) for name, value in built.items()}
+        found = Preprocessing(
+            patch_px=figures["patch_size"],
+            merge=figures["merge_size"],
+            temporal_patch=figures["temporal_patch_size"],
             min_pixels=int(raw.get("min_pixels") or size["shortest_edge"]),
             max_pixels=int(raw.get("max_pixels") or size["longest_edge"]),
             mean=_three(raw["image_mean"]),
@@ -169,6 +178,10 @@ def _preprocessing(directory: Path) -> Preprocessing:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelNotUsable(f"its preprocessor_config.json is not valid: {error!r}") from error
+    for name, value in built.items():
+        if figures[name] != value:
+            raise ModelNotUsable(f"its {name} is {figures[name]} in preprocessor_config.json, {value} in config.json")
+    return found
 
 
 def _three(values: list[float]) -> tuple[float, float, float]:

@@ -17,12 +17,14 @@ CosSin = tuple[torch.Tensor, torch.Tensor]
 class Rotary:
     """Turns vectors of one head by positions on (time, row, column)."""
 
-    def __init__(self, inverse_frequencies: npt.NDArray[np.float64], sections: list[int], device: torch.device) -> None:
-        """`inverse_frequencies` float64[head_dim / 2]; `sections`: how many of them each axis takes, in order."""
-        if sum(sections) != inverse_frequencies.size or len(sections) != 3:
-            raise ValueError(f"sections {sections} do not make up {inverse_frequencies.size} frequencies")
+    def __init__(
+        self, inverse_frequencies: npt.NDArray[np.float64], axes: npt.NDArray[np.int64], device: torch.device
+    ) -> None:
+        """`inverse_frequencies` float64[head_dim / 2]; `axes` int64[head_dim / 2]: the axis each of them turns by."""
+        if axes.size != inverse_frequencies.size:
+            raise ValueError(f"{axes.size} axes for {inverse_frequencies.size} frequencies")
         self._inverse_frequencies = inverse_frequencies
-        self._axis = np.repeat(np.arange(3), sections)
+        self._axis = axes
         self._device = device
 
     def cos_sin(self, positions: Positions) -> CosSin:

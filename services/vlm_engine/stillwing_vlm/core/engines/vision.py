@@ -1,5 +1,5 @@
-"""The vision encoder of Qwen2.5-VL over one chunk: the published modules, walked with geometry that is computed once
-a size.
+"""The vision encoder of a family over one chunk: the published modules, walked with geometry that is computed once a
+size.
 
 Attention is chunk-local: windows and grids in time never see across their borders. Knows nothing of caches or sessions.
 """
@@ -10,49 +10,76 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from transformers.vision_utils import get_vision_cu_seqlens, get_vision_position_ids, get_vision_window_index
+from transformers.vision_utils import (
+    get_vision_cu_seqlens,
+    get_vision_interpolation_indices_and_weights,
+    get_vision_position_ids,
+    get_vision_window_index,
+)
 
+from stillwing_vlm.core.engines.families import Family
 from stillwing_vlm.core.positions import Grid
 
 
 @dataclass(frozen=True, slots=True)
 class _Geometry:
-    """What depends on the grid alone; tokens stand in the order of the windows."""
+    """What depends on the grid alone. Where there are windows, tokens stand in their order."""
 
-    order: torch.Tensor
-    back: torch.Tensor
+    order: torch.Tensor | None
+    back: torch.Tensor | None
+    places: torch.Tensor | None
     cos: torch.Tensor
     sin: torch.Tensor
     grid_lengths: list[int]
     window_lengths: list[int]
 
 
+@dataclass(frozen=True, slots=True)
+class VisionFeatures:
+    """`merged` `[merged tokens, hidden of the language model]`.
+
+    `deep`: what is added to them after its first layers, of the same shape, one for each layer.
+    """
+
+    merged: torch.Tensor
+    deep: tuple[torch.Tensor, ...]
+
+
 class VisionEncoder:
     """Patches of one chunk to embeddings of merged tokens."""
 
-    def __init__(self, visual: Any) -> None:
+    def __init__(self, visual: Any, family: Family) -> None:
         """`visual`: the model's vision transformer module, in evaluation mode."""
         self._visual = visual
+        self._family = family
         self._merge_unit = visual.spatial_merge_size**2
-        self._full = set(visual.fullatt_block_indexes)
-        weight = visual.patch_embed.proj.weight
+        self._full = set(visual.fullatt_block_indexes) if family.windowed_vision else set(range(len(visual.blocks)))
+        self._deep: dict[int, Any] = {}
+        if family.deepstack:
+            self._deep = dict(zip(visual.deepstack_visual_indexes, visual.deepstack_merger_list, strict=True))
+        projection = visual.patch_embed.proj
         # A convolution whose kernel equals its stride is one matrix product.
-        self._patch_weight = weight.reshape(weight.shape[0], -1)
+        self._patch_weight = projection.weight.reshape(projection.weight.shape[0], -1)
+        self._patch_bias = projection.bias
         self._geometry = lru_cache(maxsize=16)(self._make_geometry)
 
-    def __call__(self, patches: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Embeddings `[merged tokens, hidden of the language model]` of patches `[patches, channels * time * px *
-        px]`.
-        """
+    def __call__(self, patches: torch.Tensor, grid: Grid) -> VisionFeatures:
+        """Features of patches `[patches, channels * time * px * px]`."""
         place = self._geometry(grid)
-        hidden = F.linear(patches, self._patch_weight)
-        hidden = hidden.view(-1, self._merge_unit, hidden.shape[-1])[place.order].flatten(0, 1)
+        hidden = F.linear(patches, self._patch_weight, self._patch_bias)
+        if place.places is not None:
+            hidden = hidden + place.places
+        if place.order is not None:
+            hidden = hidden.view(-1, self._merge_unit, hidden.shape[-1])[place.order].flatten(0, 1)
+        deep = []
         for index, block in enumerate(self._visual.blocks):
             lengths = place.grid_lengths if index in self._full else place.window_lengths
             hidden = hidden + self._attend(block.attn, block.norm1(hidden), place, lengths)
             hidden = hidden + block.mlp(block.norm2(hidden))
+            if index in self._deep:
+                deep.append(self._deep[index](hidden))
         merged: torch.Tensor = self._visual.merger(hidden)
-        return merged[place.back]
+        return VisionFeatures(merged if place.back is None else merged[place.back], tuple(deep))
 
     def _attend(self, attn: Any, hidden: torch.Tensor, place: _Geometry, lengths: list[int]) -> torch.Tensor:
         query, key, value = attn.qkv(hidden).view(hidden.shape[0], 3, attn.num_heads, -1).unbind(1)
@@ -68,30 +95,50 @@ class VisionEncoder:
         return projected
 
     def _make_geometry(self, grid: Grid) -> _Geometry:
-        visual = self._visual
+        visual, device = self._visual, self._patch_weight.device
         sizes = torch.tensor([grid])
-        order, window_ends = get_vision_window_index(
-            sizes,
-            spatial_merge_size=visual.spatial_merge_size,
-            window_size=visual.window_size,
-            patch_size=visual.patch_size,
-        )
-        device = self._patch_weight.device
+        order = None
+        grid_lengths = get_vision_cu_seqlens(sizes).diff().tolist()
+        window_lengths = grid_lengths
+        if self._family.windowed_vision:
+            order, window_ends = get_vision_window_index(
+                sizes,
+                spatial_merge_size=visual.spatial_merge_size,
+                window_size=visual.window_size,
+                patch_size=visual.patch_size,
+            )
+            order = order.to(device)
+            window_lengths = window_ends.diff().tolist()
         where = get_vision_position_ids(sizes, visual.spatial_merge_size).to(device)
         cos, sin = visual.rotary_pos_emb(where, where)
-        order = order.to(device)
 
         def arranged(table: torch.Tensor) -> torch.Tensor:
-            return table.view(-1, self._merge_unit, table.shape[-1])[order].flatten(0, 1)[:, None].float()
+            if order is not None:
+                table = table.view(-1, self._merge_unit, table.shape[-1])[order].flatten(0, 1)
+            return table[:, None].float()
 
         return _Geometry(
             order=order,
-            back=torch.argsort(order),
+            back=None if order is None else torch.argsort(order),
+            places=self._learned_places(sizes) if self._family.learned_places else None,
             cos=arranged(cos),
             sin=arranged(sin),
-            grid_lengths=get_vision_cu_seqlens(sizes).diff().tolist(),
-            window_lengths=window_ends.diff().tolist(),
+            grid_lengths=grid_lengths,
+            window_lengths=window_lengths,
         )
+
+    def _learned_places(self, sizes: torch.Tensor) -> torch.Tensor:
+        visual = self._visual
+        indices, weights = get_vision_interpolation_indices_and_weights(
+            sizes,
+            num_grid_per_side=visual.num_grid_per_side,
+            mode=visual.interpolation_mode,
+            align_corners=visual.interpolation_align_corners,
+            spatial_merge_size=visual.spatial_merge_size,
+        )
+        device = self._patch_weight.device
+        blended: torch.Tensor = (visual.pos_embed(indices.to(device)) * weights.to(device)[:, :, None]).sum(1)
+        return blended.to(self._patch_weight.dtype)
 
 
 def _turn(vectors: torch.Tensor, place: _Geometry) -> torch.Tensor:

@@ -1,10 +1,12 @@
-"""Qwen2.5-VL on one device: the published modules, with cache, positions, attention call and decoding of our own.
+"""The Qwen-VL families on one device: the published modules, with cache, positions, attention call and decoding of our
+own.
 
 The layers are walked here because the library's cache and position code changes between releases and cannot evict,
 fork or share a trunk. It knows nothing of sessions, frames or order: it is told what to write where.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,12 @@ from stillwing_vlm.core.backend import PinnedView, Row
 from stillwing_vlm.core.base import Sampling
 from stillwing_vlm.core.engines import sampling as token_sampling
 from stillwing_vlm.core.engines.attention import append_attention, branch_attention
+from stillwing_vlm.core.engines.families import Family, rotary_axes
 from stillwing_vlm.core.engines.kv_slab import BranchStore, KeptChunk, KvSlab, SlabShape
 from stillwing_vlm.core.engines.rotary import CosSin, Rotary, rotate
 from stillwing_vlm.core.engines.vision import VisionEncoder
 from stillwing_vlm.core.images import PatchChunk, Preprocessing
+from stillwing_vlm.core.layout import VISION, ChunkFormat, ChunkLayout
 from stillwing_vlm.core.positions import Positions
 
 # Per layer: turned queries, turned keys, un-rotated keys, values; returns the attention output [heads, tokens,
@@ -29,13 +33,20 @@ from stillwing_vlm.core.positions import Positions
 _Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-class Qwen25VlBackend:
-    """The `Backend` of Qwen2.5-VL. All methods run on the device's owner thread."""
+@dataclass(frozen=True, slots=True)
+class TokenEmbeddings:
+    """`hidden` `[tokens, hidden]`, and what is added to the tokens at `places` after each of the first layers."""
 
-    name = "qwen2_5_vl"
+    hidden: torch.Tensor
+    places: torch.Tensor | None = None
+    deep: tuple[torch.Tensor, ...] = ()
 
-    def __init__(self, model: Any, preprocessing: Preprocessing, model_name: str) -> None:
-        """`model`: a `Qwen2_5_VLForConditionalGeneration` in evaluation mode, on its device."""
+
+class QwenVlBackend:
+    """The `Backend` of every family in `families`. All methods run on the device's owner thread."""
+
+    def __init__(self, model: Any, family: Family, preprocessing: Preprocessing, model_name: str) -> None:
+        """`model`: the family's architecture in evaluation mode, on its device."""
         text, config = model.model.language_model, model.config.text_config
         self._text = text
         self._layers = list(text.layers)
@@ -45,10 +56,12 @@ class Qwen25VlBackend:
         self._dtype: torch.dtype = self._embedding.weight.dtype
         self._heads: int = config.num_attention_heads
         self._kv_heads: int = config.num_key_value_heads
-        self._head_dim: int = config.hidden_size // config.num_attention_heads
-        self._rotary = Rotary(*_rope(config, self._head_dim), self._device)
-        self._vision = VisionEncoder(model.model.visual)
+        self._head_dim: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        self._norms: bool = family.query_key_norms
+        self._rotary = _rotary(config, family, self._head_dim, self._device)
+        self._vision = VisionEncoder(model.model.visual, family)
         self._shape = SlabShape(len(self._layers), self._kv_heads, self._head_dim, self._dtype, self._device)
+        self.name = family.name
         self.model = model_name
         self.device = str(self._device)
         self.dtype = str(self._dtype).removeprefix("torch.")
@@ -59,22 +72,35 @@ class Qwen25VlBackend:
         )
         self.max_positions: int = config.max_position_embeddings
         self.preprocessing = preprocessing
-        self.tokens_per_second = float(model.config.vision_config.tokens_per_second)
+        vision = model.config.vision_config
+        self.chunk_format = ChunkFormat(
+            merge=preprocessing.merge,
+            tokens_per_second=float(vision.tokens_per_second) if family.counts_seconds else None,
+            timed_grids=family.timed_grids,
+        )
 
     # Embeddings
 
     @torch.inference_mode()
-    def embed_text(self, token_ids: Sequence[int]) -> torch.Tensor:
-        """`[tokens, hidden]`."""
-        found: torch.Tensor = self._embedding(torch.tensor(list(token_ids), dtype=torch.long, device=self._device))
-        return found
+    def embed_text(self, token_ids: Sequence[int]) -> TokenEmbeddings:
+        """Text alone."""
+        return TokenEmbeddings(self._embed(token_ids))
 
     @torch.inference_mode()
-    def embed_chunk(self, chunk: PatchChunk, before_id: int, after_id: int) -> torch.Tensor:
-        """`[tokens + 2, hidden]`: one chunk through the vision encoder, between two text tokens."""
+    def embed_chunk(self, chunk: PatchChunk, layout: ChunkLayout) -> TokenEmbeddings:
+        """One chunk through the vision encoder, its features where the layout wants them."""
         patches = torch.from_numpy(chunk.patches).to(self._device, self._dtype)
-        ends = self.embed_text((before_id, after_id))
-        return torch.cat((ends[:1], self._vision(patches, chunk.grid), ends[1:]))
+        features = self._vision(patches, chunk.grid)
+        seen = layout.token_ids == VISION
+        hidden = self._embed(np.where(seen, 0, layout.token_ids).tolist())
+        places = torch.from_numpy(np.flatnonzero(seen)).to(self._device)
+        wanted = torch.from_numpy(layout.features).to(self._device)
+        hidden[places] = features.merged[wanted]
+        return TokenEmbeddings(hidden, places, tuple(part[wanted] for part in features.deep))
+
+    def _embed(self, token_ids: Sequence[int]) -> torch.Tensor:
+        found: torch.Tensor = self._embedding(torch.tensor(list(token_ids), dtype=torch.long, device=self._device))
+        return found
 
     # Caches
 
@@ -102,13 +128,13 @@ class Qwen25VlBackend:
 
     @torch.inference_mode()
     def prefill(
-        self, store: KvSlab, start: int, tail: int, embedding: torch.Tensor, positions: Positions, offset: int | None
+        self, store: KvSlab, start: int, tail: int, embedding: TokenEmbeddings, positions: Positions, offset: int | None
     ) -> KeptChunk | None:
         """Write the tokens' keys and values at `tail`.
 
         No hidden state leaves the last layer, so its end is not computed.
         """
-        end = tail + embedding.shape[0]
+        end = tail + embedding.hidden.shape[0]
         raw: list[torch.Tensor] = []
 
         def attend(
@@ -143,7 +169,9 @@ class Qwen25VlBackend:
                 out.append(branch_attention(queries[:, part], row.branch.segments(layer, count)))
             return out[0] if len(out) == 1 else torch.cat(out, dim=1)
 
-        hidden = self._walk(self.embed_text(ids), self._rotary.cos_sin(positions), attend, needs_output=True)
+        hidden = self._walk(
+            TokenEmbeddings(self._embed(ids)), self._rotary.cos_sin(positions), attend, needs_output=True
+        )
         for row, count in zip(rows, counts, strict=True):
             row.branch.advance(count)
         wanted = [
@@ -155,13 +183,16 @@ class Qwen25VlBackend:
         parts = torch.split(logits, [len(part) for part in wanted])
         return [part if row.every else part[0] for row, part in zip(rows, parts, strict=True)]
 
-    def _walk(self, hidden: torch.Tensor, cos_sin: CosSin, attend: _Attend, *, needs_output: bool) -> torch.Tensor:
+    def _walk(
+        self, embedding: TokenEmbeddings, cos_sin: CosSin, attend: _Attend, *, needs_output: bool
+    ) -> torch.Tensor:
+        hidden = embedding.hidden
         tokens = hidden.shape[0]
         for index, layer in enumerate(self._layers):
             attn = layer.self_attn
             normed = _norm(layer.input_layernorm, hidden)
             # Queries and keys turn together: fewer, larger operations.
-            raw = self._by_head(torch.cat((attn.q_proj(normed), attn.k_proj(normed)), dim=-1))
+            raw = self._queries_keys(attn, normed)
             turned = rotate(raw, cos_sin).to(self._dtype)
             values = self._by_head(attn.v_proj(normed))
             out = attend(index, turned[: self._heads], turned[self._heads :], raw[self._heads :], values)
@@ -169,7 +200,15 @@ class Qwen25VlBackend:
                 break
             hidden = hidden + attn.o_proj(out.transpose(0, 1).reshape(tokens, -1))
             hidden = hidden + layer.mlp(_norm(layer.post_attention_layernorm, hidden))
+            if index < len(embedding.deep):
+                hidden[embedding.places] += embedding.deep[index]
         return hidden
+
+    def _queries_keys(self, attn: Any, normed: torch.Tensor) -> torch.Tensor:
+        raw = self._by_head(torch.cat((attn.q_proj(normed), attn.k_proj(normed)), dim=-1))
+        if not self._norms:
+            return raw
+        return torch.cat((_norm(attn.q_norm, raw[: self._heads]), _norm(attn.k_norm, raw[self._heads :])))
 
     def _by_head(self, flat: torch.Tensor) -> torch.Tensor:
         return flat.view(flat.shape[0], -1, self._head_dim).transpose(0, 1)
@@ -209,10 +248,11 @@ def _norm(module: Any, hidden: torch.Tensor) -> torch.Tensor:
     return F.rms_norm(hidden, hidden.shape[-1:], module.weight, module.variance_epsilon)
 
 
-def _rope(config: Any, head_dim: int) -> tuple[npt.NDArray[np.float64], list[int]]:
+def _rotary(config: Any, family: Family, head_dim: int, device: torch.device) -> Rotary:
     rope = config.rope_parameters
     exponents = np.arange(0, head_dim, 2, dtype=np.float64) / head_dim
-    return float(rope["rope_theta"]) ** -exponents, list(rope["mrope_section"])
+    axes = rotary_axes(family, list(rope["mrope_section"]))
+    return Rotary(float(rope["rope_theta"]) ** -exponents, axes, device)
 
 
 def _free_host_bytes() -> int:
