@@ -80,10 +80,16 @@ class RpcServer:
         self._interceptor: ServerInterceptor | None = None
         self._draining: asyncio.Task[None] | None = None
         self._told = asyncio.Event()
+        self._started = False
         self.port = 0
 
-    async def start(self) -> int:
-        """Bind and serve, not healthy yet; returns the port.
+    def add(self, registration: Registration, *, on_drain: Callable[[], Awaitable[None]] | None = None) -> None:
+        """One more service, before `start`; its `on_drain` replaces an earlier one."""
+        self._registrations = (*self._registrations, registration)
+        self._on_drain = on_drain or self._on_drain
+
+    async def bind(self) -> int:
+        """Take the port and answer nobody yet, for services that are long in loading; returns the port.
 
         Raises `PortInUse`, `InsecureBind`, and `InvalidInput` for an address or TLS file that cannot be used.
         """
@@ -91,13 +97,6 @@ class RpcServer:
         token = self._settings.token.get_secret_value() if self._settings.token else None
         self._interceptor = ServerInterceptor(token=token, deadline_required=self._deadline_required)
         server = grpc.aio.server(interceptors=[self._interceptor], options=server_options(self._settings))
-        for registration in self._registrations:
-            registration.add(server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        names = [registration.service for registration in self._registrations]
-        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
-        if self._settings.reflection:
-            reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         address = f"{self._settings.host}:{self._settings.port}"
         try:
             self.port = (
@@ -108,9 +107,26 @@ class RpcServer:
         except RuntimeError as error:
             await server.stop(None)
             raise _bind_error(self._settings.host, self._settings.port) from error
-        await server.start()
         self._server = server
-        _log.info("rpc.listening", host=self._settings.host, port=self.port, tls=credentials is not None)
+        return self.port
+
+    async def start(self) -> int:
+        """Serve, not healthy yet, after binding where that has not been done; returns the port. Raises like `bind`."""
+        if self._server is None:
+            await self.bind()
+        server = self._server
+        assert server is not None
+        for registration in self._registrations:
+            registration.add(server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = [registration.service for registration in self._registrations]
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        if self._settings.reflection:
+            reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        await server.start()
+        self._started = True
+        tls = self._settings.tls_cert_file is not None
+        _log.info("rpc.listening", host=self._settings.host, port=self.port, tls=tls)
         return self.port
 
     async def set_serving(self) -> None:
@@ -152,6 +168,9 @@ class RpcServer:
                 _log.exception("rpc.drain_broke")
         if self._server is None or self._interceptor is None:
             return
+        if not self._started:
+            # A server that never ran keeps its port until it is collected.
+            await self._server.start()
         stopping = asyncio.get_running_loop().create_task(self._server.stop(grace_s))
         if not await self._interceptor.wait_streams_ended(min(_STREAMS_END_S, grace_s)):
             self._interceptor.end_streams()

@@ -54,23 +54,31 @@ def serve(
         raise typer.BadParameter(str(error)) from error
     configure_logs(settings.log_level, settings.log_format)
     try:
-        asyncio.run(_serve(settings))
+        asyncio.run(serve_until_signal(settings))
     except StillwingError as error:
         typer.echo(f"stillwing-vlm: {error}", err=True)
         raise typer.Exit(1) from error
 
 
-async def _serve(settings: VlmSettings) -> None:
-    loaded = await asyncio.to_thread(
-        load_engine,
-        settings.source(),
-        settings.limits(),
-        max_context_tokens=settings.max_context_tokens,
-        eviction=settings.eviction(),
-    )
+async def serve_until_signal(settings: VlmSettings) -> None:
+    """Bind, load, warm up, serve, drain. Raises what any of that raises."""
+    # Bound first: a port that somebody has is told at once, not after minutes of loading.
+    server = RpcServer([], settings)
+    await server.bind()
+    try:
+        loaded = await asyncio.to_thread(
+            load_engine,
+            settings.source(),
+            settings.limits(),
+            max_context_tokens=settings.max_context_tokens,
+            eviction=settings.eviction(),
+        )
+    except BaseException:
+        await server.drain()
+        raise
     engine = AsyncEngine(loaded)
     try:
-        server = RpcServer([registration(engine)], settings, on_drain=engine.close)
+        server.add(registration(engine), on_drain=engine.close)
         await server.start()
         warm_s = await warm_up(engine)
         info = loaded.info()

@@ -25,6 +25,7 @@ from stillwing_vlm.core.base import (
     SessionInfo,
     View,
 )
+from stillwing_vlm.core.planner import BudgetPlan, BudgetPolicy
 
 _REASON_TO_WIRE = {
     DoneReason.STOP: vlm_pb2.AnswerDone.REASON_STOP,
@@ -282,6 +283,37 @@ def model_to_wire(info: ModelInfo) -> vlm_pb2.GetModelResponse:
         max_sessions=info.limits.max_sessions,
         max_asks=info.limits.max_asks,
         max_text_chars=info.limits.max_text_chars,
+        budget_plan=None if info.budget_plan is None else _plan_to_wire(info.budget_plan),
+    )
+
+
+def _plan_to_wire(plan: BudgetPlan) -> vlm_pb2.BudgetPlan:
+    safe, aggressive = plan.fitting_tokens
+    return vlm_pb2.BudgetPlan(
+        free_bytes=plan.free_bytes,
+        reserved_bytes=plan.reserved_bytes,
+        safe_tokens=safe,
+        aggressive_tokens=aggressive,
+        window_frames=plan.window_frames or 0,
+        policy=plan.policy.name.lower(),
+        memory_tokens=plan.memory_tokens,
+        frame_tokens=plan.frame_tokens,
+    )
+
+
+def _plan_from_wire(message: vlm_pb2.GetModelResponse) -> BudgetPlan:
+    plan = message.budget_plan
+    if plan.policy.upper() not in BudgetPolicy.__members__:
+        raise InvalidInput(f"{plan.policy!r} is no budget policy", policy=plan.policy)
+    return BudgetPlan(
+        memory_tokens=plan.memory_tokens,
+        window_frames=plan.window_frames or None,
+        frame_tokens=plan.frame_tokens,
+        reason=message.budget_reason,
+        policy=BudgetPolicy[plan.policy.upper()],
+        free_bytes=plan.free_bytes,
+        reserved_bytes=plan.reserved_bytes,
+        fitting_tokens=(plan.safe_tokens, plan.aggressive_tokens),
     )
 
 
@@ -299,6 +331,7 @@ def model_from_wire(message: vlm_pb2.GetModelResponse) -> ModelInfo:
         can_snapshot=message.can_snapshot,
         can_recall=message.can_recall,
         default_eviction=eviction_from_wire(message.default_eviction),
+        budget_plan=_plan_from_wire(message) if message.HasField("budget_plan") else None,
         limits=Limits(
             max_sessions=message.max_sessions, max_asks=message.max_asks, max_text_chars=message.max_text_chars
         ),

@@ -1,6 +1,7 @@
 """The engine's settings: the one place that reads its environment, STILLWING_VLM_…"""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -8,6 +9,7 @@ from pydantic_settings import SettingsConfigDict
 from stillwing_rpc.settings import ServerSettings
 from stillwing_vlm.core.base import Eviction, EvictionLevel, EvictionPositions, Limits
 from stillwing_vlm.core.catalog import PILOT, ModelSource
+from stillwing_vlm.core.planner import BudgetPolicy
 
 DEFAULT_PORT = 50063
 
@@ -30,6 +32,9 @@ class VlmSettings(ServerSettings):
     max_context_tokens: int = Field(
         default=0, ge=0, description="Default budget of a session; 0 lets the planner choose."
     )
+    budget_policy: Literal["safe", "aggressive"] = Field(
+        default="safe", description="safe leaves room for answers that outlast their window; aggressive less of it."
+    )
     window_frames: int = Field(default=0, ge=0, description="Frames a session looks back on; 0 as the model wants.")
     eviction_level: EvictionLevel = Field(
         default=EvictionLevel.OLDEST, description="Chunks that leave a full window: oldest, or subsampled to compare."
@@ -51,6 +56,7 @@ class VlmSettings(ServerSettings):
             threads=self.threads,
             seed=self.seed,
             window_frames=self.window_frames or None,
+            budget_policy=BudgetPolicy[self.budget_policy.upper()],
         )
 
     def eviction(self) -> Eviction:

@@ -21,7 +21,7 @@ from stillwing_rpc import probe
 from stillwing_rpc.channel import check_health, connect, open_channel, service_config
 from stillwing_rpc.errors import domain_errors
 from stillwing_rpc.interceptors import time_left_s
-from stillwing_rpc.server import RpcServer
+from stillwing_rpc.server import Registration, RpcServer
 from stillwing_rpc.settings import ChannelSettings, ServerSettings
 
 SERVICE = "stillwing.vlm.v1.VlmService"
@@ -280,3 +280,28 @@ async def test_unavailable_reads_are_tried_again(servicer: Any, start: Any, stub
     async with stub(target) as vlm:
         assert (await vlm.GetModel(vlm_pb2.GetModelRequest())).engine == "third"
     assert len(tries) == 3
+
+
+async def test_a_bound_server_takes_services_until_it_starts(start: Any) -> None:
+    """A service that is long in loading takes its port first, and is told at once where somebody has it."""
+    early = RpcServer([], ServerSettings(drain_grace_s=1.0))
+    port = await early.bind()
+    with pytest.raises(errors.PortInUse, match=str(port)):
+        await RpcServer([], ServerSettings(port=port)).bind()
+    added: list[str] = []
+    early.add(Registration("test.v1.Late", lambda server: added.append("late")))
+    assert await early.start() == port
+    await early.set_serving()
+    async with open_channel(f"127.0.0.1:{port}", "test.v1.Late") as channel:
+        assert await check_health(channel, "test.v1.Late") == "SERVING"
+    assert added == ["late"]
+    await early.drain()
+
+
+async def test_a_bound_server_that_never_started_gives_its_port_back() -> None:
+    bound = RpcServer([], ServerSettings(drain_grace_s=1.0))
+    port = await bound.bind()
+    await bound.drain()
+    again = RpcServer([], ServerSettings(port=port, drain_grace_s=1.0))
+    assert await again.start() == port
+    await again.drain()

@@ -5,6 +5,7 @@ What clients do wrong, and what becomes of it: one sentence and one reason each,
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -12,10 +13,15 @@ import pytest
 
 from stillwing.common.v1 import common_pb2
 from stillwing.vlm.v1 import vlm_pb2
+from stillwing_common.errors import ModelNotUsable, PortInUse
 from stillwing_rpc.errors import from_rpc_error, from_status
+from stillwing_rpc.server import RpcServer
+from stillwing_rpc.settings import ServerSettings
+from stillwing_vlm.__main__ import serve_until_signal as serve
 from stillwing_vlm.client import RemoteEngine
 from stillwing_vlm.core.base import AskRequest, Sampling, SessionConfig
 from stillwing_vlm.core.engine import AsyncSession
+from stillwing_vlm.settings import VlmSettings
 
 OPEN = vlm_pb2.OpenSession(system_prompt="You fly.", max_context_tokens=160, label="test")
 RGB = common_pb2.Image(encoding=common_pb2.Image.ENCODING_RGB8, width_px=84, height_px=56, data=bytes(84 * 56 * 3))
@@ -209,3 +215,14 @@ async def test_draining_ends_sessions_and_their_answers(served: Any) -> None:
     with pytest.raises(Exception, match=r"closed|shutting down"):
         await session.take_snapshot()
     await remote.close()
+
+
+async def test_a_taken_port_is_told_before_the_model_is_loaded(tmp_path: Path) -> None:
+    holder = RpcServer([], ServerSettings(drain_grace_s=1.0))
+    port = await holder.bind()
+    # Were the model looked at first, its absence would be the error.
+    with pytest.raises(PortInUse, match=str(port)):
+        await serve(VlmSettings(port=port, model=str(tmp_path / "nothing")))
+    await holder.drain()
+    with pytest.raises(ModelNotUsable):
+        await serve(VlmSettings(port=port, model=str(tmp_path / "nothing")))

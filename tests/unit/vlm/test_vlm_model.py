@@ -17,7 +17,6 @@ from stillwing_vlm.core.catalog import ModelSource, load_engine
 from stillwing_vlm.core.engines.attention import branch_attention
 from stillwing_vlm.core.engines.sampling import choose, new_draw
 from stillwing_vlm.core.local import LocalEngine
-from stillwing_vlm.core.planner import plan_budget
 from stillwing_vlm.core.text import ChatText
 
 
@@ -166,12 +165,3 @@ def test_a_model_says_how_far_back_it_looks(copy_dir: Path) -> None:
     assert len(session.video.trunk.window) == 5
     told = LocalEngine.load(ModelSource(str(copy_dir), device="cpu", window_frames=2))
     assert told.loaded.plan.window_frames == 2
-
-
-def test_budgets_come_from_memory_and_from_the_model() -> None:
-    card = plan_budget(free_bytes=16 * 2**30, bytes_per_token=36_864, max_positions=128_000, frame_tokens=393)
-    assert 80_000 < card.memory_tokens < 128_000
-    assert card.budget(10_000) == card.memory_tokens
-    pilot = plan_budget(free_bytes=2**30, bytes_per_token=2048, max_positions=32768, frame_tokens=26, window_frames=24)
-    assert pilot.budget(40) == 40 + 25 * 26
-    assert "24 frames" in pilot.reason

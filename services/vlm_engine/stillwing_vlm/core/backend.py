@@ -14,6 +14,7 @@ import numpy.typing as npt
 from stillwing_vlm.core.base import Sampling
 from stillwing_vlm.core.images import PatchChunk, Preprocessing
 from stillwing_vlm.core.layout import ChunkFormat, ChunkLayout
+from stillwing_vlm.core.planner import ModelFigures
 from stillwing_vlm.core.positions import Positions
 
 Embedding = Any
@@ -89,8 +90,7 @@ class Backend(Protocol):
     dtype: str
     parameters: int
     vocab_size: int
-    cache_bytes_per_token: int
-    max_positions: int
+    figures: ModelFigures
     preprocessing: Preprocessing
     chunk_format: ChunkFormat
 
@@ -132,4 +132,4 @@ class Backend(Protocol):
         """Natural logarithms of the probabilities of all tokens."""
 
     def free_bytes(self) -> int:
-        """Memory of the device that is free now."""
+        """Memory of the device that is free now and may be taken."""

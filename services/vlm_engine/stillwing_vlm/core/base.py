@@ -17,6 +17,7 @@ from typing import Protocol
 
 from stillwing_common.errors import InvalidInput
 from stillwing_common.types import Frame
+from stillwing_vlm.core.planner import BudgetPlan
 
 # Limits
 
@@ -242,6 +243,7 @@ class ModelInfo:
     can_snapshot: bool = True
     can_recall: bool = True
     default_eviction: Eviction = DEFAULT_EVICTION
+    budget_plan: BudgetPlan | None = None
     limits: Limits = field(default_factory=Limits)
 
 

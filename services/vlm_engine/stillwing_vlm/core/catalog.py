@@ -15,8 +15,10 @@ from stillwing_common.registry import Registry
 from stillwing_vlm.core.backend import Backend
 from stillwing_vlm.core.base import DEFAULT_EVICTION, Eviction, Limits, ModelInfo, SessionConfig
 from stillwing_vlm.core.grammar import GrammarCompiler
+from stillwing_vlm.core.images import Preprocessing, smart_resize
 from stillwing_vlm.core.layout import label_tokens
-from stillwing_vlm.core.planner import BudgetPlan, plan_budget
+from stillwing_vlm.core.planner import BudgetPlan, BudgetPolicy, PlannedUse, plan_budget, set_by_operator
+from stillwing_vlm.core.positions import Grid, vision_positions
 from stillwing_vlm.core.prepare import Preparer
 from stillwing_vlm.core.session import VideoSession
 from stillwing_vlm.core.text import ChatText
@@ -26,7 +28,13 @@ PILOT_WINDOW_FRAMES = 23
 """Frames the pilot was trained to look back on, beside the first one, which stays in the sink."""
 
 _PLANNED_FRAME_PX = (240, 320)
-"""Rows and columns of the frame that a budget in frames is reckoned with: the flight camera's."""
+"""Rows and columns of the frame that a budget is reckoned with: the flight camera's."""
+
+_USABLE_SHARE = {"cpu": 0.5}
+"""Of free memory: a host has other work than this, a GPU of our own loses a little to fragments."""
+_USABLE_GPU_SHARE = 0.95
+
+_PLANNED_QUESTION_TOKENS = 512
 
 _QWEN_VL = "stillwing_vlm.core.engines.loading:load_model"
 
@@ -53,6 +61,7 @@ class ModelSource:
     seed: int = 0
     window_frames: int | None = None
     """Frames a session looks back on by default; None: as the model says, or as many as memory holds."""
+    budget_policy: BudgetPolicy = BudgetPolicy.SAFE
 
     def directory(self) -> Path:
         """Where the files lie.
@@ -94,10 +103,11 @@ class LoadedEngine:
             device=backend.device,
             dtype=backend.dtype,
             parameters=backend.parameters,
-            cache_bytes_per_token=backend.cache_bytes_per_token,
+            cache_bytes_per_token=backend.figures.cache_bytes,
             default_max_context_tokens=self.plan.budget(0),
             budget_reason=self.plan.reason,
             default_eviction=self.eviction,
+            budget_plan=self.plan,
             limits=self.limits,
         )
 
@@ -133,6 +143,30 @@ def _model_type(directory: Path) -> str:
     return str(found)
 
 
+def planned_use(
+    how: Preprocessing,
+    limits: Limits,
+    frame_px: tuple[int, int] = _PLANNED_FRAME_PX,
+    chunk_frames: int = 1,
+    label_tokens: int = 0,
+) -> PlannedUse:
+    """What a stream of chunks of `chunk_frames` frames of that size takes beside its trunk, within the limits.
+
+    `label_tokens`: words that a model's format puts before each chunk.
+    """
+    height_px, width_px = smart_resize(*frame_px, how)
+    grid = Grid(-(-chunk_frames // how.temporal_patch), height_px // how.patch_px, width_px // how.patch_px)
+    positions, span = vision_positions(0, grid, merge=how.merge)
+    around = 2 + label_tokens
+    return PlannedUse(
+        chunk_tokens=positions.shape[1] + around,
+        chunk_positions=span + around,
+        chunk_frames=chunk_frames,
+        asks=limits.max_asks,
+        ask_tokens=_PLANNED_QUESTION_TOKENS + limits.default_answer_tokens,
+    )
+
+
 def load_engine(
     source: ModelSource,
     limits: Limits | None = None,
@@ -161,13 +195,14 @@ def load_engine(
     if window_frames is None and source.model == PILOT:
         window_frames = PILOT_WINDOW_FRAMES
     plan = plan_budget(
+        backend.figures,
+        planned_use(backend.preprocessing, limits, label_tokens=label_tokens(backend.chunk_format, text)),
         free_bytes=backend.free_bytes(),
-        bytes_per_token=backend.cache_bytes_per_token,
-        max_positions=backend.max_positions,
-        frame_tokens=backend.preprocessing.frame_tokens(*_PLANNED_FRAME_PX) + label_tokens(backend.chunk_format, text),
+        usable_share=_USABLE_SHARE.get(backend.device, _USABLE_GPU_SHARE),
+        policy=source.budget_policy,
         window_frames=window_frames,
     )
     if max_context_tokens:
-        plan = BudgetPlan(max_context_tokens, None, plan.frame_tokens, "set by the operator")
+        plan = set_by_operator(max_context_tokens, plan)
     preparer = Preparer(text, GrammarCompiler(text, backend.vocab_size), backend.preprocessing, limits)
     return LoadedEngine(backend, text, preparer, plan, limits, clock or WallClock(), eviction or DEFAULT_EVICTION)

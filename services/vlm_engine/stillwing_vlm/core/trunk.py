@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from stillwing_common.errors import BudgetTooSmall, SnapshotOverwritten
 from stillwing_vlm.core.base import DEFAULT_EVICTION, Eviction, EvictionLevel, EvictionPositions
+from stillwing_vlm.core.planner import SLAB_SLACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Trunk:
     """Book-keeping of one session's trunk. Not thread-safe; used by the device's owner thread."""
 
     def __init__(
-        self, budget: int, slack: float = 0.25, first_position: int = 0, eviction: Eviction | None = None
+        self, budget: int, slack: float = SLAB_SLACK, first_position: int = 0, eviction: Eviction | None = None
     ) -> None:
         """`budget`: most tokens in the trunk; `slack`: share of it added to the slab, so that moves are rare."""
         if budget < 1 or slack < 0:

@@ -7,7 +7,6 @@ fork or share a trunk. It knows nothing of sessions, frames or order: it is told
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,8 @@ from stillwing_vlm.core.base import Sampling
 from stillwing_vlm.core.engines import sampling as token_sampling
 from stillwing_vlm.core.engines.attention import append_attention, branch_attention
 from stillwing_vlm.core.engines.families import Family, rotary_axes
+from stillwing_vlm.core.engines.figures import model_figures
+from stillwing_vlm.core.engines.host_memory import free_host_bytes
 from stillwing_vlm.core.engines.kv_slab import BranchStore, KeptChunk, KvSlab, SlabShape
 from stillwing_vlm.core.engines.rotary import CosSin, Rotary, rotate
 from stillwing_vlm.core.engines.vision import VisionEncoder
@@ -67,10 +68,7 @@ class QwenVlBackend:
         self.dtype = str(self._dtype).removeprefix("torch.")
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self.vocab_size: int = config.vocab_size
-        self.cache_bytes_per_token = (
-            2 * len(self._layers) * self._kv_heads * self._head_dim * torch.empty(0, dtype=self._dtype).element_size()
-        )
-        self.max_positions: int = config.max_position_embeddings
+        self.figures = model_figures(model.config, self._embedding.weight.element_size())
         self.preprocessing = preprocessing
         vision = model.config.vision_config
         self.chunk_format = ChunkFormat(
@@ -237,10 +235,10 @@ class QwenVlBackend:
         return found
 
     def free_bytes(self) -> int:
-        """Memory of the device that is free now."""
+        """Memory of the device that is free now and may be taken."""
         if self._device.type == "cuda":
             return int(torch.cuda.mem_get_info(self._device)[0])
-        return _free_host_bytes()
+        return free_host_bytes()
 
 
 def _norm(module: Any, hidden: torch.Tensor) -> torch.Tensor:
@@ -253,10 +251,3 @@ def _rotary(config: Any, family: Family, head_dim: int, device: torch.device) ->
     exponents = np.arange(0, head_dim, 2, dtype=np.float64) / head_dim
     axes = rotary_axes(family, list(rope["mrope_section"]))
     return Rotary(float(rope["rope_theta"]) ** -exponents, axes, device)
-
-
-def _free_host_bytes() -> int:
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    raise OSError("/proc/meminfo has no MemAvailable")
