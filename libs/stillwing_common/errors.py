@@ -379,6 +379,25 @@ class OutOfCredits(Exhausted):
     reason = "OUT_OF_CREDITS"
 
 
+class FrameSuperseded(Superseded):
+    """A newer frame took this one's place before it was appended."""
+
+    reason = "FRAME_SUPERSEDED"
+
+
+class QueueFull(Exhausted):
+    """Too many requests are waiting; wait for answers before sending more."""
+
+    reason = "QUEUE_FULL"
+
+
+class SlowReader(Exhausted):
+    """The session's events are not read as fast as they come; read them, or open the session again."""
+
+    reason = "SLOW_READER"
+    retryable = False
+
+
 class BudgetTooSmall(InvalidInput):
     """The context budget cannot hold the sink, one chunk and an answer."""
 

@@ -66,7 +66,9 @@ class InlineSession:
         self.session_id = session.info().session_id
         self.max_context_tokens = session.info().max_context_tokens
 
-    def append(self, *frames: Frame) -> Awaitable[AppendResult]:
+    def append(
+        self, *frames: Frame, deadline_s: float | None = None, skipped_frames: int = 0
+    ) -> Awaitable[AppendResult]:
         """See `Session`."""
         result = _settled(lambda: self._session.append(*frames))
         for evicted in self._session.evicted:
@@ -154,7 +156,9 @@ class BlindSession:
     def __init__(self) -> None:
         self.session_id = new_id("ses")
 
-    def append(self, *frames: Frame) -> Awaitable[AppendResult]:
+    def append(
+        self, *frames: Frame, deadline_s: float | None = None, skipped_frames: int = 0
+    ) -> Awaitable[AppendResult]:
         """See `Session`."""
         return _settled(lambda: AppendResult(tuple(frame.frame_id for frame in frames), 0, 0, 0.0))
 

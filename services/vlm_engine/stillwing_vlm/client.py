@@ -7,7 +7,16 @@ from typing import Any, Self
 import grpc
 
 from stillwing.vlm.v1 import vlm_pb2, vlm_pb2_grpc
-from stillwing_common.errors import InvalidInput, StillwingError, Unavailable, UnknownSession
+from stillwing_common.errors import (
+    FrameSuperseded,
+    InvalidInput,
+    OutOfCredits,
+    QueueFull,
+    StillwingError,
+    Unavailable,
+    UnknownSession,
+)
+from stillwing_common.mailbox import BoundedLog, Closed, Full
 from stillwing_common.types import Frame
 from stillwing_rpc.channel import connect
 from stillwing_rpc.convert import duration_to_wire, frame_to_wire
@@ -21,6 +30,7 @@ from stillwing_vlm.core.base import (
     ChoiceRequest,
     ChoiceResult,
     Evicted,
+    FramePolicy,
     ModelInfo,
     RecallResult,
     SessionConfig,
@@ -31,6 +41,8 @@ from stillwing_vlm.server import SERVICE
 
 _OPEN_DEADLINE_S = 30.0
 _CLOSE_GRACE_S = 2.0
+_MOST_UNSENT = 256
+"""Requests waiting for a slow connection before further ones are refused."""
 
 
 class RemoteEngine:
@@ -98,7 +110,9 @@ class RemoteSession:
         """Start the call; `opened` tells when the session is there."""
         self._loop = asyncio.get_running_loop()
         self._on_closed = on_closed
-        self._outgoing: asyncio.Queue[vlm_pb2.SessionRequest | None] = asyncio.Queue()
+        self._outgoing: BoundedLog[vlm_pb2.SessionRequest] = BoundedLog(_MOST_UNSENT)
+        self._newest_wins = config.frame_policy is FramePolicy.NEWEST_WINS
+        self._unacknowledged: dict[int, tuple[str, ...]] = {}
         self._seq = 0
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._answers: dict[int, AsyncAnswer] = {}
@@ -134,25 +148,53 @@ class RemoteSession:
             raise UnknownSession("the session has not been opened")
         return self._opened
 
-    def append(self, *frames: Frame) -> Awaitable[AppendResult]:
+    def append(
+        self, *frames: Frame, deadline_s: float | None = None, skipped_frames: int = 0
+    ) -> Awaitable[AppendResult]:
         """See `Session`."""
-        if len(frames) == 1:
-            return self._ask_for(append_frame=vlm_pb2.AppendFrame(frame=frame_to_wire(frames[0])))
         if not frames:
-            refused = new_future(self._loop)
-            refused.set_exception(InvalidInput("a chunk needs at least one frame"))
-            return refused
-        return self._ask_for(append_chunk=vlm_pb2.AppendChunk(frames=[frame_to_wire(frame) for frame in frames]))
+            return self._refused(InvalidInput("a chunk needs at least one frame"))
+        under_way, credits = sum(map(len, self._unacknowledged.values())), self.frame_credits
+        # Under newest-wins the engine lets go what is too much, and here at most one chunk waits behind each request.
+        if len(frames) > credits or (not self._newest_wins and under_way + len(frames) > credits):
+            return self._refused(OutOfCredits(f"{under_way} under way of {credits}", sent=len(frames)))
+        deadline, sent = convert.deadline_to_wire(deadline_s), [frame_to_wire(frame) for frame in frames]
+        if self._newest_wins:
+            skipped_frames += self._take_back_unsent()
+        if len(sent) == 1:
+            found = self._ask_for(
+                append_frame=vlm_pb2.AppendFrame(frame=sent[0], deadline=deadline, skipped_frames=skipped_frames)
+            )
+        else:
+            found = self._ask_for(
+                append_chunk=vlm_pb2.AppendChunk(frames=sent, deadline=deadline, skipped_frames=skipped_frames)
+            )
+        if not found.done():
+            self._unacknowledged[self._seq] = tuple(frame.frame_id for frame in frames)
+        return found
+
+    def _take_back_unsent(self) -> int:
+        """Let go a chunk that has not left yet, for a newer one; how many frames were let go for it altogether."""
+        unsent = self._outgoing.take_back(lambda request: request.request_seq in self._unacknowledged)
+        if unsent is None:
+            return 0
+        frame_ids = self._unacknowledged[unsent.request_seq]
+        self._fail(unsent.request_seq, FrameSuperseded(", ".join(frame_ids), frames=len(frame_ids)))
+        kind = unsent.append_frame if unsent.HasField("append_frame") else unsent.append_chunk
+        return len(frame_ids) + kind.skipped_frames
 
     def ask(self, request: AskRequest) -> AsyncAnswer:
         """See `Session`."""
         seq = self._seq + 1
-        answer = AsyncAnswer(lambda: self._send_quietly(cancel_ask=vlm_pb2.CancelAsk(ask_seq=seq)))
+        answer = AsyncAnswer(lambda: self._cancel(seq))
         if self._ended is not None:
             answer.fail(self._ended)
             return answer
         self._answers[seq] = answer
-        self._send(ask=convert.ask_to_wire(request))
+        try:
+            self._send(ask=convert.ask_to_wire(request))
+        except QueueFull as error:
+            self._fail(seq, error)
         return answer
 
     def ask_choice(self, request: ChoiceRequest) -> Awaitable[ChoiceResult]:
@@ -185,7 +227,7 @@ class RemoteSession:
         """End the session and wait until the engine has let it go, or does not answer."""
         for answer in self._answers.values():
             answer.cancel()
-        self._outgoing.put_nowait(None)
+        self._outgoing.close()
         await asyncio.wait({self._reader}, timeout=_CLOSE_GRACE_S)
         self.abandon()
         await asyncio.wait({self._reader})
@@ -199,23 +241,41 @@ class RemoteSession:
 
     def _send(self, **request: Any) -> int:
         self._seq += 1
-        self._outgoing.put_nowait(vlm_pb2.SessionRequest(request_seq=self._seq, **request))
+        try:
+            self._outgoing.put(vlm_pb2.SessionRequest(request_seq=self._seq, **request))
+        except Full:
+            raise QueueFull(f"{_MOST_UNSENT} have not left yet", limit=_MOST_UNSENT) from None
         return self._seq
 
-    def _send_quietly(self, **request: Any) -> None:
-        self._send(**request)
+    def _cancel(self, seq: int) -> None:
+        try:
+            self._send(cancel_ask=vlm_pb2.CancelAsk(ask_seq=seq))
+        except QueueFull:
+            # Nothing leaves: the ask will end with the session.
+            self.abandon()
 
     def _ask_for(self, **request: Any) -> "asyncio.Future[Any]":
-        found: asyncio.Future[Any] = new_future(self._loop)
         if self._ended is not None:
-            found.set_exception(self._ended)
-        else:
-            self._waiting[self._send(**request)] = found
+            return self._refused(self._ended)
+        try:
+            seq = self._send(**request)
+        except QueueFull as error:
+            return self._refused(error)
+        found: asyncio.Future[Any] = new_future(self._loop)
+        self._waiting[seq] = found
+        return found
+
+    def _refused(self, error: StillwingError) -> "asyncio.Future[Any]":
+        found: asyncio.Future[Any] = new_future(self._loop)
+        found.set_exception(error)
         return found
 
     async def _requests(self) -> AsyncIterator[vlm_pb2.SessionRequest]:
-        while (request := await self._outgoing.get()) is not None:
-            yield request
+        try:
+            while True:
+                yield await self._outgoing.get()
+        except Closed:
+            return
 
     async def _read(self) -> None:
         ended: StillwingError = UnknownSession("the session is closed")
@@ -255,14 +315,19 @@ class RemoteSession:
             case "context_evicted":
                 for stream in self._streams:
                     stream.put(convert.evicted_from_wire(response.context_evicted))
+            case "frames_dropped":
+                dropped = response.frames_dropped.frame_ids
+                self._fail(seq, FrameSuperseded(", ".join(dropped), frames=len(dropped)))
             case "failed":
                 self._fail(seq, from_status(response.failed.status))
 
     def _settle(self, seq: int, result: Any) -> None:
+        self._unacknowledged.pop(seq, None)
         if seq in self._waiting:
             settle(self._waiting.pop(seq), result, None)
 
     def _fail(self, seq: int, error: StillwingError) -> None:
+        self._unacknowledged.pop(seq, None)
         if seq in self._answers:
             self._answers.pop(seq).fail(error)
         if seq in self._waiting:

@@ -1,5 +1,9 @@
 """The engine's messages to the core's types and back. Refuses what the types cannot hold; decides nothing else."""
 
+from typing import Any
+
+from google.protobuf import duration_pb2
+
 from stillwing.vlm.v1 import vlm_pb2
 from stillwing_common.errors import InvalidInput, StillwingError, UnsetOneof
 from stillwing_rpc.convert import duration_from_wire, duration_to_wire, timestamp_from_wire, timestamp_to_wire
@@ -16,6 +20,7 @@ from stillwing_vlm.core.base import (
     Eviction,
     EvictionLevel,
     EvictionPositions,
+    FramePolicy,
     Limits,
     ModelInfo,
     Provenance,
@@ -31,6 +36,7 @@ _REASON_TO_WIRE = {
     DoneReason.STOP: vlm_pb2.AnswerDone.REASON_STOP,
     DoneReason.LENGTH: vlm_pb2.AnswerDone.REASON_LENGTH,
     DoneReason.CANCELLED: vlm_pb2.AnswerDone.REASON_CANCELLED,
+    DoneReason.DEADLINE: vlm_pb2.AnswerDone.REASON_DEADLINE,
 }
 _LEVEL_TO_WIRE = {
     EvictionLevel.OLDEST: vlm_pb2.Eviction.LEVEL_OLDEST,
@@ -44,6 +50,14 @@ _POSITIONS_TO_WIRE = {
 _POSITIONS_FROM_WIRE = {int(wire): positions for positions, wire in _POSITIONS_TO_WIRE.items()}
 _REASON_FROM_WIRE = {int(wire): reason for reason, wire in _REASON_TO_WIRE.items()}
 
+_POLICY_TO_WIRE = {
+    FramePolicy.IN_ORDER: vlm_pb2.FRAME_POLICY_IN_ORDER,
+    FramePolicy.NEWEST_WINS: vlm_pb2.FRAME_POLICY_NEWEST_WINS,
+}
+_POLICY_FROM_WIRE = {int(wire): policy for policy, wire in _POLICY_TO_WIRE.items()} | {
+    int(vlm_pb2.FRAME_POLICY_UNSPECIFIED): FramePolicy.IN_ORDER
+}
+
 
 # Requests
 
@@ -55,17 +69,24 @@ def config_to_wire(config: SessionConfig) -> vlm_pb2.OpenSession:
         max_context_tokens=config.max_context_tokens,
         label=config.label,
         eviction=None if config.eviction is None else eviction_to_wire(config.eviction),
+        frame_policy=_POLICY_TO_WIRE[config.frame_policy],
+        frame_period=duration_to_wire(config.frame_period_s) if config.frame_period_s else None,
     )
 
 
 def config_from_wire(message: vlm_pb2.OpenSession, peer: str) -> SessionConfig:
-    """What a session is opened with. Raises InvalidInput."""
+    """What a session is opened with. Raises InvalidInput for a policy this version does not know."""
+    policy = _POLICY_FROM_WIRE.get(message.frame_policy)
+    if policy is None:
+        raise InvalidInput(f"frame_policy {message.frame_policy} is unknown", field="frame_policy")
     return SessionConfig(
         message.system_prompt,
         message.max_context_tokens,
         message.label,
         peer,
         eviction_from_wire(message.eviction) if message.HasField("eviction") else None,
+        policy,
+        duration_from_wire(message.frame_period) if message.HasField("frame_period") else 0.0,
     )
 
 
@@ -83,6 +104,16 @@ def eviction_from_wire(message: vlm_pb2.Eviction) -> Eviction:
             f"eviction level {message.level} or positions {message.positions} is unknown here", field="eviction"
         )
     return Eviction(level, positions)
+
+
+def deadline_to_wire(deadline_s: float | None) -> duration_pb2.Duration | None:
+    """None stands for none."""
+    return None if deadline_s is None else duration_to_wire(deadline_s)
+
+
+def deadline_from_wire(message: Any) -> float | None:
+    """The `deadline` of a request that may carry one."""
+    return duration_from_wire(message.deadline) if message.HasField("deadline") else None
 
 
 def view_to_wire(view: View) -> vlm_pb2.View | None:
@@ -113,6 +144,7 @@ def ask_to_wire(request: AskRequest) -> vlm_pb2.Ask:
         if sampling is None
         else vlm_pb2.Sampling(temperature=sampling.temperature, top_p=sampling.top_p, seed=sampling.seed),
         view=view_to_wire(request.view),
+        deadline=deadline_to_wire(request.deadline_s),
     )
 
 
@@ -130,18 +162,24 @@ def ask_from_wire(message: vlm_pb2.Ask) -> AskRequest:
         json_schema=message.json_schema,
         sampling=sampling,
         view=view_from_wire(message.view) if message.HasField("view") else FULL_VIEW,
+        deadline_s=deadline_from_wire(message),
     )
 
 
 def choice_to_wire(request: ChoiceRequest) -> vlm_pb2.AskChoice:
     """A question with its options."""
-    return vlm_pb2.AskChoice(prompt=request.prompt, options=request.options, view=view_to_wire(request.view))
+    return vlm_pb2.AskChoice(
+        prompt=request.prompt,
+        options=request.options,
+        view=view_to_wire(request.view),
+        deadline=deadline_to_wire(request.deadline_s),
+    )
 
 
 def choice_from_wire(message: vlm_pb2.AskChoice) -> ChoiceRequest:
     """A question with its options. Raises UnsetOneof, InvalidInput."""
     view = view_from_wire(message.view) if message.HasField("view") else FULL_VIEW
-    return ChoiceRequest(message.prompt, tuple(message.options), view)
+    return ChoiceRequest(message.prompt, tuple(message.options), view, deadline_from_wire(message))
 
 
 # Events
@@ -355,6 +393,7 @@ def session_to_wire(info: SessionInfo) -> vlm_pb2.SessionInfo:
         last_frame_id=info.last_frame_id,
         oldest_frame_id=info.oldest_frame_id,
         eviction=eviction_to_wire(info.eviction),
+        dropped_frames=info.dropped_frames,
     )
 
 
@@ -375,4 +414,5 @@ def session_from_wire(message: vlm_pb2.SessionInfo) -> SessionInfo:
         last_frame_id=message.last_frame_id,
         oldest_frame_id=message.oldest_frame_id,
         eviction=eviction_from_wire(message.eviction),
+        dropped_frames=message.dropped_frames,
     )

@@ -6,19 +6,23 @@ closed.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine, Sequence
 from typing import Any
 
 import structlog
 
+from stillwing.common.v1 import common_pb2
 from stillwing.vlm.v1 import vlm_pb2, vlm_pb2_grpc
 from stillwing_common.errors import (
+    FrameSuperseded,
     InvalidInput,
+    SlowReader,
     StillwingError,
     UnknownAsk,
     UnsetOneof,
     WrongFirstMessage,
 )
+from stillwing_common.mailbox import BoundedLog, Closed, Full
 from stillwing_rpc.convert import duration_from_wire, frame_from_wire
 from stillwing_rpc.server import Registration
 from stillwing_vlm import convert
@@ -26,8 +30,11 @@ from stillwing_vlm.core.base import Answer, Engine, Session
 
 SERVICE = "stillwing.vlm.v1.VlmService"
 
-_MOST_UNSENT = 512
+_MANY_UNSENT = 512
 """Events waiting for a slow reader before no more of its requests are taken."""
+
+_MOST_UNSENT = 4096
+"""Events waiting for a slow reader before its session is ended: what was placed before still brings some."""
 
 _log = structlog.get_logger("stillwing.vlm")
 
@@ -93,13 +100,13 @@ class _SessionCall:
         self._session = session
         self._last_seq = first_seq
         self._event_seq = 0
-        self._events: asyncio.Queue[vlm_pb2.SessionResponse | None] = asyncio.Queue()
-        self._drained = asyncio.Event()
+        self._events: BoundedLog[vlm_pb2.SessionResponse] = BoundedLog(_MOST_UNSENT, _merge_deltas)
         self._answers: dict[int, Answer] = {}
         self._under_way: set[asyncio.Future[Any]] = set()
         self._reader: asyncio.Task[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._broken: BaseException | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._evictions = session.evictions()
         opened = vlm_pb2.SessionOpened(
             session_id=session.session_id,
@@ -115,12 +122,14 @@ class _SessionCall:
         self._watcher = asyncio.create_task(self._watch_evictions())
         self._watcher.add_done_callback(self._ended)
         self._reader = asyncio.create_task(self._read(requests))
-        while (event := await self._events.get()) is not None:
+        while True:
+            try:
+                event = await self._events.get()
+            except Closed:
+                break
             self._event_seq += 1
             event.event_seq = self._event_seq
             yield event
-            if self._events.qsize() < _MOST_UNSENT:
-                self._drained.set()
         self._watcher.cancel()
         await asyncio.wait({self._reader})
         if self._broken is not None:
@@ -138,17 +147,15 @@ class _SessionCall:
         try:
             async for request in requests:
                 self._take(request)
-                if self._events.qsize() >= _MOST_UNSENT:
-                    self._drained.clear()
-                    await self._drained.wait()
+                await self._events.wait_below(_MANY_UNSENT)
             while self._under_way:
                 await asyncio.wait(self._under_way)
         finally:
-            self._events.put_nowait(None)
+            self._events.close()
 
     def _take(self, request: vlm_pb2.SessionRequest) -> None:
         kind = request.WhichOneof("request")
-        frames = _frames(request, kind)
+        frames = len(_sent(request, kind))
         try:
             if request.request_seq <= self._last_seq:
                 raise InvalidInput(
@@ -165,9 +172,15 @@ class _SessionCall:
         placed: Awaitable[Any]
         match kind:
             case "append_frame" | "append_chunk":
-                sent = [request.append_frame.frame] if kind == "append_frame" else request.append_chunk.frames
-                placed = session.append(*[frame_from_wire(frame) for frame in sent])
-                self._later(seq, placed, lambda result: {"chunk_appended": convert.appended_to_wire(result)}, len(sent))
+                sent = _sent(request, kind)
+                wanted = request.append_frame if kind == "append_frame" else request.append_chunk
+                placed = session.append(
+                    *[frame_from_wire(frame) for frame in sent],
+                    deadline_s=convert.deadline_from_wire(wanted),
+                    skipped_frames=wanted.skipped_frames,
+                )
+                frame_ids = [frame.frame_id for frame in sent]
+                self._later(seq, placed, lambda result: {"chunk_appended": convert.appended_to_wire(result)}, frame_ids)
             case "ask":
                 self._answers[seq] = answer = session.ask(convert.ask_from_wire(request.ask))
                 self._spawn(self._stream(seq, answer))
@@ -183,8 +196,8 @@ class _SessionCall:
                 placed = session.recall([frame_from_wire(frame) for frame in request.recall.frames])
                 self._later(seq, placed, lambda result: {"recalled": convert.recalled_to_wire(result)})
             case "take_snapshot":
-                wanted = request.take_snapshot
-                placed = session.take_snapshot(duration_from_wire(wanted.ttl) if wanted.HasField("ttl") else None)
+                ttl = request.take_snapshot
+                placed = session.take_snapshot(duration_from_wire(ttl.ttl) if ttl.HasField("ttl") else None)
                 self._later(seq, placed, lambda info: {"snapshot_taken": _taken(info)})
             case "restore_snapshot":
                 snapshot_id = request.restore_snapshot.snapshot_id
@@ -201,7 +214,7 @@ class _SessionCall:
             case _:
                 raise UnsetOneof("request", field="request")
 
-    def _later(self, seq: int, awaited: Awaitable[Any], event: Any, frames: int = 0) -> None:
+    def _later(self, seq: int, awaited: Awaitable[Any], event: Any, frame_ids: Sequence[str] = ()) -> None:
         # A callback and not a task: a task would cost each frame two more turns of the loop before its credit leaves.
         def report(done: "asyncio.Future[Any]") -> None:
             self._under_way.discard(done)
@@ -209,8 +222,11 @@ class _SessionCall:
                 return
             try:
                 self._emit(seq, **event(done.result()))
+            except FrameSuperseded:
+                dropped = vlm_pb2.FramesDropped(frame_ids=frame_ids, credits=len(frame_ids))
+                self._emit(seq, frames_dropped=dropped)
             except StillwingError as error:
-                self._fail(seq, error, frames)
+                self._fail(seq, error, len(frame_ids))
             except Exception as error:
                 self._break(error)
 
@@ -245,21 +261,36 @@ class _SessionCall:
 
     def _break(self, error: BaseException) -> None:
         # A part of the session broke, so the session is broken: the call ends with it.
-        if self._reader is not None:
+        if self._reader is not None and self._broken is None:
             self._broken = error
             self._reader.cancel()
+            # A client that does not read keeps the call from ending; what the session holds is freed without it.
+            self._closing = asyncio.create_task(self._session.close())
 
     def _emit(self, seq: int, **event: Any) -> None:
-        self._events.put_nowait(vlm_pb2.SessionResponse(request_seq=seq, **event))
+        try:
+            self._events.put(vlm_pb2.SessionResponse(request_seq=seq, **event))
+        except Full:
+            self._break(SlowReader(f"{_MOST_UNSENT} events are unread", limit=_MOST_UNSENT))
 
     def _fail(self, seq: int, error: StillwingError, frames: int) -> None:
         self._emit(seq, failed=convert.failed_to_wire(error, credits=frames, service=SERVICE))
 
 
-def _frames(request: vlm_pb2.SessionRequest, kind: str | None) -> int:
+def _sent(request: vlm_pb2.SessionRequest, kind: str | None) -> Sequence[common_pb2.Frame]:
     if kind == "append_frame":
-        return 1
-    return len(request.append_chunk.frames) if kind == "append_chunk" else 0
+        return [request.append_frame.frame]
+    return request.append_chunk.frames if kind == "append_chunk" else ()
+
+
+def _merge_deltas(unsent: vlm_pb2.SessionResponse, event: vlm_pb2.SessionResponse) -> bool:
+    # A slow reader gets longer pieces, not more of them.
+    if not unsent.HasField("answer_delta") or not event.HasField("answer_delta"):
+        return False
+    if unsent.request_seq != event.request_seq:
+        return False
+    unsent.answer_delta.text += event.answer_delta.text
+    return True
 
 
 def _taken(info: Any) -> vlm_pb2.SnapshotTaken:

@@ -1,6 +1,8 @@
 """A tiny random model, the engine on it, in this process and behind a real server."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -27,12 +29,18 @@ def loaded(tiny_dir: Path) -> LoadedEngine:
     return load_engine(ModelSource(str(tiny_dir), device="cpu", threads=1), LIMITS)
 
 
+@pytest.fixture
+async def local(loaded: LoadedEngine) -> AsyncIterator[AsyncEngine]:
+    """The engine in this process, which the one over the wire stands before."""
+    engine = AsyncEngine(loaded)
+    yield engine
+    await engine.close()
+
+
 @pytest.fixture(params=["in_process", "over_the_wire"])
-async def engine(request: pytest.FixtureRequest, loaded: LoadedEngine) -> AsyncIterator[Engine]:
-    local = AsyncEngine(loaded)
+async def engine(request: pytest.FixtureRequest, local: AsyncEngine) -> AsyncIterator[Engine]:
     if request.param == "in_process":
         yield local
-        await local.close()
         return
     server = RpcServer([registration(local)], ServerSettings(port=0, drain_grace_s=1.0), on_drain=local.close)
     port = await server.start()
@@ -41,3 +49,36 @@ async def engine(request: pytest.FixtureRequest, loaded: LoadedEngine) -> AsyncI
     yield remote
     await remote.close()
     await server.drain()
+
+
+class HeldDevice:
+    """The device's thread, busy until `release`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._gate, self._begun = threading.Event(), threading.Event()
+        engine.scheduler.call(self._hold)
+
+    def _hold(self) -> None:
+        self._begun.set()
+        assert self._gate.wait(30)
+
+    async def begun(self) -> None:
+        assert await asyncio.to_thread(self._begun.wait, 10)
+
+    def release(self) -> None:
+        self._gate.set()
+
+
+@pytest.fixture
+async def held(local: AsyncEngine) -> AsyncIterator[Callable[[], Awaitable[HeldDevice]]]:
+    """Makes the device busy, so that what is placed meanwhile waits for certain."""
+    devices: list[HeldDevice] = []
+
+    async def hold() -> HeldDevice:
+        devices.append(HeldDevice(local))
+        await devices[-1].begun()
+        return devices[-1]
+
+    yield hold
+    for device in devices:
+        device.release()

@@ -4,14 +4,13 @@ One class of promises, kept by the engine in this process and by the one behind 
 """
 
 import asyncio
-import io
 import json
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image as PilImage
+from vlm_frames import SMALL, frame
 
 from stillwing_common.errors import (
     BadGrammar,
@@ -46,7 +45,6 @@ from stillwing_vlm.core.base import (
 from stillwing_vlm.core.catalog import LoadedEngine
 from stillwing_vlm.core.local import LocalEngine
 
-SMALL = SessionConfig("You fly.", 160, label="contract")
 SCHEMA = json.dumps(
     {
         "type": "object",
@@ -55,14 +53,6 @@ SCHEMA = json.dumps(
         "additionalProperties": False,
     }
 )
-
-
-def frame(index: int, width_px: int = 84, height_px: int = 56) -> Frame:
-    pixels = np.random.default_rng(index).integers(0, 256, (height_px, width_px, 3), dtype=np.uint8)
-    file = io.BytesIO()
-    PilImage.fromarray(pixels).save(file, "PNG")
-    image = Image(ImageEncoding.PNG, width_px, height_px, file.getvalue())
-    return Frame(f"v/c/{index}", "c", Stamp(index * 1_000_000_000, "clock"), None, image)
 
 
 def broken(data: bytes, encoding: ImageEncoding = ImageEncoding.JPEG, width_px: int = 0) -> Frame:

@@ -168,7 +168,7 @@ async def test_a_client_that_vanishes_frees_its_session(served: Any) -> None:
 async def test_a_slow_reader_gets_everything_in_order(served: Any) -> None:
     call = await Call.opened(served.stub)
     for _ in range(700):
-        await call.say(restore_snapshot=vlm_pb2.RestoreSnapshot(snapshot_id="snp_none"))
+        await call.say(cancel_ask=vlm_pb2.CancelAsk(ask_seq=10_000))
     await call.call.done_writing()
     seqs = []
     while (event := await asyncio.wait_for(call.call.read(), 10)) is not grpc.aio.EOF:

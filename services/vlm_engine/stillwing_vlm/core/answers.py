@@ -22,6 +22,7 @@ class AsyncAnswer:
         self._deltas: asyncio.Queue[AnswerDelta | None] = asyncio.Queue()
         self._done: asyncio.Future[AnswerDone] = new_future(self._loop)
         self._cancel = cancel
+        self._cancelling = False
 
     async def __aiter__(self) -> AsyncIterator[AnswerDelta]:
         """Pieces of the answer; one reader."""
@@ -34,7 +35,8 @@ class AsyncAnswer:
 
     def cancel(self) -> None:
         """Stop decoding."""
-        if not self._done.done():
+        if not self._done.done() and not self._cancelling:
+            self._cancelling = True
             self._cancel()
 
     def progress(self, deltas: Sequence[str], done: AnswerDone | None) -> None:

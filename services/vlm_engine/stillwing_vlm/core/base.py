@@ -28,6 +28,8 @@ class Limits:
 
     max_sessions: int = 16
     max_asks: int = 8
+    max_watches: int = 4
+    max_waiting_requests: int = 64
     max_text_chars: int = 20_000
     max_answer_tokens: int = 1024
     default_answer_tokens: int = 128
@@ -37,6 +39,8 @@ class Limits:
     max_image_bytes: int = 8 * 1024 * 1024
     max_image_pixels: int = 4096 * 4096
     frame_credits: int = 4
+    frame_period_s: float = 0.1
+    """Time between frames where a session does not say; an append's deadline is its placing and this."""
 
     def __post_init__(self) -> None:
         if self.frame_credits < 1 or self.max_asks < 1 or self.max_sessions < 1:
@@ -44,6 +48,24 @@ class Limits:
 
 
 # Requests
+
+MAX_DEADLINE_S = 3600.0
+"""Longest deadline a request may carry: a bounded one keeps the requests of others from waiting for ever."""
+
+
+def check_deadline(deadline_s: float | None) -> None:
+    """Raises InvalidInput where a deadline is given and not in (0, MAX_DEADLINE_S]."""
+    if deadline_s is not None and not 0 < deadline_s <= MAX_DEADLINE_S:
+        raise InvalidInput(f"a deadline is above 0 and at most {MAX_DEADLINE_S:g} s", deadline_s=deadline_s)
+
+
+class FramePolicy(Enum):
+    """What becomes of frames that come faster than they can be appended."""
+
+    IN_ORDER = "in_order"
+    """Each is appended, in order; a frame beyond the credits is refused."""
+    NEWEST_WINS = "newest_wins"
+    """A newer frame takes the place of one that waits, unless another request was placed between the two."""
 
 
 class EvictionLevel(Enum):
@@ -78,13 +100,26 @@ DEFAULT_EVICTION = Eviction()
 
 @dataclass(frozen=True, slots=True)
 class SessionConfig:
-    """What a session is opened with; `max_context_tokens` 0 and `eviction` None mean the engine's defaults."""
+    """What a session is opened with.
+
+    `max_context_tokens` 0 and `eviction` None mean the engine's defaults; `frame_period_s` is the time between frames,
+    0 where it is not known: appends of different sessions go in the order of their deadlines, a period after their
+    placing.
+    """
 
     system_prompt: str = "You are a helpful assistant."
     max_context_tokens: int = 0
     label: str = ""
     peer: str = ""
     eviction: Eviction | None = None
+    frame_policy: FramePolicy = FramePolicy.IN_ORDER
+    frame_period_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.frame_period_s <= MAX_DEADLINE_S:
+            raise InvalidInput(
+                f"a frame period is 0 (not known) to {MAX_DEADLINE_S:g} s", frame_period_s=self.frame_period_s
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,24 +153,36 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class AskRequest:
-    """One question; `max_tokens` 0: the engine's default, `sampling` None: greedy, `json_schema` "": free text."""
+    """One question; `max_tokens` 0: the engine's default, `sampling` None: greedy, `json_schema` "": free text.
+
+    `deadline_s` after its placing the answer ends with what there is, reason DEADLINE; None: whenever it is done.
+    """
 
     prompt: str
     max_tokens: int = 0
     json_schema: str = ""
     sampling: Sampling | None = None
     view: View = FULL_VIEW
+    deadline_s: float | None = None
+
+    def __post_init__(self) -> None:
+        check_deadline(self.deadline_s)
 
 
 @dataclass(frozen=True, slots=True)
 class ChoiceRequest:
-    """One question with its possible answers, two or more, all different."""
+    """One question with its possible answers, two or more, all different.
+
+    `deadline_s` after its placing it fails with AnswerTimeout; None: it waits until it is scored.
+    """
 
     prompt: str
     options: tuple[str, ...]
     view: View = FULL_VIEW
+    deadline_s: float | None = None
 
     def __post_init__(self) -> None:
+        check_deadline(self.deadline_s)
         if len(self.options) < 2:
             raise InvalidInput("a choice needs at least two options", options=len(self.options))
         if len(set(self.options)) != len(self.options) or not all(self.options):
@@ -181,6 +228,7 @@ class DoneReason(Enum):
     STOP = "stop"
     LENGTH = "length"
     CANCELLED = "cancelled"
+    DEADLINE = "deadline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +313,7 @@ class SessionInfo:
     last_frame_id: str
     oldest_frame_id: str
     eviction: Eviction = DEFAULT_EVICTION
+    dropped_frames: int = 0
 
 
 # Protocols
@@ -298,22 +347,33 @@ class Session(Protocol):
     def max_context_tokens(self) -> int:
         """The budget in force."""
 
-    def append(self, *frames: Frame) -> Awaitable[AppendResult]:
+    def append(
+        self, *frames: Frame, deadline_s: float | None = None, skipped_frames: int = 0
+    ) -> Awaitable[AppendResult]:
         """Add one chunk: frames that the vision encoder sees together, oldest first.
 
-        Costs a credit a frame, returned when the result (or the failure) is there.
-        Raises, when awaited: OutOfCredits, ImageEmpty, ImageUndecodable, ImageTooLarge, InvalidInput, BudgetTooSmall.
-        A failed append leaves the trunk as it was.
+        Costs a credit a frame, returned when the result (or the failure) is there. It should be in the trunk
+        `deadline_s` after its placing (None: a frame period); of several sessions' appends the one with the earliest
+        deadline goes first, and a late one is still appended. `skipped_frames` that the caller itself let go before
+        this chunk are counted with those dropped here.
+
+        Raises, when awaited: OutOfCredits, QueueFull, ImageEmpty, ImageUndecodable, ImageTooLarge, InvalidInput,
+        BudgetTooSmall; under NEWEST_WINS also FrameSuperseded, where a newer frame took its place. A failed append
+        leaves the trunk as it was.
+
+        Under NEWEST_WINS a chunk that takes the place of a waiting one needs no credit. An ask (or any other request)
+        placed between two frames keeps the first from giving way to the second: the ask still sees the newest frame
+        that was placed before it.
         """
 
     def ask(self, request: AskRequest) -> Answer:
         """Fork a branch off the trunk as it is after all requests placed so far. The trunk never changes by it.
 
-        Raises, from `done`: TooManyBranches, TextTooLong, BadGrammar, InvalidInput.
+        Raises, from `done`: TooManyBranches, QueueFull, TextTooLong, BadGrammar, InvalidInput.
         """
 
     def ask_choice(self, request: ChoiceRequest) -> Awaitable[ChoiceResult]:
-        """Score the options by the probability of their whole text. Raises like `ask`."""
+        """Score the options by the probability of their whole text. Raises like `ask`, and AnswerTimeout."""
 
     def recall(self, frames: Sequence[Frame]) -> Awaitable[RecallResult]:
         """Replace the memory segment by these frames, oldest first; none empties it. Raises like `append`."""

@@ -31,6 +31,10 @@ class Branch(Protocol):
     def finished(self) -> bool:
         """Nothing is left to feed."""
 
+    @property
+    def next_tokens(self) -> int:
+        """How many tokens the next `rows` will feed."""
+
     def rows(self) -> list[Row]:
         """What to feed in the next pass; not empty unless finished."""
 
@@ -83,6 +87,16 @@ class AskBranch:
         """The answer is complete."""
         return self.done is not None
 
+    @property
+    def next_tokens(self) -> int:
+        """How many tokens the next `rows` will feed."""
+        return min(len(self._pending), _MAX_FED)
+
+    @property
+    def answer_tokens(self) -> int:
+        """Tokens of the answer so far; 0 until the first was chosen."""
+        return 0 if self._first_s is None else len(self._answer)
+
     def rows(self) -> list[Row]:
         """The next tokens, a piece of the question at a time."""
         fed = self._pending[:_MAX_FED]
@@ -118,10 +132,10 @@ class AskBranch:
             self._finish(DoneReason.LENGTH)
         return self.finished
 
-    def cancel(self) -> None:
+    def cancel(self, reason: DoneReason = DoneReason.CANCELLED) -> None:
         """End with what has been decoded so far."""
         if not self.finished:
-            self._finish(DoneReason.CANCELLED)
+            self._finish(reason)
 
     def take_deltas(self) -> list[str]:
         """Text that has become ready since the last call."""
@@ -188,6 +202,7 @@ class ChoiceBranch:
         self._placed_s = placed_s
         self._pending = list(choice.question_ids)
         self._scores: list[float] | None = None
+        self._scored = 0
         self._stopped = False
 
     @property
@@ -195,15 +210,22 @@ class ChoiceBranch:
         """The options are scored, or the question was cancelled."""
         return self.done is not None or self._stopped
 
+    @property
+    def next_tokens(self) -> int:
+        """How many tokens the next `rows` will feed."""
+        if self._pending:
+            return min(len(self._pending), _MAX_FED)
+        return sum(len(option) - 1 for option in self._group())
+
     def rows(self) -> list[Row]:
-        """The question, a piece at a time; then every option but its last token, which is only scored."""
+        """The question, a piece at a time; then the options but their last tokens, which are only scored."""
         if self._pending:
             fed = self._pending[:_MAX_FED]
             positions, self._cursor = text_positions(self._cursor, len(fed))
             self._pending = self._pending[_MAX_FED:]
             return [Row(self._branch, fed, positions)]
         found = []
-        for option in self._choice.options_ids:
+        for option in self._group():
             positions, _ = text_positions(self._cursor, len(option) - 1)
             fork = self._backend.fork_branch(self._branch, len(option) - 1)
             found.append(Row(fork, option[:-1], positions, every=True))
@@ -213,14 +235,34 @@ class ChoiceBranch:
         """Add up log-probabilities."""
         if self.finished or self._pending:
             return
+        options = self._choice.options_ids
         if self._scores is None:
             first = self._backend.log_probabilities(logits[0])
-            self._scores = [float(first[option[0]]) for option in self._choice.options_ids]
-            return
-        for index, (option, after) in enumerate(zip(self._choice.options_ids, logits, strict=True)):
-            table = self._backend.log_probabilities(after)
-            self._scores[index] += float(table[np.arange(len(option) - 1), option[1:]].sum())
-        weights = np.exp(np.array(self._scores) - max(self._scores))
+            self._scores = [float(first[option[0]]) for option in options]
+        else:
+            for option, after in zip(self._group(), logits, strict=True):
+                table = self._backend.log_probabilities(after)
+                self._scores[self._scored] += float(table[np.arange(len(option) - 1), option[1:]].sum())
+                self._scored += 1
+        # An option of one token has been scored by the question's own logits.
+        while self._scored < len(options) and len(options[self._scored]) == 1:
+            self._scored += 1
+        if self._scored == len(options):
+            self._end(self._scores)
+
+    def _group(self) -> list[list[int]]:
+        """Options that go together in the next pass: as many as a pass holds, at least one."""
+        found: list[list[int]] = []
+        room = _MAX_FED
+        for option in self._choice.options_ids[self._scored :]:
+            room -= len(option) - 1
+            if len(option) == 1 or (found and room < 0):
+                break
+            found.append(option)
+        return found
+
+    def _end(self, scores: list[float]) -> None:
+        weights = np.exp(np.array(scores) - max(scores))
         probabilities = weights / weights.sum()
         self.done = ChoiceResult(
             probabilities=tuple(float(value) for value in probabilities),

@@ -13,6 +13,15 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class FramePolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FRAME_POLICY_UNSPECIFIED: _ClassVar[FramePolicy]
+    FRAME_POLICY_IN_ORDER: _ClassVar[FramePolicy]
+    FRAME_POLICY_NEWEST_WINS: _ClassVar[FramePolicy]
+FRAME_POLICY_UNSPECIFIED: FramePolicy
+FRAME_POLICY_IN_ORDER: FramePolicy
+FRAME_POLICY_NEWEST_WINS: FramePolicy
+
 class GetModelRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
@@ -96,16 +105,20 @@ class SessionRequest(_message.Message):
     def __init__(self, request_seq: _Optional[int] = ..., open: _Optional[_Union[OpenSession, _Mapping]] = ..., append_frame: _Optional[_Union[AppendFrame, _Mapping]] = ..., ask: _Optional[_Union[Ask, _Mapping]] = ..., cancel_ask: _Optional[_Union[CancelAsk, _Mapping]] = ..., take_snapshot: _Optional[_Union[TakeSnapshot, _Mapping]] = ..., restore_snapshot: _Optional[_Union[RestoreSnapshot, _Mapping]] = ..., append_chunk: _Optional[_Union[AppendChunk, _Mapping]] = ..., ask_choice: _Optional[_Union[AskChoice, _Mapping]] = ..., recall: _Optional[_Union[Recall, _Mapping]] = ...) -> None: ...
 
 class OpenSession(_message.Message):
-    __slots__ = ("system_prompt", "max_context_tokens", "label", "eviction")
+    __slots__ = ("system_prompt", "max_context_tokens", "label", "frame_policy", "frame_period", "eviction")
     SYSTEM_PROMPT_FIELD_NUMBER: _ClassVar[int]
     MAX_CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
+    FRAME_POLICY_FIELD_NUMBER: _ClassVar[int]
+    FRAME_PERIOD_FIELD_NUMBER: _ClassVar[int]
     EVICTION_FIELD_NUMBER: _ClassVar[int]
     system_prompt: str
     max_context_tokens: int
     label: str
+    frame_policy: FramePolicy
+    frame_period: _duration_pb2.Duration
     eviction: Eviction
-    def __init__(self, system_prompt: _Optional[str] = ..., max_context_tokens: _Optional[int] = ..., label: _Optional[str] = ..., eviction: _Optional[_Union[Eviction, _Mapping]] = ...) -> None: ...
+    def __init__(self, system_prompt: _Optional[str] = ..., max_context_tokens: _Optional[int] = ..., label: _Optional[str] = ..., frame_policy: _Optional[_Union[FramePolicy, str]] = ..., frame_period: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., eviction: _Optional[_Union[Eviction, _Mapping]] = ...) -> None: ...
 
 class Eviction(_message.Message):
     __slots__ = ("level", "positions")
@@ -132,16 +145,24 @@ class Eviction(_message.Message):
     def __init__(self, level: _Optional[_Union[Eviction.Level, str]] = ..., positions: _Optional[_Union[Eviction.Positions, str]] = ...) -> None: ...
 
 class AppendFrame(_message.Message):
-    __slots__ = ("frame",)
+    __slots__ = ("frame", "deadline", "skipped_frames")
     FRAME_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_FRAMES_FIELD_NUMBER: _ClassVar[int]
     frame: _common_pb2.Frame
-    def __init__(self, frame: _Optional[_Union[_common_pb2.Frame, _Mapping]] = ...) -> None: ...
+    deadline: _duration_pb2.Duration
+    skipped_frames: int
+    def __init__(self, frame: _Optional[_Union[_common_pb2.Frame, _Mapping]] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., skipped_frames: _Optional[int] = ...) -> None: ...
 
 class AppendChunk(_message.Message):
-    __slots__ = ("frames",)
+    __slots__ = ("frames", "deadline", "skipped_frames")
     FRAMES_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_FRAMES_FIELD_NUMBER: _ClassVar[int]
     frames: _containers.RepeatedCompositeFieldContainer[_common_pb2.Frame]
-    def __init__(self, frames: _Optional[_Iterable[_Union[_common_pb2.Frame, _Mapping]]] = ...) -> None: ...
+    deadline: _duration_pb2.Duration
+    skipped_frames: int
+    def __init__(self, frames: _Optional[_Iterable[_Union[_common_pb2.Frame, _Mapping]]] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., skipped_frames: _Optional[int] = ...) -> None: ...
 
 class View(_message.Message):
     __slots__ = ("full", "recent_n")
@@ -172,28 +193,32 @@ class Sampling(_message.Message):
     def __init__(self, temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., seed: _Optional[int] = ...) -> None: ...
 
 class Ask(_message.Message):
-    __slots__ = ("prompt", "max_tokens", "json_schema", "sampling", "view")
+    __slots__ = ("prompt", "max_tokens", "json_schema", "sampling", "view", "deadline")
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     JSON_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
     VIEW_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_FIELD_NUMBER: _ClassVar[int]
     prompt: str
     max_tokens: int
     json_schema: str
     sampling: Sampling
     view: View
-    def __init__(self, prompt: _Optional[str] = ..., max_tokens: _Optional[int] = ..., json_schema: _Optional[str] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., view: _Optional[_Union[View, _Mapping]] = ...) -> None: ...
+    deadline: _duration_pb2.Duration
+    def __init__(self, prompt: _Optional[str] = ..., max_tokens: _Optional[int] = ..., json_schema: _Optional[str] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., view: _Optional[_Union[View, _Mapping]] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class AskChoice(_message.Message):
-    __slots__ = ("prompt", "options", "view")
+    __slots__ = ("prompt", "options", "view", "deadline")
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     VIEW_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_FIELD_NUMBER: _ClassVar[int]
     prompt: str
     options: _containers.RepeatedScalarFieldContainer[str]
     view: View
-    def __init__(self, prompt: _Optional[str] = ..., options: _Optional[_Iterable[str]] = ..., view: _Optional[_Union[View, _Mapping]] = ...) -> None: ...
+    deadline: _duration_pb2.Duration
+    def __init__(self, prompt: _Optional[str] = ..., options: _Optional[_Iterable[str]] = ..., view: _Optional[_Union[View, _Mapping]] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class CancelAsk(_message.Message):
     __slots__ = ("ask_seq",)
@@ -220,7 +245,7 @@ class RestoreSnapshot(_message.Message):
     def __init__(self, snapshot_id: _Optional[str] = ...) -> None: ...
 
 class SessionResponse(_message.Message):
-    __slots__ = ("event_seq", "request_seq", "opened", "chunk_appended", "answer_delta", "answer_done", "choice_done", "snapshot_taken", "snapshot_restored", "context_evicted", "recalled", "failed")
+    __slots__ = ("event_seq", "request_seq", "opened", "chunk_appended", "answer_delta", "answer_done", "choice_done", "snapshot_taken", "snapshot_restored", "context_evicted", "recalled", "failed", "frames_dropped")
     EVENT_SEQ_FIELD_NUMBER: _ClassVar[int]
     REQUEST_SEQ_FIELD_NUMBER: _ClassVar[int]
     OPENED_FIELD_NUMBER: _ClassVar[int]
@@ -233,6 +258,7 @@ class SessionResponse(_message.Message):
     CONTEXT_EVICTED_FIELD_NUMBER: _ClassVar[int]
     RECALLED_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_DROPPED_FIELD_NUMBER: _ClassVar[int]
     event_seq: int
     request_seq: int
     opened: SessionOpened
@@ -245,7 +271,8 @@ class SessionResponse(_message.Message):
     context_evicted: ContextEvicted
     recalled: Recalled
     failed: RequestFailed
-    def __init__(self, event_seq: _Optional[int] = ..., request_seq: _Optional[int] = ..., opened: _Optional[_Union[SessionOpened, _Mapping]] = ..., chunk_appended: _Optional[_Union[ChunkAppended, _Mapping]] = ..., answer_delta: _Optional[_Union[AnswerDelta, _Mapping]] = ..., answer_done: _Optional[_Union[AnswerDone, _Mapping]] = ..., choice_done: _Optional[_Union[ChoiceDone, _Mapping]] = ..., snapshot_taken: _Optional[_Union[SnapshotTaken, _Mapping]] = ..., snapshot_restored: _Optional[_Union[SnapshotRestored, _Mapping]] = ..., context_evicted: _Optional[_Union[ContextEvicted, _Mapping]] = ..., recalled: _Optional[_Union[Recalled, _Mapping]] = ..., failed: _Optional[_Union[RequestFailed, _Mapping]] = ...) -> None: ...
+    frames_dropped: FramesDropped
+    def __init__(self, event_seq: _Optional[int] = ..., request_seq: _Optional[int] = ..., opened: _Optional[_Union[SessionOpened, _Mapping]] = ..., chunk_appended: _Optional[_Union[ChunkAppended, _Mapping]] = ..., answer_delta: _Optional[_Union[AnswerDelta, _Mapping]] = ..., answer_done: _Optional[_Union[AnswerDone, _Mapping]] = ..., choice_done: _Optional[_Union[ChoiceDone, _Mapping]] = ..., snapshot_taken: _Optional[_Union[SnapshotTaken, _Mapping]] = ..., snapshot_restored: _Optional[_Union[SnapshotRestored, _Mapping]] = ..., context_evicted: _Optional[_Union[ContextEvicted, _Mapping]] = ..., recalled: _Optional[_Union[Recalled, _Mapping]] = ..., failed: _Optional[_Union[RequestFailed, _Mapping]] = ..., frames_dropped: _Optional[_Union[FramesDropped, _Mapping]] = ...) -> None: ...
 
 class SessionOpened(_message.Message):
     __slots__ = ("session_id", "frame_credits", "max_context_tokens")
@@ -270,6 +297,14 @@ class ChunkAppended(_message.Message):
     chunk_tokens: int
     elapsed: _duration_pb2.Duration
     def __init__(self, frame_ids: _Optional[_Iterable[str]] = ..., credits: _Optional[int] = ..., context_tokens: _Optional[int] = ..., chunk_tokens: _Optional[int] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class FramesDropped(_message.Message):
+    __slots__ = ("frame_ids", "credits")
+    FRAME_IDS_FIELD_NUMBER: _ClassVar[int]
+    CREDITS_FIELD_NUMBER: _ClassVar[int]
+    frame_ids: _containers.RepeatedScalarFieldContainer[str]
+    credits: int
+    def __init__(self, frame_ids: _Optional[_Iterable[str]] = ..., credits: _Optional[int] = ...) -> None: ...
 
 class Provenance(_message.Message):
     __slots__ = ("last_frame_id", "oldest_frame_id", "context_tokens", "evicted_frames", "recalled_frame_ids")
@@ -299,10 +334,12 @@ class AnswerDone(_message.Message):
         REASON_STOP: _ClassVar[AnswerDone.Reason]
         REASON_LENGTH: _ClassVar[AnswerDone.Reason]
         REASON_CANCELLED: _ClassVar[AnswerDone.Reason]
+        REASON_DEADLINE: _ClassVar[AnswerDone.Reason]
     REASON_UNSPECIFIED: AnswerDone.Reason
     REASON_STOP: AnswerDone.Reason
     REASON_LENGTH: AnswerDone.Reason
     REASON_CANCELLED: AnswerDone.Reason
+    REASON_DEADLINE: AnswerDone.Reason
     REASON_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     PROVENANCE_FIELD_NUMBER: _ClassVar[int]
@@ -372,7 +409,7 @@ class RequestFailed(_message.Message):
     def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., credits: _Optional[int] = ...) -> None: ...
 
 class SessionInfo(_message.Message):
-    __slots__ = ("session_id", "label", "peer", "create_time", "context_tokens", "max_context_tokens", "sink_tokens", "appended_frames", "evicted_frames", "live_asks", "answered_asks", "last_frame_id", "oldest_frame_id", "eviction")
+    __slots__ = ("session_id", "label", "peer", "create_time", "context_tokens", "max_context_tokens", "sink_tokens", "appended_frames", "evicted_frames", "live_asks", "answered_asks", "last_frame_id", "oldest_frame_id", "eviction", "dropped_frames")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
@@ -387,6 +424,7 @@ class SessionInfo(_message.Message):
     LAST_FRAME_ID_FIELD_NUMBER: _ClassVar[int]
     OLDEST_FRAME_ID_FIELD_NUMBER: _ClassVar[int]
     EVICTION_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FRAMES_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     label: str
     peer: str
@@ -401,7 +439,8 @@ class SessionInfo(_message.Message):
     last_frame_id: str
     oldest_frame_id: str
     eviction: Eviction
-    def __init__(self, session_id: _Optional[str] = ..., label: _Optional[str] = ..., peer: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., context_tokens: _Optional[int] = ..., max_context_tokens: _Optional[int] = ..., sink_tokens: _Optional[int] = ..., appended_frames: _Optional[int] = ..., evicted_frames: _Optional[int] = ..., live_asks: _Optional[int] = ..., answered_asks: _Optional[int] = ..., last_frame_id: _Optional[str] = ..., oldest_frame_id: _Optional[str] = ..., eviction: _Optional[_Union[Eviction, _Mapping]] = ...) -> None: ...
+    dropped_frames: int
+    def __init__(self, session_id: _Optional[str] = ..., label: _Optional[str] = ..., peer: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., context_tokens: _Optional[int] = ..., max_context_tokens: _Optional[int] = ..., sink_tokens: _Optional[int] = ..., appended_frames: _Optional[int] = ..., evicted_frames: _Optional[int] = ..., live_asks: _Optional[int] = ..., answered_asks: _Optional[int] = ..., last_frame_id: _Optional[str] = ..., oldest_frame_id: _Optional[str] = ..., eviction: _Optional[_Union[Eviction, _Mapping]] = ..., dropped_frames: _Optional[int] = ...) -> None: ...
 
 class ListSessionsRequest(_message.Message):
     __slots__ = ()

@@ -1,0 +1,405 @@
+"""One session of the engine in this process: what callers place on the event loop, carried out on the device's thread.
+
+It knows no transport and no tensors; the order of things is the scheduler's, the memory `core.session`'s.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from stillwing_common.errors import (
+    AnswerTimeout,
+    FrameSuperseded,
+    InvalidInput,
+    OutOfCredits,
+    StillwingError,
+    TooManyBranches,
+    UnknownSession,
+)
+from stillwing_common.types import Frame
+from stillwing_vlm.core.answers import AsyncAnswer, EvictionStream, new_future, settle
+from stillwing_vlm.core.base import (
+    AnswerDone,
+    AppendResult,
+    AskRequest,
+    ChoiceRequest,
+    ChoiceResult,
+    DoneReason,
+    Evicted,
+    FramePolicy,
+    Provenance,
+    RecallResult,
+    SessionInfo,
+    SnapshotInfo,
+    check_deadline,
+)
+from stillwing_vlm.core.branch import AskBranch
+from stillwing_vlm.core.frames import NewestWins, Waiting
+from stillwing_vlm.core.scheduler import Lane, Live, Queued, Request, fault_of
+from stillwing_vlm.core.session import VideoSession
+
+if TYPE_CHECKING:
+    from stillwing_vlm.core.engine import AsyncEngine
+
+_ASK_PATIENCE_S = 1.0
+"""Deadline of a question that carries none: questions begun later cannot keep it waiting for longer."""
+
+
+class AsyncSession:
+    """A `Session` in this process."""
+
+    def __init__(self, engine: "AsyncEngine", video: VideoSession, lane: Lane) -> None:
+        self.video = video
+        self._engine = engine
+        self._scheduler = engine.scheduler
+        self._observer = engine.observer
+        self._loop = asyncio.get_running_loop()
+        self._clock = engine.loaded.clock
+        self._limits = engine.loaded.limits
+        self._lane = lane
+        self._frame_period_s = video.config.frame_period_s or self._limits.frame_period_s
+        self._newest_wins = video.config.frame_policy is FramePolicy.NEWEST_WINS
+        self._run: NewestWins | None = None
+        self._frames_under_way = 0
+        self._dropped_frames = 0
+        self._asks_under_way = 0
+        self._streams: list[EvictionStream] = []
+        self._closing: asyncio.Task[None] | None = None
+
+    @property
+    def session_id(self) -> str:
+        """Opaque id."""
+        return self.video.session_id
+
+    @property
+    def frame_credits(self) -> int:
+        """Most frames placed and not yet acknowledged."""
+        return self._limits.frame_credits
+
+    @property
+    def max_context_tokens(self) -> int:
+        """The budget in force."""
+        return self.video.trunk.budget
+
+    def described(self, info: SessionInfo) -> SessionInfo:
+        """What the memory says of itself, with what only the session knows."""
+        return replace(info, live_asks=self._asks_under_way, dropped_frames=self._dropped_frames)
+
+    # Frames
+
+    def append(
+        self, *frames: Frame, deadline_s: float | None = None, skipped_frames: int = 0
+    ) -> Awaitable[AppendResult]:
+        """Add one chunk."""
+        self._dropped_frames += max(0, skipped_frames)
+        try:
+            self._check_chunk(frames, deadline_s)
+        except StillwingError as error:
+            return self._refused(error)
+        placed_s = self._clock.monotonic_s()
+        due_s = placed_s + (self._frame_period_s if deadline_s is None else deadline_s)
+        found: asyncio.Future[AppendResult] = new_future(self._loop)
+        self._frames_under_way += len(frames)
+
+        def end(result: AppendResult | None, error: Exception | None) -> None:
+            self._frames_under_way -= len(frames)
+            settle(found, result, error)
+
+        def prepare() -> "Future[Any]":
+            return self._engine.workers.submit(self._engine.loaded.preparer.chunk, frames)
+
+        def append(ready: "Future[Any]") -> None:
+            began_s = self._clock.monotonic_s()
+            result, evicted = self.video.append(ready.result(), placed_s)
+            device_s = self._clock.monotonic_s() - began_s
+            self._observer.chunk_appended(len(frames), result.chunk_tokens, result.elapsed_s, device_s)
+            self._report(evicted)
+            self._on_loop(end, result, None)
+
+        def fail(error: Exception) -> None:
+            self._on_loop(end, None, fault_of(error))
+
+        def drop() -> None:
+            self._on_loop(dropped)
+
+        def dropped() -> None:
+            self._dropped_frames += len(frames)
+            self._observer.frames_dropped(len(frames))
+            names = ", ".join(frame.frame_id for frame in frames)
+            end(None, FrameSuperseded(names, frames=len(frames)))
+
+        self._place_chunk(Waiting(due_s, prepare, append, drop, fail))
+        return found
+
+    def _check_chunk(self, frames: Sequence[Frame], deadline_s: float | None) -> None:
+        check_deadline(deadline_s)
+        credits = self._limits.frame_credits
+        if not frames:
+            raise InvalidInput("a chunk needs at least one frame")
+        replaces = self._newest_wins and self._run is not None and self._run.takes_more()
+        if len(frames) > credits or (not replaces and self._frames_under_way + len(frames) > credits):
+            raise OutOfCredits(f"{self._frames_under_way} under way of {credits}", sent=len(frames))
+
+    def _place_chunk(self, chunk: Waiting) -> None:
+        if self._newest_wins:
+            if self._run is not None and self._run.offer(chunk):
+                return
+            run = NewestWins(chunk, self._scheduler.wake)
+            self._place_or_fail(run)
+            self._run = run
+            return
+        ready = chunk.prepare()
+        self._place_or_fail(
+            Request(lambda: chunk.append(ready), chunk.fail, ready=ready, heavy=True, deadline_s=chunk.deadline_s)
+        )
+
+    def recall(self, frames: Sequence[Frame]) -> Awaitable[RecallResult]:
+        """Replace the memory segment."""
+        most = self._limits.max_recalled_frames
+        if len(frames) > most:
+            return self._refused(InvalidInput(f"at most {most} frames can be recalled", frames=len(frames)))
+        preparer = self._engine.loaded.preparer
+        ready = self._engine.workers.submit(lambda: [preparer.chunk([frame]) for frame in frames])
+
+        def run() -> RecallResult:
+            result, evicted = self.video.recall(ready.result())
+            self._report(evicted)
+            return result
+
+        return self._place(run, ready=ready, heavy=True)
+
+    def evictions(self) -> AsyncIterator[Evicted]:
+        """Every eviction after this call."""
+        stream = EvictionStream()
+        if self._closing is None:
+            self._streams.append(stream)
+        else:
+            stream.put(None)
+        return aiter(stream)
+
+    def _report(self, evicted: Evicted | None) -> None:
+        if evicted is not None:
+            self._observer.frames_evicted(len(evicted.frame_ids))
+            self._on_loop(self._spread, evicted)
+
+    def _spread(self, evicted: Evicted | None) -> None:
+        for stream in self._streams:
+            stream.put(evicted)
+
+    # Questions
+
+    def ask(self, request: AskRequest) -> AsyncAnswer:
+        """Fork an answer."""
+        placed_s = self._clock.monotonic_s()
+        under_way = _AskUnderWay(self, placed_s)
+        refusal = self._too_many_asks()
+        if refusal is not None:
+            under_way.answer.fail(refusal)
+            return under_way.answer
+        ready = self._engine.workers.submit(self._engine.loaded.preparer.ask, request)
+        due_s, expires_s = _deadlines(placed_s, request.deadline_s)
+
+        def run() -> None:
+            live = under_way.fork(self.video.fork_ask(ready.result(), placed_s))
+            live.deadline_s, live.expires_s = due_s, expires_s
+            self._scheduler.start_branch(self._lane, live)
+
+        self._asks_under_way += 1
+        not_taken = self._submit(Request(run, under_way.fail, ready, deadline_s=due_s))
+        if not_taken is not None:
+            self.ask_ended()
+            under_way.answer.fail(not_taken)
+        return under_way.answer
+
+    def ask_choice(self, request: ChoiceRequest) -> Awaitable[ChoiceResult]:
+        """Score options."""
+        refusal = self._too_many_asks()
+        if refusal is not None:
+            return self._refused(refusal)
+        found: asyncio.Future[ChoiceResult] = new_future(self._loop)
+        placed_s = self._clock.monotonic_s()
+        ready = self._engine.workers.submit(self._engine.loaded.preparer.choice, request)
+        due_s, expires_s = _deadlines(placed_s, request.deadline_s)
+
+        def end(result: ChoiceResult | None, error: Exception | None) -> None:
+            self.ask_ended()
+            settle(found, result, error)
+
+        def run() -> None:
+            branch = self.video.fork_choice(ready.result(), placed_s)
+            reason: Exception = self.gone()
+
+            def progressed() -> None:
+                if branch.finished:
+                    self.video.release(branch)
+                    self._on_loop(end, branch.done, None if branch.done is not None else reason)
+
+            def stop(error: Exception) -> None:
+                nonlocal reason
+                reason = error
+                branch.cancel()
+
+            def expired() -> None:
+                stop(AnswerTimeout(f"not scored within {request.deadline_s:g} s", deadline_s=request.deadline_s))
+
+            self._scheduler.start_branch(self._lane, Live(branch, progressed, stop, due_s, expires_s, expired))
+
+        def fail(error: Exception) -> None:
+            self._on_loop(end, None, error)
+
+        self._asks_under_way += 1
+        self._place_or_fail(Request(run, fail, ready, deadline_s=due_s))
+        return found
+
+    def _too_many_asks(self) -> TooManyBranches | None:
+        most = self._limits.max_asks
+        if self._asks_under_way < most:
+            return None
+        return TooManyBranches(f"{self._asks_under_way} under way, at most {most}", limit=most)
+
+    def ask_ended(self) -> None:
+        """Called on the event loop by what asked."""
+        self._asks_under_way -= 1
+
+    # Snapshots
+
+    def take_snapshot(self, ttl_s: float | None = None) -> Awaitable[SnapshotInfo]:
+        """Name the trunk's present state."""
+        return self._place(lambda: self.video.take_snapshot(ttl_s))
+
+    def restore_snapshot(self, snapshot_id: str) -> Awaitable[str]:
+        """Put the trunk back."""
+        return self._place(lambda: self.video.restore_snapshot(snapshot_id))
+
+    async def close(self) -> None:
+        """End the session."""
+        if self._closing is None:
+            self._closing = self._loop.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        self._engine.forget(self.session_id)
+        await asyncio.wrap_future(self._scheduler.close_lane(self._lane, self.gone()))
+        self._spread(None)
+
+    # Placing
+
+    def _place(
+        self, run: Callable[[], Any], *, ready: "Future[Any] | None" = None, heavy: bool = False
+    ) -> "asyncio.Future[Any]":
+        found: asyncio.Future[Any] = new_future(self._loop)
+        self._place_or_fail(
+            Request(
+                run=lambda: self._on_loop(settle, found, run(), None),
+                fail=lambda error: self._on_loop(settle, found, None, error),
+                ready=ready,
+                heavy=heavy,
+                deadline_s=self._clock.monotonic_s() + self._frame_period_s,
+            )
+        )
+        return found
+
+    def _place_or_fail(self, request: Queued) -> None:
+        refusal = self._submit(request)
+        if refusal is not None:
+            request.fail(refusal)
+
+    def _submit(self, request: Queued) -> StillwingError | None:
+        """Put it at the lane's end; why it was not taken, if it was not."""
+        if self._run is not None:
+            # What is placed now is to see the newest frame placed before it.
+            self._run.seal()
+            self._run = None
+        try:
+            return None if self._scheduler.submit(self._lane, request) else self.gone()
+        except StillwingError as error:
+            return error
+
+    def _refused(self, error: Exception) -> "asyncio.Future[Any]":
+        found: asyncio.Future[Any] = new_future(self._loop)
+        found.set_exception(error)
+        return found
+
+    def gone(self) -> UnknownSession:
+        """The error of whatever comes after the end."""
+        return UnknownSession(f"session {self.session_id} is closed", session_id=self.session_id)
+
+    def _on_loop(self, function: Callable[..., None], *arguments: Any) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+
+class _AskUnderWay:
+    """One ask between the event loop, where its answer is read, and the device, where it is decoded."""
+
+    def __init__(self, session: AsyncSession, placed_s: float) -> None:
+        self.answer = AsyncAnswer(self._cancel)
+        self._session = session
+        self._placed_s = placed_s
+        self._branch: AskBranch | None = None
+        self._cancelled = False
+        self._tokens = 0
+        self._grown_s = placed_s
+
+    def fork(self, branch: AskBranch) -> Live:
+        """The branch is there. Device thread, as all that follows."""
+        self._branch = branch
+        if self._cancelled:
+            branch.cancel()
+            self._progressed()
+        return Live(branch, self._progressed, self.fail, expired=lambda: branch.cancel(DoneReason.DEADLINE))
+
+    def fail(self, error: Exception) -> None:
+        """There is no answer, or no more of it. Where a fork came, its end follows by `_progressed`."""
+        session = self._session
+        if self._branch is None:
+            session._on_loop(session.ask_ended)
+        if isinstance(error, UnknownSession):
+            # The session was closed before the fork: under way, and it saw nothing.
+            elapsed_s = session._clock.monotonic_s() - self._placed_s
+            nothing = AnswerDone("", DoneReason.CANCELLED, Provenance("", "", 0, 0), elapsed_s, elapsed_s, 0)
+            session._on_loop(self.answer.progress, (), nothing)
+        else:
+            session._on_loop(self.answer.fail, error)
+
+    def _cancel(self) -> None:
+        if not self._cancelled:
+            self._cancelled = True
+            self._session._scheduler.call(self._stop)
+
+    def _stop(self) -> None:
+        if self._branch is not None and not self._branch.finished:
+            self._branch.cancel()
+            self._progressed()
+
+    def _progressed(self) -> None:
+        branch, session = self._branch, self._session
+        assert branch is not None
+        self._observe(branch)
+        deltas = branch.take_deltas()
+        if branch.finished:
+            session.video.release(branch)
+            session._on_loop(session.ask_ended)
+        if deltas or branch.finished:
+            session._on_loop(self.answer.progress, deltas, branch.done)
+
+    def _observe(self, branch: AskBranch) -> None:
+        observer, tokens = self._session._observer, branch.answer_tokens
+        if tokens > self._tokens:
+            now_s = self._session._clock.monotonic_s()
+            if self._tokens == 0:
+                observer.first_token(now_s - self._placed_s)
+            else:
+                observer.tokens(tokens - self._tokens, now_s - self._grown_s)
+            self._tokens, self._grown_s = tokens, now_s
+        if branch.done is not None:
+            observer.answer_ended(branch.done.reason)
+
+
+def _deadlines(placed_s: float, deadline_s: float | None) -> tuple[float, float]:
+    """When a question should be read, and when its answer ends at the latest."""
+    if deadline_s is None:
+        return placed_s + _ASK_PATIENCE_S, float("inf")
+    return placed_s + deadline_s, placed_s + deadline_s

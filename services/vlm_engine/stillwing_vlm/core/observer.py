@@ -1,0 +1,86 @@
+"""What the engine tells about its own work, for metrics. It knows nothing of how they are kept or shown.
+
+Methods are called on the device's thread and on the event loop; they return at once and never raise.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from stillwing_vlm.core.base import DoneReason
+
+
+class Observer(Protocol):
+    """Told of each thing when it has happened."""
+
+    def stepped(self, branches: int, device_s: float) -> None:
+        """One decoding step for so many branches together."""
+
+    def chunk_appended(self, frames: int, tokens: int, elapsed_s: float, device_s: float) -> None:
+        """A chunk is in its trunk: `elapsed_s` since it was placed, of which the device worked `device_s`."""
+
+    def frames_evicted(self, frames: int) -> None:
+        """Frames left a trunk."""
+
+    def frames_dropped(self, frames: int) -> None:
+        """Frames gave way to newer ones before they were appended."""
+
+    def first_token(self, elapsed_s: float) -> None:
+        """An answer has its first token, so long after the ask was placed."""
+
+    def tokens(self, count: int, elapsed_s: float) -> None:
+        """An answer grew by so many tokens since its last ones."""
+
+    def answer_ended(self, reason: DoneReason) -> None:
+        """An answer is complete."""
+
+    def watch_evaluated(self, changed: bool) -> None:
+        """A watch condition was asked again."""
+
+    def refused(self, reason: str) -> None:
+        """A request or a session was refused with this error reason."""
+
+
+class SilentObserver:
+    """Keeps nothing."""
+
+    def stepped(self, branches: int, device_s: float) -> None:
+        """Nothing."""
+
+    def chunk_appended(self, frames: int, tokens: int, elapsed_s: float, device_s: float) -> None:
+        """Nothing."""
+
+    def frames_evicted(self, frames: int) -> None:
+        """Nothing."""
+
+    def frames_dropped(self, frames: int) -> None:
+        """Nothing."""
+
+    def first_token(self, elapsed_s: float) -> None:
+        """Nothing."""
+
+    def tokens(self, count: int, elapsed_s: float) -> None:
+        """Nothing."""
+
+    def answer_ended(self, reason: DoneReason) -> None:
+        """Nothing."""
+
+    def watch_evaluated(self, changed: bool) -> None:
+        """Nothing."""
+
+    def refused(self, reason: str) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLoad:
+    """How much the engine holds at one moment."""
+
+    sessions: int
+    context_tokens: int
+    cache_bytes: int
+    live_asks: int
+    watches: int
+    waiting_requests: int
+    waiting_frames: int
+    waiting_frame_bytes: int
+    free_bytes: int
