@@ -33,6 +33,16 @@ def engine(tiny_dir: Path) -> LocalEngine:
     return LocalEngine.load(ModelSource(str(tiny_dir), device="cpu", threads=1))
 
 
+SHORT_RANGE = 320
+
+
+@pytest.fixture(scope="session")
+def short_engine(tmp_path_factory: pytest.TempPathFactory) -> LocalEngine:
+    """The same model, made for so few positions that a session comes to their end every few dozen frames."""
+    directory = write_tiny_model(tmp_path_factory.mktemp("short") / "model", max_position_embeddings=SHORT_RANGE)
+    return LocalEngine.load(ModelSource(str(directory), device="cpu", threads=1))
+
+
 @pytest.fixture(scope="session")
 def hf_model(tiny_dir: Path) -> Any:
     return Qwen2_5_VLForConditionalGeneration.from_pretrained(tiny_dir, dtype=torch.float32).eval()
@@ -322,9 +332,9 @@ class Pair:
 
 
 @pytest.fixture
-def make_pair(engine: LocalEngine, hf_model: Any) -> Iterator[Any]:
-    def make(budget: int, seed: int = 0, eviction: Eviction | None = None) -> Pair:
-        return Pair(engine, hf_model, budget, seed, eviction)
+def make_pair(engine: LocalEngine, short_engine: LocalEngine, hf_model: Any) -> Iterator[Any]:
+    def make(budget: int, seed: int = 0, eviction: Eviction | None = None, *, short: bool = False) -> Pair:
+        return Pair(short_engine if short else engine, hf_model, budget, seed, eviction)
 
     return make
 

@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
+from stillwing_vlm.core.backend import Row
 from stillwing_vlm.core.base import AskRequest, Eviction, EvictionLevel, EvictionPositions, SessionConfig, View
 from stillwing_vlm.core.local import LocalEngine, LocalSession
+from stillwing_vlm.core.positions import text_positions
 
 TOLERANCE = 1e-4
 SIZES = [(56, 84), (84, 84), (56, 112), (112, 56), (140, 84)]
@@ -152,6 +154,44 @@ def test_ways_to_let_go_answer_differently(engine: LocalEngine, logits_of: Any) 
     assert distances[~torch.eye(len(found), dtype=torch.bool)].min() > 0.1
 
 
+@pytest.mark.parametrize("level", list(EvictionLevel))
+def test_positions_begin_anew_and_nothing_changes(make_pair: Any, level: EvictionLevel) -> None:
+    """With asks that wait while it happens, in both views, and a memory in front of the window."""
+    pair = make_pair(160, seed=13, eviction=Eviction(level), short=True)
+    trunk, backend = pair.session.video.trunk, pair.session._engine.backend
+    errors = []
+    waiting: list[tuple[Any, ...]] = []
+    spanned = 0
+    for index in range(240):
+        pair.append(pair.frame(*SIZES[(index // 7) % len(SIZES)]))
+        assert trunk.cursor <= backend.figures.max_positions * 3 // 4
+        spanned += trunk.window[-1].span if trunk.window else 0
+        if index % 80 == 30:
+            pair.recall(pair.frame(), pair.frame(84, 84))
+        if index % 4 == 0:
+            errors.append(pair.logits_error(f"Question {index}?"))
+        if index % 20 == 0:
+            errors.append(pair.values_error())
+        if index % 10 == 9:
+            recent = 2 if index % 20 == 9 else None
+            prompt = "What was seen when this was asked, a good while ago?"
+            branch = pair.session.fork(AskRequest(prompt, view=View(recent)))
+            # Half the question is fed now, so that the branch has keys of its own to be turned.
+            rows = branch.rows()
+            early, late = rows[0].token_ids[:12], rows[0].token_ids[12:]
+            backend.step([Row(rows[0].branch, early, rows[0].positions[:, :12])])
+            waiting.append((branch, rows[0].branch, late, pair.oracle.ask(prompt, recent)))
+        if len(waiting) > 4:
+            branch, store, late, wanted = waiting.pop(0)
+            positions, _ = text_positions(branch.view.cursor - len(late), len(late))
+            (logits,) = backend.step([Row(store, late, positions)])
+            pair.session.video.release(branch)
+            errors.append(float((logits - wanted).abs().max() / wanted.std()))
+    assert trunk.rebases >= 4
+    assert spanned > 3 * backend.figures.max_positions
+    assert max(errors) < TOLERANCE
+
+
 def test_recalled_memory_equals_the_oracle(make_pair: Any) -> None:
     pair = make_pair(220, seed=4)
     errors = []
@@ -184,12 +224,13 @@ def test_an_ask_leaves_no_trace(engine: LocalEngine) -> None:
 def test_a_far_offset_changes_nothing(engine: LocalEngine, logits_of: Any) -> None:
     config = SessionConfig("You fly.", 160)
     near = LocalSession(engine.loaded, config)
-    far = LocalSession(engine.loaded, config, first_position=100_000_000)
+    far = LocalSession(engine.loaded, config, first_position=100_000_000, rebases=False)
     rng = np.random.default_rng(6)
     for index in range(40):
         pixels = rng.integers(0, 256, (*SIZES[index % len(SIZES)], 3), dtype=np.uint8)
         near.append(pixels)
         far.append(pixels)
+    assert far.video.trunk.cursor > 100_000_000
     assert (logits_of(near, "Where?") - logits_of(far, "Where?")).abs().max() < TOLERANCE
 
 

@@ -38,6 +38,7 @@ class Seen:
 
     mark: TrunkMark
     slab: list[Label | None]
+    cursor: int
     state: tuple[Any, ...]
     restorable: bool
 
@@ -51,9 +52,19 @@ class TrunkMachine(RuleBasedStateMachine):
         first=st.sampled_from([0, 10**8]),
         level=st.sampled_from(EvictionLevel),
         positions=st.sampled_from(EvictionPositions),
+        limit=st.sampled_from([None, 60, 200]),
     )
-    def start(self, budget: int, opening: int, first: int, level: EvictionLevel, positions: EvictionPositions) -> None:
-        self.trunk = Trunk(budget, first_position=first, eviction=Eviction(level, positions))
+    def start(
+        self,
+        budget: int,
+        opening: int,
+        first: int,
+        level: EvictionLevel,
+        positions: EvictionPositions,
+        limit: int | None,
+    ) -> None:
+        self.trunk = Trunk(budget, 0.25, first, Eviction(level, positions), limit)
+        self.limit = limit
         self.subsampled = level is EvictionLevel.SUBSAMPLED
         self.gaps = positions is EvictionPositions.GAP
         self.first = self.cursor = first
@@ -84,8 +95,12 @@ class TrunkMachine(RuleBasedStateMachine):
 
     def _move(self, move: Move | None) -> None:
         if move is not None:
-            source, target, length = move
-            self.slab[target : target + length] = self.slab[source : source + length]
+            source, target, length, turn = move
+            self.slab[target : target + length] = _turned(self.slab[source : source + length], turn)
+            for seen in self.seen:
+                seen.slab = _turned(seen.slab, turn)
+                seen.cursor += turn
+            self.cursor += turn
 
     def _evict(self, tokens: int) -> Gone:
         gone = self.trunk.evict_for(tokens)
@@ -123,7 +138,7 @@ class TrunkMachine(RuleBasedStateMachine):
         assert before - self.trunk.tokens == sum(chunk.tokens for chunk in gone.chunks)
         if gone.chunks:
             self._place_front(gone.stale)
-        self._move(self.trunk.compact_for(tokens))
+        self._move(self.trunk.compact_for(tokens, span))
         live = self.trunk.tokens
         for seen in self.seen:
             seen.restorable = seen.restorable and len(seen.slab) <= live
@@ -144,8 +159,9 @@ class TrunkMachine(RuleBasedStateMachine):
 
     @rule()
     def mark(self) -> None:
-        state = (list(self.sink), list(self.window), self.cursor, self.frames)
-        self.seen.append(Seen(self.trunk.mark(), self.slab[self.trunk.start : self.trunk.tail], state, True))
+        state = (list(self.sink), list(self.window), self.frames)
+        slab = self.slab[self.trunk.start : self.trunk.tail]
+        self.seen.append(Seen(self.trunk.mark(), slab, self.cursor, state, True))
 
     @rule(which=st.integers(0, 50))
     def forget(self, which: int) -> None:
@@ -166,7 +182,8 @@ class TrunkMachine(RuleBasedStateMachine):
             return
         self.trunk.rewind(seen.mark)
         assert self.slab[self.trunk.start : self.trunk.tail] == seen.slab
-        sink, window, self.cursor, self.frames = seen.state
+        self.cursor = seen.cursor
+        sink, window, self.frames = seen.state
         self.sink, self.window = list(sink), list(window)
 
     @invariant()
@@ -176,6 +193,9 @@ class TrunkMachine(RuleBasedStateMachine):
         trunk = self.trunk
         trunk.check_integrity()
         assert trunk.cursor == self.cursor
+        if self.limit is not None and not self.gaps and self.first < self.limit:
+            spans = sum(known.span for known in [*self.sink, *self.memory, *self.window])
+            assert self.cursor <= self.limit or spans > self.limit * 3 // 4
         assert self.slab[trunk.start : trunk.tail] == [label for labels in self._wanted() for label in labels]
 
     def _wanted(self) -> list[list[Label]]:
@@ -196,15 +216,19 @@ class TrunkMachine(RuleBasedStateMachine):
         return found[::-1]
 
 
+def _turned(labels: list[Label | None], turn: int) -> list[Label | None]:
+    return [label and (label[0], label[1], label[2] + turn) for label in labels]
+
+
 TestTrunk = TrunkMachine.TestCase
 
 
-def trunk_of(chunks: int, **eviction: Any) -> Trunk:
-    trunk = Trunk(8, eviction=Eviction(**eviction))
+def trunk_of(chunks: int, limit: int | None = None, **eviction: Any) -> Trunk:
+    trunk = Trunk(8, position_limit=limit, eviction=Eviction(**eviction))
     trunk.append(Chunk((), 1, 1))
     for index in range(chunks):
         trunk.evict_for(1)
-        trunk.compact_for(1)
+        trunk.compact_for(1, 1)
         trunk.append(Chunk((f"{index}",), 1, 1))
     return trunk
 
@@ -228,3 +252,16 @@ def test_with_gaps_the_sink_stays_where_it_was() -> None:
     assert trunk.sink_offset == 0
     assert trunk.window_position == 95
     assert trunk_of(100).sink_offset == 93
+
+
+def test_positions_stay_in_range_for_ever() -> None:
+    trunk = trunk_of(10_000, limit=100)
+    assert trunk.cursor <= 100
+    # As rarely as the range allows: each time the whole range but the trunk itself is gained.
+    assert 10_000 // 100 <= trunk.rebases <= 10_000 // 92 + 1
+    assert visible(trunk)[-1] == 9_999
+
+
+def test_a_trunk_as_wide_as_the_range_is_not_turned_at_every_chunk() -> None:
+    trunk = trunk_of(1000, limit=9)
+    assert trunk.rebases <= 1000 // (9 // 4)

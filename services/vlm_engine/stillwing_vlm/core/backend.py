@@ -45,8 +45,11 @@ class Store(Protocol):
     def turned(self, pieces: Sequence[tuple[Any, int]]) -> Any:
         """The same as a copy beside the slab, as `copy_out` gives."""
 
-    def move(self, source: int, target: int, length: int) -> None:
-        """Move slab tokens; source and target may overlap."""
+    def move(self, source: int, target: int, length: int, turn: int = 0) -> None:
+        """Move slab tokens; source and target may overlap. Their positions change by `turn`."""
+
+    def turn_copy(self, kept: Any, turn: int) -> Any:
+        """What `copy_out` or `turned` gave (or None), with positions changed by `turn`."""
 
     def copy_out(self, kept: Any, start: int, end: int) -> Any:
         """A copy of slab `[start, end)`, appended to `kept` (an earlier copy, or None)."""
@@ -61,11 +64,16 @@ class Store(Protocol):
 
 @dataclass(slots=True, eq=False)
 class PinnedView:
-    """What a branch sees of the trunk: `kept` (a copy of what was since overwritten), then slab `[start, end)`."""
+    """What a branch sees of the trunk: `kept` (a copy of what was since overwritten), then slab `[start, end)`.
+
+    The branch's next token stands at position `cursor`; since it was forked all positions have changed by `turn`.
+    """
 
     kept: Any
     start: int
     end: int
+    cursor: int
+    turn: int = 0
 
 
 @dataclass(slots=True, eq=False)

@@ -56,11 +56,10 @@ class AskBranch:
         ask: PreparedAsk,
         branch: Any,
         view: PinnedView,
-        cursor: int,
         provenance: Provenance,
         placed_s: float,
     ) -> None:
-        """`branch` has room for question and answer; `cursor` is the trunk's; `placed_s` when the ask was placed."""
+        """`branch` has room for question and answer; `placed_s` is when the ask was placed."""
         self.view = view
         self.done: AnswerDone | None = None
         self._backend = backend
@@ -68,7 +67,6 @@ class AskBranch:
         self._clock = clock
         self._ask = ask
         self._branch = branch
-        self._cursor = cursor
         self._provenance = provenance
         self._placed_s = placed_s
         self._first_s: float | None = None
@@ -100,7 +98,7 @@ class AskBranch:
     def rows(self) -> list[Row]:
         """The next tokens, a piece of the question at a time."""
         fed = self._pending[:_MAX_FED]
-        positions, self._cursor = text_positions(self._cursor, len(fed))
+        positions, self.view.cursor = text_positions(self.view.cursor, len(fed))
         self._pending = self._pending[_MAX_FED:]
         return [Row(self._branch, fed, positions)]
 
@@ -187,7 +185,6 @@ class ChoiceBranch:
         choice: PreparedChoice,
         branch: Any,
         view: PinnedView,
-        cursor: int,
         provenance: Provenance,
         placed_s: float,
     ) -> None:
@@ -197,7 +194,6 @@ class ChoiceBranch:
         self._clock = clock
         self._choice = choice
         self._branch = branch
-        self._cursor = cursor
         self._provenance = provenance
         self._placed_s = placed_s
         self._pending = list(choice.question_ids)
@@ -221,12 +217,12 @@ class ChoiceBranch:
         """The question, a piece at a time; then the options but their last tokens, which are only scored."""
         if self._pending:
             fed = self._pending[:_MAX_FED]
-            positions, self._cursor = text_positions(self._cursor, len(fed))
+            positions, self.view.cursor = text_positions(self.view.cursor, len(fed))
             self._pending = self._pending[_MAX_FED:]
             return [Row(self._branch, fed, positions)]
         found = []
         for option in self._group():
-            positions, _ = text_positions(self._cursor, len(option) - 1)
+            positions, _ = text_positions(self.view.cursor, len(option) - 1)
             fork = self._backend.fork_branch(self._branch, len(option) - 1)
             found.append(Row(fork, option[:-1], positions, every=True))
         return found

@@ -115,12 +115,22 @@ class LoadedEngine:
         """The budget a session gets: its own wish, or the plan's."""
         return config.max_context_tokens or self.plan.budget(len(opening_ids))
 
-    def open_session(self, config: SessionConfig, opening_ids: list[int], *, first_position: int = 0) -> VideoSession:
+    def open_session(
+        self, config: SessionConfig, opening_ids: list[int], *, first_position: int = 0, rebases: bool = True
+    ) -> VideoSession:
         """A new session. Raises BudgetTooSmall, Exhausted."""
         budget = self.budget(config, opening_ids)
         config = replace(config, eviction=config.eviction or self.eviction)
         return VideoSession(
-            self.backend, self.text, self.clock, self.limits, config, opening_ids, budget, first_position=first_position
+            self.backend,
+            self.text,
+            self.clock,
+            self.limits,
+            config,
+            opening_ids,
+            budget,
+            first_position=first_position,
+            rebases=rebases,
         )
 
 

@@ -39,11 +39,13 @@ from stillwing_vlm.core.prepare import PreparedChunk
 class LocalSession:
     """One stream's memory, driven synchronously."""
 
-    def __init__(self, engine: LoadedEngine, config: SessionConfig, *, first_position: int = 0) -> None:
+    def __init__(
+        self, engine: LoadedEngine, config: SessionConfig, *, first_position: int = 0, rebases: bool = True
+    ) -> None:
         self._engine = engine
         self._count = 0
         opening = engine.preparer.opening(config.system_prompt)
-        self.video = engine.open_session(config, opening, first_position=first_position)
+        self.video = engine.open_session(config, opening, first_position=first_position, rebases=rebases)
         self.evicted: list[Evicted] = []
 
     def append(self, *frames: Frame | Pixels) -> AppendResult:

@@ -32,6 +32,7 @@ from stillwing_vlm.core.base import (
 )
 from stillwing_vlm.core.branch import AskBranch, Branch, ChoiceBranch
 from stillwing_vlm.core.layout import ChunkLayout, lay_out, time_labels
+from stillwing_vlm.core.planner import SLAB_SLACK
 from stillwing_vlm.core.positions import text_positions
 from stillwing_vlm.core.prepare import PreparedAsk, PreparedChoice, PreparedChunk
 from stillwing_vlm.core.text import ChatText
@@ -61,10 +62,12 @@ class VideoSession:
         budget: int,
         *,
         first_position: int = 0,
+        rebases: bool = True,
     ) -> None:
         """Make the slab and write the opening text. Raises BudgetTooSmall, Exhausted.
 
-        `first_position` moves every position by a constant, which changes no answer.
+        `first_position` moves every position by a constant, which changes no answer; without `rebases` positions grow
+        beyond the model's range.
         """
         smallest = len(opening_ids) + 2 * _SMALLEST_CHUNK_TOKENS
         if budget < smallest:
@@ -76,7 +79,9 @@ class VideoSession:
         self.session_id = new_id("ses")
         self.config = config
         eviction = config.eviction or DEFAULT_EVICTION
-        self.trunk = Trunk(budget, first_position=first_position, eviction=eviction)
+        # A quarter of what the model was made for is left to questions and answers.
+        position_limit = backend.figures.max_positions * 3 // 4 if rebases else None
+        self.trunk = Trunk(budget, SLAB_SLACK, first_position, eviction, position_limit)
         # Only chunks that may have to be written anew need more than their place in the slab.
         self._keeps_window = eviction.level is not EvictionLevel.OLDEST
         self._backend = backend
@@ -101,14 +106,17 @@ class VideoSession:
         trunk = self.trunk
         if trunk.sink_open:
             self._origin = chunk.grid_times[0]
-        layout = self._layout(chunk, trunk.cursor)
-        tokens = layout.tokens
+        began = trunk.cursor
+        layout = self._layout(chunk, began)
+        tokens, span = layout.tokens, layout.cursor - began
         trunk.check_fits(tokens)
         embedding = self._backend.embed_chunk(chunk.patches, layout)
-        gone = self._make_room(tokens)
+        gone = self._make_room(tokens, span)
+        # Making room may have begun the positions anew.
+        positions = layout.positions + (trunk.cursor - began)
         offset = trunk.cursor if trunk.sink_open or self._keeps_window else None
-        kept = self._backend.prefill(self._store, trunk.start, trunk.tail, embedding, layout.positions, offset)
-        trunk.append(Chunk(chunk.frame_ids, tokens, layout.cursor - trunk.cursor, kept))
+        kept = self._backend.prefill(self._store, trunk.start, trunk.tail, embedding, positions, offset)
+        trunk.append(Chunk(chunk.frame_ids, tokens, span, kept))
         self._appended_frames += len(chunk.frame_ids)
         elapsed_s = self._clock.monotonic_s() - placed_s
         return AppendResult(chunk.frame_ids, tokens, trunk.tokens, elapsed_s), self._evicted(gone)
@@ -155,14 +163,14 @@ class VideoSession:
             labels=time_labels(chunk.grid_times, self._origin) if how.timed_grids else (),
         )
 
-    def _make_room(self, tokens: int) -> Gone:
+    def _make_room(self, tokens: int, span: int) -> Gone:
         trunk = self.trunk
         gone = trunk.evict_for(tokens)
         if gone.chunks:
             end = trunk.place_of(gone.stale)
             self._keep_aside(end)
             self._store.place(_kept(trunk.front(gone.stale)), end)
-        self._moved(trunk.compact_for(tokens))
+        self._moved(trunk.compact_for(tokens, span))
         return gone
 
     def _keep_aside(self, head: int) -> None:
@@ -181,6 +189,14 @@ class VideoSession:
         for view in self._views:
             view.start += shift
             view.end += shift
+            if move.turn:
+                view.kept = self._store.turn_copy(view.kept, move.turn)
+                view.cursor += move.turn
+                view.turn += move.turn
+        if move.turn:
+            # What can be rotated anew is; the rest of the window was turned where it lies.
+            stale = len(self.trunk.window) if self._keeps_window else 0
+            self._store.place(_kept(self.trunk.front(stale)), self.trunk.place_of(stale))
 
     def _evicted(self, gone: Gone) -> Evicted | None:
         if not gone.chunks:
@@ -194,15 +210,13 @@ class VideoSession:
         """Start an answer that sees the trunk as it is now. Release it when it is finished."""
         view, provenance = self._pin(ask.view)
         branch = self._backend.new_branch(self._store, view, len(ask.question_ids) + ask.max_tokens)
-        return AskBranch(
-            self._backend, self._text, self._clock, ask, branch, view, self.trunk.cursor, provenance, placed_s
-        )
+        return AskBranch(self._backend, self._text, self._clock, ask, branch, view, provenance, placed_s)
 
     def fork_choice(self, choice: PreparedChoice, placed_s: float) -> ChoiceBranch:
         """Start scoring options. Release it when it is finished."""
         view, provenance = self._pin(choice.view)
         branch = self._backend.new_branch(self._store, view, len(choice.question_ids))
-        return ChoiceBranch(self._backend, self._clock, choice, branch, view, self.trunk.cursor, provenance, placed_s)
+        return ChoiceBranch(self._backend, self._clock, choice, branch, view, provenance, placed_s)
 
     def release(self, branch: Branch) -> None:
         """Let a branch go; its tokens are freed and nothing in the trunk has changed."""
@@ -215,11 +229,11 @@ class VideoSession:
         chunks = wanted.recent_chunks
         if chunks is None or chunks > len(trunk.window):
             # Where the window holds fewer chunks than asked for, the sink's own is among the newest.
-            view = PinnedView(None, trunk.start, trunk.tail)
+            view = PinnedView(None, trunk.start, trunk.tail, trunk.cursor)
             oldest, tokens = trunk.oldest_frame_id, trunk.tokens
         else:
             place, sink, newest = trunk.recent(chunks)
-            view = PinnedView(self._store.turned(_kept(sink)), place, trunk.tail)
+            view = PinnedView(self._store.turned(_kept(sink)), place, trunk.tail, trunk.cursor)
             oldest, tokens, recalled = newest[0].frame_ids[0], trunk.sink_tokens + trunk.tail - place, ()
         self._views.append(view)
         return view, Provenance(trunk.last_frame_id, oldest, tokens, trunk.evicted_frames, recalled)

@@ -49,11 +49,12 @@ class Gone(NamedTuple):
 
 
 class Move(NamedTuple):
-    """Slab tokens `[source, source + length)` go to `[target, target + length)`."""
+    """Slab tokens `[source, source + length)` go to `[target, target + length)`, their positions change by `turn`."""
 
     source: int
     target: int
     length: int
+    turn: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -73,9 +74,18 @@ class Trunk:
     """Book-keeping of one session's trunk. Not thread-safe; used by the device's owner thread."""
 
     def __init__(
-        self, budget: int, slack: float = SLAB_SLACK, first_position: int = 0, eviction: Eviction | None = None
+        self,
+        budget: int,
+        slack: float = SLAB_SLACK,
+        first_position: int = 0,
+        eviction: Eviction | None = None,
+        position_limit: int | None = None,
     ) -> None:
-        """`budget`: most tokens in the trunk; `slack`: share of it added to the slab, so that moves are rare."""
+        """`budget`: most tokens in the trunk; `slack`: share of it added to the slab, so that moves are rare.
+
+        `position_limit`: the cursor stays at or below it as long as the trunk itself spans at most three quarters of
+        it; None, or with gaps, lets positions grow.
+        """
         if budget < 1 or slack < 0:
             raise ValueError("budget is at least 1 token and slack is not negative")
         self.budget = budget
@@ -85,6 +95,7 @@ class Trunk:
         self.tail = 0
         self.cursor = first_position
         self._first_position = first_position
+        self._position_limit = position_limit
         self.sink: list[Chunk] = []
         self.memory: tuple[Chunk, ...] = ()
         self.window: deque[Chunk] = deque()
@@ -93,6 +104,7 @@ class Trunk:
         self.evicted_frames = 0
         self.front_epoch = 0
         self.moves = 0
+        self.rebases = 0
         self._marks: list[TrunkMark] = []
 
     @property
@@ -220,11 +232,21 @@ class Trunk:
         older = range(max(1, len(self.window) // 2))
         return min(older, key=lambda index: self.window[index].ordinal & -self.window[index].ordinal)
 
-    def compact_for(self, tokens: int) -> Move | None:
-        """Where `tokens` more would pass the slab's end, the move of the live slice to the slab's beginning."""
-        if self.tail + tokens <= self.capacity or self.start == 0:
+    def compact_for(self, tokens: int, span: int) -> Move | None:
+        """Where `tokens` more would pass the slab's end, or `span` more the limit of positions, the move of the live
+        slice to the slab's beginning; in the second case its positions begin at 0 again.
+        """
+        turn = -self.sink_offset if self._must_rebase(span) else 0
+        if not turn and (self.tail + tokens <= self.capacity or self.start == 0):
             return None
-        return self._moved_to(0)
+        return self._moved_to(0, turn)
+
+    def _must_rebase(self, span: int) -> bool:
+        limit = self._position_limit
+        if limit is None or self.has_gaps or self.cursor + span <= limit:
+            return False
+        # Turning rounds what it turns, so it has to be worth a long stretch of positions.
+        return self.sink_offset > limit // 4
 
     def append(self, chunk: Chunk) -> None:
         """Record a chunk whose tokens were written at `tail`. The first chunk with frames closes the sink."""
@@ -257,15 +279,18 @@ class Trunk:
             raise ValueError("no room was made for this memory")
         self._front_changed()
 
-    def _moved_to(self, start: int) -> Move:
-        move = Move(self.start, start, self.tokens)
+    def _moved_to(self, start: int, turn: int = 0) -> Move:
+        move = Move(self.start, start, self.tokens, turn)
         shift = move.target - move.source
         self.head += shift
         self.tail += shift
+        self.cursor += turn
         self.moves += 1
+        self.rebases += bool(turn)
         # What lies beyond the tail stays behind, so states that reach further cannot come back.
         for mark in self._marks:
             mark.lost = mark.lost or mark.length > move.length
+            mark.cursor += turn
         return move
 
     def _front_changed(self) -> None:

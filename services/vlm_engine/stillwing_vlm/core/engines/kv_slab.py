@@ -89,17 +89,36 @@ class KvSlab:
         return rotate(keys, self._rotary.cos_sin(positions)), torch.cat([kept.values for kept, _ in pieces], dim=2)
 
     @torch.inference_mode()
-    def move(self, source: int, target: int, length: int) -> None:
-        """Move tokens within the slab, in pieces that do not overlap themselves."""
-        if source == target or length == 0:
+    def move(self, source: int, target: int, length: int, turn: int = 0) -> None:
+        """Move tokens within the slab, in pieces that do not overlap themselves, and their keys by `turn` positions.
+
+        A turn rounds keys once more; it is meant to be as rare as the end of the model's range of positions.
+        """
+        if length == 0 or (source == target and not turn):
             return
-        step = abs(target - source)
+        step = abs(target - source) or length
         starts = range(0, length, step)
         for at in starts if target < source else reversed(starts):
             size = min(step, length - at)
-            for tensor in (self.keys, self.values):
-                piece = tensor[:, :, source + at : source + at + size]
-                tensor[:, :, target + at : target + at + size] = piece
+            piece = slice(source + at, source + at + size)
+            place = slice(target + at, target + at + size)
+            self.keys[:, :, place] = self._turned_by(self.keys[:, :, piece], turn)
+            self.values[:, :, place] = self.values[:, :, piece]
+
+    @torch.inference_mode()
+    def turn_copy(self, kept: KeyValue | None, turn: int) -> KeyValue | None:
+        """Keys of a copy moved by `turn` positions."""
+        return None if kept is None else (self._turned_by(kept[0], turn), kept[1])
+
+    @torch.inference_mode()
+    def turn_branch(self, keys: torch.Tensor, turn: int) -> None:
+        """Move the keys of a branch by `turn` positions, in place."""
+        keys[:] = self._turned_by(keys, turn)
+
+    def _turned_by(self, keys: torch.Tensor, turn: int) -> torch.Tensor:
+        if not turn:
+            return keys
+        return rotate(keys, self._rotary.cos_sin(np.full((3, 1), turn, np.int64))).to(self._dtype)
 
     @torch.inference_mode()
     def copy_out(self, kept: KeyValue | None, start: int, end: int) -> KeyValue:
@@ -125,6 +144,7 @@ class BranchStore:
     ) -> None:
         self._slab = slab
         self._view = view
+        self._turn = view.turn
         self._parent = parent
         self._keys = shape.empty(capacity)
         self._values = shape.empty(capacity)
@@ -136,6 +156,7 @@ class BranchStore:
 
     def write(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
         """Put one layer's keys and values of the fed tokens after those already there; `advance` makes them count."""
+        self._follow()
         end = self.length + keys.shape[1]
         self._keys[layer, :, self.length : end] = keys
         self._values[layer, :, self.length : end] = values
@@ -144,8 +165,14 @@ class BranchStore:
         """Count tokens that every layer has written."""
         self.length += tokens
 
+    def _follow(self) -> None:
+        if self._turn != self._view.turn:
+            self._slab.turn_branch(self._keys[:, :, : self.length], self._view.turn - self._turn)
+            self._turn = self._view.turn
+
     def segments(self, layer: int, fed: int) -> list[KeyValue]:
         """What the fed tokens of one layer attend: pieces of the trunk, then the branch with the fed tokens."""
+        self._follow()
         found: list[KeyValue] = []
         if self._parent is not None:
             found = self._parent.segments(layer, 0)
