@@ -3,6 +3,7 @@
 The same engine on a CUDA device in bfloat16, beside the CPU in float32: same code, same memory, same choices.
 """
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import torch
 
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.base import AskRequest, View
-from stillwing_vlm.core.catalog import ModelSource
+from stillwing_vlm.core.catalog import AttentionKind, ModelSource
+from stillwing_vlm.core.engines.attention import append_attention, branch_attention
 from stillwing_vlm.core.local import LocalEngine
 
 pytestmark = [
@@ -51,3 +53,43 @@ def test_an_ask_leaves_no_trace_on_the_device(directory: Path) -> None:
     branch = session.fork(AskRequest("And now?", max_tokens=8))
     session.answer(branch)
     assert session.video.digest() == before
+
+
+flash_attn = pytest.mark.skipif(importlib.util.find_spec("flash_attn") is None, reason="needs the flash-attn package")
+
+
+@flash_attn
+def test_flash_attention_equals_torchs_own() -> None:
+    """On the same bfloat16 numbers; flash-attn rounds the pieces before they are merged as well."""
+    from stillwing_vlm.core.engines.flash import FLASH
+
+    torch.manual_seed(0)
+    slab = torch.randn(2, 4, 900, 64, device="cuda", dtype=torch.bfloat16)
+    queries = torch.randn(16, 40, 64, device="cuda", dtype=torch.bfloat16)
+    keys, values = slab[0, :, 100:800], slab[1, :, 100:800]
+    pieces = [(slab[0, :, a:b], slab[1, :, a:b]) for a, b in ((0, 30), (100, 700), (800, 860))]
+    wide = [(key.float(), value.float()) for key, value in pieces]
+    for found, exact in (
+        (FLASH.append(queries, keys, values), append_attention(queries.float(), keys.float(), values.float())),
+        (FLASH.branch(queries, pieces), branch_attention(queries.float(), wide)),
+    ):
+        # bfloat16 keeps eight bits: 2**-8 of each output, and as much again for its pieces and for the weights.
+        assert (found.float() - exact).abs().max() < 3 * 2**-8 * exact.abs().max()
+
+
+@flash_attn
+def test_the_engine_remembers_the_same_with_flash_attention(directory: Path) -> None:
+    engines = [
+        LocalEngine.load(ModelSource(str(directory), device="cuda", attention=kind))
+        for kind in (AttentionKind.SDPA, AttentionKind.FLASH)
+    ]
+    assert [engine.info().attention for engine in engines] == ["sdpa", "flash"]
+    sessions = [engine.open("You fly.", 200) for engine in engines]
+    rng = np.random.default_rng(2)
+    for _ in range(60):
+        pixels = rng.integers(0, 256, (56, 84, 3), dtype=np.uint8)
+        for session in sessions:
+            session.append(pixels)
+    for view in (View(), View(recent_chunks=2)):
+        scored = [session.ask_choice("Which way?", ["left", "right", "ahead"], view=view) for session in sessions]
+        np.testing.assert_allclose(scored[0].probabilities, scored[1].probabilities, atol=0.02)

@@ -13,7 +13,7 @@ from stillwing_rpc.server import RpcServer
 from stillwing_vlm.server import registration
 
 try:
-    from stillwing_vlm.core.catalog import load_engine
+    from stillwing_vlm.core.catalog import AttentionKind, Dtype, load_engine
     from stillwing_vlm.core.engine import AsyncEngine
     from stillwing_vlm.core.warmup import warm_up
     from stillwing_vlm.settings import VlmSettings
@@ -36,6 +36,10 @@ def serve(
         Path | None, typer.Option(help="Directory with configuration and tokenizer; its weights are made up.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    dtype: Annotated[Dtype | None, typer.Option(help="Type of weights and cache; auto is bfloat16 on CUDA.")] = None,
+    attention: Annotated[
+        AttentionKind | None, typer.Option(help="auto takes flash-attn where it is installed and can run.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of the tensor library.")] = None,
     max_context_tokens: Annotated[int | None, typer.Option(help="Default budget of a session, in tokens.")] = None,
     window_frames: Annotated[int | None, typer.Option(help="Frames a session looks back on.")] = None,
@@ -43,9 +47,9 @@ def serve(
 ) -> None:
     """Serve until interrupted. What no flag says is read from STILLWING_VLM_…"""
     flags = {
-        "host": host, "port": port, "model": model, "random_weights": random_weights, "device": device,
-        "threads": threads, "max_context_tokens": max_context_tokens, "window_frames": window_frames,
-        "log_level": log_level,
+        "host": host, "port": port, "model": model, "random_weights": random_weights, "device": device, "dtype": dtype,
+        "attention": attention, "threads": threads, "max_context_tokens": max_context_tokens,
+        "window_frames": window_frames, "log_level": log_level,
     }  # fmt: skip
     given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
     try:
@@ -88,6 +92,7 @@ async def serve_until_signal(settings: VlmSettings) -> None:
             model=info.model,
             device=info.device,
             dtype=info.dtype,
+            attention=info.attention,
             parameters=info.parameters,
             budget_tokens=info.default_max_context_tokens,
             budget_reason=info.budget_reason,

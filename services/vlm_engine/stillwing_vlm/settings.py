@@ -8,7 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from stillwing_rpc.settings import ServerSettings
 from stillwing_vlm.core.base import Eviction, EvictionLevel, EvictionPositions, Limits
-from stillwing_vlm.core.catalog import PILOT, ModelSource
+from stillwing_vlm.core.catalog import PILOT, AttentionKind, Dtype, ModelSource
 from stillwing_vlm.core.planner import BudgetPolicy
 
 DEFAULT_PORT = 50063
@@ -28,6 +28,12 @@ class VlmSettings(ServerSettings):
     )
     seed: int = Field(default=0, ge=0, description="Seed of made-up weights.")
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N.")
+    dtype: Dtype = Field(
+        default=Dtype.AUTO, description="auto (float32 on the CPU, bfloat16 on CUDA), float32 or bfloat16."
+    )
+    attention: AttentionKind = Field(
+        default=AttentionKind.AUTO, description="auto (flash where flash-attn is installed and can run), sdpa or flash."
+    )
     threads: int = Field(default=1, ge=1, description="CPU threads of the tensor library; small models want one.")
     max_context_tokens: int = Field(
         default=0, ge=0, description="Default budget of a session; 0 lets the planner choose."
@@ -53,6 +59,8 @@ class VlmSettings(ServerSettings):
             model=self.model if self.random_weights is None else str(self.random_weights),
             random_weights=self.random_weights is not None,
             device=self.device,
+            dtype=self.dtype,
+            attention=self.attention,
             threads=self.threads,
             seed=self.seed,
             window_frames=self.window_frames or None,

@@ -96,6 +96,7 @@ class Backend(Protocol):
     model: str
     device: str
     dtype: str
+    attention: str
     parameters: int
     vocab_size: int
     figures: ModelFigures

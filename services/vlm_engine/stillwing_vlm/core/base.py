@@ -292,6 +292,7 @@ class ModelInfo:
     can_recall: bool = True
     default_eviction: Eviction = DEFAULT_EVICTION
     budget_plan: BudgetPlan | None = None
+    attention: str = "sdpa"
     limits: Limits = field(default_factory=Limits)
 
 

@@ -6,6 +6,7 @@ It imports no tensor library itself: engines are loaded by name.
 
 import json
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,24 @@ ENGINES = Registry(
 """What loads a model, by the `model_type` in its config.json; other packages add theirs by entry point."""
 
 
+class Dtype(Enum):
+    """Type of weights and cache."""
+
+    AUTO = "auto"
+    """float32 on the CPU, bfloat16 on CUDA."""
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+class AttentionKind(Enum):
+    """Who carries out attention."""
+
+    AUTO = "auto"
+    """The flash-attn package where it is installed and can run, torch's own elsewhere."""
+    SDPA = "sdpa"
+    FLASH = "flash"
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSource:
     """What to load.
@@ -57,6 +76,8 @@ class ModelSource:
     model: str = PILOT
     random_weights: bool = False
     device: str = "auto"
+    dtype: Dtype = Dtype.AUTO
+    attention: AttentionKind = AttentionKind.AUTO
     threads: int | None = None
     seed: int = 0
     window_frames: int | None = None
@@ -102,6 +123,7 @@ class LoadedEngine:
             model=backend.model,
             device=backend.device,
             dtype=backend.dtype,
+            attention=backend.attention,
             parameters=backend.parameters,
             cache_bytes_per_token=backend.figures.cache_bytes,
             default_max_context_tokens=self.plan.budget(0),
@@ -194,6 +216,8 @@ def load_engine(
     found = load(
         directory,
         device=source.device,
+        dtype=source.dtype.value,
+        attention=source.attention.value,
         random_weights=source.random_weights,
         seed=source.seed,
         threads=source.threads,

@@ -1,18 +1,67 @@
-"""The two attention calls of the engine. Neither repeats key heads nor copies cached keys.
+"""The two attention calls of the engine, and the choice of who carries them out. None repeats key heads or copies
+cached keys.
 
 Shapes: queries `[heads, queries, head_dim]`, keys and values `[kv_heads, tokens, head_dim]`, already rotated.
 """
 
+import importlib.util
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+
+from stillwing_common.errors import DeviceAbsent, MissingExtra
 
 KeyValue = tuple[torch.Tensor, torch.Tensor]
 
 _MAX_SCORES = 1 << 26
 """Scores held at once by `branch_attention`; longer questions go in blocks of queries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Who attends: `append(queries, keys, values)` and `branch(queries, segments)`, as the functions below."""
+
+    name: str
+    append: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+    branch: Callable[[torch.Tensor, Sequence[KeyValue]], torch.Tensor]
+
+
+def choose_attention(wanted: str, device: torch.device, dtype: torch.dtype, head_dim: int) -> Attention:
+    """`wanted`: "sdpa" (torch's own, everywhere), "flash" (the flash-attn package), or "auto": flash where it can run.
+
+    Raises MissingExtra or DeviceAbsent where "flash" cannot.
+    """
+    sdpa = Attention("sdpa", append_attention, branch_attention)
+    if wanted == "sdpa":
+        return sdpa
+    installed = importlib.util.find_spec("flash_attn") is not None
+    fits = device.type == "cuda" and dtype in (torch.bfloat16, torch.float16) and head_dim % 8 == 0 and head_dim <= 256
+    if wanted == "auto" and not (installed and fits):
+        return sdpa
+    if not fits:
+        raise DeviceAbsent(
+            "attention 'flash' needs CUDA, bfloat16 and heads of at most 256, a multiple of 8; "
+            f"this is {device} in {dtype} with heads of {head_dim}: say sdpa or auto",
+            device=str(device),
+        )
+    if not installed:
+        raise MissingExtra("attention 'flash' needs flash_attn; run: pip install flash-attn", package="flash_attn")
+    from stillwing_vlm.core.engines.flash import FLASH
+
+    return FLASH
+
+
+def merge_pieces(parts: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+    """One softmax over pieces that were attended each for itself.
+
+    A part: output `[heads, queries, head_dim]` and log-sum-exp of the scores `[heads, queries]`. In float32.
+    """
+    outputs = torch.stack([out.float() for out, _ in parts])
+    weights = torch.stack([log_sum.float() for _, log_sum in parts]).softmax(dim=0)
+    return (outputs * weights[..., None]).sum(dim=0).to(parts[0][0].dtype)
 
 
 def append_attention(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

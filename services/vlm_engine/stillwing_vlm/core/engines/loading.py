@@ -22,6 +22,8 @@ from stillwing_vlm.core.text import ChatText
 _FILES = ("config.json", "tokenizer.json", "preprocessor_config.json")
 _SINGLE_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
@@ -35,6 +37,8 @@ def load_model(
     directory: Path,
     *,
     device: str = "auto",
+    dtype: str = "auto",
+    attention: str = "auto",
     random_weights: bool = False,
     seed: int = 0,
     threads: int | None = None,
@@ -42,12 +46,13 @@ def load_model(
 ) -> LoadedModel:
     """Load a Hugging Face directory of a family in `families`, or make its architecture up with random weights.
 
-    `device`: "auto", "cpu", "cuda" or "cuda:N". Type: float32 on the CPU, bfloat16 on CUDA. `threads`: CPU threads of
-    the whole process's tensor library; None leaves them as they are.
-    Raises ModelNotUsable (naming what is missing) or DeviceAbsent.
+    `device`: "auto", "cpu", "cuda" or "cuda:N". `dtype` of weights and cache: "float32", "bfloat16" or "auto", which is
+    float32 on the CPU and bfloat16 on CUDA. `attention`: "sdpa", "flash" or "auto", see `choose_attention`. `threads`:
+    CPU threads of the whole process's tensor library; None leaves them as they are.
+    Raises ModelNotUsable (naming what is missing), DeviceAbsent or MissingExtra.
     """
     where = _device(device)
-    dtype = torch.bfloat16 if where.type == "cuda" else torch.float32
+    as_type = _DTYPES.get(dtype) or (torch.bfloat16 if where.type == "cuda" else torch.float32)
     if threads is not None:
         torch.set_num_threads(threads)
     _check_files(directory, need_weights=not random_weights)
@@ -56,9 +61,9 @@ def load_model(
     preprocessing = _preprocessing(directory, config.vision_config)
     if random_weights:
         torch.manual_seed(seed)
-        model = family.architecture._from_config(config, dtype=dtype)
+        model = family.architecture._from_config(config, dtype=as_type)
     else:
-        model = _weights(directory, family, config, dtype)
+        model = _weights(directory, family, config, as_type)
     model = model.to(where).eval().requires_grad_(False)
     # Angles stay in float32 whatever the type of the weights: a cast of the whole model would round them.
     rotary = model.model.visual.rotary_pos_emb
@@ -68,7 +73,7 @@ def load_model(
         raise ModelNotUsable(
             f"its tokenizer has {text.vocab_size} tokens, its embedding {config.text_config.vocab_size}"
         )
-    return LoadedModel(QwenVlBackend(model, family, preprocessing, shown), text)
+    return LoadedModel(QwenVlBackend(model, family, preprocessing, shown, attention), text)
 
 
 def _device(wanted: str) -> torch.device:

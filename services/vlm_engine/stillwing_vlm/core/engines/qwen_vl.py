@@ -18,7 +18,7 @@ from stillwing_common.errors import Exhausted
 from stillwing_vlm.core.backend import PinnedView, Row
 from stillwing_vlm.core.base import Sampling
 from stillwing_vlm.core.engines import sampling as token_sampling
-from stillwing_vlm.core.engines.attention import append_attention, branch_attention
+from stillwing_vlm.core.engines.attention import choose_attention
 from stillwing_vlm.core.engines.families import Family, rotary_axes
 from stillwing_vlm.core.engines.figures import model_figures
 from stillwing_vlm.core.engines.host_memory import free_host_bytes
@@ -46,8 +46,10 @@ class TokenEmbeddings:
 class QwenVlBackend:
     """The `Backend` of every family in `families`. All methods run on the device's owner thread."""
 
-    def __init__(self, model: Any, family: Family, preprocessing: Preprocessing, model_name: str) -> None:
-        """`model`: the family's architecture in evaluation mode, on its device."""
+    def __init__(
+        self, model: Any, family: Family, preprocessing: Preprocessing, model_name: str, attention: str = "auto"
+    ) -> None:
+        """`model`: the family's architecture in evaluation mode, on its device; `attention` as `choose_attention`."""
         text, config = model.model.language_model, model.config.text_config
         self._text = text
         self._layers = list(text.layers)
@@ -58,6 +60,7 @@ class QwenVlBackend:
         self._heads: int = config.num_attention_heads
         self._kv_heads: int = config.num_key_value_heads
         self._head_dim: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        self._attention = choose_attention(attention, self._device, self._dtype, self._head_dim)
         self._norms: bool = family.query_key_norms
         self._rotary = _rotary(config, family, self._head_dim, self._device)
         self._vision = VisionEncoder(model.model.visual, family)
@@ -65,6 +68,7 @@ class QwenVlBackend:
         self.name = family.name
         self.model = model_name
         self.device = str(self._device)
+        self.attention = self._attention.name
         self.dtype = str(self._dtype).removeprefix("torch.")
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self.vocab_size: int = config.vocab_size
@@ -142,7 +146,7 @@ class QwenVlBackend:
             store.values[layer, :, tail:end] = values
             if offset is not None:
                 raw.append(raw_keys)
-            return append_attention(queries, store.keys[layer, :, start:end], store.values[layer, :, start:end])
+            return self._attention.append(queries, store.keys[layer, :, start:end], store.values[layer, :, start:end])
 
         self._walk(embedding, self._rotary.cos_sin(positions), attend, needs_output=False)
         if offset is None:
@@ -164,7 +168,7 @@ class QwenVlBackend:
             for row, count, end in zip(rows, counts, ends, strict=True):
                 part = slice(end - count, end)
                 row.branch.write(layer, keys[:, part], values[:, part])
-                out.append(branch_attention(queries[:, part], row.branch.segments(layer, count)))
+                out.append(self._attention.branch(queries[:, part], row.branch.segments(layer, count)))
             return out[0] if len(out) == 1 else torch.cat(out, dim=1)
 
         hidden = self._walk(
