@@ -5,6 +5,8 @@ import typer
 from stillwing_cli.doctor import doctor
 from stillwing_cli.evaluate import evaluate
 from stillwing_cli.fly import fly
+from stillwing_cli.record import record
+from stillwing_cli.replay import replay
 from stillwing_cli.status import status
 from stillwing_cli.stop import stop
 from stillwing_cli.train_pilot import train_pilot
@@ -17,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="Fly a drone with a vision-language model, and hold it still while it thinks.",
 )
-for command in (up, fly, status, watch, stop, doctor):
+for command in (up, fly, status, watch, stop, record, replay, doctor):
     app.command()(command)
 app.command(name="eval")(evaluate)
 app.command(name="train-pilot")(train_pilot)

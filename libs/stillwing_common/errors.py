@@ -322,6 +322,12 @@ class CommandSuperseded(Superseded):
     reason = "COMMAND_SUPERSEDED"
 
 
+class Replayed(WrongState):
+    """What is shown is a recording: nothing can be flown."""
+
+    reason = "REPLAYED"
+
+
 class UnknownCommand(NotFound):
     """No recent command has this id."""
 

@@ -42,7 +42,9 @@ class ServerSettings(BaseSettings):
     log_format: Literal["console", "json"] = Field(default="console", description="Lines for people or for programs.")
     drain_grace_s: float = Field(default=5.0, ge=0, description="Longest wait for calls under way when told to end.")
     max_message_bytes: int = Field(default=MAX_MESSAGE_BYTES, gt=0, description="Longest message taken or sent.")
-    keepalive_s: float = Field(KEEPALIVE_S, gt=0, description="Silence after which a peer is asked if it is there.")
+    keepalive_s: float = Field(
+        default=KEEPALIVE_S, gt=0, description="Silence after which a peer is asked if it is there."
+    )
     min_ping_interval_s: float = Field(
         default=10.0, gt=0, description="Clients that ask more often are cut off; below any client's keepalive_s."
     )

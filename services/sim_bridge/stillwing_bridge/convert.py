@@ -79,6 +79,7 @@ _STATE_TO_WIRE: dict[CommandState, vehicle_pb2.CommandStatus.State] = {
     CommandState.ESTOP: vehicle_pb2.CommandStatus.STATE_ESTOP,
     CommandState.LINK_LOST: vehicle_pb2.CommandStatus.STATE_LINK_LOST,
     CommandState.FAILED: vehicle_pb2.CommandStatus.STATE_FAILED,
+    CommandState.NOTED: vehicle_pb2.CommandStatus.STATE_NOTED,
 }
 _STATE_FROM_WIRE = {int(wire): state for state, wire in _STATE_TO_WIRE.items()}
 _LEVEL_TO_WIRE: dict[StopLevel, vehicle_pb2.EmergencyStopRequest.Level] = {

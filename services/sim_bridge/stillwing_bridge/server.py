@@ -2,15 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import grpc
 
 from stillwing.sim.v1 import sim_pb2, sim_pb2_grpc
 from stillwing.vehicle.v1 import lease_pb2, lease_pb2_grpc, vehicle_pb2, vehicle_pb2_grpc
 from stillwing_bridge import convert
-from stillwing_bridge.core.base import GroundTruth, Simulation, StopLevel
-from stillwing_bridge.core.bridge import LocalBridge
+from stillwing_bridge.core.base import Bridge, CommandStatus, GroundTruth, Simulation, StopLevel, TimeSync
 from stillwing_common.errors import InvalidInput, UnsetOneof
 from stillwing_common.types import ImageEncoding
 from stillwing_rpc.convert import (
@@ -35,10 +34,20 @@ DEADLINE_REQUIRED = (f"{_V}Command", f"{_V}WaitCommand", f"{_V}BeginThinking", f
 """Calls whose author must say how long the answer is of use."""
 
 
+class ServedBridge(Bridge, Protocol):
+    """What can be put behind the wire: a bridge that also knows onlookers and their clocks."""
+
+    async def watch_command(self, command_id: str, timeout_s: float) -> CommandStatus:
+        """`wait_command` for an onlooker: no sign of life of anybody."""
+
+    async def time_sync(self, vehicle_id: str, client_send_time_ns: int | None = None) -> TimeSync:
+        """See `Bridge.time_sync`; `client_send_time_ns` is the present for a caller in this process."""
+
+
 class LeaseServicer(lease_pb2_grpc.LeaseServiceServicer):
     """Who may command."""
 
-    def __init__(self, bridge: LocalBridge) -> None:
+    def __init__(self, bridge: ServedBridge) -> None:
         self._bridge = bridge
 
     async def AcquireLease(
@@ -85,7 +94,7 @@ def _stale_after_s(request: lease_pb2.AcquireLeaseRequest | lease_pb2.TakeLeaseR
 class VehicleServicer(vehicle_pb2_grpc.VehicleServiceServicer):
     """Commands, and what vehicles show."""
 
-    def __init__(self, bridge: LocalBridge) -> None:
+    def __init__(self, bridge: ServedBridge) -> None:
         self._bridge = bridge
 
     async def ListVehicles(
@@ -261,7 +270,7 @@ class SimServicer(sim_pb2_grpc.SimServiceServicer):
         return sim_pb2.SpawnObjectResponse(object_name=name)
 
 
-def registrations(bridge: LocalBridge, simulation: Simulation) -> list[Registration]:
+def registrations(bridge: ServedBridge, simulation: Simulation) -> list[Registration]:
     """What `RpcServer` serves."""
     vehicles, leases, sim = VehicleServicer(bridge), LeaseServicer(bridge), SimServicer(simulation)
     return [

@@ -271,9 +271,9 @@ class Cockpit:
 
 
 def raise_unless_succeeded(status: CommandStatus) -> None:
-    """Turn the end of a command into an error, unless it succeeded."""
+    """Turn the end of a command into an error, unless it succeeded or, over a recording, was noted."""
     match status.state:
-        case CommandState.SUCCEEDED:
+        case CommandState.SUCCEEDED | CommandState.NOTED:
             return
         case CommandState.OBSTRUCTED:
             raise Obstructed("on the way", command_id=status.command_id)

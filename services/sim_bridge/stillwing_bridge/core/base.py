@@ -185,7 +185,10 @@ def needs_observation(command: Command) -> bool:
 
 
 class CommandState(Enum):
-    """Where a command stands; all but RUNNING are ends, and at every end the vehicle holds or stands on the ground."""
+    """Where a command stands; all but RUNNING are ends, and at every end the vehicle holds or stands on the ground.
+
+    NOTED ends what was written down and not flown, because the vehicle is a recording.
+    """
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -197,6 +200,7 @@ class CommandState(Enum):
     ESTOP = "estop"
     LINK_LOST = "link_lost"
     FAILED = "failed"
+    NOTED = "noted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,6 +185,7 @@ class CommandStatus(_message.Message):
         STATE_ESTOP: _ClassVar[CommandStatus.State]
         STATE_LINK_LOST: _ClassVar[CommandStatus.State]
         STATE_FAILED: _ClassVar[CommandStatus.State]
+        STATE_NOTED: _ClassVar[CommandStatus.State]
     STATE_UNSPECIFIED: CommandStatus.State
     STATE_RUNNING: CommandStatus.State
     STATE_SUCCEEDED: CommandStatus.State
@@ -196,6 +197,7 @@ class CommandStatus(_message.Message):
     STATE_ESTOP: CommandStatus.State
     STATE_LINK_LOST: CommandStatus.State
     STATE_FAILED: CommandStatus.State
+    STATE_NOTED: CommandStatus.State
     COMMAND_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
