@@ -43,13 +43,16 @@ def serve(
     threads: Annotated[int | None, typer.Option(help="CPU threads of the tensor library.")] = None,
     max_context_tokens: Annotated[int | None, typer.Option(help="Default budget of a session, in tokens.")] = None,
     window_frames: Annotated[int | None, typer.Option(help="Frames a session looks back on.")] = None,
+    gate_levels: Annotated[
+        float | None, typer.Option(help="Leave out picture tokens that differ by no more than this, of 255; 0 is off.")
+    ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
 ) -> None:
     """Serve until interrupted. What no flag says is read from STILLWING_VLM_…"""
     flags = {
         "host": host, "port": port, "model": model, "random_weights": random_weights, "device": device, "dtype": dtype,
         "attention": attention, "threads": threads, "max_context_tokens": max_context_tokens,
-        "window_frames": window_frames, "log_level": log_level,
+        "window_frames": window_frames, "gate_levels": gate_levels, "log_level": log_level,
     }  # fmt: skip
     given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
     try:
@@ -76,6 +79,7 @@ async def serve_until_signal(settings: VlmSettings) -> None:
             settings.limits(),
             max_context_tokens=settings.max_context_tokens,
             eviction=settings.eviction(),
+            gate_levels=settings.gate_levels,
         )
     except BaseException:
         await server.drain()

@@ -28,6 +28,7 @@ from stillwing_vlm.core.base import (
     Sampling,
     SessionConfig,
     SessionInfo,
+    TokenSaving,
     View,
 )
 from stillwing_vlm.core.planner import BudgetPlan, BudgetPolicy
@@ -71,6 +72,7 @@ def config_to_wire(config: SessionConfig) -> vlm_pb2.OpenSession:
         eviction=None if config.eviction is None else eviction_to_wire(config.eviction),
         frame_policy=_POLICY_TO_WIRE[config.frame_policy],
         frame_period=duration_to_wire(config.frame_period_s) if config.frame_period_s else None,
+        gate_levels=config.gate_levels,
     )
 
 
@@ -87,6 +89,7 @@ def config_from_wire(message: vlm_pb2.OpenSession, peer: str) -> SessionConfig:
         eviction_from_wire(message.eviction) if message.HasField("eviction") else None,
         policy,
         duration_from_wire(message.frame_period) if message.HasField("frame_period") else 0.0,
+        message.gate_levels if message.HasField("gate_levels") else None,
     )
 
 
@@ -187,19 +190,34 @@ def choice_from_wire(message: vlm_pb2.AskChoice) -> ChoiceRequest:
 
 def appended_to_wire(result: AppendResult) -> vlm_pb2.ChunkAppended:
     """A chunk is in."""
+    saving = result.saving
     return vlm_pb2.ChunkAppended(
         frame_ids=result.frame_ids,
         credits=len(result.frame_ids),
         context_tokens=result.context_tokens,
         chunk_tokens=result.chunk_tokens,
         elapsed=duration_to_wire(result.elapsed_s),
+        saving=None
+        if saving is None
+        else vlm_pb2.TokenSaving(
+            dropped_tokens=saving.dropped_tokens,
+            dropped_share=saving.dropped_share,
+            changed_share=saving.changed_share,
+        ),
     )
 
 
 def appended_from_wire(message: vlm_pb2.ChunkAppended) -> AppendResult:
     """A chunk is in."""
+    saving = message.saving
     return AppendResult(
-        tuple(message.frame_ids), message.chunk_tokens, message.context_tokens, duration_from_wire(message.elapsed)
+        tuple(message.frame_ids),
+        message.chunk_tokens,
+        message.context_tokens,
+        duration_from_wire(message.elapsed),
+        TokenSaving(saving.dropped_tokens, saving.dropped_share, saving.changed_share)
+        if message.HasField("saving")
+        else None,
     )
 
 
@@ -312,6 +330,7 @@ def model_to_wire(info: ModelInfo) -> vlm_pb2.GetModelResponse:
         device=info.device,
         dtype=info.dtype,
         attention=info.attention,
+        default_gate_levels=info.default_gate_levels,
         parameters=info.parameters,
         cache_bytes_per_token=info.cache_bytes_per_token,
         default_max_context_tokens=info.default_max_context_tokens,
@@ -364,6 +383,7 @@ def model_from_wire(message: vlm_pb2.GetModelResponse) -> ModelInfo:
         device=message.device,
         dtype=message.dtype,
         attention=message.attention,
+        default_gate_levels=message.default_gate_levels,
         parameters=message.parameters,
         cache_bytes_per_token=message.cache_bytes_per_token,
         default_max_context_tokens=message.default_max_context_tokens,
@@ -395,6 +415,8 @@ def session_to_wire(info: SessionInfo) -> vlm_pb2.SessionInfo:
         last_frame_id=info.last_frame_id,
         oldest_frame_id=info.oldest_frame_id,
         eviction=eviction_to_wire(info.eviction),
+        gate_levels=info.gate_levels,
+        dropped_tokens=info.dropped_tokens,
         dropped_frames=info.dropped_frames,
     )
 
@@ -416,5 +438,7 @@ def session_from_wire(message: vlm_pb2.SessionInfo) -> SessionInfo:
         last_frame_id=message.last_frame_id,
         oldest_frame_id=message.oldest_frame_id,
         eviction=eviction_from_wire(message.eviction),
+        gate_levels=message.gate_levels,
+        dropped_tokens=message.dropped_tokens,
         dropped_frames=message.dropped_frames,
     )

@@ -7,7 +7,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from stillwing_rpc.settings import ServerSettings
-from stillwing_vlm.core.base import Eviction, EvictionLevel, EvictionPositions, Limits
+from stillwing_vlm.core.base import MAX_GATE_LEVELS, Eviction, EvictionLevel, EvictionPositions, Limits
 from stillwing_vlm.core.catalog import PILOT, AttentionKind, Dtype, ModelSource
 from stillwing_vlm.core.planner import BudgetPolicy
 
@@ -47,6 +47,12 @@ class VlmSettings(ServerSettings):
     )
     eviction_positions: EvictionPositions = Field(
         default=EvictionPositions.CONTIGUOUS, description="Positions of what stays: contiguous, or gap to compare."
+    )
+    gate_levels: float = Field(
+        default=0.0,
+        ge=0,
+        le=MAX_GATE_LEVELS,
+        description="Mean difference of a patch, of 255, below which its token is not sent again; 0 sends all.",
     )
     max_sessions: int = Field(default=Limits().max_sessions, ge=1, description="Most sessions at once.")
     max_asks: int = Field(default=Limits().max_asks, ge=1, description="Most asks under way in a session.")

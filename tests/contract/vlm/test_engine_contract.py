@@ -40,6 +40,7 @@ from stillwing_vlm.core.base import (
     Sampling,
     Session,
     SessionConfig,
+    TokenSaving,
     View,
 )
 from stillwing_vlm.core.catalog import LoadedEngine
@@ -226,6 +227,26 @@ class TestEngine:
         # Every eighth of the whole history is left; of every fourth only the newest, but for what has just come in.
         assert [index for index in range(8, older[-1] + 1, 8) if index not in older] == []
         assert [index for index in older[:-3] if index % 8] == []
+
+    async def test_a_gated_session_says_what_it_left_out(self, engine: Engine) -> None:
+        assert (await engine.model_info()).default_gate_levels == 0
+        plain = await engine.open_session(SMALL)
+        gated = await engine.open_session(replace(SMALL, gate_levels=4.0))
+        for session in (plain, gated):
+            whole = await session.append(frame(0))
+            again = await session.append(replace(frame(0), frame_id="v/c/again"))
+            other = await session.append(frame(1))
+            info = await engine.get_session(session.session_id)
+            if session is plain:
+                assert (whole.saving, again.saving, info.dropped_tokens, info.gate_levels) == (None, None, 0, 0.0)
+                assert whole.chunk_tokens == again.chunk_tokens == other.chunk_tokens
+                continue
+            places = whole.chunk_tokens - 2
+            assert whole.saving == TokenSaving(0, 0.0, 1.0)
+            assert again.saving == TokenSaving(places - 1, (places - 1) / places, 0.0)
+            assert (again.chunk_tokens, other.saving) == (3, TokenSaving(0, 0.0, 1.0))
+            assert other.context_tokens == whole.context_tokens + 3 + other.chunk_tokens
+            assert (info.dropped_tokens, info.gate_levels) == (places - 1, 4.0)
 
     async def test_recalled_frames_are_seen_and_named(self, engine: Engine) -> None:
         session = await filled(engine, 30)

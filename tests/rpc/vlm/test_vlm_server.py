@@ -89,6 +89,15 @@ async def test_the_first_message_opens_or_the_call_ends(served: Any) -> None:
     assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
+@pytest.mark.parametrize("levels", [-1.0, 256.0, float("nan")])
+async def test_a_gate_that_cannot_be_is_refused(served: Any, levels: float) -> None:
+    call = Call(served.stub)
+    await call.say(open=vlm_pb2.OpenSession(gate_levels=levels))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call.call.read()
+    assert from_rpc_error(caught.value).reason == "INVALID_INPUT"
+
+
 async def test_a_budget_that_is_too_small_is_refused(served: Any) -> None:
     call = Call(served.stub)
     await call.say(open=vlm_pb2.OpenSession(max_context_tokens=3))

@@ -280,13 +280,19 @@ class Pair:
     """The engine and the oracle given the same frames and questions."""
 
     def __init__(
-        self, engine: LocalEngine, hf_model: Any, budget: int, seed: int = 0, eviction: Eviction | None = None
+        self,
+        engine: LocalEngine,
+        hf_model: Any,
+        budget: int,
+        seed: int = 0,
+        eviction: Eviction | None = None,
+        gate_levels: float | None = None,
     ) -> None:
         self._engine = engine
         self._given = 0
         self._timed = engine.info().engine == "qwen3_vl"
         self._rng = np.random.default_rng(seed)
-        self.session = engine.open("You fly.", budget, eviction=eviction)
+        self.session = engine.open("You fly.", budget, eviction=eviction, gate_levels=gate_levels)
         loaded = engine.loaded
         opening = loaded.preparer.opening("You fly.")
         self.oracle = Oracle(hf_model, loaded.text, loaded.backend.preprocessing, opening, budget, eviction)
@@ -294,10 +300,11 @@ class Pair:
     def frame(self, rows_px: int = 56, columns_px: int = 84) -> np.ndarray:
         return self._rng.integers(0, 256, (rows_px, columns_px, 3), dtype=np.uint8)
 
-    def append(self, pixels: np.ndarray) -> Piece:
-        self.session.append(pixels)
+    def append(self, pixels: np.ndarray, kept: np.ndarray | None = None) -> Piece:
+        """`kept`: the vision tokens that a gate should leave standing."""
+        self.appended = self.session.append(pixels)
         self.session.video.trunk.check_integrity()
-        return self.oracle.append(*self._patches(pixels), self._label())
+        return self.oracle.append(*self._patches(pixels), self._label(), kept)
 
     def recall(self, *frames: np.ndarray) -> None:
         self.session.recall(*frames)
@@ -333,8 +340,15 @@ class Pair:
 
 @pytest.fixture
 def make_pair(engine: LocalEngine, short_engine: LocalEngine, hf_model: Any) -> Iterator[Any]:
-    def make(budget: int, seed: int = 0, eviction: Eviction | None = None, *, short: bool = False) -> Pair:
-        return Pair(short_engine if short else engine, hf_model, budget, seed, eviction)
+    def make(
+        budget: int,
+        seed: int = 0,
+        eviction: Eviction | None = None,
+        *,
+        short: bool = False,
+        gate_levels: float | None = None,
+    ) -> Pair:
+        return Pair(short_engine if short else engine, hf_model, budget, seed, eviction, gate_levels)
 
     return make
 

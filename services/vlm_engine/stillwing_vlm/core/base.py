@@ -59,6 +59,10 @@ def check_deadline(deadline_s: float | None) -> None:
         raise InvalidInput(f"a deadline is above 0 and at most {MAX_DEADLINE_S:g} s", deadline_s=deadline_s)
 
 
+MAX_GATE_LEVELS = 255.0
+"""Two pixels differ by no more."""
+
+
 class FramePolicy(Enum):
     """What becomes of frames that come faster than they can be appended."""
 
@@ -102,7 +106,9 @@ DEFAULT_EVICTION = Eviction()
 class SessionConfig:
     """What a session is opened with.
 
-    `max_context_tokens` 0 and `eviction` None mean the engine's defaults; `frame_period_s` is the time between frames,
+    `max_context_tokens` 0, `eviction` None and `gate_levels` None mean the engine's defaults; `gate_levels` is the mean
+    difference of a patch's pixels, in levels of 0 to 255, above which the token-saving gate counts it as changed, 0
+    leaves the gate open; `frame_period_s` is the time between frames,
     0 where it is not known: appends of different sessions go in the order of their deadlines, a period after their
     placing.
     """
@@ -114,8 +120,13 @@ class SessionConfig:
     eviction: Eviction | None = None
     frame_policy: FramePolicy = FramePolicy.IN_ORDER
     frame_period_s: float = 0.0
+    gate_levels: float | None = None
 
     def __post_init__(self) -> None:
+        if self.gate_levels is not None and not 0 <= self.gate_levels <= MAX_GATE_LEVELS:
+            raise InvalidInput(
+                f"gate_levels is 0 (off) to {MAX_GATE_LEVELS:g} levels of 255", gate_levels=self.gate_levels
+            )
         if not 0 <= self.frame_period_s <= MAX_DEADLINE_S:
             raise InvalidInput(
                 f"a frame period is 0 (not known) to {MAX_DEADLINE_S:g} s", frame_period_s=self.frame_period_s
@@ -193,13 +204,30 @@ class ChoiceRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenSaving:
+    """What the gate made of one chunk.
+
+    `dropped_tokens` of its vision tokens were left out, `dropped_share` of all; `changed_share` of its patches differ
+    from what the model was last shown at their places: 0 where everything stands still, 1 for a picture all new.
+    """
+
+    dropped_tokens: int
+    dropped_share: float
+    changed_share: float
+
+
+@dataclass(frozen=True, slots=True)
 class AppendResult:
-    """One chunk is in the trunk. `elapsed_s` runs from the request to that moment."""
+    """One chunk is in the trunk. `elapsed_s` runs from the request to that moment.
+
+    `saving`: None where the session's gate is off.
+    """
 
     frame_ids: tuple[str, ...]
     chunk_tokens: int
     context_tokens: int
     elapsed_s: float
+    saving: TokenSaving | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +321,7 @@ class ModelInfo:
     default_eviction: Eviction = DEFAULT_EVICTION
     budget_plan: BudgetPlan | None = None
     attention: str = "sdpa"
+    default_gate_levels: float = 0.0
     limits: Limits = field(default_factory=Limits)
 
 
@@ -315,6 +344,8 @@ class SessionInfo:
     oldest_frame_id: str
     eviction: Eviction = DEFAULT_EVICTION
     dropped_frames: int = 0
+    gate_levels: float = 0.0
+    dropped_tokens: int = 0
 
 
 # Protocols

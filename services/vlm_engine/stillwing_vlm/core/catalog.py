@@ -114,6 +114,8 @@ class LoadedEngine:
     clock: Clock
     eviction: Eviction = DEFAULT_EVICTION
     """How sessions let old chunks go that do not say it themselves."""
+    gate_levels: float = 0.0
+    """Threshold of the token-saving gate where a session does not say; 0: off."""
 
     def info(self) -> ModelInfo:
         """What is loaded."""
@@ -129,6 +131,7 @@ class LoadedEngine:
             default_max_context_tokens=self.plan.budget(0),
             budget_reason=self.plan.reason,
             default_eviction=self.eviction,
+            default_gate_levels=self.gate_levels,
             budget_plan=self.plan,
             limits=self.limits,
         )
@@ -142,7 +145,8 @@ class LoadedEngine:
     ) -> VideoSession:
         """A new session. Raises BudgetTooSmall, Exhausted."""
         budget = self.budget(config, opening_ids)
-        config = replace(config, eviction=config.eviction or self.eviction)
+        gate_levels = self.gate_levels if config.gate_levels is None else config.gate_levels
+        config = replace(config, eviction=config.eviction or self.eviction, gate_levels=gate_levels)
         return VideoSession(
             self.backend,
             self.text,
@@ -206,8 +210,10 @@ def load_engine(
     *,
     max_context_tokens: int = 0,
     eviction: Eviction | None = None,
+    gate_levels: float = 0.0,
 ) -> LoadedEngine:
-    """Load a model and everything around it; `max_context_tokens` above 0 replaces the planned default budget.
+    """Load a model and everything around it; `max_context_tokens` above 0 replaces the planned default budget,
+    `eviction` and `gate_levels` are those of sessions that do not say.
 
     Raises ModelNotUsable, DeviceAbsent, MissingExtra.
     """
@@ -239,4 +245,6 @@ def load_engine(
     if max_context_tokens:
         plan = set_by_operator(max_context_tokens, plan)
     preparer = Preparer(text, GrammarCompiler(text, backend.vocab_size), backend.preprocessing, limits)
-    return LoadedEngine(backend, text, preparer, plan, limits, clock or WallClock(), eviction or DEFAULT_EVICTION)
+    return LoadedEngine(
+        backend, text, preparer, plan, limits, clock or WallClock(), eviction or DEFAULT_EVICTION, gate_levels
+    )

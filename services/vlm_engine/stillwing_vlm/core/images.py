@@ -53,10 +53,14 @@ class Preprocessing:
 
 @dataclass(frozen=True, slots=True)
 class PatchChunk:
-    """One chunk for the vision encoder: `patches` float32[patches, channels * time * px * px] in merge-block order."""
+    """One chunk for the vision encoder: `patches` float32[patches, channels * time * px * px] in merge-block order.
+
+    `pixels` uint8[frames, rows, columns, 3]: the same before they were cut, frames that only fill a grid left out.
+    """
 
     patches: npt.NDArray[np.float32]
     grid: Grid
+    pixels: Pixels
 
 
 def decode_image(image: Image, *, max_bytes: int, max_pixels: int) -> Pixels:
@@ -148,16 +152,17 @@ def to_patches(frames: Sequence[Pixels], how: Preprocessing) -> PatchChunk:
     if len({frame.shape for frame in frames}) > 1:
         raise InvalidInput("the frames of one chunk are all of one size")
     height, width = smart_resize(frames[0].shape[0], frames[0].shape[1], how)
-    resized = [resize(frame, height, width) for frame in frames]
-    resized += [resized[-1]] * (-len(resized) % how.temporal_patch)
-    scaled = _normalised(np.stack(resized), how)
-    px, merge, time = how.patch_px, how.merge, len(resized) // how.temporal_patch
+    pixels = np.stack([resize(frame, height, width) for frame in frames])
+    missing = -len(pixels) % how.temporal_patch
+    scaled = _normalised(np.concatenate([pixels, *[pixels[-1:]] * missing]), how)
+    px, merge, time = how.patch_px, how.merge, len(scaled) // how.temporal_patch
     rows, columns = height // px, width // px
     blocks = scaled.reshape(
         time, how.temporal_patch, rows // merge, merge, px, columns // merge, merge, px, scaled.shape[-1]
     )
     ordered = blocks.transpose(0, 2, 5, 3, 6, 8, 1, 4, 7)  # grid, block row, block column, row, column, C, T, y, x
-    return PatchChunk(np.ascontiguousarray(ordered).reshape(time * rows * columns, -1), Grid(time, rows, columns))
+    patches = np.ascontiguousarray(ordered).reshape(time * rows * columns, -1)
+    return PatchChunk(patches, Grid(time, rows, columns), pixels)
 
 
 def _normalised(pixels: Pixels, how: Preprocessing) -> npt.NDArray[np.float32]:

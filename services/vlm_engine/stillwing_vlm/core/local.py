@@ -149,9 +149,12 @@ class LocalEngine:
         max_context_tokens: int = 0,
         *,
         eviction: Eviction | None = None,
+        gate_levels: float | None = None,
     ) -> LocalSession:
         """Open a session; the memory is freed with the object."""
-        return LocalSession(self.loaded, SessionConfig(system_prompt, max_context_tokens, eviction=eviction))
+        return LocalSession(
+            self.loaded, SessionConfig(system_prompt, max_context_tokens, eviction=eviction, gate_levels=gate_levels)
+        )
 
     def info(self) -> ModelInfo:
         """What is loaded."""

@@ -28,9 +28,11 @@ from stillwing_vlm.core.base import (
     SessionConfig,
     SessionInfo,
     SnapshotInfo,
+    TokenSaving,
     View,
 )
 from stillwing_vlm.core.branch import AskBranch, Branch, ChoiceBranch
+from stillwing_vlm.core.gate import TokenGate, Verdict
 from stillwing_vlm.core.layout import ChunkLayout, lay_out, time_labels
 from stillwing_vlm.core.planner import SLAB_SLACK
 from stillwing_vlm.core.positions import text_positions
@@ -94,6 +96,8 @@ class VideoSession:
         self._snapshots: dict[str, _Snapshot] = {}
         self._appended_frames = 0
         self._answered_asks = 0
+        self._dropped_tokens = 0
+        self._gate = TokenGate(config.gate_levels, backend.preprocessing) if config.gate_levels else None
         self._origin = Stamp(0, "")
         positions, cursor = text_positions(first_position, len(opening_ids))
         kept = backend.prefill(self._store, 0, 0, backend.embed_text(opening_ids), positions, first_position)
@@ -108,6 +112,9 @@ class VideoSession:
             self._origin = chunk.grid_times[0]
         began = trunk.cursor
         layout = self._layout(chunk, began)
+        verdict = self._judged(chunk, layout)
+        if verdict is not None:
+            layout = layout.kept(verdict.keep)
         tokens, span = layout.tokens, layout.cursor - began
         trunk.check_fits(tokens)
         embedding = self._backend.embed_chunk(chunk.patches, layout)
@@ -118,8 +125,24 @@ class VideoSession:
         kept = self._backend.prefill(self._store, trunk.start, trunk.tail, embedding, positions, offset)
         trunk.append(Chunk(chunk.frame_ids, tokens, span, kept))
         self._appended_frames += len(chunk.frame_ids)
+        saved = self._accepted(verdict)
         elapsed_s = self._clock.monotonic_s() - placed_s
-        return AppendResult(chunk.frame_ids, tokens, trunk.tokens, elapsed_s), self._evicted(gone)
+        return AppendResult(chunk.frame_ids, tokens, trunk.tokens, elapsed_s, saved), self._evicted(gone)
+
+    def _judged(self, chunk: PreparedChunk, layout: ChunkLayout) -> Verdict | None:
+        if self._gate is None:
+            return None
+        if self.trunk.sink_open:
+            # The sink is what everything after it is compared with, so it is whole.
+            self._gate.forget()
+        return self._gate.judge(chunk.patches.pixels, self.trunk.staying(layout.tokens))
+
+    def _accepted(self, verdict: Verdict | None) -> TokenSaving | None:
+        if self._gate is None or verdict is None:
+            return None
+        self._gate.accept(verdict, self.trunk.appended_chunks - 1)
+        self._dropped_tokens += verdict.dropped
+        return TokenSaving(verdict.dropped, verdict.dropped / verdict.keep.size, verdict.changed_share)
 
     def recall(self, chunks: list[PreparedChunk]) -> tuple[RecallResult, Evicted | None]:
         """Replace the memory segment. Recalled frames see the sink and each other, never the window.
@@ -264,6 +287,8 @@ class VideoSession:
                 view.kept = self._store.copy_out(view.kept, view.start, view.end)
                 view.start = view.end
         snapshot.expires_s = self._expiry(snapshot.ttl_s)
+        if self._gate is not None:
+            self._gate.forget()
         return self.trunk.last_frame_id
 
     def delete_snapshot(self, snapshot_id: str) -> bool:
@@ -303,6 +328,8 @@ class VideoSession:
             last_frame_id=trunk.last_frame_id,
             oldest_frame_id=trunk.oldest_frame_id,
             eviction=trunk.eviction,
+            gate_levels=self.config.gate_levels or 0.0,
+            dropped_tokens=self._dropped_tokens,
         )
 
     def digest(self) -> str:

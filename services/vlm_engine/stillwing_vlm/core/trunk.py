@@ -15,7 +15,7 @@ It holds whole numbers and its callers' handles, and knows nothing of tensors, m
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, NamedTuple
@@ -209,7 +209,7 @@ class Trunk:
         gone: list[Chunk] = []
         stale = 0
         while self.tokens + tokens > self.budget:
-            index = self._next_to_go()
+            index = self._next_to_go(self.window)
             chunk = self.window[index]
             del self.window[index]
             self.head += chunk.tokens
@@ -220,7 +220,15 @@ class Trunk:
             self._front_changed()
         return Gone(gone, stale)
 
-    def _next_to_go(self) -> int:
+    def staying(self, tokens: int) -> set[int]:
+        """Ordinals of the window's chunks that stay where `tokens` more have to fit. Changes nothing."""
+        window = list(self.window)
+        excess = self.tokens + tokens - self.budget
+        while excess > 0 and window:
+            excess -= window.pop(self._next_to_go(window)).tokens
+        return {chunk.ordinal for chunk in window}
+
+    def _next_to_go(self, window: Sequence[Chunk]) -> int:
         """The window's oldest chunk; or, subsampled, of its older half the oldest of those divided by the least power
         of two.
 
@@ -229,8 +237,8 @@ class Trunk:
         """
         if self.eviction.level is EvictionLevel.OLDEST:
             return 0
-        older = range(max(1, len(self.window) // 2))
-        return min(older, key=lambda index: self.window[index].ordinal & -self.window[index].ordinal)
+        older = range(max(1, len(window) // 2))
+        return min(older, key=lambda index: window[index].ordinal & -window[index].ordinal)
 
     def compact_for(self, tokens: int, span: int) -> Move | None:
         """Where `tokens` more would pass the slab's end, or `span` more the limit of positions, the move of the live

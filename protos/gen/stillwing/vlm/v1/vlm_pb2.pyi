@@ -27,7 +27,7 @@ class GetModelRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetModelResponse(_message.Message):
-    __slots__ = ("engine", "model", "device", "dtype", "parameters", "cache_bytes_per_token", "default_max_context_tokens", "budget_reason", "can_snapshot", "can_recall", "max_sessions", "max_asks", "max_text_chars", "default_eviction", "attention", "budget_plan")
+    __slots__ = ("engine", "model", "device", "dtype", "parameters", "cache_bytes_per_token", "default_max_context_tokens", "budget_reason", "can_snapshot", "can_recall", "max_sessions", "max_asks", "max_text_chars", "default_eviction", "attention", "default_gate_levels", "budget_plan")
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
@@ -43,6 +43,7 @@ class GetModelResponse(_message.Message):
     MAX_TEXT_CHARS_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_EVICTION_FIELD_NUMBER: _ClassVar[int]
     ATTENTION_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_GATE_LEVELS_FIELD_NUMBER: _ClassVar[int]
     BUDGET_PLAN_FIELD_NUMBER: _ClassVar[int]
     engine: str
     model: str
@@ -59,8 +60,9 @@ class GetModelResponse(_message.Message):
     max_text_chars: int
     default_eviction: Eviction
     attention: str
+    default_gate_levels: float
     budget_plan: BudgetPlan
-    def __init__(self, engine: _Optional[str] = ..., model: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., parameters: _Optional[int] = ..., cache_bytes_per_token: _Optional[int] = ..., default_max_context_tokens: _Optional[int] = ..., budget_reason: _Optional[str] = ..., can_snapshot: bool = ..., can_recall: bool = ..., max_sessions: _Optional[int] = ..., max_asks: _Optional[int] = ..., max_text_chars: _Optional[int] = ..., default_eviction: _Optional[_Union[Eviction, _Mapping]] = ..., attention: _Optional[str] = ..., budget_plan: _Optional[_Union[BudgetPlan, _Mapping]] = ...) -> None: ...
+    def __init__(self, engine: _Optional[str] = ..., model: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., parameters: _Optional[int] = ..., cache_bytes_per_token: _Optional[int] = ..., default_max_context_tokens: _Optional[int] = ..., budget_reason: _Optional[str] = ..., can_snapshot: bool = ..., can_recall: bool = ..., max_sessions: _Optional[int] = ..., max_asks: _Optional[int] = ..., max_text_chars: _Optional[int] = ..., default_eviction: _Optional[_Union[Eviction, _Mapping]] = ..., attention: _Optional[str] = ..., default_gate_levels: _Optional[float] = ..., budget_plan: _Optional[_Union[BudgetPlan, _Mapping]] = ...) -> None: ...
 
 class BudgetPlan(_message.Message):
     __slots__ = ("free_bytes", "reserved_bytes", "safe_tokens", "aggressive_tokens", "window_frames", "policy", "memory_tokens", "frame_tokens")
@@ -107,20 +109,22 @@ class SessionRequest(_message.Message):
     def __init__(self, request_seq: _Optional[int] = ..., open: _Optional[_Union[OpenSession, _Mapping]] = ..., append_frame: _Optional[_Union[AppendFrame, _Mapping]] = ..., ask: _Optional[_Union[Ask, _Mapping]] = ..., cancel_ask: _Optional[_Union[CancelAsk, _Mapping]] = ..., take_snapshot: _Optional[_Union[TakeSnapshot, _Mapping]] = ..., restore_snapshot: _Optional[_Union[RestoreSnapshot, _Mapping]] = ..., append_chunk: _Optional[_Union[AppendChunk, _Mapping]] = ..., ask_choice: _Optional[_Union[AskChoice, _Mapping]] = ..., recall: _Optional[_Union[Recall, _Mapping]] = ...) -> None: ...
 
 class OpenSession(_message.Message):
-    __slots__ = ("system_prompt", "max_context_tokens", "label", "frame_policy", "frame_period", "eviction")
+    __slots__ = ("system_prompt", "max_context_tokens", "label", "frame_policy", "frame_period", "eviction", "gate_levels")
     SYSTEM_PROMPT_FIELD_NUMBER: _ClassVar[int]
     MAX_CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
     FRAME_POLICY_FIELD_NUMBER: _ClassVar[int]
     FRAME_PERIOD_FIELD_NUMBER: _ClassVar[int]
     EVICTION_FIELD_NUMBER: _ClassVar[int]
+    GATE_LEVELS_FIELD_NUMBER: _ClassVar[int]
     system_prompt: str
     max_context_tokens: int
     label: str
     frame_policy: FramePolicy
     frame_period: _duration_pb2.Duration
     eviction: Eviction
-    def __init__(self, system_prompt: _Optional[str] = ..., max_context_tokens: _Optional[int] = ..., label: _Optional[str] = ..., frame_policy: _Optional[_Union[FramePolicy, str]] = ..., frame_period: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., eviction: _Optional[_Union[Eviction, _Mapping]] = ...) -> None: ...
+    gate_levels: float
+    def __init__(self, system_prompt: _Optional[str] = ..., max_context_tokens: _Optional[int] = ..., label: _Optional[str] = ..., frame_policy: _Optional[_Union[FramePolicy, str]] = ..., frame_period: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., eviction: _Optional[_Union[Eviction, _Mapping]] = ..., gate_levels: _Optional[float] = ...) -> None: ...
 
 class Eviction(_message.Message):
     __slots__ = ("level", "positions")
@@ -287,18 +291,30 @@ class SessionOpened(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., frame_credits: _Optional[int] = ..., max_context_tokens: _Optional[int] = ...) -> None: ...
 
 class ChunkAppended(_message.Message):
-    __slots__ = ("frame_ids", "credits", "context_tokens", "chunk_tokens", "elapsed")
+    __slots__ = ("frame_ids", "credits", "context_tokens", "chunk_tokens", "elapsed", "saving")
     FRAME_IDS_FIELD_NUMBER: _ClassVar[int]
     CREDITS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     CHUNK_TOKENS_FIELD_NUMBER: _ClassVar[int]
     ELAPSED_FIELD_NUMBER: _ClassVar[int]
+    SAVING_FIELD_NUMBER: _ClassVar[int]
     frame_ids: _containers.RepeatedScalarFieldContainer[str]
     credits: int
     context_tokens: int
     chunk_tokens: int
     elapsed: _duration_pb2.Duration
-    def __init__(self, frame_ids: _Optional[_Iterable[str]] = ..., credits: _Optional[int] = ..., context_tokens: _Optional[int] = ..., chunk_tokens: _Optional[int] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    saving: TokenSaving
+    def __init__(self, frame_ids: _Optional[_Iterable[str]] = ..., credits: _Optional[int] = ..., context_tokens: _Optional[int] = ..., chunk_tokens: _Optional[int] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., saving: _Optional[_Union[TokenSaving, _Mapping]] = ...) -> None: ...
+
+class TokenSaving(_message.Message):
+    __slots__ = ("dropped_tokens", "dropped_share", "changed_share")
+    DROPPED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_SHARE_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_SHARE_FIELD_NUMBER: _ClassVar[int]
+    dropped_tokens: int
+    dropped_share: float
+    changed_share: float
+    def __init__(self, dropped_tokens: _Optional[int] = ..., dropped_share: _Optional[float] = ..., changed_share: _Optional[float] = ...) -> None: ...
 
 class FramesDropped(_message.Message):
     __slots__ = ("frame_ids", "credits")
@@ -411,7 +427,7 @@ class RequestFailed(_message.Message):
     def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., credits: _Optional[int] = ...) -> None: ...
 
 class SessionInfo(_message.Message):
-    __slots__ = ("session_id", "label", "peer", "create_time", "context_tokens", "max_context_tokens", "sink_tokens", "appended_frames", "evicted_frames", "live_asks", "answered_asks", "last_frame_id", "oldest_frame_id", "eviction", "dropped_frames")
+    __slots__ = ("session_id", "label", "peer", "create_time", "context_tokens", "max_context_tokens", "sink_tokens", "appended_frames", "evicted_frames", "live_asks", "answered_asks", "last_frame_id", "oldest_frame_id", "eviction", "dropped_frames", "gate_levels", "dropped_tokens")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
@@ -427,6 +443,8 @@ class SessionInfo(_message.Message):
     OLDEST_FRAME_ID_FIELD_NUMBER: _ClassVar[int]
     EVICTION_FIELD_NUMBER: _ClassVar[int]
     DROPPED_FRAMES_FIELD_NUMBER: _ClassVar[int]
+    GATE_LEVELS_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     label: str
     peer: str
@@ -442,7 +460,9 @@ class SessionInfo(_message.Message):
     oldest_frame_id: str
     eviction: Eviction
     dropped_frames: int
-    def __init__(self, session_id: _Optional[str] = ..., label: _Optional[str] = ..., peer: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., context_tokens: _Optional[int] = ..., max_context_tokens: _Optional[int] = ..., sink_tokens: _Optional[int] = ..., appended_frames: _Optional[int] = ..., evicted_frames: _Optional[int] = ..., live_asks: _Optional[int] = ..., answered_asks: _Optional[int] = ..., last_frame_id: _Optional[str] = ..., oldest_frame_id: _Optional[str] = ..., eviction: _Optional[_Union[Eviction, _Mapping]] = ..., dropped_frames: _Optional[int] = ...) -> None: ...
+    gate_levels: float
+    dropped_tokens: int
+    def __init__(self, session_id: _Optional[str] = ..., label: _Optional[str] = ..., peer: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., context_tokens: _Optional[int] = ..., max_context_tokens: _Optional[int] = ..., sink_tokens: _Optional[int] = ..., appended_frames: _Optional[int] = ..., evicted_frames: _Optional[int] = ..., live_asks: _Optional[int] = ..., answered_asks: _Optional[int] = ..., last_frame_id: _Optional[str] = ..., oldest_frame_id: _Optional[str] = ..., eviction: _Optional[_Union[Eviction, _Mapping]] = ..., dropped_frames: _Optional[int] = ..., gate_levels: _Optional[float] = ..., dropped_tokens: _Optional[int] = ...) -> None: ...
 
 class ListSessionsRequest(_message.Message):
     __slots__ = ()
