@@ -25,7 +25,7 @@ from stillwing_cli.stack import ended_by_signals, running_stack
 from stillwing_cli.state import StackState, default_state, read_state
 from stillwing_cli.supervisor import Supervisor
 from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run
-from stillwing_cli.up import AgentName, Model, Profile, Scene, Seed
+from stillwing_cli.up import AgentName, Certs, Model, Profile, Scene, Seed, absolute
 from stillwing_common.errors import NotFound, StillwingError
 from stillwing_common.ids import new_id
 from stillwing_memory.client import RemoteMemoryBank
@@ -75,11 +75,12 @@ def fly(
     attach: Annotated[
         bool, typer.Option("--attach", help="Fly with services started otherwise, on their default ports.")
     ] = False,
+    certs: Certs = "",
     as_json: AsJson = False,
 ) -> None:
     """Fly one mission, show it live, and store a report. Exit code 0 only if the goal was reached."""
     order = Order(goal, vehicle, time_limit_s, runs, record_fps, as_json)
-    reached = run(_fly(order, lambda: Choices(scene, seed, model, agent, profile, log_level="info"), attach))
+    reached = run(_fly(order, lambda: Choices(scene, seed, model, agent, profile, certs=absolute(certs)), attach))
     if not reached:
         raise typer.Exit(1)
 
@@ -187,10 +188,11 @@ async def _end_recording(recorder: FlightRecorder | None, console: Console) -> R
 
 
 async def _connect(state: StackState, stack: AsyncExitStack) -> Links:
+    channel = state.channel
     links = Links(
-        await RemoteAgent.connect(state.address(AGENT), wait_s=_CONNECT_WAIT_S),
-        await RemoteBridge.connect(state.address(BRIDGE), wait_s=_CONNECT_WAIT_S),
-        await RemoteMemoryBank.connect(state.address(MEMORY), wait_s=_CONNECT_WAIT_S),
+        await RemoteAgent.connect(state.address(AGENT), channel, wait_s=_CONNECT_WAIT_S),
+        await RemoteBridge.connect(state.address(BRIDGE), channel, wait_s=_CONNECT_WAIT_S),
+        await RemoteMemoryBank.connect(state.address(MEMORY), channel, wait_s=_CONNECT_WAIT_S),
     )
     for link in (links.agent, links.bridge, links.memory):
         stack.push_async_callback(link.close)

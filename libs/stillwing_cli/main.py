@@ -2,6 +2,7 @@
 
 import typer
 
+from stillwing_cli.certs import certs
 from stillwing_cli.doctor import doctor
 from stillwing_cli.evaluate import evaluate
 from stillwing_cli.fly import fly
@@ -19,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="Fly a drone with a vision-language model, and hold it still while it thinks.",
 )
-for command in (up, fly, status, watch, stop, record, replay, doctor):
+for command in (up, fly, status, watch, stop, record, replay, certs, doctor):
     app.command()(command)
 app.command(name="eval")(evaluate)
 app.command(name="train-pilot")(train_pilot)

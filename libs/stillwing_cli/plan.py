@@ -7,8 +7,11 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from stillwing_common.errors import InvalidInput, PortInUse
+from stillwing_rpc.certificates import CertificateFolder
+from stillwing_rpc.settings import ChannelSettings
 
 AIRFIELD = "airfield"
 BRIDGE = "sim_bridge"
@@ -33,7 +36,10 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the user may choose of a stack. `simulator` "" means airfield; else the address of an AirSim server."""
+    """What the user may choose of a stack. `simulator` "" means airfield; else the address of an AirSim server.
+
+    `certs` "" means plaintext on loopback; else the folder of `stillwing certs` that all parts use.
+    """
 
     scene: str = "meadow"
     seed: int = 3
@@ -42,6 +48,7 @@ class Choices:
     profile: str = "auto"
     simulator: str = ""
     log_level: str = "info"
+    certs: str = ""
 
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:
@@ -58,11 +65,17 @@ class Part:
     env: Mapping[str, str] = field(default_factory=dict)
     after: tuple[str, ...] = ()
     service: str = ""
+    channel: ChannelSettings = field(default_factory=ChannelSettings)
 
     @property
     def address(self) -> str:
         """Where it listens."""
         return f"{LOOPBACK}:{self.port}"
+
+
+def channel_of(choices: Choices) -> ChannelSettings:
+    """How this stack's services are reached; `NotFound` where there are no certificates in the folder."""
+    return CertificateFolder(Path(choices.certs)).channel() if choices.certs else ChannelSettings()
 
 
 def free_ports(names: tuple[str, ...]) -> dict[str, int]:
@@ -110,6 +123,17 @@ def make_parts(choices: Choices, ports: Mapping[str, int], operator_token: str =
     engine = _service(
         ENGINE, "stillwing_vlm", "VLM", ports, choices, first, DEVICE=PROFILES[choices.profile], **engine_env
     )
+    peers = CertificateFolder(Path(choices.certs))
+    peer_env = (
+        {
+            "PEER_TLS_CA_FILE": str(peers.ca),
+            "PEER_TLS_CERT_FILE": str(peers.client),
+            "PEER_TLS_KEY_FILE": str(peers.client_key),
+            "PEER_TOKEN": peers.read_token(),
+        }
+        if choices.certs
+        else {}
+    )
     agent = _service(
         AGENT,
         "stillwing_agent",
@@ -121,6 +145,7 @@ def make_parts(choices: Choices, ports: Mapping[str, int], operator_token: str =
         BRIDGE_ADDRESS=f"{LOOPBACK}:{ports[BRIDGE]}",
         MEMORY_ADDRESS=f"{LOOPBACK}:{ports[MEMORY]}",
         ENGINE_ADDRESS=f"{LOOPBACK}:{ports[ENGINE]}",
+        **peer_env,
     )
     services = (bridge, memory, engine, agent)
     return services if choices.simulator else (airfield, *services)
@@ -135,9 +160,17 @@ def _service(
     after: tuple[str, ...],
     **settings: str,
 ) -> Part:
-    settings = {"PORT": str(ports[name]), "LOG_LEVEL": choices.log_level, **settings}
+    settings = {"PORT": str(ports[name]), "LOG_LEVEL": choices.log_level, **_tls(choices), **settings}
     env = {f"STILLWING_{area}_{key}": value for key, value in settings.items()}
-    return Part(name, _python(module), ports[name], env, after, SERVICES[name])
+    return Part(name, _python(module), ports[name], env, after, SERVICES[name], channel_of(choices))
+
+
+def _tls(choices: Choices) -> dict[str, str]:
+    """Settings of a server with the certificates of the stack: mutual TLS and a token."""
+    if not choices.certs:
+        return {}
+    settings = CertificateFolder(Path(choices.certs)).server_settings()
+    return {name.upper(): value for name, value in settings.items()}
 
 
 def _python(module: str, *arguments: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ _PING_LIMIT_S = 2.0
 async def wait_ready(part: Part, limit_s: float) -> None:
     """Return once the part answers; raises `Unavailable` after `limit_s`, `WrongService` if another has its port."""
     if part.service:
-        channel = await connect(part.address, part.service, wait_s=limit_s)
+        channel = await connect(part.address, part.service, part.channel, wait_s=limit_s)
         await channel.close()
         return
     until_s = time.monotonic() + limit_s

@@ -60,9 +60,8 @@ async def _record(
 ) -> int:
     console = err if as_json else out
     commands = _read_script(script) if script is not None else None
-    link = await RemoteBridge.connect(
-        address or (read_state() or default_state()).address(BRIDGE), wait_s=_CONNECT_WAIT_S
-    )
+    stack = read_state() or default_state()
+    link = await RemoteBridge.connect(address or stack.address(BRIDGE), stack.channel, wait_s=_CONNECT_WAIT_S)
     failed = 0
     try:
         vehicles = await link.list_vehicles()

@@ -10,7 +10,10 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from stillwing_cli.stack import ended_by_signals
 from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run
+from stillwing_cli.up import Certs
 from stillwing_recording.reader import PictureOptions, Recording, RecordingInfo, open_recording
+from stillwing_rpc.certificates import CertificateFolder
+from stillwing_rpc.settings import ServerSettings
 
 
 def replay(
@@ -30,14 +33,28 @@ def replay(
     hfov_deg: Annotated[
         float, typer.Option("--hfov-deg", help="Horizontal field of view of pictures and videos.")
     ] = 90.0,
+    certs: Certs = "",
     as_json: AsJson = False,
 ) -> None:
     """Serve a recording through the bridge's own protos, so that agents and engines can be tried on it."""
-    run(_replay(file, PictureOptions(fps or None, hfov_deg), info, speed, commands, host, port, as_json))
+    run(
+        _replay(file, PictureOptions(fps or None, hfov_deg), info, speed, commands, _served(host, port, certs), as_json)
+    )
+
+
+def _served(host: str, port: int, certs: str) -> ServerSettings:
+    tls = CertificateFolder(Path(certs)).server_settings() if certs else {}
+    return ServerSettings(host=host, port=port, **tls)  # type: ignore[arg-type]  # texts become paths and a secret
 
 
 async def _replay(
-    file: Path, options: PictureOptions, info: bool, speed: float, commands: str, host: str, port: int, as_json: bool
+    file: Path,
+    options: PictureOptions,
+    info: bool,
+    speed: float,
+    commands: str,
+    settings: ServerSettings,
+    as_json: bool,
 ) -> None:
     console = err if as_json else out
     with console.status(f"reading {file}"):
@@ -48,21 +65,20 @@ async def _replay(
         next_step(console, f"stillwing replay {file}", "serve it as if it were live")
         return
     with ended_by_signals() as watch:
-        await _serve(recording, glance, speed, commands, host, port, as_json)
+        await _serve(recording, glance, speed, commands, settings, as_json)
     if watch.came:
         console.print("ended early")
     next_step(console, f"stillwing replay {file} --speed 0", "again, as fast as it is read")
 
 
 async def _serve(
-    recording: Recording, glance: RecordingInfo, speed: float, commands: str, host: str, port: int, as_json: bool
+    recording: Recording, glance: RecordingInfo, speed: float, commands: str, settings: ServerSettings, as_json: bool
 ) -> None:
     from stillwing_bridge.core.airsim.simulation import NoSimulation
     from stillwing_bridge.server import DEADLINE_REQUIRED, registrations
     from stillwing_common.errors import InvalidInput
     from stillwing_recording.replay import CommandMode, ReplayBridge
     from stillwing_rpc.server import RpcServer
-    from stillwing_rpc.settings import ServerSettings
 
     if commands not in {mode.value for mode in CommandMode}:
         raise InvalidInput(f"commands is refuse or note, not {commands!r}", field="commands")
@@ -70,14 +86,14 @@ async def _serve(
     bridge = ReplayBridge(recording, speed=speed, commands=CommandMode(commands))
     server = RpcServer(
         registrations(bridge, NoSimulation()),
-        ServerSettings(host=host, port=port),
+        settings,
         on_drain=bridge.close,
         deadline_required=DEADLINE_REQUIRED,
     )
     async with AsyncExitStack() as stack:
         await bridge.start()
         stack.push_async_callback(bridge.close)
-        address = f"{host}:{await server.start()}"
+        address = f"{settings.host}:{await server.start()}"
         stack.push_async_callback(server.drain)
         await server.set_serving()
         if as_json:

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stillwing_cli.errors import AlreadyUp
-from stillwing_cli.plan import DEFAULT_PORTS, LOOPBACK, Choices
+from stillwing_cli.plan import DEFAULT_PORTS, LOOPBACK, Choices, channel_of
+from stillwing_rpc.settings import ChannelSettings
 
 RUN_FOLDER = Path(".stillwing/run")
 
@@ -34,10 +35,18 @@ class StackState:
         """Where a part listens."""
         return f"{LOOPBACK}:{self.ports[name]}"
 
+    @property
+    def channel(self) -> ChannelSettings:
+        """How its services are reached; `NotFound` where its certificates are gone."""
+        return channel_of(self.choices)
+
 
 def default_state() -> StackState:
-    """The stack as it would be had somebody started the services by hand on their default ports."""
-    return StackState(0, {}, DEFAULT_PORTS, Choices())
+    """The stack as it would be had somebody started the services by hand on their default ports.
+
+    The environment's STILLWING_CERTS names the folder of certificates that they were started with.
+    """
+    return StackState(0, {}, DEFAULT_PORTS, Choices(certs=os.environ.get("STILLWING_CERTS", "")))
 
 
 @contextlib.contextmanager

@@ -15,9 +15,12 @@ from stillwing_cli.state import StackState, default_state, read_state
 from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run
 from stillwing_common.errors import StillwingError
 from stillwing_memory.client import RemoteMemoryBank
+from stillwing_rpc.settings import ChannelSettings
 from stillwing_vlm.client import RemoteEngine
 
 _WAIT_S = 1.0
+
+Ask = Callable[[str, ChannelSettings], Awaitable[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ async def _status(as_json: bool) -> None:
 
 async def look(state: StackState) -> list[Row]:
     """Ask every part at once."""
-    asks: dict[str, Callable[[str], Awaitable[str]]] = {
+    asks: dict[str, Ask] = {
         AIRFIELD: _airfield,
         BRIDGE: _bridge,
         MEMORY: _memory,
@@ -64,23 +67,24 @@ async def look(state: StackState) -> list[Row]:
         AGENT: _agent,
     }
     names = [name for name in asks if name in state.ports]
-    return list(await asyncio.gather(*(_row(name, state.address(name), asks[name]) for name in names)))
+    channel = state.channel
+    return list(await asyncio.gather(*(_row(name, state.address(name), channel, asks[name]) for name in names)))
 
 
-async def _row(name: str, address: str, ask: Callable[[str], Awaitable[str]]) -> Row:
+async def _row(name: str, address: str, channel: ChannelSettings, ask: Ask) -> Row:
     try:
-        return Row(name, address, "serving", await ask(address))
+        return Row(name, address, "serving", await ask(address, channel))
     except StillwingError as error:
         return Row(name, address, f"{error.reason.lower()}", str(error.detail or error))
 
 
-async def _airfield(address: str) -> str:
+async def _airfield(address: str, channel: ChannelSettings) -> str:
     await ping(address)
     return "answers pings"
 
 
-async def _bridge(address: str) -> str:
-    bridge = await RemoteBridge.connect(address, wait_s=_WAIT_S)
+async def _bridge(address: str, channel: ChannelSettings) -> str:
+    bridge = await RemoteBridge.connect(address, channel, wait_s=_WAIT_S)
     try:
         lines = []
         for vehicle in await bridge.list_vehicles():
@@ -93,8 +97,8 @@ async def _bridge(address: str) -> str:
         await bridge.close()
 
 
-async def _memory(address: str) -> str:
-    bank = await RemoteMemoryBank.connect(address, wait_s=_WAIT_S)
+async def _memory(address: str, channel: ChannelSettings) -> str:
+    bank = await RemoteMemoryBank.connect(address, channel, wait_s=_WAIT_S)
     try:
         info = await bank.get_bank()
         return f"{info.keyframes} keyframes, {info.entities} entities, {info.store} {info.store_version}"
@@ -102,8 +106,8 @@ async def _memory(address: str) -> str:
         await bank.close()
 
 
-async def _engine(address: str) -> str:
-    engine = await RemoteEngine.connect(address, wait_s=_WAIT_S)
+async def _engine(address: str, channel: ChannelSettings) -> str:
+    engine = await RemoteEngine.connect(address, channel, wait_s=_WAIT_S)
     try:
         info = await engine.model_info()
         sessions = await engine.list_sessions()
@@ -113,8 +117,8 @@ async def _engine(address: str) -> str:
         await engine.close()
 
 
-async def _agent(address: str) -> str:
-    agent = await RemoteAgent.connect(address, wait_s=_WAIT_S)
+async def _agent(address: str, channel: ChannelSettings) -> str:
+    agent = await RemoteAgent.connect(address, channel, wait_s=_WAIT_S)
     try:
         info = await agent.agent_info()
         missions = (await agent.list_missions(20)).missions

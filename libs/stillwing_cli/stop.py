@@ -24,7 +24,7 @@ def stop(
 
 async def _stop(reason: str, clear: bool, operator_token: str, as_json: bool) -> None:
     state = read_state() or default_state()
-    bridge = await RemoteBridge.connect(state.address(BRIDGE), wait_s=2.0)
+    bridge = await RemoteBridge.connect(state.address(BRIDGE), state.channel, wait_s=2.0)
     levels: dict[str, str] = {}
     failed: StillwingError | None = None
     try:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +19,9 @@ Model = Annotated[str, typer.Option(help="Directory of a model; empty takes the 
 AgentName = Annotated[str, typer.Option("--agent", help="tool_calling or choice.")]
 Profile = Annotated[str, typer.Option(help="Where the engine runs: auto, cpu or gpu.")]
 Simulator = Annotated[str, typer.Option(help="HOST:PORT of a running AirSim, flown instead of airfield.")]
+Certs = Annotated[
+    str, typer.Option(envvar="STILLWING_CERTS", help="Folder of `stillwing certs`: TLS, client certificates, token.")
+]
 LogLevel = Annotated[str, typer.Option(help="Least level that is logged: debug, info, warning, error.")]
 
 
@@ -30,10 +34,16 @@ def up(
     simulator: Simulator = "",
     ports: Annotated[str, typer.Option(help="default, or auto for any free ones.")] = "default",
     log_level: LogLevel = "info",
+    certs: Certs = "",
     as_json: AsJson = False,
 ) -> None:
     """Start simulator, bridge, memory, engine and agent, and keep them up until Ctrl-C."""
-    run(_up(lambda: Choices(scene, seed, model, agent, profile, simulator, log_level), ports, as_json))
+    run(_up(lambda: Choices(scene, seed, model, agent, profile, simulator, log_level, absolute(certs)), ports, as_json))
+
+
+def absolute(folder: str) -> str:
+    """The folder as every process of a stack finds it."""
+    return str(Path(folder).resolve()) if folder else ""
 
 
 async def _up(choose: Callable[[], Choices], ports: str, as_json: bool) -> None:

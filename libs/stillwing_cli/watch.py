@@ -28,7 +28,7 @@ def watch(
 
 async def _watch(mission_id: str, after: int, as_json: bool) -> None:
     state = read_state() or default_state()
-    agent = await RemoteAgent.connect(state.address(AGENT), wait_s=3.0)
+    agent = await RemoteAgent.connect(state.address(AGENT), state.channel, wait_s=3.0)
     seen = after
     try:
         if not mission_id:

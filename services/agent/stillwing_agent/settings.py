@@ -24,6 +24,8 @@ class AgentSettings(ServerSettings):
     engine_address: str = Field(default="127.0.0.1:50063", description="vlm_engine, host:port.")
     connect_wait_s: float = Field(default=30.0, gt=0, description="How long to wait for each of the three at start.")
     peer_tls_ca_file: Path | None = Field(default=None, description="PEM authority the three services are from.")
+    peer_tls_cert_file: Path | None = Field(default=None, description="PEM certificate shown to the three services.")
+    peer_tls_key_file: Path | None = Field(default=None, description="PEM key of that certificate.")
     peer_token: SecretStr | None = Field(default=None, description="Bearer token for the three services.")
     run_folder: Path | None = Field(
         default=None, description="Where each mission's events are written, one JSON line each; unset: memory alone."
@@ -54,4 +56,9 @@ class AgentSettings(ServerSettings):
     def channel(self) -> ChannelSettings:
         """How the three services are reached."""
         token = self.peer_token.get_secret_value() if self.peer_token else None
-        return ChannelSettings(tls_ca_file=self.peer_tls_ca_file, token=token)
+        return ChannelSettings(
+            tls_ca_file=self.peer_tls_ca_file,
+            tls_cert_file=self.peer_tls_cert_file,
+            tls_key_file=self.peer_tls_key_file,
+            token=token,
+        )
