@@ -14,7 +14,7 @@ import torch
 from stillwing_common.errors import BadGrammar, DeviceAbsent, ModelNotUsable
 from stillwing_vlm.core.base import Sampling
 from stillwing_vlm.core.catalog import ModelSource, load_engine
-from stillwing_vlm.core.engines.attention import branch_attention
+from stillwing_vlm.core.engines.attention import branch_attention, decode_attention_on_cpu
 from stillwing_vlm.core.engines.sampling import choose, new_draw
 from stillwing_vlm.core.local import LocalEngine
 from stillwing_vlm.core.text import ChatText
@@ -116,6 +116,21 @@ def test_pieces_of_cache_are_one_softmax() -> None:
     scores = scores.masked_fill(torch.ones(4, 50, dtype=torch.bool).triu(47), float("-inf"))
     wanted = scores.softmax(-1) @ values.repeat_interleave(3, 0)
     assert (found - wanted).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_branches_decoded_together_attend_as_if_alone(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    lengths = ((30, 5), (7, 30, 13), (40,), (3, 200, 9, 1))
+    segments = [[(3 * torch.randn(2, length, 8), torch.randn(2, length, 8)) for length in each] for each in lengths]
+    queries = 3 * torch.randn(6, len(segments), 8)
+    alone = torch.cat([branch_attention(queries[:, [row]], each) for row, each in enumerate(segments)], dim=1)
+    given = [[(keys.to(dtype), values.to(dtype)) for keys, values in each] for each in segments]
+    together = decode_attention_on_cpu(queries.to(dtype), given)
+    assert (together.dtype, together.shape) == (dtype, alone.shape)
+    assert (together.float() - alone).abs().max() < (1e-5 if dtype is torch.float32 else 5e-2)
+    one = decode_attention_on_cpu(queries[:, [3]].to(dtype), given[3:])
+    assert (one.float() - alone[:, [3]]).abs().max() < (1e-5 if dtype is torch.float32 else 5e-2)
 
 
 def test_long_questions_go_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import importlib.util
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,17 +17,32 @@ from stillwing_common.errors import DeviceAbsent, MissingExtra
 
 KeyValue = tuple[torch.Tensor, torch.Tensor]
 
+# `(query, key, value) -> (output, log-sum-exp)`; the public call keeps the second to itself.
+_fused: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+
 _MAX_SCORES = 1 << 26
 """Scores held at once by `branch_attention`; longer questions go in blocks of queries."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Who attends: `append(queries, keys, values)` and `branch(queries, segments)`, as the functions below."""
+    """Who attends: `append(queries, keys, values)` and `branch(queries, segments)`, as the functions below.
+
+    `decode`, where there is one, attends one query of each of several branches in fewer calls than `branch` would take.
+    """
 
     name: str
     append: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
     branch: Callable[[torch.Tensor, Sequence[KeyValue]], torch.Tensor]
+    decode: Callable[[torch.Tensor, Sequence[Sequence[KeyValue]]], torch.Tensor] | None = None
+
+    def rows(self, queries: torch.Tensor, counts: list[int], segments: Sequence[Sequence[KeyValue]]) -> torch.Tensor:
+        """Attention of several branches: `counts` queries of each, side by side in `queries`, over its own segments."""
+        if self.decode is not None and queries.shape[1] == len(counts):
+            return self.decode(queries, segments)
+        parts = zip(torch.split(queries, counts, dim=1), segments, strict=True)
+        out = [self.branch(part, pieces) for part, pieces in parts]
+        return out[0] if len(out) == 1 else torch.cat(out, dim=1)
 
 
 def choose_attention(wanted: str, device: torch.device, dtype: torch.dtype, head_dim: int) -> Attention:
@@ -34,7 +50,9 @@ def choose_attention(wanted: str, device: torch.device, dtype: torch.dtype, head
 
     Raises MissingExtra or DeviceAbsent where "flash" cannot.
     """
-    sdpa = Attention("sdpa", append_attention, branch_attention)
+    sdpa = Attention(
+        "sdpa", append_attention, branch_attention, decode_attention_on_cpu if device.type == "cpu" else None
+    )
     if wanted == "sdpa":
         return sdpa
     installed = importlib.util.find_spec("flash_attn") is not None
@@ -92,6 +110,37 @@ def branch_attention(queries: torch.Tensor, segments: Sequence[KeyValue]) -> tor
         return _attend(queries, segments, 0, count)
     parts = [_attend(queries[:, at : at + block], segments, at, count) for at in range(0, count, block)]
     return torch.cat(parts, dim=1)
+
+
+def decode_attention_on_cpu(queries: torch.Tensor, segments: Sequence[Sequence[KeyValue]]) -> torch.Tensor:
+    """One query of each of several branches, `[heads, branches, head_dim]`, over its own segments; on the CPU.
+
+    Each piece of cache is attended by torch's fused kernel, which gives the log-sum-exp of the scores too; the merging
+    is done for all branches at once. For small models the number of calls is what decoding costs.
+    """
+    heads, branches, width = queries.shape
+    kv_heads = segments[0][0][0].shape[0]
+    # The query heads of one key head become the queries of one head, so that keys are read once.
+    packed = queries.transpose(0, 1).reshape(branches, kv_heads, heads // kv_heads, width)
+    first, last = [], []
+    for query, pieces in zip(packed.unbind(0), segments, strict=True):
+        parts = [_fused(query[None], keys[None], values[None]) for keys, values in pieces]
+        while len(parts) > 2:
+            (out, log_sum), (next_out, next_log_sum) = parts[0], parts[1]
+            merged = torch.lerp(next_out, out, _share(log_sum, next_log_sum, out.dtype))
+            parts[:2] = [(merged, torch.logaddexp(log_sum, next_log_sum))]
+        first.append(parts[0])
+        last.append(parts[-1])
+    out, log_sum = (torch.cat(part) for part in zip(*first, strict=True))
+    if any(len(pieces) > 1 for pieces in segments):
+        last_out, last_log_sum = (torch.cat(part) for part in zip(*last, strict=True))
+        out = torch.lerp(last_out, out, _share(log_sum, last_log_sum, out.dtype))
+    return out.reshape(branches, heads, width).transpose(0, 1)
+
+
+def _share(log_sum: torch.Tensor, other: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """What part of one softmax over both lies in the first, from their log-sum-exps; `[..., 1]`."""
+    return torch.sigmoid(log_sum - other).to(dtype)[..., None]
 
 
 def _attend(queries: torch.Tensor, segments: Sequence[KeyValue], first: int, count: int) -> torch.Tensor:

@@ -136,6 +136,21 @@ class KvSlab:
         return found.hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class BranchPass:
+    """Where one pass writes and reads, layer by layer: laid out once, so that layers cost no slicing."""
+
+    new_keys: tuple[torch.Tensor, ...]
+    new_values: tuple[torch.Tensor, ...]
+    segments: list[list[KeyValue]]
+    """For each layer what the fed tokens attend: pieces of the trunk, then the branch with the fed tokens."""
+
+    def write(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Put one layer's keys and values of the fed tokens `[kv_heads, fed, head_dim]`."""
+        self.new_keys[layer].copy_(keys)
+        self.new_values[layer].copy_(values)
+
+
 class BranchStore:
     """Keys and values of one ask's own tokens, and where the trunk it sees lies."""
 
@@ -154,12 +169,17 @@ class BranchStore:
         """A branch that sees what this one holds now; this one must not grow while the fork lives."""
         return BranchStore(shape, capacity, self._slab, self._view, self)
 
-    def write(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
-        """Put one layer's keys and values of the fed tokens after those already there; `advance` makes them count."""
+    def begin(self, fed: int) -> BranchPass:
+        """Lay out the pass that feeds the next `fed` tokens; `advance` makes them count."""
         self._follow()
-        end = self.length + keys.shape[1]
-        self._keys[layer, :, self.length : end] = keys
-        self._values[layer, :, self.length : end] = values
+        end = self.length + fed
+        own = (self._keys[:, :, :end], self._values[:, :, :end])
+        pieces = [zip(keys.unbind(0), values.unbind(0), strict=True) for keys, values in (*self._seen(), own)]
+        return BranchPass(
+            self._keys[:, :, self.length : end].unbind(0),
+            self._values[:, :, self.length : end].unbind(0),
+            [list(layer) for layer in zip(*pieces, strict=True)],
+        )
 
     def advance(self, tokens: int) -> None:
         """Count tokens that every layer has written."""
@@ -170,18 +190,14 @@ class BranchStore:
             self._slab.turn_branch(self._keys[:, :, : self.length], self._view.turn - self._turn)
             self._turn = self._view.turn
 
-    def segments(self, layer: int, fed: int) -> list[KeyValue]:
-        """What the fed tokens of one layer attend: pieces of the trunk, then the branch with the fed tokens."""
-        self._follow()
-        found: list[KeyValue] = []
+    def _seen(self) -> list[KeyValue]:
+        """What its tokens attend besides themselves, `[layers, kv_heads, tokens, head_dim]` each."""
         if self._parent is not None:
-            found = self._parent.segments(layer, 0)
-        else:
-            if self._view.kept is not None:
-                found.append((self._view.kept[0][layer], self._view.kept[1][layer]))
-            if self._view.end > self._view.start:
-                place = slice(self._view.start, self._view.end)
-                found.append((self._slab.keys[layer, :, place], self._slab.values[layer, :, place]))
-        end = self.length + fed
-        found.append((self._keys[layer, :, :end], self._values[layer, :, :end]))
+            parent = self._parent
+            parent._follow()
+            return [*parent._seen(), (parent._keys[:, :, : parent.length], parent._values[:, :, : parent.length])]
+        found: list[KeyValue] = [] if self._view.kept is None else [self._view.kept]
+        if self._view.end > self._view.start:
+            place = slice(self._view.start, self._view.end)
+            found.append((self._slab.keys[:, :, place], self._slab.values[:, :, place]))
         return found

@@ -158,18 +158,17 @@ class QwenVlBackend:
         """Feed all rows in one pass: products over all their tokens together, attention for each row alone."""
         counts = [len(row.token_ids) for row in rows]
         ends = np.cumsum(counts)
+        passes = [row.branch.begin(count) for row, count in zip(rows, counts, strict=True)]
         ids = [token for row in rows for token in row.token_ids]
         positions = np.concatenate([row.positions for row in rows], axis=1)
 
         def attend(
             layer: int, queries: torch.Tensor, keys: torch.Tensor, raw_keys: torch.Tensor, values: torch.Tensor
         ) -> torch.Tensor:
-            out = []
-            for row, count, end in zip(rows, counts, ends, strict=True):
-                part = slice(end - count, end)
-                row.branch.write(layer, keys[:, part], values[:, part])
-                out.append(self._attention.branch(queries[:, part], row.branch.segments(layer, count)))
-            return out[0] if len(out) == 1 else torch.cat(out, dim=1)
+            parts = zip(passes, torch.split(keys, counts, dim=1), torch.split(values, counts, dim=1), strict=True)
+            for each, row_keys, row_values in parts:
+                each.write(layer, row_keys, row_values)
+            return self._attention.rows(queries, counts, [each.segments[layer] for each in passes])
 
         hidden = self._walk(
             TokenEmbeddings(self._embed(ids)), self._rotary.cos_sin(positions), attend, needs_output=True
