@@ -455,6 +455,31 @@ class UnknownEntity(NotFound):
     reason = "UNKNOWN_ENTITY"
 
 
+class UnknownInstruction(NotFound):
+    """The mission has no instruction of this number; begin it first."""
+
+    reason = "UNKNOWN_INSTRUCTION"
+
+
+class KeyframeForgotten(NotFound):
+    """Retention has taken this keyframe's pixels; raise the bank's limits to keep more."""
+
+    reason = "KEYFRAME_FORGOTTEN"
+
+
+class BankFull(Exhausted):
+    """The bank has reached its limit and keeps what it has; raise the limit or let it forget the oldest."""
+
+    reason = "BANK_FULL"
+    retryable = False
+
+
+class BackupFailed(WrongState):
+    """The backup was not made, or cannot be restored here."""
+
+    reason = "BACKUP_FAILED"
+
+
 class StoreUnavailable(Unavailable):
     """The store does not answer."""
 

@@ -9,7 +9,7 @@ import structlog
 import typer
 
 from stillwing_common.errors import StillwingError
-from stillwing_memory.core.bank import BankConfig, StoredBank
+from stillwing_memory.core.bank import StoredBank
 from stillwing_memory.server import registration
 from stillwing_memory.settings import MemorySettings
 from stillwing_rpc.logs import configure_logs
@@ -46,8 +46,7 @@ def serve(
 
 
 async def _serve(settings: MemorySettings) -> None:
-    config = BankConfig(settings.folder, settings.dsn.get_secret_value(), settings.similarity, settings.match_gate_m)
-    bank = await StoredBank.open(config)
+    bank = await StoredBank.open(settings.core())
     try:
         server = RpcServer([registration(bank)], settings, on_drain=bank.end_streams)
         await server.start()
@@ -57,6 +56,8 @@ async def _serve(settings: MemorySettings) -> None:
             store=info.store,
             store_version=info.store_version,
             similarity=info.similarity,
+            scorer=info.scorer,
+            tenant=info.tenant,
             keyframes=info.keyframes,
             entities=info.entities,
         )

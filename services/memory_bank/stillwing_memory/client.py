@@ -10,8 +10,13 @@ from stillwing_memory import convert
 from stillwing_memory.core.base import (
     BankInfo,
     Change,
+    Chunk,
+    ChunkFiled,
     Entity,
     EntityPage,
+    Instruction,
+    InstructionBegun,
+    InstructionRecord,
     Keyframe,
     KeyframePage,
     Match,
@@ -76,9 +81,9 @@ class RemoteMemoryBank:
             answer = await self._stub.SearchKeyframes(request)
         return tuple(convert.match_from_wire(match) for match in answer.matches)
 
-    async def list_entities(self, *, page_size: int = 0, page_token: str = "") -> EntityPage:
+    async def list_entities(self, *, page_size: int = 0, page_token: str = "", name: str = "") -> EntityPage:
         """See `MemoryBank`."""
-        request = memory_pb2.ListEntitiesRequest(page_size=page_size, page_token=page_token)
+        request = memory_pb2.ListEntitiesRequest(page_size=page_size, page_token=page_token, name=name)
         with domain_errors():
             page = await self._stub.ListEntities(request)
         return EntityPage(tuple(convert.entity_from_wire(one) for one in page.entities), page.next_page_token)
@@ -88,6 +93,25 @@ class RemoteMemoryBank:
         request = memory_pb2.MergeEntitiesRequest(into_entity_id=into_entity_id, from_entity_id=from_entity_id)
         with domain_errors():
             return convert.entity_from_wire((await self._stub.MergeEntities(request)).entity)
+
+    async def begin_instruction(self, instruction: Instruction, *, include_image: bool = False) -> InstructionBegun:
+        """See `MemoryBank`."""
+        request = convert.instruction_to_wire(instruction, include_image)
+        with domain_errors():
+            return convert.begun_from_wire(await self._stub.BeginInstruction(request))
+
+    async def file_chunk(self, chunk: Chunk) -> ChunkFiled:
+        """See `MemoryBank`."""
+        request = convert.chunk_to_wire(chunk)
+        with domain_errors():
+            return convert.filed_from_wire(await self._stub.FileChunk(request))
+
+    async def list_instructions(self, mission_id: str) -> tuple[InstructionRecord, ...]:
+        """See `MemoryBank`."""
+        request = memory_pb2.ListInstructionsRequest(mission_id=mission_id)
+        with domain_errors():
+            answer = await self._stub.ListInstructions(request)
+        return tuple(convert.record_from_wire(one) for one in answer.instructions)
 
     async def watch_changes(self, after_revision: int = 0) -> AsyncGenerator[Change, None]:
         """See `MemoryBank`. Ends when the bank closes; raises Unavailable where the way to it breaks: resume then."""

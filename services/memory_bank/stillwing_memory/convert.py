@@ -2,23 +2,38 @@
 
 from collections.abc import Sequence
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from stillwing.memory.v1 import memory_pb2
 from stillwing_common.errors import InvalidInput, UnsetOneof
 from stillwing_common.types import Stamp
 from stillwing_memory.core.base import (
+    Attribute,
     BankInfo,
     ByEntity,
     ByPlace,
     ByText,
+    ByTime,
     Change,
+    Chunk,
+    ChunkFiled,
+    ChunkFrame,
     Entity,
     EntityChanged,
+    Instruction,
+    InstructionBegun,
+    InstructionRecord,
     Keyframe,
+    KeyframeForgotten,
     KeyframePut,
     Match,
     PutResult,
     Query,
+    RecalledBy,
     Sighting,
+    ThingMention,
+    ThingView,
+    Vectors,
 )
 from stillwing_rpc.convert import (
     frame_from_wire,
@@ -75,7 +90,11 @@ def keyframe_to_wire(keyframe: Keyframe) -> memory_pb2.Keyframe:
         mission_id=keyframe.mission_id,
         score=keyframe.score,
         vehicle_id=keyframe.vehicle_id,
-        put_time=timestamp_to_wire(keyframe.put_wall_ns) if keyframe.put_wall_ns else None,
+        put_time=_instant_to_wire(keyframe.put_wall_ns),
+        instruction=keyframe.instruction,
+        chunk=keyframe.chunk,
+        place=keyframe.place,
+        forgotten=keyframe.forgotten,
     )
 
 
@@ -91,6 +110,10 @@ def keyframe_from_wire(message: memory_pb2.Keyframe) -> Keyframe:
         score=message.score,
         vehicle_id=message.vehicle_id,
         put_wall_ns=timestamp_from_wire(message.put_time),
+        instruction=message.instruction,
+        chunk=message.chunk,
+        place=message.place,
+        forgotten=message.forgotten,
     )
 
 
@@ -104,6 +127,8 @@ def entity_to_wire(entity: Entity) -> memory_pb2.Entity:
         last_seen=stamp_to_wire(entity.last_seen),
         merged_ids=entity.merged_ids,
         aliases=entity.aliases,
+        kind=entity.kind,
+        attributes=[attribute_to_wire(one) for one in entity.attributes],
     )
 
 
@@ -117,6 +142,30 @@ def entity_from_wire(message: memory_pb2.Entity) -> Entity:
         last_position_ned_m=position_from_wire(message.last_position) if message.HasField("last_position") else None,
         merged_ids=tuple(message.merged_ids),
         aliases=tuple(message.aliases),
+        kind=message.kind,
+        attributes=tuple(attribute_from_wire(one) for one in message.attributes),
+    )
+
+
+def _instant_to_wire(wall_ns: int) -> Timestamp | None:
+    """0 is "not set", which stays absent."""
+    return timestamp_to_wire(wall_ns) if wall_ns else None
+
+
+def attribute_to_wire(attribute: Attribute) -> memory_pb2.Attribute:
+    """Something said of a thing."""
+    return memory_pb2.Attribute(
+        text=attribute.text,
+        slot=attribute.slot,
+        valid_from=_instant_to_wire(attribute.from_wall_ns),
+        valid_to=_instant_to_wire(attribute.until_wall_ns),
+    )
+
+
+def attribute_from_wire(message: memory_pb2.Attribute) -> Attribute:
+    """Something said of a thing."""
+    return Attribute(
+        message.text, message.slot, timestamp_from_wire(message.valid_from), timestamp_from_wire(message.valid_to)
     )
 
 
@@ -129,6 +178,11 @@ def query_to_wire(query: Query) -> memory_pb2.SearchKeyframesRequest:
             return memory_pb2.SearchKeyframesRequest(entity_id=entity_id)
         case ByPlace(near):
             return memory_pb2.SearchKeyframesRequest(near=position_to_wire(near))
+        case ByTime(clock_id, from_ns, to_ns):
+            first, end = Stamp(from_ns, clock_id), Stamp(to_ns, clock_id)
+            captured = memory_pb2.TimeRange(to=stamp_to_wire(end))
+            getattr(captured, "from").CopyFrom(stamp_to_wire(first))  # a keyword of the language
+            return memory_pb2.SearchKeyframesRequest(captured=captured)
 
 
 def query_from_wire(message: memory_pb2.SearchKeyframesRequest) -> Query:
@@ -140,6 +194,12 @@ def query_from_wire(message: memory_pb2.SearchKeyframesRequest) -> Query:
             return ByEntity(message.entity_id)
         case "near":
             return ByPlace(position_from_wire(message.near))
+        case "captured":
+            first = stamp_from_wire(getattr(message.captured, "from"))
+            end = stamp_from_wire(message.captured.to)
+            if first.clock_id != end.clock_id:
+                raise InvalidInput("a stretch of time is on one clock", field="captured")
+            return ByTime(first.clock_id, first.time_ns, end.time_ns)
         case _:
             raise UnsetOneof("query", field="query")
 
@@ -175,6 +235,9 @@ def bank_to_wire(info: BankInfo) -> memory_pb2.GetBankResponse:
         keyframes=info.keyframes,
         entities=info.entities,
         revision=info.revision,
+        tenant=info.tenant,
+        scorer=info.scorer,
+        image_bytes=info.image_bytes,
     )
 
 
@@ -187,6 +250,9 @@ def bank_from_wire(message: memory_pb2.GetBankResponse) -> BankInfo:
         message.keyframes,
         message.entities,
         message.revision,
+        message.tenant,
+        message.scorer,
+        message.image_bytes,
     )
 
 
@@ -194,6 +260,9 @@ def change_to_wire(change: Change) -> memory_pb2.WatchChangesResponse:
     """One change."""
     if isinstance(change, KeyframePut):
         return memory_pb2.WatchChangesResponse(revision=change.revision, keyframe_put=keyframe_to_wire(change.keyframe))
+    if isinstance(change, KeyframeForgotten):
+        gone = keyframe_to_wire(change.keyframe)
+        return memory_pb2.WatchChangesResponse(revision=change.revision, keyframe_forgotten=gone)
     return memory_pb2.WatchChangesResponse(revision=change.revision, entity_changed=entity_to_wire(change.entity))
 
 
@@ -204,5 +273,161 @@ def change_from_wire(message: memory_pb2.WatchChangesResponse) -> Change | None:
             return KeyframePut(message.revision, keyframe_from_wire(message.keyframe_put))
         case "entity_changed":
             return EntityChanged(message.revision, entity_from_wire(message.entity_changed))
+        case "keyframe_forgotten":
+            return KeyframeForgotten(message.revision, keyframe_from_wire(message.keyframe_forgotten))
         case _:
             return None
+
+
+_RECALLED_BY = {
+    RecalledBy.NOTHING: memory_pb2.RECALLED_BY_NOTHING,
+    RecalledBy.THINGS: memory_pb2.RECALLED_BY_THINGS,
+    RecalledBy.SIMILARITY: memory_pb2.RECALLED_BY_SIMILARITY,
+}
+
+
+def _recalled_by(value: int) -> RecalledBy:
+    found = next((one for one, wire in _RECALLED_BY.items() if wire == value), None)
+    if found is None:
+        raise InvalidInput(f"recalled_by {value} is not known to this version", field="recalled_by")
+    return found
+
+
+def instruction_to_wire(instruction: Instruction, include_image: bool) -> memory_pb2.BeginInstructionRequest:
+    """A request to begin it."""
+    return memory_pb2.BeginInstructionRequest(
+        mission_id=instruction.mission_id,
+        number=_count(instruction.number, "number"),
+        text=instruction.text,
+        things=[
+            memory_pb2.ThingMention(
+                label=thing.label,
+                entity_id=thing.entity_id,
+                new=thing.new,
+                kind=thing.kind,
+                attributes=[attribute_to_wire(one) for one in thing.attributes],
+            )
+            for thing in instruction.things
+        ],
+        include_image=include_image,
+    )
+
+
+def instruction_from_wire(message: memory_pb2.BeginInstructionRequest) -> Instruction:
+    """What is to begin."""
+    things = tuple(
+        ThingMention(
+            thing.label,
+            thing.entity_id,
+            thing.new,
+            thing.kind,
+            tuple(attribute_from_wire(one) for one in thing.attributes),
+        )
+        for thing in message.things
+    )
+    return Instruction(message.mission_id, message.number, message.text, things)
+
+
+def begun_to_wire(begun: InstructionBegun) -> memory_pb2.BeginInstructionResponse:
+    """Things and memory."""
+    return memory_pb2.BeginInstructionResponse(
+        entities=[entity_to_wire(one) for one in begun.entities],
+        memory=[keyframe_to_wire(one) for one in begun.memory],
+        recalled_by=_RECALLED_BY[begun.recalled_by],
+        created=begun.created,
+    )
+
+
+def begun_from_wire(message: memory_pb2.BeginInstructionResponse) -> InstructionBegun:
+    """Things and memory."""
+    return InstructionBegun(
+        tuple(entity_from_wire(one) for one in message.entities),
+        tuple(keyframe_from_wire(one) for one in message.memory),
+        _recalled_by(message.recalled_by),
+        message.created,
+    )
+
+
+def _vectors_to_wire(vectors: Vectors) -> memory_pb2.Vectors:
+    return memory_pb2.Vectors(shape=vectors.shape, values=vectors.values)
+
+
+def _vectors_from_wire(message: memory_pb2.Vectors) -> Vectors:
+    return Vectors(tuple(message.shape), tuple(message.values))
+
+
+def chunk_to_wire(chunk: Chunk) -> memory_pb2.FileChunkRequest:
+    """A request to file it."""
+    return memory_pb2.FileChunkRequest(
+        mission_id=chunk.mission_id,
+        instruction=_count(chunk.instruction, "instruction"),
+        chunk=_count(chunk.number, "chunk"),
+        frames=[
+            memory_pb2.ChunkFrame(
+                keyframe=keyframe_to_wire(one.keyframe),
+                keys=None if one.keys is None else _vectors_to_wire(one.keys),
+            )
+            for one in chunk.frames
+        ],
+        views=[
+            memory_pb2.ThingView(entity_id=one.entity_id, query=_vectors_to_wire(one.query), tokens=one.tokens)
+            for one in chunk.views
+        ],
+    )
+
+
+def _count(number: int, field: str) -> int:
+    """Counts are unsigned on the wire; what does not fit would end in the library's own error."""
+    if not 0 <= number < 2**32:
+        raise InvalidInput("instructions and chunks are counted from 1", field=field)
+    return number
+
+
+def chunk_from_wire(message: memory_pb2.FileChunkRequest) -> Chunk:
+    """What is to be filed."""
+    frames = tuple(
+        ChunkFrame(keyframe_from_wire(one.keyframe), _vectors_from_wire(one.keys) if one.HasField("keys") else None)
+        for one in message.frames
+    )
+    views = tuple(ThingView(one.entity_id, _vectors_from_wire(one.query), one.tokens) for one in message.views)
+    return Chunk(message.mission_id, message.instruction, message.chunk, frames, views)
+
+
+def filed_to_wire(filed: ChunkFiled) -> memory_pb2.FileChunkResponse:
+    """What was filed."""
+    return memory_pb2.FileChunkResponse(
+        keyframe=keyframe_to_wire(filed.keyframe), memory_frame_ids=filed.memory_frame_ids, created=filed.created
+    )
+
+
+def filed_from_wire(message: memory_pb2.FileChunkResponse) -> ChunkFiled:
+    """What was filed."""
+    return ChunkFiled(keyframe_from_wire(message.keyframe), tuple(message.memory_frame_ids), message.created)
+
+
+def record_to_wire(record: InstructionRecord) -> memory_pb2.InstructionRecord:
+    """An instruction as remembered."""
+    return memory_pb2.InstructionRecord(
+        mission_id=record.mission_id,
+        number=record.number,
+        text=record.text,
+        entity_ids=record.entity_ids,
+        recalled_by=_RECALLED_BY[record.recalled_by],
+        recalled_frame_ids=record.recalled_frame_ids,
+        memory_frame_ids=record.memory_frame_ids,
+        begin_time=timestamp_to_wire(record.begin_wall_ns),
+    )
+
+
+def record_from_wire(message: memory_pb2.InstructionRecord) -> InstructionRecord:
+    """An instruction as remembered."""
+    return InstructionRecord(
+        message.mission_id,
+        message.number,
+        message.text,
+        tuple(message.entity_ids),
+        _recalled_by(message.recalled_by),
+        tuple(message.recalled_frame_ids),
+        tuple(message.memory_frame_ids),
+        timestamp_from_wire(message.begin_time),
+    )

@@ -75,7 +75,9 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         self, request: memory_pb2.ListEntitiesRequest, context: Context
     ) -> memory_pb2.ListEntitiesResponse:
         """A page of things."""
-        page = await self._bank.list_entities(page_size=request.page_size, page_token=request.page_token)
+        page = await self._bank.list_entities(
+            page_size=request.page_size, page_token=request.page_token, name=request.name
+        )
         return memory_pb2.ListEntitiesResponse(
             entities=[convert.entity_to_wire(entity) for entity in page.entities],
             next_page_token=page.next_page_token,
@@ -87,6 +89,26 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         """One thing of two."""
         entity = await self._bank.merge_entities(request.into_entity_id, request.from_entity_id)
         return memory_pb2.MergeEntitiesResponse(entity=convert.entity_to_wire(entity))
+
+    async def BeginInstruction(
+        self, request: memory_pb2.BeginInstructionRequest, context: Context
+    ) -> memory_pb2.BeginInstructionResponse:
+        """Things in, memory out."""
+        begun = await self._bank.begin_instruction(
+            convert.instruction_from_wire(request), include_image=request.include_image
+        )
+        return convert.begun_to_wire(begun)
+
+    async def FileChunk(self, request: memory_pb2.FileChunkRequest, context: Context) -> memory_pb2.FileChunkResponse:
+        """The best frame of a chunk."""
+        return convert.filed_to_wire(await self._bank.file_chunk(convert.chunk_from_wire(request)))
+
+    async def ListInstructions(
+        self, request: memory_pb2.ListInstructionsRequest, context: Context
+    ) -> memory_pb2.ListInstructionsResponse:
+        """What a mission was told."""
+        records = await self._bank.list_instructions(request.mission_id)
+        return memory_pb2.ListInstructionsResponse(instructions=[convert.record_to_wire(one) for one in records])
 
     async def WatchChanges(
         self, request: memory_pb2.WatchChangesRequest, context: Context

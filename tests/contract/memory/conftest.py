@@ -23,6 +23,14 @@ from stillwing_rpc.settings import ServerSettings
 
 _numbers = itertools.count()
 
+_EMPTY_ALL = """
+DO $$ DECLARE names text; BEGIN
+  SELECT string_agg(quote_ident(tablename), ', ') INTO names FROM pg_tables
+  WHERE schemaname = 'public' AND tablename <> 'alembic_version';
+  EXECUTE 'TRUNCATE ' || names;
+END $$
+"""
+
 
 def jpeg(width_px: int = 64, height_px: int = 48, shade: int = 0) -> Image:
     """A JPEG of one grey."""
@@ -85,21 +93,32 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 
 
 @pytest.fixture(scope="session")
-def template(postgres: EmbeddedPostgres) -> str:
-    """The name of a database with empty tables, which each test's database is a copy of."""
+def tables(postgres: EmbeddedPostgres) -> str:
+    """The DSN of a database with tables, which tests use one after the other."""
     engine = open_engine(postgres.dsn)
     migrate(engine)
     engine.dispose()
-    return "stillwing"
+    return postgres.dsn
 
 
 @pytest.fixture
-def fresh_dsn(postgres: EmbeddedPostgres, template: str) -> str:
-    """An empty bank."""
+def fresh_dsn(tables: str) -> str:
+    """An empty bank. Emptying one database takes milliseconds; making and dropping one for each test took seconds."""
+    with psycopg.connect(tables, autocommit=True) as connection:
+        connection.execute(_EMPTY_ALL)
+    return tables
+
+
+@pytest.fixture
+def own_dsn(postgres: EmbeddedPostgres, tables: str) -> Iterator[str]:
+    """A database that a test may spoil."""
+    admin = postgres.dsn.replace("dbname=stillwing", "dbname=postgres")
     name = f"test_{next(_numbers)}"
-    with psycopg.connect(postgres.dsn.replace("dbname=stillwing", "dbname=postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-    return postgres.dsn.replace("dbname=stillwing", f"dbname={name}")
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE stillwing")
+    yield postgres.dsn.replace("dbname=stillwing", f"dbname={name}")
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -33,20 +33,20 @@ def test_pixels_lie_apart_from_their_rows_and_are_not_compressed(fresh_dsn: str)
     engine.dispose()
 
 
-async def test_services_that_start_together_take_turns(fresh_dsn: str) -> None:
-    engine = open_engine(fresh_dsn)
+async def test_services_that_start_together_take_turns(own_dsn: str) -> None:
+    engine = open_engine(own_dsn)
     with engine.begin() as connection:
         connection.execute(text("DROP SCHEMA public CASCADE"))
         connection.execute(text("CREATE SCHEMA public"))
     engine.dispose()
-    banks = await asyncio.gather(*(StoredBank.open(BankConfig(dsn=fresh_dsn)) for _ in range(4)))
+    banks = await asyncio.gather(*(StoredBank.open(BankConfig(dsn=own_dsn)) for _ in range(4)))
     assert [(await bank.get_bank()).revision for bank in banks] == [0] * 4
     for bank in banks:
         await bank.close()
 
 
-def test_tables_of_a_later_version_are_left_alone(fresh_dsn: str) -> None:
-    engine = open_engine(fresh_dsn)
+def test_tables_of_a_later_version_are_left_alone(own_dsn: str) -> None:
+    engine = open_engine(own_dsn)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(StoreUnavailable, match="another version"):

@@ -5,6 +5,7 @@ Blocking work runs in one small pool of threads, one transaction a call; the eve
 
 import asyncio
 import logging
+import re
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -14,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from stillwing_common.errors import BadPageToken, InvalidInput, StoreUnavailable
 from stillwing_memory.core.base import (
@@ -22,9 +23,15 @@ from stillwing_memory.core.base import (
     ByEntity,
     ByPlace,
     ByText,
+    ByTime,
     Change,
+    Chunk,
+    ChunkFiled,
     Entity,
     EntityPage,
+    Instruction,
+    InstructionBegun,
+    InstructionRecord,
     Keyframe,
     KeyframePage,
     Limits,
@@ -32,11 +39,24 @@ from stillwing_memory.core.base import (
     PutResult,
     Query,
 )
-from stillwing_memory.core.checks import check_id, check_image, check_keyframe, check_position, check_text
+from stillwing_memory.core.checks import (
+    check_chunk,
+    check_id,
+    check_image,
+    check_instruction,
+    check_keyframe,
+    check_position,
+    check_text,
+    check_times,
+)
+from stillwing_memory.core.evidence import choose_keyframe, text_of
 from stillwing_memory.core.paging import make_token, read_token
+from stillwing_memory.core.scoring import choose_scorer
+from stillwing_memory.core.stores import search_sql
 from stillwing_memory.core.stores.connection import POOL_SIZE, migrate, open_engine
+from stillwing_memory.core.stores.images import ImageStore
 from stillwing_memory.core.stores.notifications import Bell
-from stillwing_memory.core.stores.postgres import CHANNEL, PostgresStore
+from stillwing_memory.core.stores.postgres import CHANNEL, PostgresStore, Prepared, Retention
 from stillwing_memory.core.text import Similarity, choose_similarity, tokens
 
 if TYPE_CHECKING:
@@ -50,6 +70,8 @@ _DEFAULT_MATCHES = 10
 _CHANGES_AT_ONCE = 100
 _EMBED_AT_ONCE = 64
 
+_TENANT = re.compile(r"[A-Za-z0-9_-]{1,63}", re.ASCII)
+
 _log = logging.getLogger(__name__)
 
 
@@ -57,17 +79,33 @@ _log = logging.getLogger(__name__)
 class BankConfig:
     """Where the bank keeps things and how it compares.
 
-    `dsn` "" runs an embedded server in `folder`. `match_gate_m`: two placed things of one name farther apart are two.
-    `similarity`: auto, minilm or token_overlap.
+    `dsn` "" runs an embedded server in `folder`. `tenant` is whose rows this bank sees and writes; several tenants
+    share one database. `match_gate_m`: two placed things of one name farther apart are two. `similarity`: auto, minilm
+    or token_overlap; `scorer`: similarity, attention or newest. Images above `row_image_bytes` go to `images_url`
+    (folder or URL; "": `folder`/images with the embedded server, else they are refused). `memory_frames` is how many
+    keyframes an instruction has in sight; the best of an earlier instruction are recalled from `least_likeness` on.
+    `search_breadth` is how many candidates the vector index looks at.
     """
 
     folder: Path = Path(".stillwing/memory")
     dsn: str = ""
     similarity: str = "auto"
     match_gate_m: float = 5.0
+    tenant: str = "default"
+    scorer: str = "similarity"
+    images_url: str = ""
+    row_image_bytes: int = 256 * 1024
+    memory_frames: int = 3
+    least_likeness: float = 0.3
+    search_breadth: int = 100
+    retention: Retention = field(default_factory=Retention)
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
+        if not _TENANT.fullmatch(self.tenant):
+            raise InvalidInput("a tenant is 1 to 63 letters, digits, - or _", tenant=self.tenant[:80])
+        if not 1 <= self.memory_frames <= 16 or not 1 <= self.search_breadth <= 1000:
+            raise InvalidInput("memory_frames is 1 to 16, search_breadth 1 to 1000")
         if not self.match_gate_m > 0:
             raise InvalidInput("match_gate_m is above 0", match_gate_m=self.match_gate_m)
 
@@ -76,7 +114,13 @@ class StoredBank:
     """A `MemoryBank`. Made by `open`."""
 
     def __init__(
-        self, config: BankConfig, server: "EmbeddedPostgres | None", engine: Engine, similarity: Similarity, bell: Bell
+        self,
+        config: BankConfig,
+        server: "EmbeddedPostgres | None",
+        engine: Engine,
+        similarity: Similarity,
+        bell: Bell,
+        images: ImageStore | None,
     ) -> None:
         self._config = config
         self._limits = config.limits
@@ -84,7 +128,15 @@ class StoredBank:
         self._engine = engine
         self._similarity = similarity
         self._bell = bell
-        self._store = PostgresStore(engine, gate_m=config.match_gate_m)
+        self._scorer = choose_scorer(config.scorer, similarity)
+        self._images = images
+        self._store = PostgresStore(
+            engine,
+            gate_m=config.match_gate_m,
+            images=self._images,
+            row_image_bytes=config.row_image_bytes,
+            retention=config.retention,
+        )
         self._threads = ThreadPoolExecutor(POOL_SIZE, thread_name_prefix="memory-store")
         self._closed = False
 
@@ -94,6 +146,7 @@ class StoredBank:
 
         Raises StoreUnavailable, StoreInUse, MissingExtra, UnknownBackend. Takes seconds on a new folder.
         """
+        images = await asyncio.to_thread(_images, config)
         similarity = await asyncio.to_thread(choose_similarity, config.similarity)
         server: EmbeddedPostgres | None = None
         engine: Engine | None = None
@@ -103,11 +156,12 @@ class StoredBank:
                 server = _embedded(config.folder)
                 await _uninterrupted(server.start)
             dsn = server.dsn if server else config.dsn
-            engine = open_engine(dsn)
-            await _uninterrupted(migrate, engine)
+            await _uninterrupted(_migrate, dsn)
+            engine = open_engine(dsn, config.tenant)
             bell = Bell(dsn, CHANNEL)
             await bell.start()
-            opened = cls(config, server, engine, similarity, bell)
+            opened = cls(config, server, engine, similarity, bell, images)
+            await opened._run(opened._store.ensure_tenant)
             await opened._embed_what_is_not()
         except BaseException:
             if bell is not None:
@@ -140,22 +194,29 @@ class StoredBank:
 
     async def get_bank(self) -> BankInfo:
         """See `MemoryBank`."""
-        version, frames, things, revision = await self._run(self._store.counts)
+        version, frames, things, revision, image_bytes = await self._run(self._store.counts)
         kind = "embedded" if self._server else "dsn"
-        return BankInfo(kind, version, self._similarity.name, frames, things, revision)
+        return BankInfo(
+            kind, version, self._similarity.name, frames, things, revision,
+            self._config.tenant, self._scorer.name, image_bytes,
+        )  # fmt: skip
 
     async def put_keyframe(self, keyframe: Keyframe) -> PutResult:
         """See `MemoryBank`."""
         check_keyframe(keyframe, self._limits)
 
-        def work() -> PutResult:
-            check_image(keyframe.frame.image, self._limits)
-            text = _text_of(keyframe)
-            vectors = self._similarity.embed([text])
-            stamped = replace(keyframe, put_wall_ns=time.time_ns())
-            return self._store.put(stamped, tokens=tokens(text), embedding=vectors[0] if vectors else None)
+        return await self._run(
+            lambda: self._store.put(self._prepared(replace(keyframe, instruction=0, chunk=0, place=0)))
+        )
 
-        return await self._run(work)
+    def _prepared(self, keyframe: Keyframe) -> Prepared:
+        """Checks the pixels and computes what is kept beside the keyframe; takes milliseconds."""
+        most = self._limits.max_image_bytes if self._images else self._config.row_image_bytes
+        check_image(keyframe.frame.image, self._limits, most)
+        text = text_of(keyframe)
+        vectors = self._similarity.embed([text])
+        stamped = replace(keyframe, put_wall_ns=time.time_ns(), forgotten=False)
+        return Prepared(stamped, tokens(text), vectors[0] if vectors else None)
 
     async def get_keyframe(self, frame_id: str, *, clock_id: str = "", include_image: bool = False) -> Keyframe:
         """See `MemoryBank`."""
@@ -181,42 +242,88 @@ class StoredBank:
         size = self._page_size(limit, _DEFAULT_MATCHES)
         if include_image:
             size = min(size, self._limits.max_results_with_images)
-        rest = (size, mission_id, include_image)
+        find: Callable[[Connection], search_sql.Rows]
         match query:
             case ByText(text):
                 check_text("text", text, self._limits.max_query_chars)
                 wanted = tokens(text)
                 if not wanted:
                     raise InvalidInput("the text holds no words", field="text")
-                return tuple(await self._run(lambda: self._search_text(text, wanted, *rest)))
+                vectors = await self._run(lambda: self._similarity.embed([text]))
+                breadth = self._config.search_breadth
+                find = (
+                    partial(search_sql.by_words, words=wanted, limit=size, mission_id=mission_id)
+                    if vectors is None
+                    else partial(
+                        search_sql.by_vector, embedding=vectors[0], limit=size, mission_id=mission_id, breadth=breadth
+                    )
+                )
             case ByEntity(entity_id):
                 check_id("entity_id", entity_id, self._limits, required=True)
-                return tuple(await self._run(lambda: self._store.search_entity(entity_id, *rest)))
+                find = partial(search_sql.by_entity, entity_id=entity_id, limit=size, mission_id=mission_id)
             case ByPlace(near):
                 check_position("near", near)
-                return tuple(await self._run(lambda: self._store.search_place(near, *rest)))
+                find = partial(search_sql.by_place, near=near, limit=size, mission_id=mission_id)
+            case ByTime(clock_id, from_ns, to_ns):
+                check_id("clock_id", clock_id, self._limits)
+                check_times(from_ns, to_ns)
+                find = partial(
+                    search_sql.by_time,
+                    clock_id=clock_id, from_ns=from_ns, to_ns=to_ns, limit=size, mission_id=mission_id,
+                )  # fmt: skip
+        return tuple(await self._run(lambda: self._store.search(find, include_image=include_image)))
 
-    def _search_text(
-        self, text: str, wanted: list[str], limit: int, mission_id: str, include_image: bool
-    ) -> list[Match]:
-        vectors = self._similarity.embed([text])
-        if vectors is None:
-            return self._store.search_words(wanted, limit, mission_id, include_image)
-        return self._store.search_vector(vectors[0], limit, mission_id, include_image)
-
-    async def list_entities(self, *, page_size: int = 0, page_token: str = "") -> EntityPage:
+    async def list_entities(self, *, page_size: int = 0, page_token: str = "", name: str = "") -> EntityPage:
         """See `MemoryBank`."""
-        after = read_token(page_token, "entities", "") if page_token else ""
+        check_text("name", name, self._limits.max_label_chars)
+        after = read_token(page_token, "entities", name) if page_token else ""
         size = self._page_size(page_size, _DEFAULT_ENTITIES)
-        found = await self._run(lambda: self._store.list_entities(after, size + 1))
+        found = await self._run(lambda: self._store.list_entities(after, size + 1, name))
         page = tuple(found[:size])
-        return EntityPage(page, make_token("entities", "", page[-1].entity_id) if len(found) > size else "")
+        return EntityPage(page, make_token("entities", name, page[-1].entity_id) if len(found) > size else "")
 
     async def merge_entities(self, into_entity_id: str, from_entity_id: str) -> Entity:
         """See `MemoryBank`."""
         check_id("into_entity_id", into_entity_id, self._limits, required=True)
         check_id("from_entity_id", from_entity_id, self._limits, required=True)
         return await self._run(lambda: self._store.merge(into_entity_id, from_entity_id))
+
+    async def begin_instruction(self, instruction: Instruction, *, include_image: bool = False) -> InstructionBegun:
+        """See `MemoryBank`."""
+        check_instruction(instruction, self._limits)
+
+        def work() -> InstructionBegun:
+            vectors = self._similarity.embed([instruction.text])
+            return self._store.begin_instruction(
+                instruction,
+                tokens=tokens(instruction.text),
+                embedding=vectors[0] if vectors else None,
+                wall_ns=time.time_ns(),
+                size=self._config.memory_frames,
+                least_likeness=self._config.least_likeness,
+                include_image=include_image,
+            )
+
+        return await self._run(work)
+
+    async def file_chunk(self, chunk: Chunk) -> ChunkFiled:
+        """See `MemoryBank`."""
+        check_chunk(chunk, self._limits)
+        return await self._run(lambda: self._file_chunk(chunk))
+
+    def _file_chunk(self, chunk: Chunk) -> ChunkFiled:
+        key = (chunk.mission_id, chunk.instruction, chunk.number)
+        before = self._store.filed_chunk(*key)
+        if before is not None:
+            return before
+        entities = self._store.instruction_things(chunk.mission_id, chunk.instruction)
+        prepared = self._prepared(choose_keyframe(chunk, entities, self._scorer))
+        return self._store.file_chunk(prepared, *key, size=self._config.memory_frames)
+
+    async def list_instructions(self, mission_id: str) -> tuple[InstructionRecord, ...]:
+        """See `MemoryBank`."""
+        check_id("mission_id", mission_id, self._limits, required=True)
+        return tuple(await self._run(lambda: self._store.instruction_records(mission_id)))
 
     async def watch_changes(self, after_revision: int = 0) -> AsyncGenerator[Change, None]:
         """See `MemoryBank`."""
@@ -245,7 +352,7 @@ class StoredBank:
 
         def work() -> int:
             batch = self._store.without_embedding(_EMBED_AT_ONCE)
-            vectors = self._similarity.embed([_text_of(keyframe) for _, keyframe in batch]) if batch else None
+            vectors = self._similarity.embed([text_of(keyframe) for _, keyframe in batch]) if batch else None
             if not vectors:
                 return 0
             self._store.set_embeddings({revision: v for (revision, _), v in zip(batch, vectors, strict=True)})
@@ -260,16 +367,25 @@ class StoredBank:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
+def _images(config: BankConfig) -> ImageStore | None:
+    url = config.images_url or ("" if config.dsn else str(config.folder.expanduser().resolve() / "images"))
+    return ImageStore(url) if url else None
+
+
+def _migrate(dsn: str) -> None:
+    engine = open_engine(dsn)
+    try:
+        migrate(engine)
+    finally:
+        engine.dispose()
+
+
 def _embedded(folder: Path) -> "EmbeddedPostgres":
     if sys.platform == "win32":
         raise StoreUnavailable("the embedded server needs Linux or macOS; give a DSN of a PostgreSQL with pgvector")
     from stillwing_memory.core.stores.embedded import EmbeddedPostgres
 
     return EmbeddedPostgres(folder)
-
-
-def _text_of(keyframe: Keyframe) -> str:
-    return ". ".join([keyframe.caption, *(sighting.label for sighting in keyframe.sightings)])
 
 
 def _revision(text: str) -> int:

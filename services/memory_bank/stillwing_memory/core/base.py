@@ -11,6 +11,7 @@ Threads: every method is called on the event loop on which the bank was opened.
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from stillwing_common.types import Frame, PositionNed, Stamp
@@ -22,7 +23,7 @@ from stillwing_common.types import Frame, PositionNed, Stamp
 class Limits:
     """What one bank takes and gives; input above a limit is refused with an error that names it, never cut."""
 
-    max_image_bytes: int = 256 * 1024
+    max_image_bytes: int = 16 * 1024 * 1024
     max_image_pixels: int = 4096 * 4096
     max_caption_chars: int = 4_000
     max_label_chars: int = 200
@@ -31,6 +32,11 @@ class Limits:
     max_sightings: int = 64
     max_page_size: int = 500
     max_results_with_images: int = 50
+    max_things: int = 32
+    max_attributes: int = 32
+    max_chunk_frames: int = 16
+    max_instruction_chars: int = 4_000
+    max_vector_floats: int = 65_536
 
 
 # Values
@@ -56,8 +62,9 @@ class Sighting:
 class Keyframe:
     """A frame worth keeping, and why. Reads leave `frame.image.data` empty unless pixels are asked for.
 
-    `score` compares only within one mission. `put_wall_ns` (nanoseconds since 1970 UTC) is set by the bank; what a
-    caller gives there is ignored.
+    `score` compares only within one mission. `instruction`, `chunk` (from 1) and `place` (from 0, inside the chunk) say
+    where in its mission it was filed, 0 and 0 for a frame put on its own. Set by the bank, ignored when given:
+    `put_wall_ns` (nanoseconds since 1970 UTC), and `forgotten`: retention took its pixels and its place in searches.
     """
 
     frame: Frame
@@ -67,11 +74,32 @@ class Keyframe:
     score: float = 0.0
     vehicle_id: str = ""
     put_wall_ns: int = 0
+    instruction: int = 0
+    chunk: int = 0
+    place: int = 0
+    forgotten: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """Something said of a thing, true from `from_wall_ns` until `until_wall_ns` (nanoseconds since 1970 UTC; 0: still).
+
+    `slot` is what it is about ("jacket"); a later attribute of the same slot ends it. "" excludes nothing.
+    """
+
+    text: str
+    slot: str = ""
+    from_wall_ns: int = 0
+    until_wall_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A thing that persists between keyframes; `last_position_ned_m` None if it was never placed."""
+    """A thing that persists between keyframes; `last_position_ned_m` None if it was never placed.
+
+    `last_seen` is Stamp(0, "") for a thing that was spoken of and not yet seen. `kind` is its noun ("van"), "" if the
+    bank was never told. `attributes` hold also what is no longer so.
+    """
 
     entity_id: str
     label: str
@@ -79,6 +107,8 @@ class Entity:
     last_position_ned_m: PositionNed | None = None
     merged_ids: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    kind: str = ""
+    attributes: tuple[Attribute, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +129,123 @@ class BankInfo:
     keyframes: int
     entities: int
     revision: int
+    tenant: str = "default"
+    scorer: str = "similarity"
+    image_bytes: int = 0
+
+
+# Instructions and chunks
+
+
+@dataclass(frozen=True, slots=True)
+class ThingMention:
+    """A thing that an instruction is about. `entity_id` "" asks the bank to match by name or mint; `new` only to mint.
+
+    `label` is how it is called there and becomes an alias. `attributes` are appended: one whose slot another holds ends
+    that one.
+    """
+
+    label: str
+    entity_id: str = ""
+    new: bool = False
+    kind: str = ""
+    attributes: tuple[Attribute, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One instruction of a mission, counted from 1, and the things it is about."""
+
+    mission_id: str
+    number: int
+    text: str
+    things: tuple[ThingMention, ...] = ()
+
+
+class RecalledBy(Enum):
+    """Why the active memory of a new instruction holds what it holds."""
+
+    NOTHING = "nothing"
+    THINGS = "things"
+    SIMILARITY = "similarity"
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionBegun:
+    """The instruction's things in the order of its mentions, and the active memory to begin with, oldest first.
+
+    `created` False: this instruction had begun before, and its memory is returned as it stands.
+    """
+
+    entities: tuple[Entity, ...]
+    memory: tuple[Keyframe, ...]
+    recalled_by: RecalledBy
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """A model's vectors, row by row; `shape` multiplies to the number of `values`."""
+
+    shape: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkFrame:
+    """One frame of a chunk. `keys`: the model's keys of its tokens, averaged: [layers, key heads, dimensions]."""
+
+    keyframe: Keyframe
+    keys: Vectors | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ThingView:
+    """The model's view of a thing's text: its queries, averaged over `tokens` tokens: [layers, heads, dimensions]."""
+
+    entity_id: str
+    query: Vectors
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Frames that left the model's window together, under the instruction they were seen in; both counted from 1.
+
+    `views` are for a bank that scores by the model's attention.
+    """
+
+    mission_id: str
+    instruction: int
+    number: int
+    frames: tuple[ChunkFrame, ...]
+    views: tuple[ThingView, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkFiled:
+    """The chunk's best frame as stored, and the frame ids of the active memory after it, best first.
+
+    `created` False: this chunk was filed before and nothing changed.
+    """
+
+    keyframe: Keyframe
+    memory_frame_ids: tuple[str, ...]
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionRecord:
+    """An instruction as the bank remembers it: its things, and the frames it began with and holds now."""
+
+    mission_id: str
+    number: int
+    text: str
+    entity_ids: tuple[str, ...]
+    recalled_by: RecalledBy
+    recalled_frame_ids: tuple[str, ...]
+    memory_frame_ids: tuple[str, ...]
+    begin_wall_ns: int
 
 
 # Queries
@@ -125,7 +272,19 @@ class ByPlace:
     near_ned_m: PositionNed
 
 
-Query = ByText | ByEntity | ByPlace
+@dataclass(frozen=True, slots=True)
+class ByTime:
+    """Keyframes captured from `from_ns` up to and without `to_ns` on one clock, newest first; the score is the age.
+
+    `clock_id` is the capture clock's; times of two clocks do not compare.
+    """
+
+    clock_id: str
+    from_ns: int
+    to_ns: int
+
+
+Query = ByText | ByEntity | ByPlace | ByTime
 
 # Results
 
@@ -171,7 +330,15 @@ class EntityChanged:
     entity: Entity
 
 
-Change = KeyframePut | EntityChanged
+@dataclass(frozen=True, slots=True)
+class KeyframeForgotten:
+    """Retention took a keyframe's pixels and its place in searches; the rest of it stays, as given here."""
+
+    revision: int
+    keyframe: Keyframe
+
+
+Change = KeyframePut | EntityChanged | KeyframeForgotten
 
 
 class MemoryBank(Protocol):
@@ -200,14 +367,34 @@ class MemoryBank(Protocol):
     ) -> tuple[Match, ...]:
         """The best matches, best first; `limit` 0 means 10. Raises UnknownEntity, InvalidInput, TextTooLong."""
 
-    async def list_entities(self, *, page_size: int = 0, page_token: str = "") -> EntityPage:
-        """A page of things; `page_size` 0 means 100. Raises BadPageToken."""
+    async def list_entities(self, *, page_size: int = 0, page_token: str = "", name: str = "") -> EntityPage:
+        """A page of things; `page_size` 0 means 100. `name`: only those that go by it. Raises BadPageToken."""
 
     async def merge_entities(self, into_entity_id: str, from_entity_id: str) -> Entity:
         """Make one thing of two; the second id becomes another name of the first. Durable when this returns.
 
         Merging what is one thing already changes nothing. Raises UnknownEntity, InvalidInput (a thing with itself).
         """
+
+    async def begin_instruction(self, instruction: Instruction, *, include_image: bool = False) -> InstructionBegun:
+        """Take in what an instruction is about, and begin its active memory with what was filed of that.
+
+        Things get their ids, aliases and attributes; the three keyframes that show the greatest share of them are
+        recalled, ties by score, and without any the best of the most alike earlier instruction of this mission.
+        Durable when this returns; the same mission and number again changes nothing. Things and all in one transaction.
+        Raises InvalidInput, TextTooLong, UnknownEntity.
+        """
+
+    async def file_chunk(self, chunk: Chunk) -> ChunkFiled:
+        """Score the frames of a chunk against the instruction's things, and file the best.
+
+        It is tagged with the things visible in it and joins the active memory, or replaces the lowest of three that it
+        beats. Durable when this returns; the same mission, instruction and number again changes nothing.
+        Raises what `put_keyframe` raises, UnknownInstruction, and InvalidInput where the scorer lacks vectors.
+        """
+
+    async def list_instructions(self, mission_id: str) -> tuple[InstructionRecord, ...]:
+        """What a mission was told and what it recalled, first first; empty for a mission the bank does not know."""
 
     def watch_changes(self, after_revision: int = 0) -> AsyncGenerator[Change, None]:
         """A log stream: every change after a revision, in order, none dropped; then each new one as it happens.

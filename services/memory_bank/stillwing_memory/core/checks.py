@@ -14,7 +14,7 @@ from stillwing_common.errors import (
     TextTooLong,
 )
 from stillwing_common.types import Image, ImageEncoding, PositionNed, Quaternion
-from stillwing_memory.core.base import Keyframe, Limits, Sighting
+from stillwing_memory.core.base import Chunk, Instruction, Keyframe, Limits, Sighting, Vectors
 
 _MAX_AWAY_M = 20_000_000.0  # half round the Earth
 
@@ -92,8 +92,72 @@ def _check_sighting(field: str, sighting: Sighting, limits: Limits) -> None:
         check_position(f"{field}.position", sighting.position_ned_m)
 
 
-def check_image(image: Image, limits: Limits) -> None:
-    """Decodes the image once. Raises ImageEmpty, ImageTooLarge, ImageUndecodable, InvalidInput. Takes milliseconds."""
+def check_times(from_ns: int, to_ns: int) -> None:
+    """Raises InvalidInput for times that no clock shows or that are the wrong way round."""
+    if not -(2**63) <= from_ns < to_ns < 2**63:
+        raise InvalidInput("a stretch of time ends after it begins", from_ns=from_ns, to_ns=to_ns)
+
+
+def check_numbers(mission_id: str, limits: Limits, *numbers: int) -> None:
+    """Raises InvalidInput for a missing mission and for instructions and chunks that are not counted from 1."""
+    check_id("mission_id", mission_id, limits, required=True)
+    if not all(1 <= number < 2**31 for number in numbers):
+        raise InvalidInput("instructions and chunks are counted from 1", numbers=numbers)
+
+
+def check_instruction(instruction: Instruction, limits: Limits) -> None:
+    """Raises InvalidInput, TextTooLong."""
+    check_numbers(instruction.mission_id, limits, instruction.number)
+    check_text("text", instruction.text, limits.max_instruction_chars)
+    if len(instruction.things) > limits.max_things:
+        raise InvalidInput(f"{len(instruction.things)} things in one instruction", limit=limits.max_things)
+    for place, thing in enumerate(instruction.things):
+        field = f"things[{place}]"
+        if not thing.label.strip():
+            raise InvalidInput(f"{field}.label is missing", field=f"{field}.label")
+        if thing.new and thing.entity_id:
+            raise InvalidInput(f"{field} is either new or has an id", field=f"{field}.new")
+        check_text(f"{field}.label", thing.label, limits.max_label_chars)
+        check_text(f"{field}.kind", thing.kind, limits.max_label_chars)
+        check_id(f"{field}.entity_id", thing.entity_id, limits)
+        if len(thing.attributes) > limits.max_attributes:
+            raise InvalidInput(f"{len(thing.attributes)} attributes of one thing", limit=limits.max_attributes)
+        for attribute in thing.attributes:
+            check_text(f"{field}.attributes", attribute.text, limits.max_label_chars)
+            check_text(f"{field}.attributes.slot", attribute.slot, limits.max_label_chars)
+            if not 0 <= attribute.from_wall_ns < 2**63 or not 0 <= attribute.until_wall_ns < 2**63:
+                raise InvalidInput(f"{field}.attributes has a time out of range", field=f"{field}.attributes")
+
+
+def check_chunk(chunk: Chunk, limits: Limits) -> None:
+    """Everything but the pixels. Raises InvalidInput, TextTooLong."""
+    check_numbers(chunk.mission_id, limits, chunk.instruction, chunk.number)
+    if not 1 <= len(chunk.frames) <= limits.max_chunk_frames:
+        raise InvalidInput(f"{len(chunk.frames)} frames in one chunk", limit=limits.max_chunk_frames)
+    for frame in chunk.frames:
+        check_keyframe(frame.keyframe, limits)
+        if frame.keyframe.mission_id != chunk.mission_id:
+            raise InvalidInput("the frame is of another mission", field="mission_id")
+        if frame.keys is not None:
+            _check_vectors("keys", frame.keys, limits)
+    for view in chunk.views:
+        check_id("views.entity_id", view.entity_id, limits, required=True)
+        _check_vectors("views.query", view.query, limits)
+        if not 1 <= view.tokens < 2**31:
+            raise InvalidInput("a thing's text has at least one token", field="views.tokens")
+
+
+def _check_vectors(field: str, vectors: Vectors, limits: Limits) -> None:
+    if len(vectors.shape) != 3 or math.prod(vectors.shape) != len(vectors.values) or not vectors.values:
+        raise InvalidInput(f"{field} is [layers, heads, dimensions], its values row by row", field=field)
+    if len(vectors.values) > limits.max_vector_floats:
+        raise InvalidInput(f"{field} has {len(vectors.values)} values", limit=limits.max_vector_floats)
+    check_finite(field, *vectors.values)
+
+
+def check_image(image: Image, limits: Limits, max_bytes: int | None = None) -> None:
+    """Decodes the image once; `max_bytes` None: the limit. Raises ImageEmpty, ImageTooLarge, ImageUndecodable, InvalidInput. Takes milliseconds."""
+    max_bytes = limits.max_image_bytes if max_bytes is None else max_bytes
     expected = _FORMATS.get(image.encoding)
     if expected is None:
         raise InvalidInput(
@@ -101,11 +165,11 @@ def check_image(image: Image, limits: Limits) -> None:
         )
     if not image.data:
         raise ImageEmpty
-    if len(image.data) > limits.max_image_bytes:
+    if len(image.data) > max_bytes:
         raise ImageTooLarge(
             f"{len(image.data)} bytes; send a smaller JPEG",
             size_bytes=len(image.data),
-            limit_bytes=limits.max_image_bytes,
+            limit_bytes=max_bytes,
         )
     try:
         with PilImage.open(io.BytesIO(image.data), formats=[expected]) as picture:

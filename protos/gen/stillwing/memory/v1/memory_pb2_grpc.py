@@ -70,6 +70,21 @@ class MemoryServiceStub(object):
                 request_serializer=stillwing_dot_memory_dot_v1_dot_memory__pb2.MergeEntitiesRequest.SerializeToString,
                 response_deserializer=stillwing_dot_memory_dot_v1_dot_memory__pb2.MergeEntitiesResponse.FromString,
                 _registered_method=True)
+        self.BeginInstruction = channel.unary_unary(
+                '/stillwing.memory.v1.MemoryService/BeginInstruction',
+                request_serializer=stillwing_dot_memory_dot_v1_dot_memory__pb2.BeginInstructionRequest.SerializeToString,
+                response_deserializer=stillwing_dot_memory_dot_v1_dot_memory__pb2.BeginInstructionResponse.FromString,
+                _registered_method=True)
+        self.FileChunk = channel.unary_unary(
+                '/stillwing.memory.v1.MemoryService/FileChunk',
+                request_serializer=stillwing_dot_memory_dot_v1_dot_memory__pb2.FileChunkRequest.SerializeToString,
+                response_deserializer=stillwing_dot_memory_dot_v1_dot_memory__pb2.FileChunkResponse.FromString,
+                _registered_method=True)
+        self.ListInstructions = channel.unary_unary(
+                '/stillwing.memory.v1.MemoryService/ListInstructions',
+                request_serializer=stillwing_dot_memory_dot_v1_dot_memory__pb2.ListInstructionsRequest.SerializeToString,
+                response_deserializer=stillwing_dot_memory_dot_v1_dot_memory__pb2.ListInstructionsResponse.FromString,
+                _registered_method=True)
         self.WatchChanges = channel.unary_stream(
                 '/stillwing.memory.v1.MemoryService/WatchChanges',
                 request_serializer=stillwing_dot_memory_dot_v1_dot_memory__pb2.WatchChangesRequest.SerializeToString,
@@ -131,6 +146,29 @@ class MemoryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BeginInstruction(self, request, context):
+        """BeginInstruction takes in what an instruction is about and begins its active memory with what was filed of that. The
+        same mission and number again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FileChunk(self, request, context):
+        """FileChunk files the best frame of a chunk that left the model's window; when it returns, that survives any crash. The
+        same mission, instruction and chunk again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListInstructions(self, request, context):
+        """ListInstructions tells what a mission was told and what it recalled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchChanges(self, request, context):
         """WatchChanges is a log stream: every change after a revision, in order, none dropped.
         """
@@ -175,6 +213,21 @@ def add_MemoryServiceServicer_to_server(servicer, server):
                     servicer.MergeEntities,
                     request_deserializer=stillwing_dot_memory_dot_v1_dot_memory__pb2.MergeEntitiesRequest.FromString,
                     response_serializer=stillwing_dot_memory_dot_v1_dot_memory__pb2.MergeEntitiesResponse.SerializeToString,
+            ),
+            'BeginInstruction': grpc.unary_unary_rpc_method_handler(
+                    servicer.BeginInstruction,
+                    request_deserializer=stillwing_dot_memory_dot_v1_dot_memory__pb2.BeginInstructionRequest.FromString,
+                    response_serializer=stillwing_dot_memory_dot_v1_dot_memory__pb2.BeginInstructionResponse.SerializeToString,
+            ),
+            'FileChunk': grpc.unary_unary_rpc_method_handler(
+                    servicer.FileChunk,
+                    request_deserializer=stillwing_dot_memory_dot_v1_dot_memory__pb2.FileChunkRequest.FromString,
+                    response_serializer=stillwing_dot_memory_dot_v1_dot_memory__pb2.FileChunkResponse.SerializeToString,
+            ),
+            'ListInstructions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListInstructions,
+                    request_deserializer=stillwing_dot_memory_dot_v1_dot_memory__pb2.ListInstructionsRequest.FromString,
+                    response_serializer=stillwing_dot_memory_dot_v1_dot_memory__pb2.ListInstructionsResponse.SerializeToString,
             ),
             'WatchChanges': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchChanges,
@@ -372,6 +425,87 @@ class MemoryService(object):
             '/stillwing.memory.v1.MemoryService/MergeEntities',
             stillwing_dot_memory_dot_v1_dot_memory__pb2.MergeEntitiesRequest.SerializeToString,
             stillwing_dot_memory_dot_v1_dot_memory__pb2.MergeEntitiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BeginInstruction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stillwing.memory.v1.MemoryService/BeginInstruction',
+            stillwing_dot_memory_dot_v1_dot_memory__pb2.BeginInstructionRequest.SerializeToString,
+            stillwing_dot_memory_dot_v1_dot_memory__pb2.BeginInstructionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FileChunk(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stillwing.memory.v1.MemoryService/FileChunk',
+            stillwing_dot_memory_dot_v1_dot_memory__pb2.FileChunkRequest.SerializeToString,
+            stillwing_dot_memory_dot_v1_dot_memory__pb2.FileChunkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListInstructions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stillwing.memory.v1.MemoryService/ListInstructions',
+            stillwing_dot_memory_dot_v1_dot_memory__pb2.ListInstructionsRequest.SerializeToString,
+            stillwing_dot_memory_dot_v1_dot_memory__pb2.ListInstructionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -137,6 +137,54 @@ _MemoryServiceMergeEntitiesType = typing_extensions.TypeVar(
     ],
 )
 
+_MemoryServiceBeginInstructionType = typing_extensions.TypeVar(
+    '_MemoryServiceBeginInstructionType',
+    grpc.UnaryUnaryMultiCallable[
+        stillwing.memory.v1.memory_pb2.BeginInstructionRequest,
+        stillwing.memory.v1.memory_pb2.BeginInstructionResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        stillwing.memory.v1.memory_pb2.BeginInstructionRequest,
+        stillwing.memory.v1.memory_pb2.BeginInstructionResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        stillwing.memory.v1.memory_pb2.BeginInstructionRequest,
+        stillwing.memory.v1.memory_pb2.BeginInstructionResponse,
+    ],
+)
+
+_MemoryServiceFileChunkType = typing_extensions.TypeVar(
+    '_MemoryServiceFileChunkType',
+    grpc.UnaryUnaryMultiCallable[
+        stillwing.memory.v1.memory_pb2.FileChunkRequest,
+        stillwing.memory.v1.memory_pb2.FileChunkResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        stillwing.memory.v1.memory_pb2.FileChunkRequest,
+        stillwing.memory.v1.memory_pb2.FileChunkResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        stillwing.memory.v1.memory_pb2.FileChunkRequest,
+        stillwing.memory.v1.memory_pb2.FileChunkResponse,
+    ],
+)
+
+_MemoryServiceListInstructionsType = typing_extensions.TypeVar(
+    '_MemoryServiceListInstructionsType',
+    grpc.UnaryUnaryMultiCallable[
+        stillwing.memory.v1.memory_pb2.ListInstructionsRequest,
+        stillwing.memory.v1.memory_pb2.ListInstructionsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        stillwing.memory.v1.memory_pb2.ListInstructionsRequest,
+        stillwing.memory.v1.memory_pb2.ListInstructionsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        stillwing.memory.v1.memory_pb2.ListInstructionsRequest,
+        stillwing.memory.v1.memory_pb2.ListInstructionsResponse,
+    ],
+)
+
 _MemoryServiceWatchChangesType = typing_extensions.TypeVar(
     '_MemoryServiceWatchChangesType',
     grpc.UnaryStreamMultiCallable[
@@ -153,7 +201,7 @@ _MemoryServiceWatchChangesType = typing_extensions.TypeVar(
     ],
 )
 
-class MemoryServiceStub(typing.Generic[_MemoryServiceGetBankType, _MemoryServicePutKeyframeType, _MemoryServiceGetKeyframeType, _MemoryServiceListKeyframesType, _MemoryServiceSearchKeyframesType, _MemoryServiceListEntitiesType, _MemoryServiceMergeEntitiesType, _MemoryServiceWatchChangesType]):
+class MemoryServiceStub(typing.Generic[_MemoryServiceGetBankType, _MemoryServicePutKeyframeType, _MemoryServiceGetKeyframeType, _MemoryServiceListKeyframesType, _MemoryServiceSearchKeyframesType, _MemoryServiceListEntitiesType, _MemoryServiceMergeEntitiesType, _MemoryServiceBeginInstructionType, _MemoryServiceFileChunkType, _MemoryServiceListInstructionsType, _MemoryServiceWatchChangesType]):
     """MemoryService remembers what was seen, by keyframe and by thing."""
 
     @typing.overload
@@ -185,6 +233,18 @@ class MemoryServiceStub(typing.Generic[_MemoryServiceGetBankType, _MemoryService
         grpc.UnaryUnaryMultiCallable[
             stillwing.memory.v1.memory_pb2.MergeEntitiesRequest,
             stillwing.memory.v1.memory_pb2.MergeEntitiesResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            stillwing.memory.v1.memory_pb2.BeginInstructionRequest,
+            stillwing.memory.v1.memory_pb2.BeginInstructionResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            stillwing.memory.v1.memory_pb2.FileChunkRequest,
+            stillwing.memory.v1.memory_pb2.FileChunkResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            stillwing.memory.v1.memory_pb2.ListInstructionsRequest,
+            stillwing.memory.v1.memory_pb2.ListInstructionsResponse,
         ],
         grpc.UnaryStreamMultiCallable[
             stillwing.memory.v1.memory_pb2.WatchChangesRequest,
@@ -222,6 +282,18 @@ class MemoryServiceStub(typing.Generic[_MemoryServiceGetBankType, _MemoryService
             stillwing.memory.v1.memory_pb2.MergeEntitiesRequest,
             stillwing.memory.v1.memory_pb2.MergeEntitiesResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            stillwing.memory.v1.memory_pb2.BeginInstructionRequest,
+            stillwing.memory.v1.memory_pb2.BeginInstructionResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            stillwing.memory.v1.memory_pb2.FileChunkRequest,
+            stillwing.memory.v1.memory_pb2.FileChunkResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            stillwing.memory.v1.memory_pb2.ListInstructionsRequest,
+            stillwing.memory.v1.memory_pb2.ListInstructionsResponse,
+        ],
         grpc.aio.UnaryStreamMultiCallable[
             stillwing.memory.v1.memory_pb2.WatchChangesRequest,
             stillwing.memory.v1.memory_pb2.WatchChangesResponse,
@@ -250,6 +322,19 @@ class MemoryServiceStub(typing.Generic[_MemoryServiceGetBankType, _MemoryService
 
     MergeEntities: _MemoryServiceMergeEntitiesType
     """MergeEntities makes one thing of two. Old ids keep working."""
+
+    BeginInstruction: _MemoryServiceBeginInstructionType
+    """BeginInstruction takes in what an instruction is about and begins its active memory with what was filed of that. The
+    same mission and number again changes nothing.
+    """
+
+    FileChunk: _MemoryServiceFileChunkType
+    """FileChunk files the best frame of a chunk that left the model's window; when it returns, that survives any crash. The
+    same mission, instruction and chunk again changes nothing.
+    """
+
+    ListInstructions: _MemoryServiceListInstructionsType
+    """ListInstructions tells what a mission was told and what it recalled."""
 
     WatchChanges: _MemoryServiceWatchChangesType
     """WatchChanges is a log stream: every change after a revision, in order, none dropped."""
@@ -282,6 +367,18 @@ MemoryServiceAsyncStub: typing_extensions.TypeAlias = MemoryServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         stillwing.memory.v1.memory_pb2.MergeEntitiesRequest,
         stillwing.memory.v1.memory_pb2.MergeEntitiesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        stillwing.memory.v1.memory_pb2.BeginInstructionRequest,
+        stillwing.memory.v1.memory_pb2.BeginInstructionResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        stillwing.memory.v1.memory_pb2.FileChunkRequest,
+        stillwing.memory.v1.memory_pb2.FileChunkResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        stillwing.memory.v1.memory_pb2.ListInstructionsRequest,
+        stillwing.memory.v1.memory_pb2.ListInstructionsResponse,
     ],
     grpc.aio.UnaryStreamMultiCallable[
         stillwing.memory.v1.memory_pb2.WatchChangesRequest,
@@ -349,6 +446,34 @@ class MemoryServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[stillwing.memory.v1.memory_pb2.MergeEntitiesResponse, collections.abc.Awaitable[stillwing.memory.v1.memory_pb2.MergeEntitiesResponse]]:
         """MergeEntities makes one thing of two. Old ids keep working."""
+
+    @abc.abstractmethod
+    def BeginInstruction(
+        self,
+        request: stillwing.memory.v1.memory_pb2.BeginInstructionRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[stillwing.memory.v1.memory_pb2.BeginInstructionResponse, collections.abc.Awaitable[stillwing.memory.v1.memory_pb2.BeginInstructionResponse]]:
+        """BeginInstruction takes in what an instruction is about and begins its active memory with what was filed of that. The
+        same mission and number again changes nothing.
+        """
+
+    @abc.abstractmethod
+    def FileChunk(
+        self,
+        request: stillwing.memory.v1.memory_pb2.FileChunkRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[stillwing.memory.v1.memory_pb2.FileChunkResponse, collections.abc.Awaitable[stillwing.memory.v1.memory_pb2.FileChunkResponse]]:
+        """FileChunk files the best frame of a chunk that left the model's window; when it returns, that survives any crash. The
+        same mission, instruction and chunk again changes nothing.
+        """
+
+    @abc.abstractmethod
+    def ListInstructions(
+        self,
+        request: stillwing.memory.v1.memory_pb2.ListInstructionsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[stillwing.memory.v1.memory_pb2.ListInstructionsResponse, collections.abc.Awaitable[stillwing.memory.v1.memory_pb2.ListInstructionsResponse]]:
+        """ListInstructions tells what a mission was told and what it recalled."""
 
     @abc.abstractmethod
     def WatchChanges(

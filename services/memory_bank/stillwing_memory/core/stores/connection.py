@@ -32,29 +32,52 @@ def store_errors() -> Iterator[None]:
         raise StoreUnavailable(first_line[:300]) from error
 
 
-def connect_arguments(dsn: str) -> dict[str, str | int]:
-    """What every connection is opened with, as libpq's keywords. Raises InvalidInput for a DSN that is none."""
+def connect_arguments(dsn: str, tenant: str = "") -> dict[str, str | int]:
+    """What every connection is opened with, as libpq's keywords. Raises InvalidInput for a DSN that is none.
+
+    A connection of a tenant sees and writes that tenant's rows alone.
+    """
     try:
         given = psycopg.conninfo.conninfo_to_dict(dsn)
     except psycopg.Error as error:
         # The driver's own words may hold a password.
         raise InvalidInput("the DSN cannot be read; libpq takes URLs and key=value pairs", field="dsn") from error
     options = f"{given.get('options') or ''} -c statement_timeout={_STATEMENT_LIMIT_MS}".strip()
+    if tenant:
+        options += f" -c stillwing.tenant={tenant}"
     known = {key: value for key, value in given.items() if value is not None}
     return {"connect_timeout": _CONNECT_LIMIT_S, "application_name": "stillwing-memory", **known, "options": options}
 
 
-def open_engine(dsn: str) -> Engine:
-    """A pool of connections; opens none yet. Raises InvalidInput for a DSN that is none."""
-    arguments = connect_arguments(dsn)
+def open_engine(dsn: str, tenant: str = "") -> Engine:
+    """A pool of connections; opens none yet. Without a tenant it may make tables, and read and write no row.
+
+    Raises InvalidInput for a DSN that is none.
+    """
+    arguments = connect_arguments(dsn, tenant)
+
+    def connect() -> psycopg.Connection[tuple[object, ...]]:
+        connection = psycopg.connect(**arguments)  # type: ignore[arg-type]
+        if tenant:
+            _come_under_row_security(connection)
+        return connection
+
     return create_engine(
         "postgresql+psycopg://",
-        creator=lambda: psycopg.connect(**arguments),  # type: ignore[arg-type]
+        creator=connect,
         pool_size=POOL_SIZE,
         max_overflow=0,
         pool_pre_ping=True,  # after the server was started again, the pool's connections are dead
         pool_timeout=_CONNECT_LIMIT_S,
     )
+
+
+def _come_under_row_security(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Superusers and their like see all rows; a connection of theirs takes on a role that does not."""
+    above = connection.execute("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user").fetchone()
+    if above == (True,):
+        connection.execute("SET ROLE stillwing_bank")
+    connection.commit()
 
 
 def migrate(engine: Engine) -> None:

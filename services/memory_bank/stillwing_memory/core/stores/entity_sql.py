@@ -3,7 +3,8 @@
 It knows nothing of keyframes' own columns, of connections or of threads.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -11,11 +12,20 @@ from sqlalchemy.dialects.postgresql import insert
 from stillwing_common.errors import InvalidInput, UnknownEntity
 from stillwing_common.ids import new_id
 from stillwing_common.types import Stamp
-from stillwing_memory.core.base import Entity, Sighting
+from stillwing_memory.core.base import Attribute, Entity, Sighting, ThingMention
 from stillwing_memory.core.matching import Candidate, choose_entity
-from stillwing_memory.core.stores.rows import entity_to_json, position_columns, read_entity, read_position
+from stillwing_memory.core.stores.rows import (
+    attributes_from_json,
+    attributes_to_json,
+    entity_to_json,
+    position_columns,
+    read_entity,
+    read_position,
+)
 from stillwing_memory.core.stores.schema import changes, entities, sightings
 from stillwing_memory.core.text import normalise
+
+NEVER_SEEN = Stamp(0, "")
 
 
 def resolve(connection: Connection, entity_id: str) -> str:
@@ -35,9 +45,9 @@ def find(connection: Connection, sighting: Sighting, *, taken: Collection[str], 
     return choose_entity(sighting.position_ned_m, candidates, gate_m=gate_m, taken=taken)
 
 
-def mint(connection: Connection, sighting: Sighting, capture: Stamp, revision: int) -> str:
-    """A new thing, and the change that says so."""
-    entity = Entity(new_id("ent"), sighting.label, capture, sighting.position_ned_m)
+def mint(connection: Connection, sighting: Sighting, capture: Stamp, revision: int, *, kind: str = "") -> str:
+    """A new thing, and the change that says so. `capture` NEVER_SEEN for one that was only spoken of."""
+    entity = Entity(new_id("ent"), sighting.label, capture, sighting.position_ned_m, kind=kind)
     connection.execute(
         insert(entities).values(
             entity_id=entity.entity_id,
@@ -46,6 +56,8 @@ def mint(connection: Connection, sighting: Sighting, capture: Stamp, revision: i
             names=[normalise(entity.label)],
             aliases=[],
             merged_ids=[],
+            kind=kind,
+            attributes=[],
             last_seen_ns=capture.time_ns,
             last_seen_clock_id=capture.clock_id,
             **position_columns(entity.last_position_ned_m),
@@ -67,6 +79,40 @@ def see_again(connection: Connection, entity_id: str, sighting: Sighting, captur
     if name not in row["names"]:
         values |= {"names": [*row["names"], name], "aliases": [*row["aliases"], sighting.label]}
     _update(connection, entity_id, values, revision)
+
+
+def speak_of(connection: Connection, entity_id: str, mention: ThingMention, wall_ns: int, revision: int) -> bool:
+    """A thing was spoken of: its alias, kind and attributes are taken in. False, and no change, if all were known."""
+    row = connection.execute(select(entities).where(entities.c.entity_id == entity_id)).mappings().one()
+    values: dict[str, object] = {}
+    name = normalise(mention.label)
+    if name not in row["names"]:
+        values |= {"names": [*row["names"], name], "aliases": [*row["aliases"], mention.label]}
+    if mention.kind and not row["kind"]:
+        values["kind"] = mention.kind
+    old = attributes_from_json(row["attributes"])
+    attributes = append_attributes(old, mention.attributes, wall_ns)
+    if attributes != old:
+        values["attributes"] = attributes_to_json(attributes)
+    if not values:
+        return False
+    _update(connection, entity_id, {"revision": revision, **values}, revision)
+    return True
+
+
+def append_attributes(old: tuple[Attribute, ...], said: Sequence[Attribute], wall_ns: int) -> tuple[Attribute, ...]:
+    """What is said joins what was; an attribute ends those of its slot that still hold, and is said once."""
+    attributes = list(old)
+    for one in said:
+        if any(has.text == one.text and not has.until_wall_ns for has in attributes):
+            continue
+        since = one.from_wall_ns or wall_ns
+        attributes = [
+            replace(has, until_wall_ns=since) if one.slot and has.slot == one.slot and not has.until_wall_ns else has
+            for has in attributes
+        ]
+        attributes.append(replace(one, from_wall_ns=since))
+    return tuple(attributes)
 
 
 def merge(connection: Connection, into_id: str, from_id: str, revision: int) -> None:
@@ -91,6 +137,11 @@ def merge(connection: Connection, into_id: str, from_id: str, revision: int) -> 
         values |= {"last_seen_ns": gone["last_seen_ns"], "last_seen_clock_id": gone["last_seen_clock_id"]}
     if gone["north_m"] is not None and (newer or into["north_m"] is None):
         values |= position_columns(read_position(gone))
+    both = (*attributes_from_json(into["attributes"]), *attributes_from_json(gone["attributes"]))
+    if gone["attributes"]:
+        values["attributes"] = attributes_to_json(sorted(set(both), key=lambda one: (one.from_wall_ns, one.text)))
+    if not into["kind"]:
+        values["kind"] = gone["kind"]
     connection.execute(update(sightings).where(sightings.c.entity_id == from_id).values(entity_id=into_id))
     connection.execute(
         update(entities)

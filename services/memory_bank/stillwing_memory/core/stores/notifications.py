@@ -28,6 +28,7 @@ class Bell:
         self._closed = False
         self._condition = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
+        self._connection: psycopg.AsyncConnection[tuple[object, ...]] | None = None
 
     @property
     def rings(self) -> int:
@@ -36,8 +37,8 @@ class Bell:
 
     async def start(self) -> None:
         """Listen until closed. Raises StoreUnavailable if it cannot."""
-        connection = await self._connect()
-        self._task = asyncio.create_task(self._listen(connection), name="memory-bell")
+        self._connection = await self._connect()
+        self._task = asyncio.create_task(self._listen(), name="memory-bell")
 
     async def wait(self, rings: int) -> bool:
         """Wait until it rang more often than `rings`; False once it is closed."""
@@ -55,6 +56,10 @@ class Bell:
             with suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
+        if self._connection is not None:
+            # A task that is cancelled before its first step never gets to close it.
+            await self._connection.close()
+            self._connection = None
 
     async def _connect(self) -> psycopg.AsyncConnection[tuple[object, ...]]:
         try:
@@ -64,19 +69,19 @@ class Bell:
             raise StoreUnavailable(str(error).strip()[:300]) from error
         return connection
 
-    async def _listen(self, connection: psycopg.AsyncConnection[tuple[object, ...]] | None) -> None:
+    async def _listen(self) -> None:
         while True:
             try:
-                if connection is None:
-                    connection = await self._connect()
+                if self._connection is None:
+                    self._connection = await self._connect()
                     _log.info("listening for changes again")
                 await self._ring()
-                async with connection:
-                    async for _ in connection.notifies():
+                async with self._connection:
+                    async for _ in self._connection.notifies():
                         await self._ring()
             except (psycopg.Error, StoreUnavailable) as error:
                 _log.warning("not listening for changes: %s", str(error).strip().splitlines()[0])
-            connection = None
+            self._connection = None
             await asyncio.sleep(_RECONNECT_WAIT_S)
 
     async def _ring(self) -> None:

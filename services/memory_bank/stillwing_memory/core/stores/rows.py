@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from stillwing_common.types import Frame, Image, ImageEncoding, Pose, PositionNed, Quaternion, Stamp
-from stillwing_memory.core.base import Entity, Keyframe, Sighting
+from stillwing_memory.core.base import Attribute, Entity, Keyframe, Sighting
 
 
 def position_columns(position: PositionNed | None) -> dict[str, float | None]:
@@ -22,7 +22,7 @@ def read_position(row: RowMapping) -> PositionNed | None:
 
 
 def keyframe_columns(keyframe: Keyframe) -> dict[str, Any]:
-    """A keyframe's own columns: without revision, tokens, embedding and sightings."""
+    """A keyframe's own columns: without revision, tokens, embedding, sightings and pixels."""
     frame = keyframe.frame
     pose = frame.camera_pose
     turn = pose.orientation if pose else None
@@ -42,7 +42,10 @@ def keyframe_columns(keyframe: Keyframe) -> dict[str, Any]:
         "encoding": frame.image.encoding.value,
         "width_px": frame.image.width_px,
         "height_px": frame.image.height_px,
-        "image": frame.image.data,
+        "image_bytes": len(frame.image.data),
+        "instruction": keyframe.instruction,
+        "chunk": keyframe.chunk,
+        "place": keyframe.place,
     }
 
 
@@ -50,7 +53,7 @@ def read_keyframe(row: RowMapping, sightings: Sequence[RowMapping]) -> Keyframe:
     """A keyframe; its image data is empty where the row was read without."""
     position = read_position(row)
     pose = Pose(position, Quaternion(*row["orientation_wxyz"])) if position else None
-    image = Image(ImageEncoding(row["encoding"]), row["width_px"], row["height_px"], bytes(row.get("image", b"")))
+    image = Image(ImageEncoding(row["encoding"]), row["width_px"], row["height_px"], bytes(row.get("image") or b""))
     return Keyframe(
         frame=Frame(
             row["frame_id"],
@@ -66,6 +69,10 @@ def read_keyframe(row: RowMapping, sightings: Sequence[RowMapping]) -> Keyframe:
         score=row["score"],
         vehicle_id=row["vehicle_id"],
         put_wall_ns=row["put_wall_ns"],
+        instruction=row["instruction"],
+        chunk=row["chunk"],
+        place=row["place"],
+        forgotten=row["forgotten_revision"] is not None,
     )
 
 
@@ -91,7 +98,22 @@ def read_entity(row: RowMapping) -> Entity:
         last_position_ned_m=read_position(row),
         merged_ids=tuple(row["merged_ids"]),
         aliases=tuple(row["aliases"]),
+        kind=row["kind"],
+        attributes=attributes_from_json(row["attributes"]),
     )
+
+
+def attributes_to_json(attributes: Sequence[Attribute]) -> list[dict[str, str]]:
+    """Attributes as the database keeps them; times as text, because JSON readers round large numbers."""
+    return [
+        {"text": one.text, "slot": one.slot, "from": str(one.from_wall_ns), "until": str(one.until_wall_ns)}
+        for one in attributes
+    ]
+
+
+def attributes_from_json(body: Sequence[dict[str, str]]) -> tuple[Attribute, ...]:
+    """What `attributes_to_json` wrote."""
+    return tuple(Attribute(one["text"], one["slot"], int(one["from"]), int(one["until"])) for one in body)
 
 
 def entity_to_json(entity: Entity) -> dict[str, Any]:
@@ -103,6 +125,8 @@ def entity_to_json(entity: Entity) -> dict[str, Any]:
         "last_position": position_columns(entity.last_position_ned_m) if entity.last_position_ned_m else None,
         "merged_ids": list(entity.merged_ids),
         "aliases": list(entity.aliases),
+        "kind": entity.kind,
+        "attributes": attributes_to_json(entity.attributes),
     }
 
 
@@ -115,4 +139,7 @@ def entity_from_json(body: dict[str, Any]) -> Entity:
         last_position_ned_m=PositionNed(**body["last_position"]) if body["last_position"] else None,
         merged_ids=tuple(body["merged_ids"]),
         aliases=tuple(body["aliases"]),
+        # The first version of the bank logged neither.
+        kind=body.get("kind", ""),
+        attributes=attributes_from_json(body.get("attributes", [])),
     )

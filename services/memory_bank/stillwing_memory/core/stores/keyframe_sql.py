@@ -1,0 +1,152 @@
+"""Keyframes in SQL: inserted, loaded with their sightings, ranked, forgotten. Each runs in its caller's transaction.
+
+It knows nothing of what an instruction is, of connections or of threads.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, Row, RowMapping, Select, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from stillwing_common.errors import StoreUnavailable
+from stillwing_memory.core.base import Keyframe, Match, Sighting
+from stillwing_memory.core.stores.images import ImageStore
+from stillwing_memory.core.stores.rows import keyframe_columns, position_columns, read_keyframe
+from stillwing_memory.core.stores.schema import active, changes, instructions, keyframes, sightings
+
+_HEAVY = ("image", "tokens", "embedding")
+_LIGHT = [column for column in keyframes.c if column.name not in _HEAVY]
+
+
+def find(connection: Connection, keyframe: Keyframe) -> int | None:
+    """The revision at which this frame was put, or None."""
+    frame = keyframe.frame
+    query = select(keyframes.c.revision).where(
+        keyframes.c.frame_id == frame.frame_id, keyframes.c.clock_id == frame.capture.clock_id
+    )
+    return connection.execute(query).scalar_one_or_none()
+
+
+def add(
+    connection: Connection,
+    keyframe: Keyframe,
+    revision: int,
+    *,
+    image_ref: str | None,
+    tokens: Sequence[str],
+    embedding: Sequence[float] | None,
+) -> None:
+    """One keyframe whose sightings have their ids; its pixels in the row unless `image_ref` names them."""
+    connection.execute(
+        insert(keyframes).values(
+            revision=revision,
+            tokens=list(tokens),
+            embedding=embedding,
+            image=None if image_ref else keyframe.frame.image.data,
+            image_ref=image_ref,
+            **keyframe_columns(keyframe),
+        )
+    )
+    if keyframe.sightings:
+        connection.execute(insert(sightings), _sighting_rows(revision, keyframe.sightings))
+    connection.execute(insert(changes).values(revision=revision))
+
+
+def load(
+    connection: Connection, revisions: Sequence[int], images: ImageStore | None, *, include_image: bool = False
+) -> dict[int, Keyframe]:
+    """Keyframes with their sightings, by revision."""
+    if not revisions:
+        return {}
+    columns = [*_LIGHT, keyframes.c.image] if include_image else _LIGHT
+    rows = connection.execute(select(*columns).where(keyframes.c.revision.in_(revisions))).mappings().all()
+    of_keyframe: dict[int, list[RowMapping]] = {row["revision"]: [] for row in rows}
+    query = select(sightings).where(sightings.c.keyframe_revision.in_(revisions)).order_by(sightings.c.place)
+    for sighting in connection.execute(query).mappings():
+        of_keyframe[sighting["keyframe_revision"]].append(sighting)
+    loaded = {row["revision"]: read_keyframe(row, of_keyframe[row["revision"]]) for row in rows}
+    if include_image:
+        for row in rows:
+            if row["image_ref"] is not None and row["forgotten_revision"] is None:
+                loaded[row["revision"]] = _with_pixels(loaded[row["revision"]], row["image_ref"], images)
+    return loaded
+
+
+def _with_pixels(keyframe: Keyframe, name: str, images: ImageStore | None) -> Keyframe:
+    if images is None:
+        raise StoreUnavailable("this bank was not told where its large images are; give images_url", image=name)
+    return replace(keyframe, frame=replace(keyframe.frame, image=replace(keyframe.frame.image, data=images.get(name))))
+
+
+def of_mission(query: Select[Any], mission_id: str) -> Select[Any]:
+    """Only keyframes of one mission; all for ""."""
+    return query.where(keyframes.c.mission_id == mission_id) if mission_id else query
+
+
+def ranked(connection: Connection, query: Select[Any], limit: int, mission_id: str) -> Sequence[Row[Any]]:
+    """Runs a query of (revision, score): best first, the newer first among equals, nothing that was forgotten."""
+    query = of_mission(query, mission_id).where(keyframes.c.forgotten_revision.is_(None))
+    return connection.execute(query.order_by(text("score DESC"), keyframes.c.revision.desc()).limit(limit)).all()
+
+
+def matches(
+    connection: Connection, rows: Sequence[Row[Any]], images: ImageStore | None, include_image: bool
+) -> list[Match]:
+    """Rows of (revision, score) as results."""
+    loaded = load(connection, [row.revision for row in rows], images, include_image=include_image)
+    return [Match(loaded[row.revision], float(row.score)) for row in rows]
+
+
+def oldest_to_forget(connection: Connection, limit: int) -> list[Mapping[str, Any]]:
+    """The oldest keyframes with pixels that no mission's newest instruction has in sight."""
+    newest = (
+        select(instructions.c.mission_id, func.max(instructions.c.number).label("number"))
+        .group_by(instructions.c.mission_id)
+        .subquery()
+    )
+    in_sight = select(active.c.keyframe_revision).join(
+        newest, (active.c.mission_id == newest.c.mission_id) & (active.c.instruction == newest.c.number)
+    )
+    query = (
+        select(keyframes.c.revision, keyframes.c.image_bytes, keyframes.c.image_ref)
+        .where(keyframes.c.forgotten_revision.is_(None), keyframes.c.revision.not_in(in_sight))
+        .order_by(keyframes.c.revision)
+        .limit(limit)
+    )
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def forget(connection: Connection, revision: int, at_revision: int) -> None:
+    """Take a keyframe's pixels and its place in searches, and log it as the change `at_revision`."""
+    connection.execute(
+        update(keyframes)
+        .where(keyframes.c.revision == revision)
+        .values(image=None, embedding=None, tokens=[], forgotten_revision=at_revision)
+    )
+    connection.execute(insert(changes).values(revision=at_revision, forgotten_keyframe=revision))
+
+
+def is_named(connection: Connection, image_ref: str) -> bool:
+    """Whether any keyframe still has these pixels."""
+    query = select(keyframes.c.revision).where(
+        keyframes.c.image_ref == image_ref, keyframes.c.forgotten_revision.is_(None)
+    )
+    return connection.execute(query.limit(1)).scalar_one_or_none() is not None
+
+
+def _sighting_rows(revision: int, seen: Sequence[Sighting]) -> list[dict[str, Any]]:
+    return [
+        {
+            "keyframe_revision": revision,
+            "place": place,
+            "entity_id": sighting.entity_id,
+            "track_id": sighting.track_id,
+            "label": sighting.label,
+            "box": list(sighting.box) if sighting.box else None,
+            "confidence": sighting.confidence,
+            **position_columns(sighting.position_ned_m),
+        }
+        for place, sighting in enumerate(seen)
+    ]
