@@ -304,6 +304,18 @@ class LimitExceeded(InvalidInput):
     reason = "LIMIT_EXCEEDED"
 
 
+class WayUnseen(LimitExceeded):
+    """No camera sees the way; turn towards it, or fly shorter and slower."""
+
+    reason = "WAY_UNSEEN"
+
+
+class BatteryLow(WrongState):
+    """The battery is below its floor; only holding and landing are flown."""
+
+    reason = "BATTERY_LOW"
+
+
 class EmergencyStopped(WrongState):
     """The vehicle is under emergency stop; an operator must clear it."""
 

@@ -36,7 +36,10 @@ STEP_S = 0.01
 
 
 class ToyVehicle:
-    """See `core.vehicle.Vehicle`. `fail` names coroutines that raise `LinkLost`; `slow_capture_s` delays pictures."""
+    """See `core.vehicle.Vehicle`. `fail` names coroutines that raise `LinkLost`; `slow_capture_s` delays pictures.
+
+    A hold waits for `may_hold`.
+    """
 
     def __init__(self) -> None:
         self.spec = VehicleSpec("drone", (Camera("front_center", 32, 24, 90.0, True),))
@@ -54,6 +57,12 @@ class ToyVehicle:
         self.holds = 0
         self.connects = 0
         self.closed = False
+        self.controlled = True
+        self.battery_fraction: float | None = None
+        self.may_hold = asyncio.Event()
+        self.may_hold.set()
+        self.holding = asyncio.Event()
+        self.kills = 0
 
     def _check(self, what: str) -> None:
         if what in self.fail:
@@ -89,14 +98,21 @@ class ToyVehicle:
         if self.closed:
             raise LinkLost("not connected")
         hit, self.hit = self.hit, None
-        return VehicleState(self._stamp(), self._pose(), self.speed, self.position[2] < -0.05, self.armed, hit)
+        flying = self.position[2] < -0.05
+        return VehicleState(
+            self._stamp(), self._pose(), self.speed, flying, self.armed, hit, self.controlled, self.battery_fraction
+        )
 
     async def hold(self) -> None:
         self._check("hold")
+        self.holding.set()
+        await self.may_hold.wait()
         self.holds += 1
         self.speed = VelocityNed(0, 0, 0)
 
     async def kill(self) -> None:
+        self._check("kill")
+        self.kills += 1
         self.armed = False
         self.speed = VelocityNed(0, 0, 0)
         self.position[2] = 0.0

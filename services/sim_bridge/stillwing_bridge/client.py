@@ -1,5 +1,6 @@
 """A `Bridge` and a `Simulation` behind the wire. Their caller cannot tell them from those of this process."""
 
+import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -26,7 +27,7 @@ from stillwing_bridge.core.base import (
 )
 from stillwing_bridge.core.bridge import RETAIN_PERIOD_S
 from stillwing_bridge.core.recent import Recent
-from stillwing_common.errors import Expired, StillwingError
+from stillwing_common.errors import Expired, StillwingError, Unsupported
 from stillwing_common.types import Frame, ImageEncoding, Pose, Stamp
 from stillwing_rpc.channel import connect
 from stillwing_rpc.convert import (
@@ -43,16 +44,21 @@ from stillwing_rpc.errors import domain_errors
 from stillwing_rpc.settings import ChannelSettings
 
 _WAIT_SLICE_S = RETAIN_PERIOD_S + 0.05
+_REATTEND_S = 0.5
 
 
 class RemoteBridge:
-    """See `core.base.Bridge`; calls one VehicleService and one LeaseService."""
+    """See `core.base.Bridge`; calls one VehicleService and one LeaseService.
+
+    Every lease it is given is attended until it is returned: if this process dies, the vehicle is held at once.
+    """
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._channel = channel
         self._vehicles: vehicle_pb2_grpc.VehicleServiceAsyncStub = vehicle_pb2_grpc.VehicleServiceStub(channel)
         self._leases: lease_pb2_grpc.LeaseServiceAsyncStub = lease_pb2_grpc.LeaseServiceStub(channel)
         self._authors: Recent[Lease] = Recent()
+        self._lifelines: dict[str, asyncio.Task[None]] = {}
 
     @classmethod
     async def connect(
@@ -67,7 +73,11 @@ class RemoteBridge:
         return self._channel
 
     async def close(self) -> None:
-        """Close the channel; streams end."""
+        """Close the channel; streams end, and what moves under a lease of this client is held."""
+        for lifeline in self._lifelines.values():
+            lifeline.cancel()
+        if self._lifelines:
+            await asyncio.wait(self._lifelines.values())
         await self._channel.close()
 
     async def list_vehicles(self) -> tuple[VehicleInfo, ...]:
@@ -84,7 +94,7 @@ class RemoteBridge:
         if stale_after_s is not None:
             request.stale_after.CopyFrom(duration_to_wire(stale_after_s))
         with domain_errors():
-            return convert.lease_state_from_wire((await self._leases.AcquireLease(request)).state)
+            return self._attended(convert.lease_state_from_wire((await self._leases.AcquireLease(request)).state))
 
     async def take_lease(
         self, vehicle_id: str, holder: str, reason: str, *, stale_after_s: float | None = None
@@ -94,7 +104,7 @@ class RemoteBridge:
         if stale_after_s is not None:
             request.stale_after.CopyFrom(duration_to_wire(stale_after_s))
         with domain_errors():
-            return convert.lease_state_from_wire((await self._leases.TakeLease(request)).state)
+            return self._attended(convert.lease_state_from_wire((await self._leases.TakeLease(request)).state))
 
     async def retain_lease(self, lease: Lease) -> LeaseState:
         """See `Bridge.retain_lease`."""
@@ -108,10 +118,43 @@ class RemoteBridge:
             response = await self._leases.GetLease(lease_pb2.GetLeaseRequest(vehicle_id=vehicle_id))
         return convert.lease_state_from_wire(response.state) if response.HasField("state") else None
 
+    async def attend_lease(self, lease: Lease) -> AsyncIterator[LeaseState]:
+        """See `Bridge.attend_lease`."""
+        request = lease_pb2.AttendLeaseRequest(lease=convert.lease_to_wire(lease))
+        call = self._leases.AttendLease(request)
+        try:
+            with domain_errors():
+                async for message in call:
+                    yield convert.lease_state_from_wire(message.state)
+        finally:
+            call.cancel()
+
+    def _attended(self, state: LeaseState) -> LeaseState:
+        vehicle_id = state.lease.vehicle_id
+        before = self._lifelines.get(vehicle_id)
+        if before is not None:
+            before.cancel()
+        self._lifelines[vehicle_id] = asyncio.create_task(self._attend(state.lease), name=f"lifeline-{vehicle_id}")
+        return state
+
+    async def _attend(self, lease: Lease) -> None:
+        while True:
+            try:
+                async for _ in self.attend_lease(lease):
+                    pass
+                return
+            except Unsupported:
+                return  # a bridge from before there were lifelines: its watchdog notices after a second
+            except StillwingError:
+                await asyncio.sleep(_REATTEND_S)  # cut off, and held by now; the lease may still be ours
+
     async def return_lease(self, lease: Lease) -> None:
         """See `Bridge.return_lease`."""
         with domain_errors():
             await self._leases.ReturnLease(lease_pb2.ReturnLeaseRequest(lease=convert.lease_to_wire(lease)))
+        lifeline = self._lifelines.pop(lease.vehicle_id, None)
+        if lifeline is not None:
+            lifeline.cancel()
 
     # Commands
 

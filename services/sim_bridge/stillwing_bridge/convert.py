@@ -26,12 +26,14 @@ from stillwing_bridge.core.base import (
     Held,
     Hold,
     Land,
+    LandingBegan,
     Lease,
     LeaseChanged,
     LeaseState,
     Limits,
     Refused,
     SetVelocity,
+    SilenceNoticed,
     Step,
     StopLevel,
     Takeoff,
@@ -132,6 +134,10 @@ def vehicle_to_wire(info: VehicleInfo) -> vehicle_pb2.Vehicle:
             max_velocity_ttl=duration_to_wire(limits.max_velocity_ttl_s),
             max_motion_ttl=duration_to_wire(limits.max_motion_ttl_s),
             max_observation_age=duration_to_wire(limits.max_observation_age_s),
+            max_unseen_step_m=limits.max_unseen_step_m,
+            max_unseen_speed_m_s=limits.max_unseen_speed_m_s,
+            battery_floor_fraction=limits.battery_floor_fraction,
+            battery_land_fraction=limits.battery_land_fraction,
         ),
         simulated=info.simulated,
     )
@@ -155,6 +161,10 @@ def vehicle_from_wire(message: vehicle_pb2.Vehicle) -> VehicleInfo:
             max_velocity_ttl_s=duration_from_wire(limits.max_velocity_ttl),
             max_motion_ttl_s=duration_from_wire(limits.max_motion_ttl),
             max_observation_age_s=duration_from_wire(limits.max_observation_age),
+            max_unseen_step_m=limits.max_unseen_step_m,
+            max_unseen_speed_m_s=limits.max_unseen_speed_m_s,
+            battery_floor_fraction=limits.battery_floor_fraction,
+            battery_land_fraction=limits.battery_land_fraction,
         ),
         message.simulated,
     )
@@ -294,6 +304,7 @@ def telemetry_to_wire(telemetry: Telemetry) -> vehicle_pb2.WatchTelemetryRespons
         thinking=telemetry.thinking,
         emergency_stop=level_to_wire(telemetry.emergency_stop),
         last_collision_object=telemetry.last_collision_object,
+        battery_fraction=telemetry.battery_fraction,
     )
 
 
@@ -311,6 +322,7 @@ def telemetry_from_wire(message: vehicle_pb2.WatchTelemetryResponse) -> Telemetr
         thinking=message.thinking,
         emergency_stop=level_from_wire(message.emergency_stop),
         last_collision_object=message.last_collision_object,
+        battery_fraction=message.battery_fraction if message.HasField("battery_fraction") else None,
     )
 
 
@@ -390,8 +402,9 @@ def _event_to_wire(event: FlightEvent, message: vehicle_pb2.WatchFlightLogRespon
             message.refused.status.CopyFrom(to_status(error, service=VEHICLE_SERVICE))
         case Held(cause):
             message.held.cause = cause
-        case ThinkingBegan(thinking_id):
+        case ThinkingBegan(thinking_id, expected_s):
             message.thinking_began.thinking_id = thinking_id
+            message.thinking_began.expected.CopyFrom(duration_to_wire(expected_s))
         case ThinkingEnded(thinking_id):
             message.thinking_ended.thinking_id = thinking_id
         case LeaseChanged(change, state, reason):
@@ -403,6 +416,10 @@ def _event_to_wire(event: FlightEvent, message: vehicle_pb2.WatchFlightLogRespon
             message.emergency_stop_changed.reason = reason
         case Collided(object_name):
             message.collided.object_name = object_name
+        case SilenceNoticed(silence_s):
+            message.silence_noticed.silence_s = silence_s
+        case LandingBegan(cause):
+            message.landing_began.cause = cause
 
 
 def entry_from_wire(message: vehicle_pb2.WatchFlightLogResponse) -> FlightLogEntry:
@@ -416,11 +433,13 @@ _EVENT_FROM_WIRE: dict[str, Callable[[Any], FlightEvent]] = {
     "command_ended": lambda m: CommandEnded(status_from_wire(m)),
     "refused": lambda m: Refused(m.kind, from_status(m.status)),
     "held": lambda m: Held(m.cause),
-    "thinking_began": lambda m: ThinkingBegan(m.thinking_id),
+    "thinking_began": lambda m: ThinkingBegan(m.thinking_id, duration_from_wire(m.expected)),
     "thinking_ended": lambda m: ThinkingEnded(m.thinking_id),
     "lease_changed": lambda m: LeaseChanged(m.change, lease_state_from_wire(m.state), m.reason),
     "emergency_stop_changed": lambda m: EmergencyStopChanged(level_from_wire(m.level), m.reason),
     "collided": lambda m: Collided(m.object_name),
+    "silence_noticed": lambda m: SilenceNoticed(m.silence_s),
+    "landing_began": lambda m: LandingBegan(m.cause),
 }
 
 

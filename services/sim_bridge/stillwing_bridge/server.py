@@ -79,6 +79,15 @@ class LeaseServicer(lease_pb2_grpc.LeaseServiceServicer):
         state = await self._bridge.get_lease(request.vehicle_id)
         return lease_pb2.GetLeaseResponse(state=None if state is None else convert.lease_state_to_wire(state))
 
+    async def AttendLease(
+        self, request: lease_pb2.AttendLeaseRequest, context: Context
+    ) -> AsyncIterator[lease_pb2.AttendLeaseResponse]:
+        """The holder's lifeline."""
+        lease = convert.lease_from_wire(request.lease)
+        async with aclosing(cast(Any, self._bridge.attend_lease(lease))) as states:
+            async for state in states:
+                yield lease_pb2.AttendLeaseResponse(state=convert.lease_state_to_wire(state))
+
     async def ReturnLease(
         self, request: lease_pb2.ReturnLeaseRequest, context: Context
     ) -> lease_pb2.ReturnLeaseResponse:

@@ -45,11 +45,33 @@ class SimBridgeSettings(ServerSettings):
     max_observation_age_s: float = Field(
         default=_LIMITS.max_observation_age_s, gt=0, description="Oldest frame a motion may be based on."
     )
+    max_unseen_step_m: float = Field(
+        default=_LIMITS.max_unseen_step_m, ge=0, description="Longest way that no camera sees; 0 forbids all."
+    )
+    max_unseen_speed_m_s: float = Field(
+        default=_LIMITS.max_unseen_speed_m_s, ge=0, description="Fastest flight along a way that no camera sees."
+    )
+    battery_floor_fraction: float = Field(
+        default=_LIMITS.battery_floor_fraction, ge=0, lt=1, description="Charge below which only landing is flown."
+    )
+    battery_land_fraction: float = Field(
+        default=_LIMITS.battery_land_fraction, ge=0, lt=1, description="Charge below which the bridge lands."
+    )
+    battery_endurance_s: float = Field(
+        default=0.0, ge=0, description="Simulated battery: seconds with turning motors; 0 for none, as AirSim has none."
+    )
 
     default_speed_m_s: float = Field(default=_GUARDS.default_speed_m_s, gt=0, description="Speed of commands.")
     takeoff_altitude_m: float = Field(default=_GUARDS.takeoff_altitude_m, gt=0, description="Height of a takeoff.")
     corridor_radius_m: float = Field(
         default=_GUARDS.corridor_radius_m, gt=0, description="What has to be free round the vehicle's way."
+    )
+    look_ahead_s: float = Field(default=_GUARDS.look_ahead_s, gt=0, description="How far a velocity looks ahead.")
+    look_period_s: float = Field(
+        default=_GUARDS.look_period_s, gt=0, description="How often the way is looked at again while it is flown."
+    )
+    blind_limit_s: float = Field(
+        default=_GUARDS.blind_limit_s, gt=0, description="Longest flight of a velocity without a look at its way."
     )
     margin_m: float = Field(default=_GUARDS.margin_m, ge=0, description="What has to be free beyond its end.")
 
@@ -75,7 +97,14 @@ class SimBridgeSettings(ServerSettings):
         cameras = tuple(name.strip() for name in self.cameras.split(",") if name.strip())
         if not cameras:
             raise InvalidInput("at least one camera is needed", field="cameras")
-        return AirSimSettings(host.strip("[]"), int(port), self.vehicle_name, self.vehicle_id, cameras)
+        return AirSimSettings(
+            host.strip("[]"),
+            int(port),
+            self.vehicle_name,
+            self.vehicle_id,
+            cameras,
+            battery_endurance_s=self.battery_endurance_s,
+        )
 
     def bridge(self) -> BridgeSettings:
         """What the bridge enforces; `InvalidInput` for values that do not fit each other."""
@@ -90,12 +119,19 @@ class SimBridgeSettings(ServerSettings):
                     self.max_velocity_ttl_s,
                     self.max_motion_ttl_s,
                     self.max_observation_age_s,
+                    self.max_unseen_step_m,
+                    self.max_unseen_speed_m_s,
+                    self.battery_floor_fraction,
+                    self.battery_land_fraction,
                 ),
                 guards=GuardSettings(
                     default_speed_m_s=self.default_speed_m_s,
                     takeoff_altitude_m=self.takeoff_altitude_m,
                     corridor_radius_m=self.corridor_radius_m,
                     margin_m=self.margin_m,
+                    look_ahead_s=self.look_ahead_s,
+                    look_period_s=self.look_period_s,
+                    blind_limit_s=self.blind_limit_s,
                 ),
                 watchdog=WatchdogSettings(
                     self.notice_after_s, self.hold_after_s, self.descend_after_s, self.land_after_s

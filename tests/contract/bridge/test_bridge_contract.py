@@ -21,16 +21,19 @@ from stillwing_bridge.core.base import (
     Held,
     Hold,
     Land,
+    LandingBegan,
     LeaseChanged,
     Refused,
     SetVelocity,
     Step,
     StopLevel,
+    Takeoff,
     ThinkingBegan,
     ThinkingEnded,
     Turn,
 )
 from stillwing_common.errors import (
+    BatteryLow,
     EmergencyStopped,
     InvalidInput,
     LeaseHeld,
@@ -43,6 +46,7 @@ from stillwing_common.errors import (
     ObservationRequired,
     ObservationStale,
     Obstructed,
+    SimulatorError,
     Thinking,
     TtlRequired,
     TtlTooLong,
@@ -51,6 +55,7 @@ from stillwing_common.errors import (
     UnknownFrame,
     UnknownObject,
     UnknownVehicle,
+    WayUnseen,
 )
 from stillwing_common.types import ImageEncoding, PositionNed
 
@@ -119,7 +124,7 @@ async def test_a_newer_motion_replaces_and_a_hold_ends(rig) -> None:
     lease = await rig.take_off()
     frame_id = await rig.frame_id()
     first = await rig.bridge.command(lease, SetVelocity(forward_m_s=1), ttl_s=5, based_on_frame_id=frame_id)
-    second = await rig.bridge.command(lease, SetVelocity(right_m_s=1), ttl_s=5, based_on_frame_id=frame_id)
+    second = await rig.bridge.command(lease, SetVelocity(right_m_s=1), ttl_s=2, based_on_frame_id=frame_id)
     assert (await rig.bridge.wait_command(first, 1)).state is CommandState.PREEMPTED
     held = await rig.bridge.command(lease, Hold())
     assert not rig.vehicle.moving
@@ -142,7 +147,7 @@ async def test_nothing_moves_while_its_author_thinks(rig) -> None:
     command_id = await rig.bridge.command(lease, Step(forward_m=0.2), ttl_s=5, based_on_frame_id=frame_id)
     assert (await rig.bridge.wait_command(command_id, 5)).state is CommandState.SUCCEEDED
     events = [entry.event for entry in await log_of(rig)]
-    began = events.index(ThinkingBegan(interval.thinking_id))
+    began = events.index(ThinkingBegan(interval.thinking_id, 1.0))
     ended = events.index(ThinkingEnded(interval.thinking_id))
     assert [type(event) for event in events[began + 1 : ended]] == [Refused]
     preempted = [i for i, e in enumerate(events) if isinstance(e, CommandEnded) and e.status.command_id == command_id]
@@ -327,9 +332,144 @@ async def test_telemetry_comes_at_the_rate_asked_for(rig) -> None:
     assert all(b - a > 0.05e9 for a, b in itertools.pairwise(times[1:]))
 
 
+async def test_a_way_that_no_camera_sees_is_flown_short_and_slowly(rig) -> None:
+    lease = await rig.take_off()
+    frame_id = await rig.frame_id()
+    limits = (await rig.bridge.list_vehicles())[0].limits
+    assert (limits.max_unseen_step_m, limits.max_unseen_speed_m_s) == (2.0, 1.0)
+    for unseen, ttl_s in (
+        (Step(right_m=2.1), 5), (Step(forward_m=-1, speed_m_s=1.1), 5), (Step(up_m=3), 5),
+        (SetVelocity(right_m_s=1), 2.1), (SetVelocity(right_m_s=-1.1), 0.5),
+    ):  # fmt: skip
+        with pytest.raises(WayUnseen) as refused:
+            await rig.bridge.command(lease, unseen, ttl_s=ttl_s, based_on_frame_id=frame_id)
+        assert refused.value.metadata["max_m"] == "2.0"
+    assert not rig.vehicle.moving
+    await rig.bridge.command(lease, Step(right_m=2), ttl_s=5, based_on_frame_id=frame_id)
+    await rig.bridge.command(lease, Step(forward_m=6, speed_m_s=2), ttl_s=9, based_on_frame_id=frame_id)
+
+
+async def test_what_comes_into_the_way_of_a_step_ends_it(rig) -> None:
+    lease = await rig.take_off()
+    command_id = await rig.bridge.command(
+        lease, Step(forward_m=6, speed_m_s=2), ttl_s=10, based_on_frame_id=await rig.frame_id()
+    )
+    rig.vehicle.wall_at_m = 5.0
+    assert (await rig.bridge.wait_command(command_id, 10)).state is CommandState.OBSTRUCTED
+    assert rig.vehicle.position[0] < 4.0
+    # The same wall, known from the beginning, is flown up to.
+    command_id = await rig.bridge.command(
+        lease, FlyTowards(0.5, 0.5, 6, speed_m_s=2), ttl_s=10, based_on_frame_id=await rig.frame_id()
+    )
+    assert (await rig.bridge.wait_command(command_id, 10)).state is CommandState.SUCCEEDED
+    assert rig.vehicle.position[0] == pytest.approx(4.5, abs=0.1)
+
+
+async def test_no_velocity_is_flown_without_a_look_at_its_way(rig) -> None:
+    lease = await rig.take_off()
+    command_id = await rig.bridge.command(
+        lease, SetVelocity(forward_m_s=0.5), ttl_s=5, based_on_frame_id=await rig.frame_id()
+    )
+    rig.vehicle.slow_capture_s = 30.0
+    status = await rig.bridge.wait_command(command_id, 5)
+    assert status.state is CommandState.FAILED
+    assert isinstance(status.error, SimulatorError)
+    assert not rig.vehicle.moving
+
+
+async def test_control_taken_by_somebody_else_ends_the_command(rig) -> None:
+    lease = await rig.take_off()
+    command_id = await rig.bridge.command(
+        lease, SetVelocity(forward_m_s=0.5), ttl_s=5, based_on_frame_id=await rig.frame_id()
+    )
+    rig.vehicle.controlled = False
+    status = await rig.bridge.wait_command(command_id, 2)
+    assert status.state is CommandState.FAILED
+    assert "taken away" in str(status.error)
+
+
+async def test_a_takeoff_in_the_air_climbs_and_never_sinks(rig) -> None:
+    lease = await rig.take_off()
+    for altitude_m, wanted_m in ((4, 4), (1, 4)):
+        command_id = await rig.bridge.command(lease, Takeoff(altitude_m), ttl_s=10)
+        assert (await rig.bridge.wait_command(command_id, 10)).state is CommandState.SUCCEEDED
+        assert rig.vehicle.position[2] == pytest.approx(-wanted_m, abs=0.05)
+
+
+async def test_a_battery_below_its_floor_is_told_and_ends_the_flight(rig) -> None:
+    lease = await rig.take_off()
+    telemetry = rig.bridge.watch_telemetry("drone")
+    assert (await anext(telemetry)).battery_fraction is None
+    command_id = await rig.bridge.command(
+        lease, SetVelocity(forward_m_s=0.5), ttl_s=5, based_on_frame_id=await rig.frame_id()
+    )
+    rig.vehicle.battery_fraction = 0.15
+    status = await rig.bridge.wait_command(command_id, 2)
+    assert (status.state, type(status.error)) == (CommandState.FAILED, BatteryLow)
+    with pytest.raises(BatteryLow):
+        await rig.bridge.command(lease, Step(forward_m=1), ttl_s=5, based_on_frame_id=await rig.frame_id())
+    async for state in telemetry:
+        if state.battery_fraction == 0.15:
+            break
+    rig.vehicle.battery_fraction = 0.05
+    async for state in telemetry:
+        if not state.armed:
+            break
+    assert rig.vehicle.position[2] == 0.0
+    assert LandingBegan("battery") in [entry.event for entry in await log_of(rig)]
+
+
+async def test_a_cut_lifeline_holds_at_once(rig) -> None:
+    lease = await rig.take_off()
+    lifeline = rig.bridge.attend_lease(lease)
+    assert (await anext(lifeline)).lease == lease
+    command_id = await rig.bridge.command(
+        lease, SetVelocity(forward_m_s=0.5), ttl_s=5, based_on_frame_id=await rig.frame_id()
+    )
+    began_s = asyncio.get_running_loop().time()
+    await lifeline.aclose()
+    assert (await rig.bridge.wait_command(command_id, 5)).state is CommandState.PREEMPTED
+    causes = [entry.event.cause for entry in await log_of(rig) if isinstance(entry.event, Held)]
+    assert causes[-1] == "author_gone"
+    assert asyncio.get_running_loop().time() - began_s < 0.9, "the watchdog would have taken a second"
+    again = rig.bridge.attend_lease(lease)
+    await anext(again)
+    await rig.bridge.return_lease(lease)
+    assert [state async for state in again] == []
+
+
+async def test_a_kill_waits_for_no_hold(rig) -> None:
+    lease = await rig.take_off()
+    rig.vehicle.may_hold.clear()
+    rig.vehicle.holding.clear()
+    holding = asyncio.ensure_future(rig.bridge.command(lease, Hold()))
+    try:
+        async with asyncio.timeout(5):
+            await rig.vehicle.holding.wait()
+            assert await rig.bridge.emergency_stop("drone", StopLevel.KILL, "smoke") is StopLevel.KILL
+            assert not rig.vehicle.armed
+            assert not holding.done()
+    finally:
+        rig.vehicle.may_hold.set()
+    await holding
+    assert rig.vehicle.kills >= 1
+    assert not rig.vehicle.armed
+
+
+async def test_motors_that_cannot_be_stopped_are_said(rig) -> None:
+    await rig.take_off()
+    rig.vehicle.fail = {"kill"}
+    with pytest.raises(LinkLost):
+        await rig.bridge.emergency_stop("drone", StopLevel.KILL, "smoke")
+    async with asyncio.timeout(5):
+        async for state in rig.bridge.watch_telemetry("drone"):
+            if state.emergency_stop is StopLevel.KILL:
+                break
+
+
 async def test_a_hung_camera_delays_no_hold(rig) -> None:
     lease = await rig.take_off()
-    await rig.bridge.command(lease, SetVelocity(right_m_s=0.5), ttl_s=5, based_on_frame_id=await rig.frame_id())
+    await rig.bridge.command(lease, SetVelocity(right_m_s=0.5), ttl_s=4, based_on_frame_id=await rig.frame_id())
     rig.vehicle.slow_capture_s = 30.0
     hung = asyncio.ensure_future(rig.bridge.capture_frame("drone"))
     await asyncio.sleep(0.05)

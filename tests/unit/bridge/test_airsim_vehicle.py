@@ -114,13 +114,25 @@ async def test_the_cameras_are_asked_for(vehicle: AirSimVehicle) -> None:
     assert (camera.camera_id, camera.width_px, camera.height_px, camera.hfov_deg) == ("front_center", 4, 3, 90)
 
 
-@pytest.mark.parametrize(("version", "pose", "name"), [(4, {}, "Cosys"), (1, [0.0] * 7, "Colosseum")])
+@pytest.mark.parametrize(("version", "pose", "name"), [(3, {}, "version 3"), (1, [0.0] * 7, "Colosseum")])
 async def test_another_dialect_is_refused_by_name(
     script: Script, server: ScriptedServer, version: int, pose: Any, name: str
 ) -> None:
     script.version, script.pose = version, pose
     with pytest.raises(Unsupported, match=name):
         await AirSimVehicle.discover(AirSimSettings(port=server.port))
+
+
+async def test_cosys_has_fewer_parameters_and_red_first(script: Script, server: ScriptedServer) -> None:
+    script.version = 4
+    vehicle = await AirSimVehicle.discover(AirSimSettings(port=server.port))
+    assert vehicle.dialect_name == "cosys"
+    capture = await vehicle.capture("front_center", (View.COLOUR, View.DEPTH))
+    assert capture.rgb is not None
+    assert capture.rgb[0, 0].tolist() == [0, 1, 2]
+    assert {len(params) for method, params in server.calls if method == "simGetImages"} == {2}
+    assert [params for method, params in server.calls if method == "simGetCameraInfo"] == [["front_center", ""]]
+    await vehicle.close()
 
 
 async def test_bytes_are_blue_green_red_and_depth_is_metres(vehicle: AirSimVehicle) -> None:
@@ -133,7 +145,7 @@ async def test_bytes_are_blue_green_red_and_depth_is_metres(vehicle: AirSimVehic
         await vehicle.capture("rear", (View.COLOUR,))
 
 
-@pytest.mark.parametrize(("fault", "words"), [("empty", "camera is not ready"), ("short", "BGR")])
+@pytest.mark.parametrize(("fault", "words"), [("empty", "camera is not ready"), ("short", "three colours")])
 async def test_a_broken_picture_is_an_error(script: Script, vehicle: AirSimVehicle, fault: str, words: str) -> None:
     script.image_fault = fault
     with pytest.raises(SimulatorError, match=words):
@@ -190,6 +202,68 @@ async def test_api_control_that_was_lost_is_taken_again_before_a_motion(
     assert methods.count("moveByVelocityBodyFrame") >= 2
     await asyncio.sleep(0.4)
     assert len(server.calls) == sent, "something was sent after the cancellation"
+
+
+async def test_a_vehicle_that_jumps_is_in_another_world(script: Script, vehicle: AirSimVehicle) -> None:
+    first = (await vehicle.state()).stamp
+    script.time_ns += 50_000_000
+    script.down -= 2.0
+    assert (await vehicle.state()).stamp.clock_id == first.clock_id
+    script.time_ns += 50_000_000
+    script.down -= 5.0
+    assert (await vehicle.state()).stamp.clock_id != first.clock_id
+
+
+async def test_a_clock_that_stands_still_while_the_vehicle_moves_is_an_error(
+    script: Script, vehicle: AirSimVehicle
+) -> None:
+    await vehicle.state()
+    script.down -= 0.1
+    await vehicle.state()
+    script.down -= 0.5
+    with pytest.raises(SimulatorError, match="clock stood still"):
+        await vehicle.state()
+
+
+async def test_lost_control_is_told_with_the_state(script: Script, vehicle: AirSimVehicle) -> None:
+    assert (await vehicle.state()).controlled
+    script.api = False
+    assert not (await vehicle.state()).controlled
+
+
+async def test_nothing_is_sent_that_outlives_the_ttl(server: ScriptedServer, vehicle: AirSimVehicle) -> None:
+    await vehicle.state()
+    await vehicle.fly(FlyVelocity(1, 0, 0, 0), 0.4)
+    lives = [params[3] for method, params in server.calls if method == "moveByVelocityBodyFrame"]
+    assert len(lives) == 2
+    assert all(life <= left + 0.01 for life, left in zip(lives, (0.4, 0.15), strict=True))
+
+
+async def test_a_simulated_battery_empties_while_the_motors_turn(script: Script, server: ScriptedServer) -> None:
+    vehicle = await AirSimVehicle.discover(AirSimSettings(port=server.port, battery_endurance_s=100))
+    assert (await vehicle.state()).battery_fraction == 1.0
+    script.time_ns += 30_000_000_000
+    assert (await vehicle.state()).battery_fraction == 1.0, "disarmed"
+    await vehicle.fly(ClimbTo(2), 0.2)  # arms, and climbs nowhere
+    await vehicle.state()
+    script.time_ns += 30_000_000_000
+    assert (await vehicle.state()).battery_fraction == pytest.approx(0.7)
+    vehicle.clock_restarted()
+    assert (await vehicle.state()).battery_fraction == 1.0
+    await vehicle.close()
+
+
+async def test_motors_are_stopped_even_where_control_was_lost(script: Script, server: ScriptedServer) -> None:
+    vehicle = await AirSimVehicle.discover(AirSimSettings(port=server.port))
+    original = server._handle
+    server._handle = lambda method, params: script.api if method == "armDisarm" else original(method, params)
+    await vehicle.fly(ClimbTo(2), 0.2)  # arms, and climbs nowhere
+    script.api = False
+    await vehicle.kill()
+    assert script.api
+    assert server.calls[-1] == ("armDisarm", [False, ""])
+    await vehicle.kill()
+    await vehicle.close()
 
 
 async def test_a_hold_brakes_what_flies_and_leaves_alone_what_stands(

@@ -3,9 +3,22 @@
 What a vehicle does while its holder is silent, rung by rung, on a clock that stands still until told.
 """
 
+from dataclasses import replace
+
 import pytest
 
-from stillwing_bridge.core.base import CommandState, Held, LeaseChanged, LeaseState, Limits, Step, StopLevel
+from stillwing_bridge.core.base import (
+    CommandState,
+    Held,
+    Land,
+    LandingBegan,
+    LeaseChanged,
+    LeaseState,
+    Limits,
+    SilenceNoticed,
+    Step,
+    StopLevel,
+)
 from stillwing_bridge.core.commander import Commander
 from stillwing_bridge.core.effects import (
     DescendNow,
@@ -13,16 +26,15 @@ from stillwing_bridge.core.effects import (
     Effect,
     HoldNow,
     LandNow,
-    SilenceNoticed,
     StartMotion,
     WatchdogSettings,
 )
 from stillwing_bridge.core.flight_log import FlightLog
 from stillwing_bridge.core.frames import FrameRecord, FrameRegistry
 from stillwing_bridge.core.lease import LeaseBook
-from stillwing_bridge.core.vehicle import FlyTo, VehicleState
+from stillwing_bridge.core.vehicle import Descend, FlyTo, VehicleState
 from stillwing_common.clock import FakeClock
-from stillwing_common.errors import LinkLost
+from stillwing_common.errors import BatteryLow, LinkLost
 from stillwing_common.types import Pose, PositionNed, Quaternion, Stamp, VelocityNed
 
 STAMP = Stamp(1_000_000_000, "clk")
@@ -31,7 +43,9 @@ STAMP = Stamp(1_000_000_000, "clk")
 class Flight:
     """A commander with a motion in force, and every effect it asks for by time."""
 
-    def __init__(self, flying: bool = True) -> None:
+    state: LeaseState
+
+    def __init__(self, flying: bool = True, holder: str = "agent") -> None:
         self.clock = FakeClock()
         self.log = FlightLog(self.clock)
         frames = FrameRegistry("v")
@@ -42,11 +56,15 @@ class Flight:
         self.effects: list[tuple[float, Effect]] = []
         self.began_s = self.clock.monotonic_s()
         self.observe(flying)
-        self.state: LeaseState = self.commander.acquire_lease("agent", None)
+        if holder:
+            self.state = self.commander.acquire_lease(holder, None)
 
-    def observe(self, flying: bool = True, speed_m_s: float = 0.0) -> None:
+    def observe(
+        self, flying: bool = True, speed_m_s: float = 0.0, armed: bool = True, battery: float | None = None
+    ) -> None:
         pose = Pose(PositionNed(0, 0, -2), Quaternion(1, 0, 0, 0))
-        self.commander.observe(VehicleState(STAMP, pose, VelocityNed(speed_m_s, 0, 0), flying, True))
+        velocity = VelocityNed(speed_m_s, 0, 0)
+        self.commander.observe(VehicleState(STAMP, pose, velocity, flying, armed, battery_fraction=battery))
         self.carry_out()
 
     def fly(self) -> str:
@@ -80,13 +98,17 @@ def test_silence_is_noticed_held_stale_sunk_and_landed_in_that_order() -> None:
     command_id = flight.fly()
     flight.wait(70)
     assert flight.times(StartMotion) == [0.0]
-    assert flight.times(SilenceNoticed) == pytest.approx([0.5], abs=0.01)
     assert flight.times(HoldNow) == pytest.approx([1.0], abs=0.01)
     assert flight.times(DescendNow) == pytest.approx([30], abs=0.6)
     assert flight.times(LandNow) == pytest.approx([60], abs=0.6)
     assert flight.commander.status(command_id).state is CommandState.PREEMPTED
     events = [entry.event for entry in flight.log.after(0)]
+    (noticed,) = (event for event in events if isinstance(event, SilenceNoticed))
+    assert noticed.silence_s == pytest.approx(0.5, abs=0.01)
     assert Held("watchdog") in events
+    assert [event for event in events if isinstance(event, LandingBegan)] == [
+        LandingBegan("watchdog_descend"), LandingBegan("watchdog_land"),
+    ]  # fmt: skip
     assert [event.change for event in events if isinstance(event, LeaseChanged)] == ["acquired", "stale"]
 
 
@@ -97,24 +119,116 @@ def test_a_sign_of_life_begins_the_ladder_anew() -> None:
         flight.wait(0.45)
         flight.commander.retain_lease(flight.state.lease)
         flight.carry_out()
-    assert flight.times(SilenceNoticed) == flight.times(HoldNow) == []
+    assert flight.times(HoldNow) == []
+    assert not any(isinstance(entry.event, SilenceNoticed) for entry in flight.log.after(0))
     assert flight.commander.moving
 
 
-def test_a_vehicle_on_the_ground_is_left_there() -> None:
+@pytest.mark.parametrize("armed", [False, True])
+def test_a_vehicle_on_the_ground_is_left_there_but_not_with_turning_motors(armed: bool) -> None:
     flight = Flight(flying=False)
+    flight.observe(flying=False, armed=armed)
     flight.wait(70)
-    assert flight.times(DescendNow) == flight.times(LandNow) == []
+    assert flight.times(DescendNow) == []
+    assert len(flight.times(LandNow)) == armed
 
 
-def test_a_vehicle_given_back_in_the_air_is_expected_to_stay_there() -> None:
+def test_a_vehicle_given_back_in_the_air_does_not_stay_there_until_its_battery_is_empty() -> None:
     flight = Flight()
     flight.fly()
+    flight.wait(0.4)
     flight.commander.return_lease(flight.state.lease)
     flight.carry_out()
     flight.wait(70)
-    assert flight.times(HoldNow) == [0.0]
-    assert flight.times(LandNow) == []
+    assert flight.times(HoldNow) == pytest.approx([0.4], abs=0.01)
+    assert flight.times(DescendNow) == pytest.approx([30.4], abs=0.6)
+    assert flight.times(LandNow) == pytest.approx([60.4], abs=0.6)
+
+
+def test_a_vehicle_that_flies_when_the_bridge_starts_is_landed_if_nobody_takes_it() -> None:
+    flight = Flight(holder="")
+    flight.wait(70)
+    assert flight.times(DescendNow) == pytest.approx([30], abs=0.6)
+    assert flight.times(LandNow) == pytest.approx([60], abs=0.6)
+
+
+def test_a_landing_that_a_lost_link_broke_off_is_begun_again() -> None:
+    flight = Flight()
+    flight.wait(61)
+    assert len(flight.times(LandNow)) == 1
+    flight.commander.link_lost(LinkLost("unplugged"))
+    flight.commander.link_restored()
+    flight.observe()
+    flight.wait(1)
+    assert len(flight.times(LandNow)) == 2
+
+
+def test_the_end_of_the_lifeline_holds_at_once() -> None:
+    flight = Flight()
+    command_id = flight.fly()
+    flight.wait(0.1)
+    flight.commander.author_gone(flight.state.lease)
+    flight.carry_out()
+    assert flight.times(HoldNow) == pytest.approx([0.1], abs=0.01)
+    assert flight.commander.status(command_id).state is CommandState.PREEMPTED
+    taken = flight.commander.take_lease("person", "test", None)
+    flight.commander.author_gone(flight.state.lease)
+    flight.state = taken
+    flight.fly()
+    flight.commander.author_gone(replace(taken.lease, sequence=1))
+    assert flight.commander.moving
+
+
+def test_below_the_floor_only_holding_and_landing_are_flown_and_below_the_other_the_bridge_lands() -> None:
+    flight = Flight()
+    flight.observe(battery=0.21)
+    command_id = flight.fly()
+    flight.observe(battery=0.19)
+    status = flight.commander.status(command_id)
+    assert (status.state, type(status.error)) == (CommandState.FAILED, BatteryLow)
+    assert len(flight.times(HoldNow)) == 1
+    lease = flight.state.lease
+    with pytest.raises(BatteryLow) as low:
+        flight.fly()
+    assert low.value.metadata["battery_fraction"] == "0.19"
+    flight.commander.hold(lease, "")
+    flight.carry_out()
+    draft = flight.commander.propose(lease, Land(), ttl_s=60, based_on_frame_id="", request_id="")
+    assert isinstance(draft, Draft)
+    flight.commander.accept(draft, Descend(1))
+    flight.carry_out()
+    flight.observe(battery=0.15)
+    assert flight.commander.moving, "landing goes on below the floor"
+    flight.observe(battery=0.09)
+    assert len(flight.times(LandNow)) == 1
+    assert LandingBegan("battery") in [entry.event for entry in flight.log.after(0)]
+    for forbidden in (
+        lambda: flight.commander.hold(lease, ""),
+        lambda: flight.commander.begin_thinking(lease),
+        lambda: flight.commander.propose(lease, Land(), ttl_s=9, based_on_frame_id="", request_id=""),
+    ):
+        with pytest.raises(BatteryLow):
+            forbidden()
+    flight.observe(battery=0.08)
+    assert len(flight.times(LandNow)) == 1
+
+
+def test_an_operator_may_stop_a_landing_and_clear_an_emergency_landing_into_a_hold() -> None:
+    flight = Flight()
+    flight.observe(battery=0.05)
+    flight.commander.emergency_stop(StopLevel.HOLD, "people below")
+    flight.carry_out()
+    flight.observe(battery=0.05)
+    assert len(flight.times(LandNow)) == 1
+    flight.commander.clear_emergency_stop()
+    flight.observe(battery=0.05)
+    assert len(flight.times(LandNow)) == 2
+    other = Flight()
+    other.commander.emergency_stop(StopLevel.LAND, "down")
+    other.carry_out()
+    other.commander.clear_emergency_stop()
+    other.carry_out()
+    assert len(other.times(HoldNow)) == 1
 
 
 def test_who_acquires_a_sinking_vehicle_finds_it_held() -> None:

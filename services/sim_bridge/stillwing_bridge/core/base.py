@@ -35,7 +35,11 @@ class Camera:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the bridge enforces for a vehicle; a request beyond any of them is refused, never cut."""
+    """What the bridge enforces for a vehicle; a request beyond any of them is refused, never cut.
+
+    The unseen ones hold for a way that ends in no camera's view. The battery ones are shares of a full charge, for a
+    vehicle that reports one: below the floor it only holds and lands, below the other the bridge lands it.
+    """
 
     max_speed_m_s: float = 3.0
     max_step_m: float = 10.0
@@ -45,6 +49,10 @@ class Limits:
     max_velocity_ttl_s: float = 5.0
     max_motion_ttl_s: float = 60.0
     max_observation_age_s: float = 10.0
+    max_unseen_step_m: float = 2.0
+    max_unseen_speed_m_s: float = 1.0
+    battery_floor_fraction: float = 0.2
+    battery_land_fraction: float = 0.1
 
     def __post_init__(self) -> None:
         if not 0 < self.min_altitude_m < self.max_altitude_m:
@@ -52,6 +60,10 @@ class Limits:
         for name in ("max_speed_m_s", "max_step_m", "fence_radius_m", "max_velocity_ttl_s", "max_motion_ttl_s"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is above 0")
+        if self.max_unseen_step_m < 0 or self.max_unseen_speed_m_s < 0:
+            raise ValueError("what may be flown unseen is 0 or above")
+        if not 0 <= self.battery_land_fraction <= self.battery_floor_fraction < 1:
+            raise ValueError("battery: 0 <= land <= floor < 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +103,7 @@ class LeaseState:
 
 @dataclass(frozen=True, slots=True)
 class Takeoff:
-    """Arm and climb to `altitude_m` above home; 0 means the bridge's default."""
+    """Arm and climb to `altitude_m` above home; 0 means the bridge's default. Never descends."""
 
     altitude_m: float = 0.0
 
@@ -240,7 +252,10 @@ class ThinkingInterval:
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """The newest state. `sequence` rises by one for every state produced: a gap counts what a slow reader missed."""
+    """The newest state. `sequence` rises by one for every state produced: a gap counts what a slow reader missed.
+
+    `battery_fraction` is the share of a full charge that is left, None where the vehicle reports no battery.
+    """
 
     sequence: int
     stamp: Stamp
@@ -253,6 +268,7 @@ class Telemetry:
     thinking: bool
     emergency_stop: StopLevel
     last_collision_object: str
+    battery_fraction: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,9 +332,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class ThinkingBegan:
-    """A thinking interval began; the vehicle held already."""
+    """A thinking interval began; the vehicle held already. `expected_s` is what its author expects it to take."""
 
     thinking_id: str
+    expected_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,6 +369,20 @@ class Collided:
     object_name: str
 
 
+@dataclass(frozen=True, slots=True)
+class SilenceNoticed:
+    """The author of a motion in force has given no sign of life for `silence_s`; the ladder's first rung."""
+
+    silence_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LandingBegan:
+    """The bridge sinks or lands the vehicle: "watchdog_descend", "watchdog_land", "battery"."""
+
+    cause: str
+
+
 FlightEvent = (
     CommandStarted
     | CommandEnded
@@ -362,6 +393,8 @@ FlightEvent = (
     | LeaseChanged
     | EmergencyStopChanged
     | Collided
+    | SilenceNoticed
+    | LandingBegan
 )
 
 
@@ -401,6 +434,12 @@ class Bridge(Protocol):
     async def get_lease(self, vehicle_id: str) -> LeaseState | None:
         """Who holds the vehicle; None if nobody. No sign of life."""
 
+    def attend_lease(self, lease: Lease) -> AsyncIterator[LeaseState]:
+        """A lifeline: once this stream was begun, the vehicle holds as soon as its reader goes away or is cut off.
+
+        Ends by itself when the lease is in force no more. No sign of life: a process that hangs keeps its connections.
+        """
+
     async def return_lease(self, lease: Lease) -> None:
         """Give the vehicle back; it holds."""
 
@@ -417,8 +456,9 @@ class Bridge(Protocol):
 
         The same `request_id` again returns the first answer and does nothing; "" means a fresh one. A motion in force
         is replaced. Raises `TtlRequired`, `TtlTooLong`, `CommandExpired`, `ObservationRequired`, `ObservationStale`,
-        `UnknownFrame`, `Thinking`, `EmergencyStopped`, `NotFlying`, `LimitExceeded`, `OutsideFence`, `Obstructed`
-        (metadata `distance_m`: how far it is free) or `CommandSuperseded`, and the vehicle does what it did before.
+        `UnknownFrame`, `Thinking`, `EmergencyStopped`, `NotFlying`, `BatteryLow`, `LimitExceeded`, `WayUnseen`,
+        `OutsideFence`, `Obstructed` (metadata `distance_m`: how far it is free) or `CommandSuperseded`, and the vehicle
+        does what it did before.
         """
 
     async def wait_command(self, command_id: str, timeout_s: float) -> CommandStatus:

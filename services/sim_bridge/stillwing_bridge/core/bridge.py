@@ -144,6 +144,10 @@ class LocalBridge:
         driver.pump()
         return driver.commander.lease_state
 
+    def attend_lease(self, lease: Lease) -> AsyncIterator[LeaseState]:
+        """See `Bridge.attend_lease`."""
+        return self.driver(lease.vehicle_id).attend_lease(lease)
+
     async def return_lease(self, lease: Lease) -> None:
         """See `Bridge.return_lease`."""
         driver = self.driver(lease.vehicle_id)
@@ -201,7 +205,7 @@ class LocalBridge:
         """See `Bridge.begin_thinking`."""
         if not 0 <= expected_s < 3600:
             raise InvalidInput("expected is between 0 and 3600 s", field="expected")
-        return await self.driver(lease.vehicle_id).begin_thinking(lease)
+        return await self.driver(lease.vehicle_id).begin_thinking(lease, expected_s)
 
     async def end_thinking(self, lease: Lease) -> None:
         """See `Bridge.end_thinking`."""

@@ -1,4 +1,4 @@
-"""The one judge of what a vehicle may do: leases, lifetimes, thinking, silence, emergency stops.
+"""The one judge of what a vehicle may do: leases, lifetimes, thinking, silence, an empty battery, emergency stops.
 
 Pure and synchronous: it reads a clock, is told what happens, and emits effects (`HoldNow`, `StartMotion`, …) that a
 driver carries out in order and reports back on. It knows nothing of geometry, pictures, sockets or tasks.
@@ -6,8 +6,8 @@ driver carries out in order and reports back on. It knows nothing of geometry, p
 One class, though a long one: its rules share one state, and the invariant spans all of them.
 
 Invariant, true after every call on it (`check_integrity`): a motion in force that is not already being stopped has a
-fresh lease, an unexpired ttl, an author who is not thinking, and no emergency stop; and the frame it is based on was
-fresh when it started, on the clock that still runs.
+fresh lease, an unexpired ttl, an author who is not thinking, no emergency stop, and a battery above its floor unless it
+lands; and the frame it is based on was fresh when it started, on the clock that still runs.
 """
 
 from dataclasses import dataclass
@@ -19,11 +19,14 @@ from stillwing_bridge.core.base import (
     CommandStatus,
     EmergencyStopChanged,
     Held,
+    Land,
+    LandingBegan,
     Lease,
     LeaseChanged,
     LeaseState,
     Limits,
     SetVelocity,
+    SilenceNoticed,
     StopLevel,
     Takeoff,
     ThinkingBegan,
@@ -34,6 +37,7 @@ from stillwing_bridge.core.base import (
     needs_observation,
 )
 from stillwing_bridge.core.effects import (
+    DescendNow,
     Draft,
     Effect,
     HoldNow,
@@ -47,9 +51,10 @@ from stillwing_bridge.core.frames import FrameRegistry
 from stillwing_bridge.core.lease import LeaseBook
 from stillwing_bridge.core.records import CommandRecords
 from stillwing_bridge.core.vehicle import Plan, VehicleState
-from stillwing_bridge.core.watchdog import Watchdog
+from stillwing_bridge.core.watchdog import Rung, Watchdog
 from stillwing_common.clock import Clock
 from stillwing_common.errors import (
+    BatteryLow,
     CommandExpired,
     CommandSuperseded,
     EmergencyStopped,
@@ -84,6 +89,7 @@ class _PendingHold:
     motion: _Motion | None
     command_id: str = ""
     request_id: str = ""
+    thinking_id: str = ""
 
 
 class Commander:
@@ -110,11 +116,13 @@ class Commander:
         self._holds: dict[int, _PendingHold] = {}
         self._hold_count = 0
         self._thinking: ThinkingInterval | None = None
-        self._thinking_hold: int | None = None
+        self._expected_s = 0.0
         self._stop = StopLevel.NONE
         self._link_up = False
         self._state: VehicleState | None = None
         self._held_s = clock.monotonic_s()
+        self._free_since_s = clock.monotonic_s()
+        self._battery_landing = False
         self.collisions = 0
         self.last_collision_object = ""
 
@@ -200,27 +208,42 @@ class Commander:
     def retain_lease(self, lease: Lease) -> LeaseState:
         """A sign of life; see `Bridge.retain_lease`."""
         self.tick()
-        state = self._leases.retain(lease)
-        self._watchdog.alive()
-        return state
+        return self._retain(lease)
+
+    def author_gone(self, lease: Lease) -> None:
+        """The holder of `lease` was cut off: a motion of its is held at once, not only after a second of silence."""
+        self.tick()
+        if self._is_current(lease):
+            self._void_drafts()
+            self._stop_motion(CommandState.PREEMPTED, "author_gone")
 
     def return_lease(self, lease: Lease) -> None:
         """See `Bridge.return_lease`."""
         self.tick()
         state = self._leases.give_back(lease)
+        self._free_since_s = self._clock.monotonic_s()
+        self._alive()
         self._void_drafts()
         self._end_thinking()
         self._stop_motion(CommandState.PREEMPTED, "returned")
         self._records.note(LeaseChanged("returned", state))
 
     def _lease_given(self, change: str, state: LeaseState, reason: str) -> None:
-        under_watchdog = self._watchdog.flies
         self._void_drafts()
         self._end_thinking()
-        self._watchdog.alive()
+        self._alive()
         self._records.note(LeaseChanged(change, state, reason))
-        if not self._stop_motion(CommandState.PREEMPTED, change) and under_watchdog and self._stop is StopLevel.NONE:
-            self._hold(change, None)
+        self._stop_motion(CommandState.PREEMPTED, change)
+
+    def _retain(self, lease: Lease) -> LeaseState:
+        state = self._leases.retain(lease)
+        self._alive()
+        return state
+
+    def _alive(self) -> None:
+        # Whoever comes back to a vehicle that the watchdog let sink finds it held; an emergency stop goes on.
+        if self._watchdog.alive() and self._stop is StopLevel.NONE and not self._battery_landing:
+            self._hold("alive", None)
 
     # Commands
 
@@ -236,9 +259,8 @@ class Commander:
         if known is not None:
             return known
         try:
-            self._leases.retain(lease)
-            self._watchdog.alive()
-            deadline_s = self._check_ttl(command, ttl_s)
+            self._retain(lease)
+            ttl_s = self._check_ttl(command, ttl_s)
             self._check_moment(lease, command)
             if needs_observation(command):
                 self._frames.check(based_on_frame_id, self._now_stamp(), self._limits.max_observation_age_s)
@@ -246,7 +268,8 @@ class Commander:
             self._records.refuse(kind_of(command), request_id, error)
             raise
         self._void_drafts()
-        return Draft(new_id("cmd"), request_id, lease, command, based_on_frame_id, deadline_s, self._generation)
+        deadline_s = self._clock.monotonic_s() + ttl_s
+        return Draft(new_id("cmd"), request_id, lease, command, based_on_frame_id, deadline_s, ttl_s, self._generation)
 
     def accept(self, draft: Draft, plan: Plan) -> str:
         """Make a checked motion fly; returns its command id. What may have changed meanwhile is checked again."""
@@ -286,8 +309,7 @@ class Commander:
         if known is not None:
             return known, None
         try:
-            self._leases.retain(lease)
-            self._watchdog.alive()
+            self._retain(lease)
             self._check_may_hold()
         except StillwingError as error:
             self._records.refuse("hold", request_id, error)
@@ -310,29 +332,26 @@ class Commander:
 
     # Thinking
 
-    def begin_thinking(self, lease: Lease) -> tuple[ThinkingInterval, int]:
+    def begin_thinking(self, lease: Lease, expected_s: float = 0.0) -> tuple[ThinkingInterval, int]:
         """Refuse motion from now on; returns the interval and the hold to wait for."""
         self.tick()
-        self._leases.retain(lease)
-        self._watchdog.alive()
+        self._retain(lease)
         self._check_may_hold()
         self._void_drafts()
         if self._thinking is None:
             self._thinking = ThinkingInterval(new_id("thk"), None)
+            self._expected_s = expected_s
         motion = self._mark_ending(CommandState.PREEMPTED)
-        self._thinking_hold = self._hold("thinking", motion)
-        return self._thinking, self._thinking_hold
+        return self._thinking, self._hold("thinking", motion, thinking_id=self._thinking.thinking_id)
 
     def end_thinking(self, lease: Lease) -> None:
         """Allow motion again; ending what never began succeeds."""
         self.tick()
-        self._leases.retain(lease)
-        self._watchdog.alive()
+        self._retain(lease)
         self._end_thinking()
 
     def _end_thinking(self) -> None:
         thinking, self._thinking = self._thinking, None
-        self._thinking_hold = None
         if thinking is not None and thinking.held_since is not None:
             self._records.note(ThinkingEnded(thinking.thinking_id))
 
@@ -349,11 +368,14 @@ class Commander:
         if hold.command_id:
             self._records.end(CommandStatus(hold.command_id, "hold", CommandState.SUCCEEDED))
         self._records.note(Held(hold.cause))
-        if hold_id == self._thinking_hold and self._thinking is not None:
-            self._thinking_hold = None
-            if self._thinking.held_since is None:
-                self._thinking = ThinkingInterval(self._thinking.thinking_id, self._now_stamp())
-                self._records.note(ThinkingBegan(self._thinking.thinking_id))
+        if self._awaits(hold):
+            self._thinking = ThinkingInterval(hold.thinking_id, self._now_stamp())
+            self._records.note(ThinkingBegan(hold.thinking_id, self._expected_s))
+
+    def _awaits(self, hold: _PendingHold) -> bool:
+        # Whether a thinking interval has yet to begin with this hold.
+        thinking = self._thinking
+        return thinking is not None and thinking.held_since is None and thinking.thinking_id == hold.thinking_id
 
     def hold_failed(self, hold_id: int, error: StillwingError) -> None:
         """The driver could not hold: the link is down, and with it every command."""
@@ -363,8 +385,8 @@ class Commander:
         if hold.command_id:
             self._records.end(CommandStatus(hold.command_id, "hold", CommandState.LINK_LOST, error))
             self._records.amend(hold.request_id, error)
-        if hold_id == self._thinking_hold and self._thinking is not None and self._thinking.held_since is None:
-            self._thinking = self._thinking_hold = None
+        if self._awaits(hold) and not any(self._awaits(other) for other in self._holds.values()):
+            self._thinking = None
         self.link_lost(error)
 
     # Emergency stop
@@ -375,6 +397,7 @@ class Commander:
         if level is StopLevel.NONE:
             raise InvalidInput("an emergency stop has a level", field="level")
         self._void_drafts()
+        self._battery_landing = False
         if level > self._stop:
             self._stop = level
             self._records.note(EmergencyStopChanged(level, reason))
@@ -389,9 +412,11 @@ class Commander:
     def clear_emergency_stop(self) -> None:
         """Unlatch; the caller has checked the operator's token."""
         self.tick()
-        if self._stop is not StopLevel.NONE:
-            self._stop = StopLevel.NONE
+        level, self._stop = self._stop, StopLevel.NONE
+        if level is not StopLevel.NONE:
             self._records.note(EmergencyStopChanged(StopLevel.NONE, "cleared"))
+        if level is StopLevel.LAND and self.state is not None and self.state.flying:
+            self._hold("cleared", None)
 
     # What happens
 
@@ -408,8 +433,31 @@ class Commander:
             self._records.note(Collided(state.collided_with))
             if self._motion is not None:
                 self.motion_ended(self._motion.command_id, CommandState.COLLISION)
+        self._spare_battery(state)
         self.tick()
         self._verify_hold(state)
+
+    def _spare_battery(self, state: VehicleState) -> None:
+        motion = self._motion
+        if self._below(self._limits.battery_floor_fraction) and motion is not None and motion.kind != "land":
+            self.motion_ended(motion.command_id, CommandState.FAILED, self._battery_low())
+        may_land = state.flying and self._stop is StopLevel.NONE and not self._battery_landing
+        if may_land and self._below(self._limits.battery_land_fraction):
+            self._void_drafts()
+            self._battery_landing = True
+            if self._motion is not None:
+                self._finish(self._motion, self._motion.ending or CommandState.PREEMPTED, self._motion.error)
+            self._records.note(LandingBegan("battery"))
+            self._effects.append(LandNow("battery"))
+
+    def _below(self, fraction: float) -> bool:
+        state = self.state
+        return state is not None and state.battery_fraction is not None and state.battery_fraction < fraction
+
+    def _battery_low(self) -> BatteryLow:
+        left = self._state.battery_fraction if self._state is not None else None
+        floor = self._limits.battery_floor_fraction
+        return BatteryLow(f"{left or 0:.0%} left, floor {floor:.0%}", battery_fraction=left, floor=floor)
 
     def link_lost(self, error: StillwingError) -> None:
         """The vehicle does not answer: the command in force is over as far as anybody can say."""
@@ -422,6 +470,8 @@ class Commander:
     def link_restored(self) -> None:
         """The link is up again: hold, because nobody knows what the vehicle was left doing."""
         self._link_up = True
+        self._watchdog.rearm()
+        self._battery_landing = False
         if self._stop in (StopLevel.NONE, StopLevel.HOLD):
             self._hold("link_restored", None)
         else:
@@ -438,6 +488,8 @@ class Commander:
             self._finish(self._motion, CommandState.PREEMPTED, None)
         self.collisions = 0
         self.last_collision_object = ""
+        self._free_since_s = self._clock.monotonic_s()
+        self._battery_landing = False
         self._watchdog.alive()
         self._hold("reset", None)
 
@@ -450,17 +502,31 @@ class Commander:
         if lapsed is not None:
             self._records.note(LeaseChanged("stale", lapsed))
             self._stop_motion(CommandState.PREEMPTED, "lease_stale")
-        silence_s = self._leases.silence_s
-        if silence_s is not None:
-            self._climb_ladder(silence_s)
+        self._climb_ladder()
 
-    def _climb_ladder(self, silence_s: float) -> None:
-        may_sink = self.state is not None and self.state.flying and self._stop is StopLevel.NONE
-        effect = self._watchdog.climb(silence_s, moving=self.moving, may_sink=may_sink)
+    def _climb_ladder(self) -> None:
+        # A vehicle that nobody holds is as unattended as one whose holder is silent.
+        held_silence_s = self._leases.silence_s
+        silence_s = self._clock.monotonic_s() - self._free_since_s if held_silence_s is None else held_silence_s
+        state = self.state
+        unstopped = state is not None and self._stop is StopLevel.NONE and not self._battery_landing
+        rung = self._watchdog.climb(
+            silence_s,
+            moving=self.moving,
+            may_sink=unstopped and state is not None and state.flying,
+            may_land=unstopped and state is not None and (state.flying or state.armed),
+        )
         if self._watchdog.must_hold(silence_s):
             self._stop_motion(CommandState.PREEMPTED, "watchdog")
-        if effect is not None:
-            self._effects.append(effect)
+        match rung:
+            case Rung.NOTICE:
+                self._records.note(SilenceNoticed(round(silence_s, 3)))
+            case Rung.DESCEND:
+                self._records.note(LandingBegan("watchdog_descend"))
+                self._effects.append(DescendNow())
+            case Rung.LAND:
+                self._records.note(LandingBegan("watchdog_land"))
+                self._effects.append(LandNow("watchdog"))
 
     def check_integrity(self) -> None:
         """Raise `InternalFault` if the invariant of this module is broken."""
@@ -474,6 +540,7 @@ class Commander:
                 ("unexpired ttl", self._clock.monotonic_s() < motion.deadline_s),
                 ("not thinking", self._thinking is None),
                 ("no stop", self._stop is StopLevel.NONE),
+                ("battery", motion.kind == "land" or not self._below(self._limits.battery_floor_fraction)),
                 ("link", self._link_up),
                 ("clock", self._state is not None and self._state.stamp.clock_id == motion.clock_id),
             )
@@ -491,7 +558,7 @@ class Commander:
         longest_s = self._limits.max_velocity_ttl_s if velocity else self._limits.max_motion_ttl_s
         if ttl_s > longest_s:
             raise TtlTooLong(f"{ttl_s:g} s, at most {longest_s:g} s", ttl_s=ttl_s, max_ttl_s=longest_s)
-        return self._clock.monotonic_s() + ttl_s
+        return ttl_s
 
     def _check_moment(self, lease: Lease, command: Command) -> None:
         if not is_motion(command):
@@ -504,11 +571,17 @@ class Commander:
             raise LinkLost("no state of the vehicle yet, or none any more")
         if not isinstance(command, Takeoff) and not self._state.flying:
             raise NotFlying(kind=kind_of(command))
+        if self._battery_landing or (
+            not isinstance(command, Land) and self._below(self._limits.battery_floor_fraction)
+        ):
+            raise self._battery_low()
 
     def _check_may_hold(self) -> None:
-        # A hold would end the emergency landing, or lift what was killed.
+        # A hold would end a landing that has to be, or lift what was killed.
         if self._stop in (StopLevel.LAND, StopLevel.KILL):
             raise EmergencyStopped(f"level {self._stop.name}", level=self._stop.name)
+        if self._battery_landing and self.state is not None and self.state.flying:
+            raise self._battery_low()
 
     def _void_drafts(self) -> None:
         self._generation += 1
@@ -530,16 +603,18 @@ class Commander:
         self._hold(cause, self._mark_ending(state, error))
         return True
 
-    def _hold(self, cause: str, motion: _Motion | None, command_id: str = "", request_id: str = "") -> int:
+    def _hold(
+        self, cause: str, motion: _Motion | None, command_id: str = "", request_id: str = "", thinking_id: str = ""
+    ) -> int:
         self._hold_count += 1
-        self._holds[self._hold_count] = _PendingHold(cause, motion, command_id, request_id)
+        self._holds[self._hold_count] = _PendingHold(cause, motion, command_id, request_id, thinking_id)
         self._effects.append(HoldNow(self._hold_count, cause))
         return self._hold_count
 
     def _verify_hold(self, state: VehicleState) -> None:
         # A hold is acknowledged when the vehicle has taken it, before the speed is gone; this sees to it that it goes.
-        should_hold = self._motion is None and not self._holds and not self._watchdog.flies and state.flying
-        if not should_hold or self._stop in (StopLevel.LAND, StopLevel.KILL):
+        lands = self._watchdog.flies or self._battery_landing or self._stop in (StopLevel.LAND, StopLevel.KILL)
+        if self._motion is not None or self._holds or lands or not state.flying:
             return
         now_s = self._clock.monotonic_s()
         if state.velocity.speed_m_s > 0.5 and now_s - self._held_s > 1.5:

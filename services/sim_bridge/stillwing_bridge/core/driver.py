@@ -21,10 +21,11 @@ from stillwing_bridge.core.base import (
     CommandState,
     CommandStatus,
     FlightLogEntry,
-    FlyTowards,
     Hold,
     Lease,
+    LeaseState,
     Limits,
+    SilenceNoticed,
     StopLevel,
     Telemetry,
     ThinkingInterval,
@@ -32,19 +33,18 @@ from stillwing_bridge.core.base import (
 from stillwing_bridge.core.commander import Commander
 from stillwing_bridge.core.effects import (
     DescendNow,
-    Draft,
     Effect,
     HoldNow,
     KillNow,
     LandNow,
-    SilenceNoticed,
     StartMotion,
 )
 from stillwing_bridge.core.flight_log import FlightLog
 from stillwing_bridge.core.frames import FrameRegistry
+from stillwing_bridge.core.lookout import Lookout
 from stillwing_bridge.core.progress import Progress
 from stillwing_bridge.core.streams import CameraHub, FrameSettings, TelemetryHub
-from stillwing_bridge.core.vehicle import Descend, FlyTo, FlyVelocity, Plan, Vehicle, VehicleState, View
+from stillwing_bridge.core.vehicle import Descend, FlyTo, FlyVelocity, Plan, Vehicle, VehicleState
 from stillwing_common.clock import Clock
 from stillwing_common.errors import InternalFault, LinkLost, SimulatorError, StillwingError, UnknownCamera
 from stillwing_common.types import PositionNed, Stamp
@@ -52,7 +52,8 @@ from stillwing_common.types import PositionNed, Stamp
 _log = logging.getLogger(__name__)
 
 _UNATTENDED_TTL_S = 300.0
-_WAY_PERIOD_S = 0.3
+_RETRY_S = 1.0
+_ATTEND_PERIOD_S = 1.0
 
 
 class VehicleDriver:
@@ -76,9 +77,9 @@ class VehicleDriver:
         self.limits = limits
         self.telemetry = TelemetryHub(clock)
         self.log = log
-        self._frames = frames
         self._clock = clock
         self._guards = guard_settings
+        self._lookout = Lookout(vehicle, frames, limits, guard_settings, self._state)
         self._cameras = {
             camera.camera_id: CameraHub(vehicle, camera.camera_id, frames, clock, frame_settings)
             for camera in vehicle.spec.cameras
@@ -89,6 +90,7 @@ class VehicleDriver:
         self._ended: dict[str, list[asyncio.Future[None]]] = {}
         self._request_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._flying: asyncio.Task[None] | None = None
+        self._killing: asyncio.Task[None] | None = None
         self._progress: tuple[str, Progress] | None = None
         self._wake = asyncio.Event()
         self._logged = asyncio.Event()
@@ -113,6 +115,8 @@ class VehicleDriver:
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self._stop_flying()
+        if self._killing is not None:
+            await asyncio.wait({self._killing})
         with contextlib.suppress(StillwingError):  # a vehicle that cannot be reached holds by itself
             await self.vehicle.hold()
         for camera in self._cameras.values():
@@ -141,7 +145,7 @@ class VehicleDriver:
                 if isinstance(draft, str):
                     return draft
                 try:
-                    plan = await self._plan(draft)
+                    plan = await self._lookout.plan(draft)
                 except StillwingError as error:
                     self.commander.refuse(draft, error)
                     raise
@@ -149,9 +153,9 @@ class VehicleDriver:
             finally:
                 self.pump()
 
-    async def begin_thinking(self, lease: Lease) -> ThinkingInterval:
+    async def begin_thinking(self, lease: Lease, expected_s: float) -> ThinkingInterval:
         """See `Bridge.begin_thinking`."""
-        thinking, hold_id = self.commander.begin_thinking(lease)
+        thinking, hold_id = self.commander.begin_thinking(lease, expected_s)
         await self._hold_in_force(hold_id)
         return self.commander.thinking or thinking
 
@@ -161,7 +165,19 @@ class VehicleDriver:
         self.pump()
         if hold_id is not None:
             await self._hold_in_force(hold_id)
+        elif latched is StopLevel.KILL and self._killing is not None:
+            await asyncio.shield(self._killing)
         return latched
+
+    async def attend_lease(self, lease: Lease) -> AsyncIterator[LeaseState]:
+        """See `Bridge.attend_lease`."""
+        try:
+            while not self._closed and (state := self.commander.lease_state) is not None and state.lease == lease:
+                yield state
+                await asyncio.sleep(_ATTEND_PERIOD_S)
+        finally:
+            self.commander.author_gone(lease)
+            self.pump()
 
     async def wait_command(self, command_id: str, timeout_s: float) -> CommandStatus:
         """How a command ended, or stands after `timeout_s`; no sign of life of anybody."""
@@ -215,6 +231,8 @@ class VehicleDriver:
         for effect in self.commander.take_effects():
             if isinstance(effect, HoldNow):
                 self._holds[effect.hold_id] = asyncio.get_running_loop().create_future()
+            elif isinstance(effect, KillNow):
+                self._kill_at_once()
             self._effects.put_nowait(effect)
         self._wake.set()
 
@@ -232,43 +250,17 @@ class VehicleDriver:
                 self._request_locks[request_id] = lock
         return lock
 
-    # Guards
+    def _kill_at_once(self) -> None:
+        # Motors that are to stop wait for nothing, not even for a hold under way; the queued effect stops them once
+        # more when whatever was before it has been sent.
+        if self._flying is not None:
+            self._flying.cancel()
+        self._killing = asyncio.create_task(self.vehicle.kill())
+        self._killing.add_done_callback(self._on_killed)
 
-    async def _plan(self, draft: Draft) -> Plan:
-        command = draft.command
-        if isinstance(command, FlyTowards):
-            frame = self._frames.check(draft.based_on_frame_id, self._state().stamp, self.limits.max_observation_age_s)
-            view = await self._depth(frame.camera_id)
-            return guards.lift(command, frame, self._state(), view, self.limits, self._guards)
-        plan = guards.plan_of(command, self._state(), self.limits, self._guards)
-        way = guards.way_of(plan, self._state(), self._guards)
-        if way is not None:
-            view = await self._depth(next(iter(self._cameras)))
-            if guards.in_view(way, view, self._guards.margin_m):
-                guards.check_way(way, view, self._guards)
-        return plan
-
-    async def _depth(self, camera_id: str) -> guards.DepthView:
-        capture = await self.vehicle.capture(camera_id, (View.DEPTH,))
-        if capture.depth_m is None or capture.camera_pose is None:
-            raise SimulatorError("the camera gave no depth", camera_id=camera_id)
-        camera = next(camera for camera in self.vehicle.spec.cameras if camera.camera_id == camera_id)
-        return guards.DepthView(capture.depth_m, capture.camera_pose, camera.hfov_deg)
-
-    async def _watch_way(self, command_id: str, plan: FlyVelocity) -> None:
-        # A velocity has no end to check beforehand: its way is looked at again for as long as it is in force.
-        while True:
-            await asyncio.sleep(_WAY_PERIOD_S)
-            way = guards.way_of(plan, self._state(), self._guards)
-            if way is None:
-                return
-            view = await self._depth(next(iter(self._cameras)))
-            if guards.in_view(way, view, self._guards.margin_m) and (
-                guards.free_length_m(way, view, self._guards) < way.length_m
-            ):
-                self.commander.motion_ended(command_id, CommandState.OBSTRUCTED)
-                self.pump()
-                return
+    def _on_killed(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("the motors of %s could not be stopped: %s", self.vehicle.spec.vehicle_id, error)
 
     def _state(self) -> VehicleState:
         state = self.commander.state
@@ -296,6 +288,8 @@ class VehicleDriver:
                 if self.commander.moving and self.commander.motion_id == command_id:
                     self._progress = (command_id, Progress(plan, self.limits))
                     self._flying = asyncio.create_task(self._fly(command_id, plan, ttl_s))
+            case DescendNow() | LandNow() if self.commander.stop_level is StopLevel.KILL:
+                return
             case DescendNow():
                 here = self._state().pose.position
                 goal = PositionNed(here.north_m, here.east_m, -self.limits.min_altitude_m)
@@ -305,8 +299,6 @@ class VehicleDriver:
             case KillNow():
                 await self._stop_flying()
                 await self.vehicle.kill()
-            case SilenceNoticed(silence_s):
-                _log.warning("the holder of a moving vehicle is silent for %.1f s", silence_s)
 
     async def _hold(self, hold_id: int, cause: str) -> None:
         await self._stop_flying()
@@ -328,7 +320,17 @@ class VehicleDriver:
 
     async def _fly_unattended(self, plan: Plan) -> None:
         await self._stop_flying()
-        self._flying = asyncio.create_task(self._fly("", plan, _UNATTENDED_TTL_S))
+        self._flying = asyncio.create_task(self._insist(plan))
+
+    async def _insist(self, plan: Plan) -> None:
+        # Under nobody's command nobody can be told of a failure: again, until it is done or something else is flown.
+        while True:
+            try:
+                await self.vehicle.fly(plan, _UNATTENDED_TTL_S)
+                return
+            except StillwingError as error:
+                _log.warning("%s under nobody's command failed: %s", type(plan).__name__, error)
+                await asyncio.sleep(_RETRY_S)
 
     async def _stop_flying(self) -> None:
         self._progress = None
@@ -341,7 +343,8 @@ class VehicleDriver:
     async def _fly(self, command_id: str, plan: Plan, ttl_s: float) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                watch = group.create_task(self._watch_way(command_id, plan)) if isinstance(plan, FlyVelocity) else None
+                watched = isinstance(plan, FlyTo | FlyVelocity)
+                watch = group.create_task(self._watch_way(command_id, plan)) if watched else None
                 await self.vehicle.fly(plan, ttl_s)
                 if watch is not None:
                     watch.cancel()
@@ -355,6 +358,11 @@ class VehicleDriver:
             if isinstance(plan, Descend):
                 self.commander.motion_ended(command_id, CommandState.SUCCEEDED)
                 self.pump()
+
+    async def _watch_way(self, command_id: str, plan: Plan) -> None:
+        await self._lookout.until_obstructed(plan)
+        self.commander.motion_ended(command_id, CommandState.OBSTRUCTED)
+        self.pump()
 
     def _fly_failed(self, command_id: str, error: StillwingError) -> None:
         state = CommandState.LINK_LOST if isinstance(error, LinkLost) else CommandState.FAILED
@@ -404,7 +412,7 @@ class VehicleDriver:
             end = progress.judge(state)
             if end is not None:
                 self._progress = None
-                self.commander.motion_ended(command_id, end)
+                self.commander.motion_ended(command_id, end, progress.error)
         self.pump()
         commander = self.commander
         self.telemetry.publish(
@@ -420,6 +428,7 @@ class VehicleDriver:
                 thinking=commander.thinking is not None,
                 emergency_stop=commander.stop_level,
                 last_collision_object=commander.last_collision_object,
+                battery_fraction=state.battery_fraction,
             )
         )
 
@@ -430,6 +439,8 @@ class VehicleDriver:
 
     def _on_entry(self, entry: FlightLogEntry) -> None:
         self._logged.set()
+        if isinstance(entry.event, SilenceNoticed):
+            _log.warning("the author of a motion is silent for %.1f s", entry.event.silence_s)
         if isinstance(entry.event, CommandEnded):
             for waiter in self._ended.get(entry.event.status.command_id, ()):
                 if not waiter.done():

@@ -44,8 +44,6 @@ class StartMotion:
 class DescendNow:
     """Sink to the lowest allowed altitude: nobody has commanded for long."""
 
-    cause: str
-
 
 @dataclass(frozen=True, slots=True)
 class LandNow:
@@ -59,14 +57,7 @@ class KillNow:
     """Stop the motors."""
 
 
-@dataclass(frozen=True, slots=True)
-class SilenceNoticed:
-    """The holder is silent while a motion is in force; for the log."""
-
-    silence_s: float
-
-
-Effect = HoldNow | StartMotion | DescendNow | LandNow | KillNow | SilenceNoticed
+Effect = HoldNow | StartMotion | DescendNow | LandNow | KillNow
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,4 +70,5 @@ class Draft:
     command: Command
     based_on_frame_id: str
     deadline_s: float
+    ttl_s: float
     generation: int

@@ -6,6 +6,8 @@ from stillwing_bridge.core.recent import Recent
 from stillwing_common.errors import ObservationRequired, ObservationStale, UnknownFrame
 from stillwing_common.types import Pose, Stamp
 
+_CLOCK_SLACK_S = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class FrameRecord:
@@ -41,7 +43,8 @@ class FrameRegistry:
         """The frame, if a motion at `now` may be based on it.
 
         Age is read on the vehicle's clock, so that a paused world grows no frame old. Raises `ObservationRequired`,
-        `UnknownFrame`, `ObservationStale` (also for a frame of a world that was reset since).
+        `UnknownFrame`, `ObservationStale` (also for a frame of a world that was reset since, and for one from the
+        future, whose camera and vehicle disagree on the time: it would stay fresh for as long as they do).
         """
         if not frame_id:
             raise ObservationRequired()
@@ -51,6 +54,8 @@ class FrameRegistry:
         if record.capture.clock_id != now.clock_id:
             raise ObservationStale("the vehicle's clock restarted since", frame_id=frame_id)
         age_s = (now.time_ns - record.capture.time_ns) / 1e9
+        if age_s < -_CLOCK_SLACK_S:
+            raise ObservationStale(f"its time is {-age_s:.1f} s ahead of the vehicle's", frame_id=frame_id)
         if age_s > max_age_s:
             raise ObservationStale(f"{age_s:.1f} s, at most {max_age_s:g} s", frame_id=frame_id, age_s=f"{age_s:.3f}")
         return record

@@ -3,6 +3,7 @@
 from stillwing_bridge.core.base import CommandState, Limits
 from stillwing_bridge.core.guards import heads_outside, wrap_deg
 from stillwing_bridge.core.vehicle import ClimbTo, Descend, FlyTo, Plan, TurnTo, VehicleState
+from stillwing_common.errors import SimulatorError, StillwingError
 
 ARRIVAL_M = 0.1
 SLOW_M_S = 0.15
@@ -11,17 +12,27 @@ _NEEDED_READINGS = 2
 
 
 class Progress:
-    """Follows one plan. A single good reading may be a fly-through, so an end needs two in a row."""
+    """Follows one plan. A single good reading may be a fly-through, so an end needs two in a row.
+
+    `error` says why the plan failed, once it has.
+    """
 
     def __init__(self, plan: Plan, limits: Limits) -> None:
         self._plan = plan
         self._limits = limits
         self._good = 0
+        self._uncontrolled = 0
+        self.error: StillwingError | None = None
 
     def judge(self, state: VehicleState) -> CommandState | None:
         """How the plan ends with this reading; None while it goes on."""
         if not isinstance(self._plan, Descend | ClimbTo) and heads_outside(state, self._limits):
             return CommandState.FENCE
+        # The first reading may be from before control was taken for this plan.
+        self._uncontrolled = 0 if state.controlled else self._uncontrolled + 1
+        if self._uncontrolled >= _NEEDED_READINGS:
+            self.error = SimulatorError("control of the vehicle was taken away by somebody else")
+            return CommandState.FAILED
         self._good = self._good + 1 if self._there(state) else 0
         return CommandState.SUCCEEDED if self._good >= _NEEDED_READINGS else None
 

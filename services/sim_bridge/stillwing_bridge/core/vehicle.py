@@ -18,7 +18,10 @@ from stillwing_common.types import Pose, PositionNed, Stamp, VelocityNed
 
 @dataclass(frozen=True, slots=True)
 class VehicleState:
-    """One reading. `collided_with` names what was hit since the reading before, except the ground; None if nothing."""
+    """One reading. `collided_with` names what was hit since the reading before, except the ground; None if nothing.
+
+    `controlled` says whether the vehicle takes commands from here; `battery_fraction` is None where none is reported.
+    """
 
     stamp: Stamp
     pose: Pose
@@ -26,6 +29,8 @@ class VehicleState:
     flying: bool
     armed: bool
     collided_with: str | None = None
+    controlled: bool = True
+    battery_fraction: float | None = None
 
 
 # Plans: a command after the guards, in absolute terms
@@ -124,14 +129,14 @@ class Vehicle(Protocol):
         """Stop where it is; in force when this returns."""
 
     async def fly(self, plan: Plan, ttl_s: float) -> None:
-        """Keep the vehicle on `plan`, for `ttl_s` seconds at most, until cancelled.
+        """Keep the vehicle on `plan` until cancelled, sending nothing once `ttl_s` seconds have passed.
 
         `Descend` returns when the vehicle stands disarmed on the ground; other plans may return or go on until
         cancelled: the caller judges by `state` when they are done.
         """
 
     async def kill(self) -> None:
-        """Stop the motors now."""
+        """Stop the motors now; raises unless they stand. May be called while anything else is under way."""
 
     async def capture(self, camera_id: str, views: Collection[View]) -> Capture:
         """Take all `views` at one instant."""

@@ -98,3 +98,15 @@ class ReturnLeaseRequest(_message.Message):
 class ReturnLeaseResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class AttendLeaseRequest(_message.Message):
+    __slots__ = ("lease",)
+    LEASE_FIELD_NUMBER: _ClassVar[int]
+    lease: Lease
+    def __init__(self, lease: _Optional[_Union[Lease, _Mapping]] = ...) -> None: ...
+
+class AttendLeaseResponse(_message.Message):
+    __slots__ = ("state",)
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    state: LeaseState
+    def __init__(self, state: _Optional[_Union[LeaseState, _Mapping]] = ...) -> None: ...

@@ -55,6 +55,11 @@ class LeaseServiceStub(object):
                 request_serializer=stillwing_dot_vehicle_dot_v1_dot_lease__pb2.GetLeaseRequest.SerializeToString,
                 response_deserializer=stillwing_dot_vehicle_dot_v1_dot_lease__pb2.GetLeaseResponse.FromString,
                 _registered_method=True)
+        self.AttendLease = channel.unary_stream(
+                '/stillwing.vehicle.v1.LeaseService/AttendLease',
+                request_serializer=stillwing_dot_vehicle_dot_v1_dot_lease__pb2.AttendLeaseRequest.SerializeToString,
+                response_deserializer=stillwing_dot_vehicle_dot_v1_dot_lease__pb2.AttendLeaseResponse.FromString,
+                _registered_method=True)
         self.ReturnLease = channel.unary_unary(
                 '/stillwing.vehicle.v1.LeaseService/ReturnLease',
                 request_serializer=stillwing_dot_vehicle_dot_v1_dot_lease__pb2.ReturnLeaseRequest.SerializeToString,
@@ -94,6 +99,14 @@ class LeaseServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AttendLease(self, request, context):
+        """AttendLease is a lifeline: kept open by the holder, the vehicle is held as soon as it breaks, and not only after a
+        second of silence. It is no sign of life by itself: a process that hangs keeps its connections.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReturnLease(self, request, context):
         """ReturnLease gives the vehicle back; it holds.
         """
@@ -123,6 +136,11 @@ def add_LeaseServiceServicer_to_server(servicer, server):
                     servicer.GetLease,
                     request_deserializer=stillwing_dot_vehicle_dot_v1_dot_lease__pb2.GetLeaseRequest.FromString,
                     response_serializer=stillwing_dot_vehicle_dot_v1_dot_lease__pb2.GetLeaseResponse.SerializeToString,
+            ),
+            'AttendLease': grpc.unary_stream_rpc_method_handler(
+                    servicer.AttendLease,
+                    request_deserializer=stillwing_dot_vehicle_dot_v1_dot_lease__pb2.AttendLeaseRequest.FromString,
+                    response_serializer=stillwing_dot_vehicle_dot_v1_dot_lease__pb2.AttendLeaseResponse.SerializeToString,
             ),
             'ReturnLease': grpc.unary_unary_rpc_method_handler(
                     servicer.ReturnLease,
@@ -239,6 +257,33 @@ class LeaseService(object):
             '/stillwing.vehicle.v1.LeaseService/GetLease',
             stillwing_dot_vehicle_dot_v1_dot_lease__pb2.GetLeaseRequest.SerializeToString,
             stillwing_dot_vehicle_dot_v1_dot_lease__pb2.GetLeaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AttendLease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/stillwing.vehicle.v1.LeaseService/AttendLease',
+            stillwing_dot_vehicle_dot_v1_dot_lease__pb2.AttendLeaseRequest.SerializeToString,
+            stillwing_dot_vehicle_dot_v1_dot_lease__pb2.AttendLeaseResponse.FromString,
             options,
             channel_credentials,
             insecure,

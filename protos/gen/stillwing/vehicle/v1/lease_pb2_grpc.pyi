@@ -89,6 +89,22 @@ _LeaseServiceGetLeaseType = typing_extensions.TypeVar(
     ],
 )
 
+_LeaseServiceAttendLeaseType = typing_extensions.TypeVar(
+    '_LeaseServiceAttendLeaseType',
+    grpc.UnaryStreamMultiCallable[
+        stillwing.vehicle.v1.lease_pb2.AttendLeaseRequest,
+        stillwing.vehicle.v1.lease_pb2.AttendLeaseResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        stillwing.vehicle.v1.lease_pb2.AttendLeaseRequest,
+        stillwing.vehicle.v1.lease_pb2.AttendLeaseResponse,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        stillwing.vehicle.v1.lease_pb2.AttendLeaseRequest,
+        stillwing.vehicle.v1.lease_pb2.AttendLeaseResponse,
+    ],
+)
+
 _LeaseServiceReturnLeaseType = typing_extensions.TypeVar(
     '_LeaseServiceReturnLeaseType',
     grpc.UnaryUnaryMultiCallable[
@@ -105,7 +121,7 @@ _LeaseServiceReturnLeaseType = typing_extensions.TypeVar(
     ],
 )
 
-class LeaseServiceStub(typing.Generic[_LeaseServiceAcquireLeaseType, _LeaseServiceTakeLeaseType, _LeaseServiceRetainLeaseType, _LeaseServiceGetLeaseType, _LeaseServiceReturnLeaseType]):
+class LeaseServiceStub(typing.Generic[_LeaseServiceAcquireLeaseType, _LeaseServiceTakeLeaseType, _LeaseServiceRetainLeaseType, _LeaseServiceGetLeaseType, _LeaseServiceAttendLeaseType, _LeaseServiceReturnLeaseType]):
     """LeaseService says who may command a vehicle. Reading needs no lease."""
 
     @typing.overload
@@ -125,6 +141,10 @@ class LeaseServiceStub(typing.Generic[_LeaseServiceAcquireLeaseType, _LeaseServi
         grpc.UnaryUnaryMultiCallable[
             stillwing.vehicle.v1.lease_pb2.GetLeaseRequest,
             stillwing.vehicle.v1.lease_pb2.GetLeaseResponse,
+        ],
+        grpc.UnaryStreamMultiCallable[
+            stillwing.vehicle.v1.lease_pb2.AttendLeaseRequest,
+            stillwing.vehicle.v1.lease_pb2.AttendLeaseResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             stillwing.vehicle.v1.lease_pb2.ReturnLeaseRequest,
@@ -150,6 +170,10 @@ class LeaseServiceStub(typing.Generic[_LeaseServiceAcquireLeaseType, _LeaseServi
             stillwing.vehicle.v1.lease_pb2.GetLeaseRequest,
             stillwing.vehicle.v1.lease_pb2.GetLeaseResponse,
         ],
+        grpc.aio.UnaryStreamMultiCallable[
+            stillwing.vehicle.v1.lease_pb2.AttendLeaseRequest,
+            stillwing.vehicle.v1.lease_pb2.AttendLeaseResponse,
+        ],
         grpc.aio.UnaryUnaryMultiCallable[
             stillwing.vehicle.v1.lease_pb2.ReturnLeaseRequest,
             stillwing.vehicle.v1.lease_pb2.ReturnLeaseResponse,
@@ -167,6 +191,11 @@ class LeaseServiceStub(typing.Generic[_LeaseServiceAcquireLeaseType, _LeaseServi
 
     GetLease: _LeaseServiceGetLeaseType
     """GetLease says who holds a vehicle."""
+
+    AttendLease: _LeaseServiceAttendLeaseType
+    """AttendLease is a lifeline: kept open by the holder, the vehicle is held as soon as it breaks, and not only after a
+    second of silence. It is no sign of life by itself: a process that hangs keeps its connections.
+    """
 
     ReturnLease: _LeaseServiceReturnLeaseType
     """ReturnLease gives the vehicle back; it holds."""
@@ -187,6 +216,10 @@ LeaseServiceAsyncStub: typing_extensions.TypeAlias = LeaseServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         stillwing.vehicle.v1.lease_pb2.GetLeaseRequest,
         stillwing.vehicle.v1.lease_pb2.GetLeaseResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        stillwing.vehicle.v1.lease_pb2.AttendLeaseRequest,
+        stillwing.vehicle.v1.lease_pb2.AttendLeaseResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         stillwing.vehicle.v1.lease_pb2.ReturnLeaseRequest,
@@ -228,6 +261,16 @@ class LeaseServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[stillwing.vehicle.v1.lease_pb2.GetLeaseResponse, collections.abc.Awaitable[stillwing.vehicle.v1.lease_pb2.GetLeaseResponse]]:
         """GetLease says who holds a vehicle."""
+
+    @abc.abstractmethod
+    def AttendLease(
+        self,
+        request: stillwing.vehicle.v1.lease_pb2.AttendLeaseRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[stillwing.vehicle.v1.lease_pb2.AttendLeaseResponse], collections.abc.AsyncIterator[stillwing.vehicle.v1.lease_pb2.AttendLeaseResponse]]:
+        """AttendLease is a lifeline: kept open by the holder, the vehicle is held as soon as it breaks, and not only after a
+        second of silence. It is no sign of life by itself: a process that hangs keeps its connections.
+        """
 
     @abc.abstractmethod
     def ReturnLease(

@@ -33,7 +33,7 @@ class Camera(_message.Message):
     def __init__(self, camera_id: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., hfov_deg: _Optional[float] = ..., has_depth: bool = ...) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("max_speed_m_s", "max_step_m", "min_altitude_m", "max_altitude_m", "fence_radius_m", "max_velocity_ttl", "max_motion_ttl", "max_observation_age")
+    __slots__ = ("max_speed_m_s", "max_step_m", "min_altitude_m", "max_altitude_m", "fence_radius_m", "max_velocity_ttl", "max_motion_ttl", "max_observation_age", "max_unseen_step_m", "max_unseen_speed_m_s", "battery_floor_fraction", "battery_land_fraction")
     MAX_SPEED_M_S_FIELD_NUMBER: _ClassVar[int]
     MAX_STEP_M_FIELD_NUMBER: _ClassVar[int]
     MIN_ALTITUDE_M_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +42,10 @@ class Limits(_message.Message):
     MAX_VELOCITY_TTL_FIELD_NUMBER: _ClassVar[int]
     MAX_MOTION_TTL_FIELD_NUMBER: _ClassVar[int]
     MAX_OBSERVATION_AGE_FIELD_NUMBER: _ClassVar[int]
+    MAX_UNSEEN_STEP_M_FIELD_NUMBER: _ClassVar[int]
+    MAX_UNSEEN_SPEED_M_S_FIELD_NUMBER: _ClassVar[int]
+    BATTERY_FLOOR_FRACTION_FIELD_NUMBER: _ClassVar[int]
+    BATTERY_LAND_FRACTION_FIELD_NUMBER: _ClassVar[int]
     max_speed_m_s: float
     max_step_m: float
     min_altitude_m: float
@@ -50,7 +54,11 @@ class Limits(_message.Message):
     max_velocity_ttl: _duration_pb2.Duration
     max_motion_ttl: _duration_pb2.Duration
     max_observation_age: _duration_pb2.Duration
-    def __init__(self, max_speed_m_s: _Optional[float] = ..., max_step_m: _Optional[float] = ..., min_altitude_m: _Optional[float] = ..., max_altitude_m: _Optional[float] = ..., fence_radius_m: _Optional[float] = ..., max_velocity_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_motion_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_observation_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    max_unseen_step_m: float
+    max_unseen_speed_m_s: float
+    battery_floor_fraction: float
+    battery_land_fraction: float
+    def __init__(self, max_speed_m_s: _Optional[float] = ..., max_step_m: _Optional[float] = ..., min_altitude_m: _Optional[float] = ..., max_altitude_m: _Optional[float] = ..., fence_radius_m: _Optional[float] = ..., max_velocity_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_motion_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_observation_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_unseen_step_m: _Optional[float] = ..., max_unseen_speed_m_s: _Optional[float] = ..., battery_floor_fraction: _Optional[float] = ..., battery_land_fraction: _Optional[float] = ...) -> None: ...
 
 class Vehicle(_message.Message):
     __slots__ = ("vehicle_id", "cameras", "limits", "simulated")
@@ -329,7 +337,7 @@ class WatchTelemetryRequest(_message.Message):
     def __init__(self, vehicle_id: _Optional[str] = ..., max_rate_hz: _Optional[float] = ...) -> None: ...
 
 class WatchTelemetryResponse(_message.Message):
-    __slots__ = ("sequence", "stamp", "pose", "velocity", "command", "armed", "flying", "collisions", "thinking", "emergency_stop", "last_collision_object")
+    __slots__ = ("sequence", "stamp", "pose", "velocity", "command", "armed", "flying", "collisions", "thinking", "emergency_stop", "last_collision_object", "battery_fraction")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     STAMP_FIELD_NUMBER: _ClassVar[int]
     POSE_FIELD_NUMBER: _ClassVar[int]
@@ -341,6 +349,7 @@ class WatchTelemetryResponse(_message.Message):
     THINKING_FIELD_NUMBER: _ClassVar[int]
     EMERGENCY_STOP_FIELD_NUMBER: _ClassVar[int]
     LAST_COLLISION_OBJECT_FIELD_NUMBER: _ClassVar[int]
+    BATTERY_FRACTION_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     stamp: _common_pb2.Stamp
     pose: _common_pb2.Pose
@@ -352,7 +361,8 @@ class WatchTelemetryResponse(_message.Message):
     thinking: bool
     emergency_stop: EmergencyStopRequest.Level
     last_collision_object: str
-    def __init__(self, sequence: _Optional[int] = ..., stamp: _Optional[_Union[_common_pb2.Stamp, _Mapping]] = ..., pose: _Optional[_Union[_common_pb2.Pose, _Mapping]] = ..., velocity: _Optional[_Union[_common_pb2.VelocityNed, _Mapping]] = ..., command: _Optional[_Union[CommandStatus, _Mapping]] = ..., armed: bool = ..., flying: bool = ..., collisions: _Optional[int] = ..., thinking: bool = ..., emergency_stop: _Optional[_Union[EmergencyStopRequest.Level, str]] = ..., last_collision_object: _Optional[str] = ...) -> None: ...
+    battery_fraction: float
+    def __init__(self, sequence: _Optional[int] = ..., stamp: _Optional[_Union[_common_pb2.Stamp, _Mapping]] = ..., pose: _Optional[_Union[_common_pb2.Pose, _Mapping]] = ..., velocity: _Optional[_Union[_common_pb2.VelocityNed, _Mapping]] = ..., command: _Optional[_Union[CommandStatus, _Mapping]] = ..., armed: bool = ..., flying: bool = ..., collisions: _Optional[int] = ..., thinking: bool = ..., emergency_stop: _Optional[_Union[EmergencyStopRequest.Level, str]] = ..., last_collision_object: _Optional[str] = ..., battery_fraction: _Optional[float] = ...) -> None: ...
 
 class WatchFramesRequest(_message.Message):
     __slots__ = ("vehicle_id", "camera_id", "max_rate_hz", "encoding")
@@ -391,7 +401,7 @@ class WatchFlightLogRequest(_message.Message):
     def __init__(self, vehicle_id: _Optional[str] = ..., after_log_seq: _Optional[int] = ..., until_now: bool = ...) -> None: ...
 
 class WatchFlightLogResponse(_message.Message):
-    __slots__ = ("log_seq", "log_time", "vehicle_time", "command_started", "command_ended", "refused", "held", "thinking_began", "thinking_ended", "lease_changed", "emergency_stop_changed", "collided")
+    __slots__ = ("log_seq", "log_time", "vehicle_time", "command_started", "command_ended", "refused", "held", "thinking_began", "thinking_ended", "lease_changed", "emergency_stop_changed", "collided", "silence_noticed", "landing_began")
     LOG_SEQ_FIELD_NUMBER: _ClassVar[int]
     LOG_TIME_FIELD_NUMBER: _ClassVar[int]
     VEHICLE_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -404,6 +414,8 @@ class WatchFlightLogResponse(_message.Message):
     LEASE_CHANGED_FIELD_NUMBER: _ClassVar[int]
     EMERGENCY_STOP_CHANGED_FIELD_NUMBER: _ClassVar[int]
     COLLIDED_FIELD_NUMBER: _ClassVar[int]
+    SILENCE_NOTICED_FIELD_NUMBER: _ClassVar[int]
+    LANDING_BEGAN_FIELD_NUMBER: _ClassVar[int]
     log_seq: int
     log_time: _timestamp_pb2.Timestamp
     vehicle_time: _common_pb2.Stamp
@@ -416,7 +428,9 @@ class WatchFlightLogResponse(_message.Message):
     lease_changed: LeaseChanged
     emergency_stop_changed: EmergencyStopChanged
     collided: Collided
-    def __init__(self, log_seq: _Optional[int] = ..., log_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., vehicle_time: _Optional[_Union[_common_pb2.Stamp, _Mapping]] = ..., command_started: _Optional[_Union[CommandStarted, _Mapping]] = ..., command_ended: _Optional[_Union[CommandStatus, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ..., held: _Optional[_Union[Held, _Mapping]] = ..., thinking_began: _Optional[_Union[ThinkingBegan, _Mapping]] = ..., thinking_ended: _Optional[_Union[ThinkingEnded, _Mapping]] = ..., lease_changed: _Optional[_Union[LeaseChanged, _Mapping]] = ..., emergency_stop_changed: _Optional[_Union[EmergencyStopChanged, _Mapping]] = ..., collided: _Optional[_Union[Collided, _Mapping]] = ...) -> None: ...
+    silence_noticed: SilenceNoticed
+    landing_began: LandingBegan
+    def __init__(self, log_seq: _Optional[int] = ..., log_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., vehicle_time: _Optional[_Union[_common_pb2.Stamp, _Mapping]] = ..., command_started: _Optional[_Union[CommandStarted, _Mapping]] = ..., command_ended: _Optional[_Union[CommandStatus, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ..., held: _Optional[_Union[Held, _Mapping]] = ..., thinking_began: _Optional[_Union[ThinkingBegan, _Mapping]] = ..., thinking_ended: _Optional[_Union[ThinkingEnded, _Mapping]] = ..., lease_changed: _Optional[_Union[LeaseChanged, _Mapping]] = ..., emergency_stop_changed: _Optional[_Union[EmergencyStopChanged, _Mapping]] = ..., collided: _Optional[_Union[Collided, _Mapping]] = ..., silence_noticed: _Optional[_Union[SilenceNoticed, _Mapping]] = ..., landing_began: _Optional[_Union[LandingBegan, _Mapping]] = ...) -> None: ...
 
 class CommandStarted(_message.Message):
     __slots__ = ("command_id", "kind", "motion", "based_on_frame_id")
@@ -445,10 +459,12 @@ class Held(_message.Message):
     def __init__(self, cause: _Optional[str] = ...) -> None: ...
 
 class ThinkingBegan(_message.Message):
-    __slots__ = ("thinking_id",)
+    __slots__ = ("thinking_id", "expected")
     THINKING_ID_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
     thinking_id: str
-    def __init__(self, thinking_id: _Optional[str] = ...) -> None: ...
+    expected: _duration_pb2.Duration
+    def __init__(self, thinking_id: _Optional[str] = ..., expected: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ThinkingEnded(_message.Message):
     __slots__ = ("thinking_id",)
@@ -479,3 +495,15 @@ class Collided(_message.Message):
     OBJECT_NAME_FIELD_NUMBER: _ClassVar[int]
     object_name: str
     def __init__(self, object_name: _Optional[str] = ...) -> None: ...
+
+class SilenceNoticed(_message.Message):
+    __slots__ = ("silence_s",)
+    SILENCE_S_FIELD_NUMBER: _ClassVar[int]
+    silence_s: float
+    def __init__(self, silence_s: _Optional[float] = ...) -> None: ...
+
+class LandingBegan(_message.Message):
+    __slots__ = ("cause",)
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    cause: str
+    def __init__(self, cause: _Optional[str] = ...) -> None: ...

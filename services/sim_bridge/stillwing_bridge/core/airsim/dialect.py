@@ -1,9 +1,11 @@
 """Which of the incompatible AirSim dialects a server speaks, and AirSim's structures as our types.
 
-Microsoft's dialect (and airfield, which speaks it) is flown. Cosys-AirSim and Colosseum are recognised and refused with
-their name, because their calls have other parameters and another byte order of pixels: half a dialect would lie.
+Two are flown: Microsoft's, and that of Cosys-AirSim, whose camera calls take other parameters and whose pixels have
+another order. Colosseum is recognised and refused by name: it sends arrays in place of maps, and half a dialect would
+lie.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from stillwing_bridge.core.airsim.transport import Transport
@@ -16,14 +18,44 @@ MAX_DEGREE_OF_FREEDOM = 0
 LANDED = 0
 
 
-async def check_dialect(transport: Transport, vehicle_name: str, *, timeout_s: float) -> None:
-    """`Unsupported`, naming the dialect, unless the server speaks Microsoft's."""
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How calls and pixels of one dialect differ; `server_version` is what `getServerVersion` answers."""
+
+    name: str
+    server_version: int
+    blue_first: bool
+    takes_external: bool
+    object_pose_takes_ned: bool
+
+    def image_params(self, requests: list[dict[str, Any]], vehicle_name: str) -> tuple[Any, ...]:
+        """Parameters of `simGetImages`."""
+        return (requests, vehicle_name, False) if self.takes_external else (requests, vehicle_name)
+
+    def camera_info_params(self, camera_name: str, vehicle_name: str) -> tuple[Any, ...]:
+        """Parameters of `simGetCameraInfo`."""
+        return (camera_name, vehicle_name, False) if self.takes_external else (camera_name, vehicle_name)
+
+    def object_pose_params(self, object_name: str) -> tuple[Any, ...]:
+        """Parameters of `simGetObjectPose`, for a pose in NED metres."""
+        return (object_name, True) if self.object_pose_takes_ned else (object_name,)
+
+
+MICROSOFT = Dialect("microsoft", 1, blue_first=True, takes_external=True, object_pose_takes_ned=False)
+COSYS = Dialect("cosys", 4, blue_first=False, takes_external=False, object_pose_takes_ned=True)
+
+
+async def detect(transport: Transport, vehicle_name: str, *, timeout_s: float) -> Dialect:
+    """The dialect of a server; `Unsupported`, naming it, for one that is not flown."""
     version = await transport.call("getServerVersion", timeout_s=timeout_s)
-    if version != 1:
-        raise Unsupported(f"the simulator speaks the Cosys-AirSim dialect (version {version})", dialect="cosys")
+    if version == COSYS.server_version:
+        return COSYS
+    if version != MICROSOFT.server_version:
+        raise Unsupported(f"the simulator speaks version {version} of AirSim's protocol; 1 and 4 are known")
     pose = await transport.call("simGetVehiclePose", vehicle_name, timeout_s=timeout_s)
     if isinstance(pose, list):
         raise Unsupported("the simulator speaks the Colosseum dialect", dialect="colosseum")
+    return MICROSOFT
 
 
 def position_of(vector: dict[str, float]) -> PositionNed:

@@ -24,6 +24,7 @@ class AirSimSimulation:
         self._settings = settings
         self._bridge = bridge
         self._connection: Transport | None = None
+        self._dialect = dialect.MICROSOFT
         self._opening = asyncio.Lock()
 
     async def close(self) -> None:
@@ -64,7 +65,8 @@ class AirSimSimulation:
 
     async def object_ground_truth(self, object_name: str) -> GroundTruth:
         """See `Simulation.object_ground_truth`."""
-        pose = dialect.pose_of(await self._call("simGetObjectPose", object_name))
+        await self._connected()
+        pose = dialect.pose_of(await self._call("simGetObjectPose", *self._dialect.object_pose_params(object_name)))
         if not math.isfinite(pose.position.north_m):
             raise UnknownObject(object_name=object_name)
         return GroundTruth(await self._stamp(), pose, None)
@@ -85,13 +87,17 @@ class AirSimSimulation:
         return (await self._bridge.drivers[0].refresh()).stamp
 
     async def _call(self, method: str, *params: object, timeout_s: float = _CALL_TIMEOUT_S) -> Any:
+        return await (await self._connected()).call(method, *params, timeout_s=timeout_s)
+
+    async def _connected(self) -> Transport:
         async with self._opening:
             if self._connection is None or not self._connection.alive:
                 s = self._settings
                 self._connection = await asyncio.to_thread(
                     Transport.open, s.host, s.port, timeout_s=s.connect_timeout_s, name="world"
                 )
-        return await self._connection.call(method, *params, timeout_s=timeout_s)
+                self._dialect = await dialect.detect(self._connection, s.vehicle_name, timeout_s=s.connect_timeout_s)
+            return self._connection
 
 
 class NoSimulation:
