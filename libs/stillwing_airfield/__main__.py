@@ -13,9 +13,13 @@ from rich.progress import Progress
 
 from stillwing_airfield.bench import measure
 from stillwing_airfield.contact_sheet import draw_sheet
+from stillwing_airfield.dialects import Dialect
+from stillwing_airfield.faults import FaultPlan, Faults
+from stillwing_airfield.fleet import Fleet
 from stillwing_airfield.rendering import Optics
 from stillwing_airfield.scenes.base import build_scene, scene_names
 from stillwing_airfield.server import DEFAULT_PORT, AirfieldServer
+from stillwing_airfield.settings_file import Settings, load_settings
 from stillwing_airfield.sim import Airfield
 from stillwing_common.errors import StillwingError
 
@@ -36,8 +40,20 @@ def serve(
     context: typer.Context,
     scene: Scene = "meadow",
     seed: Seed = 0,
-    host: Annotated[str, typer.Option(help="Address to listen on; the protocol has no authentication.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = DEFAULT_PORT,
+    host: Annotated[
+        str | None,
+        typer.Option(help="Address to listen on, 127.0.0.1 if unset; the protocol has no authentication."),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help=f"{DEFAULT_PORT} if unset; 0 takes any free one.")
+    ] = None,
+    dialect: Annotated[Dialect, typer.Option(help="Whose server to be: Microsoft's or Cosys-AirSim's.")] = Dialect.MS,
+    settings: Annotated[
+        Path | None, typer.Option(help="A settings.json of AirSim: vehicles, cameras, sensors, wind, clock.")
+    ] = None,
+    faults: Annotated[
+        str, typer.Option(help="Faults of real servers to show, as in empty-images=3,landed-late=2.")
+    ] = "",
     width: Width = 320,
     height: Height = 240,
     samples: Samples = 0,
@@ -48,19 +64,29 @@ def serve(
         return
     logging.basicConfig(level=logging.INFO, format="airfield: %(message)s")
     try:
-        with Airfield.of(scene, seed, Optics(width, height, samples=samples, shadows=shadows)) as airfield:
-            asyncio.run(_serve(airfield, host, port))
+        plan = FaultPlan.parse(faults)
+        optics = Optics(width, height, samples=samples, shadows=shadows)
+        read = load_settings(settings, optics) if settings else Settings(Fleet(), optics)
+        for key in read.unused:
+            typer.echo(f"airfield: warning: {settings}: {key} has no effect here", err=True)
+        where = host or read.host or "127.0.0.1", _first(port, read.port, DEFAULT_PORT)
+        with Airfield.of(scene, seed, read.optics, read.fleet) as airfield:
+            asyncio.run(_serve(airfield, *where, dialect, plan))
     except StillwingError as error:
         typer.echo(f"airfield: {error}", err=True)
         raise typer.Exit(1) from error
 
 
-async def _serve(airfield: Airfield, host: str, port: int) -> None:
+def _first(*numbers: int | None) -> int:
+    return next(number for number in numbers if number is not None)
+
+
+async def _serve(airfield: Airfield, host: str, port: int, dialect: Dialect, faults: FaultPlan) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    server = AirfieldServer(airfield)
+    server = AirfieldServer(airfield, dialect, Faults(faults))
     try:
         # Before anybody can connect, because the check flies the vehicle and resets it.
         airfield.start()
@@ -68,6 +94,7 @@ async def _serve(airfield: Airfield, host: str, port: int) -> None:
         bound = await server.start(host, port)
         typer.echo(f"airfield: scene {airfield.scene.name}, seed {airfield.scene.seed}: {airfield.scene.mission}")
         typer.echo(f"airfield: {speed}")
+        typer.echo(f"airfield: dialect {dialect}, vehicles {', '.join(airfield.vehicle_names)}, faults {faults}")
         if host not in _LOOPBACK:
             typer.echo(f"airfield: warning: whoever reaches {host}:{bound} can fly; the protocol has no authentication")
         typer.echo(f"airfield: listening on {host}:{bound}")

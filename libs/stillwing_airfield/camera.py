@@ -108,6 +108,8 @@ class Camera:
             raise ValueError(f"unknown kinds of image {sorted(unknown)}; known: {', '.join(KINDS)}")
         self._gl.make_current()
         self._data.qpos[:] = state.qpos
+        self._data.mocap_pos[:] = state.mocap_pos
+        self._data.mocap_quat[:] = state.mocap_quat
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mjv_updateScene(
             self._model, self._data, self._option, None, self._view, mujoco.mjtCatBit.mjCAT_ALL.value, self._scene

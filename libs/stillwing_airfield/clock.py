@@ -15,12 +15,17 @@ class SteppableClock:
     """
 
     def __init__(
-        self, step_s: float, monotonic_s: Callable[[], float] = time.monotonic, most_lag_s: float = 0.25
+        self,
+        step_s: float,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        most_lag_s: float = 0.25,
+        speed: float = 1.0,
     ) -> None:
-        """`step_s` is one step of simulated time; the clock runs from now."""
+        """`step_s` is one step of simulated time, `speed` simulated seconds a real one; the clock runs from now."""
         self.step_s = step_s
         self.lost_s = 0.0
-        self._monotonic_s = monotonic_s
+        self._speed = speed
+        self._real_s = monotonic_s
         self._most_lag_s = most_lag_s
         self._steps = 0
         self._paused = False
@@ -28,7 +33,10 @@ class SteppableClock:
         self._anchor()
 
     def _anchor(self) -> None:
-        self._anchor_s, self._anchor_steps = self._monotonic_s(), self._steps
+        self._anchor_s, self._anchor_steps = self._now_s(), self._steps
+
+    def _now_s(self) -> float:
+        return self._real_s() * self._speed
 
     @property
     def steps(self) -> int:
@@ -60,7 +68,7 @@ class SteppableClock:
         """Steps that real time asks for now."""
         if self.paused:
             return 0
-        due = self._anchor_steps + int((self._monotonic_s() - self._anchor_s) / self.step_s) - self._steps
+        due = self._anchor_steps + int((self._now_s() - self._anchor_s) / self.step_s) - self._steps
         if due * self.step_s > self._most_lag_s:
             # Between this anchor and the next the host could not keep up; what it missed is not made up for.
             self.lost_s += due * self.step_s - self._most_lag_s
@@ -79,4 +87,4 @@ class SteppableClock:
         if self.paused:
             return None
         when_s = self._anchor_s + (self._steps - self._anchor_steps + count) * self.step_s
-        return max(when_s - self._monotonic_s(), 0.0)
+        return max(when_s - self._now_s(), 0.0) / self._speed

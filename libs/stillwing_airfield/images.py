@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from stillwing_airfield.camera import ray_lengths
+from stillwing_airfield.dialects import Traits
 from stillwing_airfield.palette import PALETTE
 from stillwing_airfield.sim import Shot
 from stillwing_airfield.values import quaternionr, vector3r
@@ -54,7 +55,9 @@ class ImageRequest:
     compress: bool = True
 
 
-def response(request: ImageRequest, shot: Shot, segment_ids: npt.NDArray[np.int32], hfov_deg: float) -> dict[str, Any]:
+def response(
+    request: ImageRequest, shot: Shot, segment_ids: npt.NDArray[np.int32], hfov_deg: float, traits: Traits
+) -> dict[str, Any]:
     """ImageResponse of a shot; `segment_ids` (n + 1,) has the id of each object and, last, of what is none."""
     height_px, width_px = next(iter(shot.images.values())).shape[:2]
     data, numbers = b"", Float32Array(np.empty(0, np.float32))
@@ -62,8 +65,9 @@ def response(request: ImageRequest, shot: Shot, segment_ids: npt.NDArray[np.int3
         numbers = Float32Array(_as_float(request.type, shot, segment_ids, hfov_deg))
     else:
         rgb = as_rgb(request.type, shot, segment_ids, hfov_deg)
-        data = png(rgb) if request.compress else np.ascontiguousarray(rgb[..., ::-1]).tobytes()
-    return {
+        rows = rgb[..., ::-1] if traits.blue_first else rgb
+        data = png(rgb) if request.compress else np.ascontiguousarray(rows).tobytes()
+    found = {
         "image_data_uint8": data,
         "image_data_float": numbers,
         "camera_position": vector3r(shot.camera_pose.position_ned_m),
@@ -77,6 +81,7 @@ def response(request: ImageRequest, shot: Shot, segment_ids: npt.NDArray[np.int3
         "height": height_px,
         "image_type": int(request.type),
     }
+    return found | {"annotation_name": ""} if traits.has_annotations else found
 
 
 def png(rgb: Pixels) -> bytes:

@@ -10,10 +10,15 @@ from typing import Any
 
 from stillwing_airfield import wire
 from stillwing_airfield.calls.binding import CallFailed, bindings_of
+from stillwing_airfield.calls.cameras import CameraCalls
 from stillwing_airfield.calls.flight import FlightCalls
+from stillwing_airfield.calls.objects import ObjectCalls
 from stillwing_airfield.calls.segments import Segments
+from stillwing_airfield.calls.sensors import SensorCalls
 from stillwing_airfield.calls.state import StateCalls
 from stillwing_airfield.calls.world import WorldCalls
+from stillwing_airfield.dialects import Dialect
+from stillwing_airfield.faults import Faults
 from stillwing_airfield.flight.tasks import MotionRefused
 from stillwing_airfield.sim import Airfield
 from stillwing_common.errors import StillwingError
@@ -29,15 +34,23 @@ class Refused(Exception):
 class Methods:
     """Calls of one simulator by name. Thread-safe; no call blocks for longer than a few physics steps."""
 
-    def __init__(self, airfield: Airfield) -> None:
+    def __init__(self, airfield: Airfield, dialect: Dialect = Dialect.MS, faults: Faults | None = None) -> None:
+        """The calls of `airfield` as `dialect` has them; `faults` spoil some on purpose."""
         self._pool = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="airfield-encode")
-        segments = Segments(airfield.scene.objects)
+        self._faults = faults or Faults()
+        segments = Segments(lambda: airfield.object_names)
+        sensors = SensorCalls(airfield)
         groups = (
             FlightCalls(airfield),
-            StateCalls(airfield, segments),
-            WorldCalls(airfield, segments, self._pool),
+            StateCalls(airfield, segments, self._faults),
+            sensors,
+            ObjectCalls(airfield, segments),
+            CameraCalls(airfield, segments, self._pool, dialect, self._faults),
+            WorldCalls(airfield, dialect, (segments.reset, sensors.reset, self._faults.reset)),
         )
-        self._table = {binding.name: binding for group in groups for binding in bindings_of(group)}
+        self._table = {
+            binding.name: binding for group in groups for binding in bindings_of(group, dialect, airfield.vehicle_names)
+        }
 
     @property
     def names(self) -> list[str]:
@@ -49,16 +62,19 @@ class Methods:
         self._pool.shutdown()
 
     def call(self, request: wire.Request) -> "Any | Future[Any]":
-        """The call's result, or a future of it. Raises `Refused`; a future's exception goes through `explain`."""
+        """The call's result, or a future of it; a future's exception goes through `explain`.
+
+        Raises `Refused`, and `ConnectionDropped` where the faults want the connection closed instead of an answer.
+        """
+        self._faults.request()
         count = len(request.params)
         binding = self._table.get(request.method)
         if binding is None:
             raise Refused(wire.unknown_function(request.method, count))
-        if len(binding.readers) != count:
-            raise Refused(wire.wrong_arity(request.method, len(binding.readers), count))
+        if len(binding.parameters) != count:
+            raise Refused(wire.wrong_arity(request.method, len(binding.parameters), count))
         try:
-            arguments = [read(value) for read, value in zip(binding.readers, request.params, strict=True)]
-            return binding.handler(*arguments)
+            return binding.handler(*binding.arguments(request.params))
         except Exception as error:  # whatever it is, the caller gets it and the connection lives on
             raise Refused(self.explain(request, error)) from error
 

@@ -1,5 +1,6 @@
-"""Where AirSim's five default cameras sit on the vehicle, and how its names for them are read. It draws nothing."""
+"""Where cameras sit on a vehicle, AirSim's five default ones, and how its names for them are read. It draws nothing."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from stillwing_airfield.flight.controller import Quadruple, Triple, VehicleState
@@ -14,8 +15,9 @@ class Mount:
     orientation_wxyz: Quadruple = (1.0, 0.0, 0.0, 0.0)
 
 
-def _turned(pitch_deg: float = 0.0, yaw_deg: float = 0.0) -> Quadruple:
-    w, x, y, z = quaternion_from_euler(pitch_deg=pitch_deg, yaw_deg=yaw_deg).tolist()
+def turned(roll_deg: float = 0.0, pitch_deg: float = 0.0, yaw_deg: float = 0.0) -> Quadruple:
+    """Orientation (w, x, y, z) from yaw, then pitch (nose up), then roll."""
+    w, x, y, z = quaternion_from_euler(roll_deg, pitch_deg, yaw_deg).tolist()
     return w, x, y, z
 
 
@@ -24,16 +26,18 @@ DEFAULT_MOUNTS: dict[str, Mount] = {
     "front_center": Mount((0.25, 0.0, -0.06)),
     "front_right": Mount((0.25, 0.125, -0.06)),
     "front_left": Mount((0.25, -0.125, -0.06)),
-    "bottom_center": Mount((0.0, 0.0, -0.02), _turned(pitch_deg=-90)),
-    "back_center": Mount((-0.25, 0.0, -0.06), _turned(yaw_deg=180)),
+    "bottom_center": Mount((0.0, 0.0, -0.02), turned(pitch_deg=-90)),
+    "back_center": Mount((-0.25, 0.0, -0.06), turned(yaw_deg=180)),
 }
 _NUMBERS = dict(zip(("0", "1", "2", "3", "4"), DEFAULT_MOUNTS, strict=True))
 
 
-def camera_name(name: str) -> str | None:
-    """The full name of a camera called by name, by number or by "", or None if there is none."""
+def camera_name(name: str, known: Collection[str] = DEFAULT_MOUNTS) -> str | None:
+    """The full name of one of the `known` cameras called by name, by number or by "", or None if there is none."""
+    if name in known:
+        return name
     full = _NUMBERS.get(name, name or DEFAULT_CAMERA)
-    return full if full in DEFAULT_MOUNTS else None
+    return full if full in known else None
 
 
 def place_camera(state: VehicleState, mount: Mount) -> tuple[Triple, Quadruple]:

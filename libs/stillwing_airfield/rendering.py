@@ -53,7 +53,14 @@ class CameraSet:
         camera = self._cameras.get(optics)
         if camera is None:
             camera = Camera(
-                self._world, optics.width_px, optics.height_px, optics.hfov_deg, optics.samples, optics.shadows
+                self._world,
+                optics.width_px,
+                optics.height_px,
+                optics.hfov_deg,
+                optics.samples,
+                optics.shadows,
+                # Where there are several vehicles they see one another.
+                hide_vehicle=len(self._world.vehicle_names) == 1,
             )
             self._cameras[optics] = camera
         return camera

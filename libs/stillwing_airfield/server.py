@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from stillwing_airfield import wire
+from stillwing_airfield.dialects import Dialect
+from stillwing_airfield.faults import ConnectionDropped, Faults
 from stillwing_airfield.methods import Methods, Refused
 from stillwing_airfield.sim import Airfield
 from stillwing_common.errors import PortInUse, Unavailable
@@ -35,10 +37,10 @@ class CannotListen(Unavailable):
 class AirfieldServer:
     """Serves one live simulator on one port. Create and use it on one event loop."""
 
-    def __init__(self, airfield: Airfield) -> None:
+    def __init__(self, airfield: Airfield, dialect: Dialect = Dialect.MS, faults: Faults | None = None) -> None:
         """`airfield` is started by `start` and left to the caller to close."""
         self._airfield = airfield
-        self._methods = Methods(airfield)
+        self._methods = Methods(airfield, dialect, faults)
         self._connections: set[_Connection] = set()
         self._server: asyncio.Server | None = None
 
@@ -128,6 +130,11 @@ class _Connection(asyncio.Protocol):
     def _serve(self, request: wire.Request) -> None:
         try:
             result = self._methods.call(request)
+        except ConnectionDropped as dropped:
+            _log.warning("dropping the connection of %s: %s", self._peer, dropped)
+            self._waiting.clear()
+            self._transport.abort()
+            return
         except Refused as refused:
             self._answer(request, str(refused), None)
             return
@@ -166,7 +173,14 @@ class _Connection(asyncio.Protocol):
 
 
 @contextmanager
-def serving(airfield: Airfield, host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+def serving(
+    airfield: Airfield,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    dialect: Dialect = Dialect.MS,
+    faults: Faults | None = None,
+) -> Iterator[int]:
     """Serve `airfield` on a thread of its own and yield the port; afterwards the simulator is closed too.
 
     Raises what `AirfieldServer.start` raises.
@@ -174,7 +188,7 @@ def serving(airfield: Airfield, host: str = "127.0.0.1", port: int = 0) -> Itera
     ready: Future[tuple[int, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def run() -> None:
-        server = AirfieldServer(airfield)
+        server = AirfieldServer(airfield, dialect, faults)
         stop = asyncio.Event()
         try:
             ready.set_result((await server.start(host, port), asyncio.get_running_loop(), stop))

@@ -1,4 +1,4 @@
-"""Airfield itself: one scene, one vehicle, its cameras and its clock, used in process or behind a server.
+"""Airfield itself: one scene, its vehicles, their cameras and one clock, used in process or behind a server.
 
 Two ways to run it, never both at once. Stepped: `advance` and `capture` work on the calling thread, as fast as the
 machine goes and the same every time. Live: `start` gives physics a thread that keeps real time and drawing a thread
@@ -6,7 +6,7 @@ of its own. All methods that are not marked otherwise may be called from any thr
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -14,14 +14,16 @@ from typing import Self, TypeVar
 
 from stillwing_airfield.camera import CameraPose
 from stillwing_airfield.clock import SteppableClock
-from stillwing_airfield.flight.controller import VehicleState
+from stillwing_airfield.fleet import DistanceSensor, Fleet, VehiclePlan
+from stillwing_airfield.flight.controller import Triple, VehicleState
 from stillwing_airfield.flight.tasks import Task
-from stillwing_airfield.mounts import DEFAULT_CAMERA, DEFAULT_MOUNTS, Mount, camera_name, place_camera
+from stillwing_airfield.mounts import DEFAULT_CAMERA, Mount, camera_name, place_camera
 from stillwing_airfield.rendering import CameraSet, Images, Optics, RenderThread, View
 from stillwing_airfield.scenes.base import SceneSpec, build_scene
+from stillwing_airfield.spares import Spares
 from stillwing_airfield.vehicle import Vehicle
 from stillwing_airfield.world import RenderState, World
-from stillwing_common.errors import InternalFault, UnknownCamera, WrongState
+from stillwing_common.errors import InternalFault, UnknownCamera, UnknownVehicle, WrongState
 
 Result = TypeVar("Result")
 
@@ -57,18 +59,54 @@ class Shot:
     vehicle: VehicleState
 
 
-class Airfield:
-    """The simulator. A context manager: leaving it stops the threads and gives the GL contexts back."""
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Images that are wanted: which camera of which vehicle, what kinds, as large as for which AirSim image type."""
 
-    def __init__(self, scene: SceneSpec, optics: Optics = Optics()) -> None:  # noqa: B008 (frozen)
-        """Compile `scene`; the vehicle stands at its start and time stands still until `start` or `advance`."""
+    camera: str
+    kinds: Sequence[str]
+    vehicle: str = ""
+    image_type: int | None = None
+
+
+class _Craft:
+    """A vehicle with its cameras as they are mounted now."""
+
+    def __init__(self, world: World, index: int, plan: VehiclePlan) -> None:
+        assert plan.origin_ned_m is not None
+        self.plan = plan
+        self.vehicle = Vehicle(world, index, plan.origin_ned_m, plan.orientation_wxyz)
+        self.remount()
+
+    def remount(self) -> None:
+        """Cameras and sensors as at the start."""
+        self.mounts = {name: camera.mount for name, camera in self.plan.cameras.items()}
+        self.hfov_deg: dict[str, float] = {}
+
+
+class Airfield:
+    """The simulator. A context manager: leaving it stops the threads and gives the GL contexts back.
+
+    Vehicles are called by name; "" is the first.
+    """
+
+    def __init__(
+        self,
+        scene: SceneSpec,
+        optics: Optics = Optics(),  # noqa: B008 (frozen)
+        fleet: Fleet = Fleet(),  # noqa: B008 (frozen)
+    ) -> None:
+        """Compile `scene`; the vehicles stand at their starts and time stands still until `start` or `advance`."""
         self.scene = scene
         self.optics = optics
-        self._world = World(scene)
-        self._vehicle = Vehicle(self._world)
-        self._clock = SteppableClock(self._world.timestep_s)
-        self._mounts = dict(DEFAULT_MOUNTS)
-        self._hfov_deg: dict[str, float] = {}
+        self.fleet = fleet
+        plans = fleet.placed()
+        self.vehicle_names = tuple(plan.name for plan in plans)
+        self._world = World(scene, vehicle_names=self.vehicle_names)
+        self._craft = {plan.name: _Craft(self._world, index, plan) for index, plan in enumerate(plans)}
+        self._craft[""] = self._craft[plans[0].name]
+        self._flown = [self._craft[name].vehicle for name in self.vehicle_names]
+        self._clock = SteppableClock(self._world.timestep_s, speed=fleet.clock_speed)
         self._lock = threading.RLock()
         self._wake = threading.Condition(self._lock)
         self._physics: threading.Thread | None = None
@@ -77,11 +115,18 @@ class Airfield:
         self._stopping = False
         self._fault: BaseException | None = None
         self._continued: tuple[int, Future[None]] | None = None
+        self.set_wind(fleet.wind_ned_m_s)
 
     @classmethod
-    def of(cls, scene: str = "meadow", seed: int = 0, optics: Optics = Optics()) -> Self:  # noqa: B008 (frozen)
+    def of(
+        cls,
+        scene: str = "meadow",
+        seed: int = 0,
+        optics: Optics = Optics(),  # noqa: B008 (frozen)
+        fleet: Fleet = Fleet(),  # noqa: B008 (frozen)
+    ) -> Self:
         """The simulator of a scene by name and seed. Raises `UnknownScene`."""
-        return cls(build_scene(scene, seed), optics)
+        return cls(build_scene(scene, seed), optics, fleet)
 
     def __enter__(self) -> Self:
         return self
@@ -124,21 +169,32 @@ class Airfield:
             self._render.close()
             self._render = None
         with self._lock:
-            self._vehicle.tasks.cancel()
+            self._cancel_all()
             self._end_continue()
         self._own_cameras.close()
+
+    def _cancel_all(self) -> None:
+        for vehicle in self._flown:
+            vehicle.tasks.cancel()
+
+    def _step(self) -> None:
+        for vehicle in self._flown:
+            vehicle.before_step()
+        self._world.step(1)
+        for vehicle in self._flown:
+            vehicle.after_step()
+        self._clock.stepped()
 
     def advance(self, seconds: float) -> None:
         """Stepped: let `seconds` of simulated time pass (rounded to steps of 5 ms). Raises `RunningLive`."""
         if self.live:
             raise RunningLive("advance() is for stepped use")
         for _ in range(round(seconds / self._clock.step_s)):
-            self._vehicle.step()
-            self._clock.stepped()
+            self._step()
 
-    def fly(self, make: Callable[[Vehicle], Task], at_most_s: float = 600.0) -> bool | None:
+    def fly(self, make: Callable[[Vehicle], Task], at_most_s: float = 600.0, vehicle: str = "") -> bool | None:
         """Stepped: run one task to its end. Its answer, or None if `at_most_s` of simulated time was not enough."""
-        answer = self.begin(make)
+        answer = self.begin(make, vehicle)
         end_ns = self.time_ns + round(at_most_s * 1e9)
         while not answer.done() and self.time_ns < end_ns:
             self.advance(self._clock.step_s)
@@ -183,7 +239,7 @@ class Airfield:
         except BaseException as fault:
             with self._lock:
                 self._fault = fault
-                self._vehicle.tasks.cancel()
+                self._cancel_all()
                 self._end_continue()
             raise
 
@@ -197,15 +253,14 @@ class Airfield:
                     self._wake.wait(self._clock.until_due_s(_STEPS_PER_NAP))
                     continue
                 for _ in range(min(due, _STEPS_AT_ONCE)):
-                    self._vehicle.step()
-                    self._clock.stepped()
+                    self._step()
                 self._settle_continue()
 
     @property
     def time_ns(self) -> int:
         """Simulated nanoseconds since it was made; `reset` does not set it back."""
         with self._lock:
-            return self._vehicle.time_ns
+            return self._flown[0].time_ns
 
     @property
     def lost_s(self) -> float:
@@ -213,88 +268,128 @@ class Airfield:
         with self._lock:
             return self._clock.lost_s
 
-    # The vehicle
+    # The vehicles
 
-    def do(self, what: Callable[[Vehicle], Result]) -> Result:
-        """Do something with the vehicle while physics waits; keep it short. Raises `InternalFault` if physics broke."""
+    def do(self, what: Callable[[Vehicle], Result], vehicle: str = "") -> Result:
+        """Do something with a vehicle while physics waits; keep it short.
+
+        Raises `UnknownVehicle`, and `InternalFault` if physics broke.
+        """
         with self._lock:
             if self._fault is not None:
                 raise InternalFault(f"physics stopped: {self._fault!r}")
-            return what(self._vehicle)
+            return what(self._of(vehicle).vehicle)
 
-    def begin(self, make: Callable[[Vehicle], Task]) -> "Future[bool]":
+    def begin(self, make: Callable[[Vehicle], Task], vehicle: str = "") -> "Future[bool]":
         """Start a motion made by `make`, cancelling the one that runs. The future's result is the motion's answer."""
-        return self.do(lambda vehicle: vehicle.tasks.start(make(vehicle)))
+        return self.do(lambda v: v.tasks.start(make(v)), vehicle)
+
+    def _of(self, vehicle: str) -> _Craft:
+        craft = self._craft.get(vehicle)
+        if craft is None:
+            raise UnknownVehicle(f"{vehicle!r}; known: {', '.join(self.vehicle_names)}", vehicle=vehicle)
+        return craft
 
     def reset(self) -> None:
         """Everything back to the start; time goes on."""
         with self._lock:
-            self._vehicle.reset()
-            self._mounts = dict(DEFAULT_MOUNTS)
-            self._hfov_deg = {}
+            self._world.reset()
+            for name in self.vehicle_names:
+                self._craft[name].vehicle.reset()
+                self._craft[name].remount()
+            self.set_wind(self.fleet.wind_ned_m_s)
+
+    def set_wind(self, wind_ned_m_s: Triple) -> None:
+        """Let air move past every vehicle, metres a second towards north, east, down."""
+        with self._lock:
+            self.wind_ned_m_s = wind_ned_m_s
+            for vehicle in self._flown:
+                vehicle.autopilot.wind_ned_m_s = wind_ned_m_s
 
     def cast_ray(
         self, origin_ned_m: tuple[float, float, float], direction_ned: tuple[float, float, float], max_m: float
     ) -> float | None:
-        """Distance to the first thing along a ray, or None."""
+        """Distance to the first thing along a ray in the world's NED, or None; the first vehicle is not hit."""
         with self._lock:
             return self._world.cast_ray(origin_ned_m, direction_ned, max_m)
 
+    def spares(self, what: Callable[[Spares], Result]) -> Result:
+        """Do something with the things that were or can be spawned, while physics waits."""
+        with self._lock:
+            return what(self._world.spares)
+
+    @property
+    def object_names(self) -> tuple[str, ...]:
+        """Everything with an index in a segmentation image, "" where nothing was spawned."""
+        with self._lock:
+            return self._world.object_names
+
     # Cameras
 
-    def mount(self, camera: str) -> tuple[str, Mount, Optics]:
-        """Full name, place and optics of a camera. Raises `UnknownCamera`."""
-        name = camera_name(camera)
+    def mount(self, camera: str, vehicle: str = "", image_type: int | None = None) -> tuple[str, Mount, Optics]:
+        """Full name, place and optics of a camera. Raises `UnknownCamera`, `UnknownVehicle`."""
+        craft = self._of(vehicle)
+        name = camera_name(camera, craft.mounts)
         if name is None:
-            raise UnknownCamera(f"{camera!r}; known: {', '.join(DEFAULT_MOUNTS)}", camera=camera)
+            raise UnknownCamera(f"{camera!r}; known: {', '.join(craft.mounts)}", camera=camera)
         with self._lock:
-            return (
-                name,
-                self._mounts[name],
-                replace(self.optics, hfov_deg=self._hfov_deg.get(name, self.optics.hfov_deg)),
-            )
+            planned = craft.plan.cameras[name].optics
+            optics = planned.get(0 if image_type is None else image_type, self.optics)
+            return name, craft.mounts[name], replace(optics, hfov_deg=craft.hfov_deg.get(name, optics.hfov_deg))
 
-    def set_mount(self, camera: str, mount: Mount) -> None:
-        """Move a camera on the vehicle. Raises `UnknownCamera`."""
-        name, _, _ = self.mount(camera)
+    def set_mount(self, camera: str, mount: Mount, vehicle: str = "") -> None:
+        """Move a camera on its vehicle. Raises `UnknownCamera`, `UnknownVehicle`."""
+        name, _, _ = self.mount(camera, vehicle)
         with self._lock:
-            self._mounts[name] = mount
+            self._of(vehicle).mounts[name] = mount
 
-    def set_hfov(self, camera: str, hfov_deg: float) -> None:
-        """Change a camera's horizontal field of view. Raises `UnknownCamera`."""
-        name, _, _ = self.mount(camera)
+    def set_hfov(self, camera: str, hfov_deg: float, vehicle: str = "") -> None:
+        """Change a camera's horizontal field of view. Raises `UnknownCamera`, `UnknownVehicle`."""
+        name, _, _ = self.mount(camera, vehicle)
         with self._lock:
-            self._hfov_deg[name] = hfov_deg
+            self._of(vehicle).hfov_deg[name] = hfov_deg
 
-    def capture(self, camera: str = DEFAULT_CAMERA, kinds: Sequence[str] = ("scene",)) -> Shot:
+    def distance_sensors(self, vehicle: str = "") -> Mapping[str, DistanceSensor]:
+        """The distance sensors of a vehicle by name, the default one first."""
+        return self._of(vehicle).plan.distance_sensors
+
+    def capture(self, camera: str = DEFAULT_CAMERA, kinds: Sequence[str] = ("scene",), vehicle: str = "") -> Shot:
         """Images of one camera, now. Live or stepped (then on the calling thread, always the same one)."""
-        return self.capture_many([(camera, kinds)])[0]
+        return self.shoot([Take(camera, kinds, vehicle)])[0]
 
-    def capture_many(self, wanted: Sequence[tuple[str, Sequence[str]]]) -> list[Shot]:
+    def capture_many(self, wanted: Sequence[tuple[str, Sequence[str]]], vehicle: str = "") -> list[Shot]:
         """Images of several cameras at one and the same instant. Raises `UnknownCamera`, `NoGraphics`."""
-        if self._render is None:
-            return self._shoot(wanted, self._own_cameras)
-        return self.capture_later(wanted).result()
+        return self.shoot([Take(camera, kinds, vehicle) for camera, kinds in wanted])
 
-    def capture_later(self, wanted: Sequence[tuple[str, Sequence[str]]]) -> "Future[list[Shot]]":
-        """Live: like `capture_many`, without waiting."""
-        for camera, _ in wanted:
-            self.mount(camera)
+    def shoot(self, takes: Sequence[Take]) -> list[Shot]:
+        """Images of several cameras and vehicles at one instant. Raises `UnknownCamera`, `NoGraphics`."""
+        if self._render is None:
+            return self._shoot(takes, self._own_cameras)
+        return self.capture_later(takes).result()
+
+    def capture_later(self, takes: Sequence[Take]) -> "Future[list[Shot]]":
+        """Live: like `shoot`, without waiting."""
+        for take in takes:
+            self.mount(take.camera, take.vehicle)
         if self._render is None:
             raise WrongState("start() first")
-        return self._render.submit(lambda cameras: self._shoot(wanted, cameras))
+        return self._render.submit(lambda cameras: self._shoot(takes, cameras))
 
-    def _shoot(self, wanted: Sequence[tuple[str, Sequence[str]]], cameras: CameraSet) -> list[Shot]:
+    def _shoot(self, takes: Sequence[Take], cameras: CameraSet) -> list[Shot]:
         # The instant is taken when drawing begins, not when it was asked for: an image is never older than need be.
         with self._lock:
             instant: RenderState = self._world.copy_render_state()
-            vehicle, time_ns = self._vehicle.state(), self._vehicle.time_ns
-            mounts = [self.mount(camera) for camera, _ in wanted]
-        views = []
-        for (_, mount, optics), (_, kinds) in zip(mounts, wanted, strict=True):
-            views.append(View(CameraPose(*place_camera(vehicle, mount)), optics, frozenset(kinds)))
+            vehicles = [self._of(take.vehicle).vehicle for take in takes]
+            states, time_ns = [vehicle.state() for vehicle in vehicles], self._flown[0].time_ns
+            mounts = [self.mount(take.camera, take.vehicle, take.image_type) for take in takes]
+        views, poses = [], []
+        for take, vehicle, state, (_, mount, optics) in zip(takes, vehicles, states, mounts, strict=True):
+            position, orientation = place_camera(state, mount)
+            poses.append(CameraPose(position, orientation))
+            seen_from = CameraPose(vehicle.world_position(position), orientation)
+            views.append(View(seen_from, optics, frozenset(take.kinds)))
         drawn = cameras.draw(instant, views)
         return [
-            Shot(images, time_ns, name, view.pose, vehicle)
-            for images, view, (name, _, _) in zip(drawn, views, mounts, strict=True)
+            Shot(images, time_ns, name, pose, state)
+            for images, pose, state, (name, _, _) in zip(drawn, poses, states, mounts, strict=True)
         ]

@@ -7,13 +7,18 @@ import math
 from typing import Any
 
 from stillwing_airfield import wire
-from stillwing_airfield.flight.controller import Quadruple, Triple
-from stillwing_airfield.vehicle import Collision, Kinematics
+from stillwing_airfield.calls.binding import CallFailed
+from stillwing_airfield.fleet import DistanceSensor, HomePoint
+from stillwing_airfield.flight.controller import Quadruple, Triple, VehicleState, Wrench
+from stillwing_airfield.mounts import Mount
+from stillwing_airfield.vehicle import Collision, Kinematics, to_body
 from stillwing_airfield.wire import Double
 
-# AirSim's default home: a street in Redmond.
-HOME_LATITUDE_DEG, HOME_LONGITUDE_DEG, HOME_ALTITUDE_M = 47.641468, -122.140165, 122.0
 _EARTH_RADIUS_M = 6378137.0
+_FIELD_NED_GAUSS = (0.19, 0.0, 0.49)
+_ROTOR_ARM_M = 0.16
+_STRONGEST_ROTOR_N, _TORQUE_PER_THRUST_M = 4.179446268, 0.0133
+_FASTEST_ROTOR_RAD_S = 6396.667 * math.tau / 60
 
 # Parameter types
 
@@ -26,6 +31,14 @@ _NO_TURN = {"w_val": 1.0, "x_val": 0.0, "y_val": 0.0, "z_val": 0.0}
 POSE = wire.struct_of(position=(VECTOR, _NO_VECTOR), orientation=(QUATERNION, _NO_TURN))
 YAW_MODE = wire.struct_of(is_rate=(wire.boolean, True), yaw_or_rate=(wire.real, 0.0))
 GEO_POINT = wire.struct_of(latitude=(wire.real, 0.0), longitude=(wire.real, 0.0), altitude=(wire.real, 0.0))
+KINEMATICS = wire.struct_of(
+    position=(VECTOR, _NO_VECTOR),
+    orientation=(QUATERNION, _NO_TURN),
+    linear_velocity=(VECTOR, _NO_VECTOR),
+    angular_velocity=(VECTOR, _NO_VECTOR),
+    linear_acceleration=(VECTOR, _NO_VECTOR),
+    angular_acceleration=(VECTOR, _NO_VECTOR),
+)
 IMAGE_REQUEST = wire.struct_of(
     camera_name=(wire.text, ""),
     image_type=(wire.integer, 0),
@@ -62,29 +75,38 @@ def pose(position: Triple, orientation: Quadruple) -> dict[str, Any]:
     return {"position": vector3r(position), "orientation": quaternionr(orientation)}
 
 
+def mount(fields: dict[str, Any]) -> Mount:
+    """A Pose that was read, as a place and a unit orientation. Raises `CallFailed` for what is neither."""
+    place, turn = triple(fields["position"]), quadruple(fields["orientation"])
+    size = math.hypot(*turn)
+    if not all(map(math.isfinite, (*place, *turn))) or size == 0:
+        raise CallFailed("a pose needs finite numbers and an orientation that is not zero")
+    return Mount(place, (turn[0] / size, turn[1] / size, turn[2] / size, turn[3] / size))
+
+
 NAN_POSE = pose((math.nan,) * 3, (math.nan,) * 4)
 """What simGetObjectPose answers for an object it does not know."""
 
 
-def geo_point(position_ned_m: Triple) -> dict[str, Any]:
+def geo_point(position_ned_m: Triple, home: HomePoint) -> dict[str, Any]:
     """GeoPoint of a local position, on the plane that touches the earth (a sphere of 6,378,137 m) at home."""
     north, east, down = position_ned_m
-    latitude = HOME_LATITUDE_DEG + math.degrees(north / _EARTH_RADIUS_M)
-    parallel_m = _EARTH_RADIUS_M * math.cos(math.radians(HOME_LATITUDE_DEG))
+    latitude = home.latitude_deg + math.degrees(north / _EARTH_RADIUS_M)
+    parallel_m = _EARTH_RADIUS_M * math.cos(math.radians(home.latitude_deg))
     return {
         "latitude": Double(latitude),
-        "longitude": Double(HOME_LONGITUDE_DEG + math.degrees(east / parallel_m)),
-        "altitude": HOME_ALTITUDE_M - down,
+        "longitude": Double(home.longitude_deg + math.degrees(east / parallel_m)),
+        "altitude": home.altitude_m - down,
     }
 
 
-def local_position(point: dict[str, float]) -> Triple:
+def local_position(point: dict[str, float], home: HomePoint) -> Triple:
     """Local NED of a GeoPoint that was read; the inverse of `geo_point`."""
-    parallel_m = _EARTH_RADIUS_M * math.cos(math.radians(HOME_LATITUDE_DEG))
+    parallel_m = _EARTH_RADIUS_M * math.cos(math.radians(home.latitude_deg))
     return (
-        math.radians(point["latitude"] - HOME_LATITUDE_DEG) * _EARTH_RADIUS_M,
-        math.radians(point["longitude"] - HOME_LONGITUDE_DEG) * parallel_m,
-        HOME_ALTITUDE_M - point["altitude"],
+        math.radians(point["latitude"] - home.latitude_deg) * _EARTH_RADIUS_M,
+        math.radians(point["longitude"] - home.longitude_deg) * parallel_m,
+        home.altitude_m - point["altitude"],
     )
 
 
@@ -128,12 +150,12 @@ def rc_data() -> dict[str, Any]:
     }
 
 
-def multirotor_state(value: Kinematics, landed: bool) -> dict[str, Any]:
+def multirotor_state(value: Kinematics, landed: bool, home: HomePoint) -> dict[str, Any]:
     """MultirotorState; its `collision` is never filled, as in the real one."""
     return {
         "collision": collision(Collision()),
         "kinematics_estimated": kinematics(value),
-        "gps_location": geo_point(value.state.position_ned_m),
+        "gps_location": geo_point(value.state.position_ned_m, home),
         "timestamp": value.time_ns,
         "landed_state": 0 if landed else 1,
         "rc_data": rc_data(),
@@ -146,10 +168,10 @@ def barometer(altitude_m: float, time_ns: int) -> dict[str, Any]:
     return {"time_stamp": time_ns, "altitude": altitude_m, "pressure": pressure_pa, "qnh": 1013.25}
 
 
-def gps(value: Kinematics) -> dict[str, Any]:
+def gps(value: Kinematics, home: HomePoint) -> dict[str, Any]:
     """GpsData: a 3D fix without noise."""
     report = {
-        "geo_point": geo_point(value.state.position_ned_m),
+        "geo_point": geo_point(value.state.position_ned_m, home),
         "eph": 0.1,
         "epv": 0.1,
         "velocity": vector3r(value.state.velocity_ned_m_s),
@@ -157,3 +179,45 @@ def gps(value: Kinematics) -> dict[str, Any]:
         "time_utc": value.time_ns // 1000,
     }
     return {"time_stamp": value.time_ns, "gnss": report, "is_valid": True}
+
+
+def magnetometer(state: VehicleState, time_ns: int) -> dict[str, Any]:
+    """MagnetometerData: the earth's field at home, gauss in body axes, without noise or declination.
+
+    A dipole's field at Redmond's latitude: 0.19 gauss north and 0.49 down.
+    """
+    return {
+        "time_stamp": time_ns,
+        "magnetic_field_body": vector3r(to_body(state.orientation_wxyz, _FIELD_NED_GAUSS)),
+        "magnetic_field_covariance": [],
+    }
+
+
+def distance(metres: float | None, sensor: DistanceSensor, time_ns: int) -> dict[str, Any]:
+    """DistanceSensorData; nothing within reach reads as the farthest it can measure."""
+    reading = sensor.max_m if metres is None else min(max(metres, sensor.min_m), sensor.max_m)
+    return {
+        "time_stamp": time_ns,
+        "distance": reading,
+        "min_distance": sensor.min_m,
+        "max_distance": sensor.max_m,
+        "relative_pose": pose(sensor.mount.offset_body_m, sensor.mount.orientation_wxyz),
+    }
+
+
+def rotor_states(rotors: Wrench, state: VehicleState, time_ns: int) -> dict[str, Any]:
+    """RotorStates: the autopilot's thrust and torque shared out to four rotors, 0.16 m ahead and aside.
+
+    Order as AirSim's quad-x: front right, rear left, front left, rear right. Speed follows thrust by its square root,
+    from 6,396.667 turns a minute at the largest thrust of 4.179 N.
+    """
+    thrust_n = -to_body(state.orientation_wxyz, rotors.force_ned_n)[2]
+    roll, pitch, yaw = rotors.torque_body_nm
+    found = []
+    for ahead, aside, turning in ((1, 1, 1), (-1, -1, 1), (1, -1, -1), (-1, 1, -1)):
+        share_n = thrust_n / 4 - aside * roll / (4 * _ROTOR_ARM_M) + ahead * pitch / (4 * _ROTOR_ARM_M)
+        share_n = max(share_n + turning * yaw / (4 * _TORQUE_PER_THRUST_M), 0.0)
+        speed = _FASTEST_ROTOR_RAD_S * math.sqrt(share_n / _STRONGEST_ROTOR_N)
+        torque = turning * share_n * _TORQUE_PER_THRUST_M
+        found.append({"thrust": share_n, "torque_scaler": torque, "speed": speed})
+    return {"rotors": found, "timestamp": time_ns}

@@ -1,8 +1,8 @@
-"""Microsoft's own client against airfield: it connects, takes off, moves, takes images and lands.
+"""The clients that AirSim's users have, as their makers ship them, fly one script against airfield, each its dialect.
 
 python -m pytest tests/e2e/test_airsim_compat.py -q
 
-Makes a virtual environment of its own, because the client cannot live beside current numpy and msgpack; it is kept in
+Makes a virtual environment for each client, because they cannot live beside current numpy and msgpack; they are kept in
 `.stillwing/compat` for the next time.
 """
 
@@ -10,50 +10,82 @@ import json
 import subprocess
 import sys
 import venv
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from stillwing_airfield.dialects import Dialect
 from stillwing_airfield.server import serving
 from stillwing_airfield.sim import Airfield
 
 pytestmark = [pytest.mark.compat, pytest.mark.timeout(900)]
 
 _ROOT = Path(__file__).parents[2]
-_HOME = _ROOT / ".stillwing" / "compat" / f"py{sys.version_info.major}{sys.version_info.minor}"
-# The client's own dependency, msgpack-rpc-python, no longer builds; rpc-msgpack is the same on current msgpack.
-_FIRST = ["rpc-msgpack==0.6", "numpy<2", "opencv-python-headless", "setuptools", "wheel"]
-_THEN = ["--no-build-isolation", "--no-deps", "airsim==1.8.1"]
+_HOME = _ROOT / ".stillwing" / "compat"
+_VERSION = f"py{sys.version_info.major}{sys.version_info.minor}"
+_INSTALL = {
+    # Its own dependency, msgpack-rpc-python, no longer builds; rpc-msgpack is the same on current msgpack.
+    "airsim": (
+        ["rpc-msgpack==0.6", "numpy<2", "opencv-python-headless", "setuptools", "wheel"],
+        ["--no-build-isolation", "--no-deps", "airsim==1.8.1"],
+    ),
+    "cosysairsim": (["cosysairsim==3.5.0", "opencv-python-headless"],),
+}
+_SPOKEN = {"airsim": Dialect.MS, "cosysairsim": Dialect.COSYS}
 
 
 @pytest.fixture(scope="session")
-def stock_python() -> Path:
-    """A Python that can import the stock client."""
-    python = _HOME / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    ready = _HOME / "ready"
-    if not ready.exists():
-        venv.create(_HOME, with_pip=True, clear=True)
-        for arguments in (_FIRST, _THEN):
-            subprocess.run([str(python), "-m", "pip", "install", "--quiet", *arguments], check=True, timeout=600)
-        ready.touch()
-    return python
+def stock_python() -> Callable[[str], Path]:
+    """A Python that can import a stock client."""
+
+    def one(client: str) -> Path:
+        home = _HOME / (_VERSION if client == "airsim" else f"{_VERSION}-{client}")
+        python = home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+        ready = home / "ready"
+        if not ready.exists():
+            venv.create(home, with_pip=True, clear=True)
+            for arguments in _INSTALL[client]:
+                subprocess.run([str(python), "-m", "pip", "install", "--quiet", *arguments], check=True, timeout=600)
+            ready.touch()
+        return python
+
+    return one
 
 
-def test_the_stock_client_flies(stock_python: Path) -> None:
+def run(python: Path, port: int, *arguments: str) -> "subprocess.CompletedProcess[str]":
     script = _ROOT / "examples" / "stock_airsim_flight.py"
-    with serving(Airfield.of("meadow", 7)) as port:
-        flight = subprocess.run(
-            [str(stock_python), str(script), str(port)], capture_output=True, text=True, timeout=180, check=False
-        )
-    assert flight.returncode == 0, flight.stderr
-    seen = json.loads(flight.stdout.splitlines()[-1])
-    assert seen["armed"] and seen["api_control"]
-    assert seen["takeoff"] and seen["flying"]
+    command = [str(python), str(script), "--port", str(port), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+
+
+@pytest.mark.parametrize("client", _SPOKEN)
+def test_the_stock_client_flies(client: str, stock_python: Callable[[str], Path]) -> None:
+    python = stock_python(client)
+    with serving(Airfield.of("meadow", 7), dialect=_SPOKEN[client]) as port:
+        flight = run(python, port, "--client", client)
+    assert flight.returncode == 0, flight.stderr + flight.stdout
+    seen: dict[str, Any] = json.loads(flight.stdout.splitlines()[-1])
+    assert seen["client"] == client
+    assert seen["version"] == {"airsim": 1, "cosysairsim": 4}[client]
+    assert seen["vehicles"] == ["SimpleFlight"]
     assert seen["altitude_m"] == pytest.approx(2.0, abs=0.1)
-    assert seen["moved"] and seen["distance_m"] == pytest.approx(1.3, abs=0.4)
-    assert seen["turned"] and seen["yaw_deg"] == pytest.approx(90, abs=4)
+    assert seen["altitude_by_pressure_m"] == pytest.approx(2.0, abs=0.3)
+    assert seen["distance_m"] == pytest.approx(1.3, abs=0.4)
+    assert seen["yaw_deg"] == pytest.approx(90, abs=4)
     assert seen["image"] == [240, 320, 3] and seen["png_is_raw"] and seen["same_instant"]
     shape, nearest_m, farthest_m = seen["depth"]
     assert shape == [240, 320] and 0.1 < nearest_m < 20 < farthest_m
+    assert seen["fov_deg"] == 90
     assert "ground" in seen["objects"] and any(name.startswith("beacon_") for name in seen["objects"])
-    assert seen["land"] and seen["landed"] and seen["touched"] == "ground"
+    assert seen["stepped_s"] == pytest.approx(0.5)
+    assert seen["touched"] == "ground"
+
+
+def test_a_client_of_the_other_dialect_is_told_what_is_wrong(stock_python: Callable[[str], Path]) -> None:
+    python = stock_python("airsim")
+    with serving(Airfield.of("meadow", 7), dialect=Dialect.COSYS) as port:
+        flight = run(python, port, "--client", "airsim")
+    assert flight.returncode != 0
+    assert "invalid number of arguments. Expected: 2, got: 3" in flight.stdout + flight.stderr

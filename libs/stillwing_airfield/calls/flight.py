@@ -1,14 +1,16 @@
 """Calls that fly: API control, arming, and every motion. Each motion's answer comes when the motion ends."""
 
+import math
 from concurrent.futures import Future
 from typing import Any
 
 from stillwing_airfield import wire
-from stillwing_airfield.calls.binding import CallFailed, bind, finite, seconds, vehicle
+from stillwing_airfield.calls.binding import CallFailed, Slot, bind, finite, seconds
 from stillwing_airfield.flight import tasks
+from stillwing_airfield.flight.controller import Goal
 from stillwing_airfield.flight.tasks import PathStyle, YawMode
 from stillwing_airfield.sim import Airfield
-from stillwing_airfield.values import VECTOR, YAW_MODE, triple
+from stillwing_airfield.values import VECTOR, YAW_MODE, local_position, triple
 
 _FORWARD_ONLY = 1
 _FINITE_POINTS = wire.array_of(VECTOR)
@@ -41,67 +43,71 @@ class FlightCalls:
     def __init__(self, airfield: Airfield) -> None:
         self._airfield = airfield
 
-    @bind("enableApiControl", wire.boolean, vehicle)
-    def enable_api_control(self, enabled: bool, _vehicle: str) -> None:
-        self._airfield.do(lambda v: v.autopilot.enable_api_control(enabled))
+    @bind("enableApiControl", wire.boolean, Slot.VEHICLE)
+    def enable_api_control(self, enabled: bool, vehicle: str) -> None:
+        self._airfield.do(lambda v: v.autopilot.enable_api_control(enabled), vehicle)
 
-    @bind("isApiControlEnabled", vehicle)
-    def is_api_control_enabled(self, _vehicle: str) -> bool:
-        return self._airfield.do(lambda v: v.autopilot.api_control)
+    @bind("isApiControlEnabled", Slot.VEHICLE)
+    def is_api_control_enabled(self, vehicle: str) -> bool:
+        return self._airfield.do(lambda v: v.autopilot.api_control, vehicle)
 
-    @bind("armDisarm", wire.boolean, vehicle)
-    def arm_disarm(self, arm: bool, _vehicle: str) -> bool:
-        return self._airfield.do(lambda v: v.autopilot.arm(arm))
+    @bind("armDisarm", wire.boolean, Slot.VEHICLE)
+    def arm_disarm(self, arm: bool, vehicle: str) -> bool:
+        return self._airfield.do(lambda v: v.autopilot.arm(arm), vehicle)
 
-    @bind("takeoff", seconds, vehicle)
-    def takeoff(self, timeout_s: float, _vehicle: str) -> Answer:
-        return self._airfield.begin(lambda v: tasks.takeoff(v, timeout_s))
+    @bind("takeoff", seconds, Slot.VEHICLE)
+    def takeoff(self, timeout_s: float, vehicle: str) -> Answer:
+        return self._airfield.begin(lambda v: tasks.takeoff(v, timeout_s), vehicle)
 
-    @bind("land", seconds, vehicle)
-    def land(self, timeout_s: float, _vehicle: str) -> Answer:
-        return self._airfield.begin(lambda v: tasks.land(v, timeout_s))
+    @bind("land", seconds, Slot.VEHICLE)
+    def land(self, timeout_s: float, vehicle: str) -> Answer:
+        return self._airfield.begin(lambda v: tasks.land(v, timeout_s), vehicle)
 
-    @bind("goHome", seconds, vehicle)
-    def go_home(self, timeout_s: float, _vehicle: str) -> Answer:
-        return self._airfield.begin(lambda v: tasks.go_home(v, timeout_s))
+    @bind("goHome", seconds, Slot.VEHICLE)
+    def go_home(self, timeout_s: float, vehicle: str) -> Answer:
+        return self._airfield.begin(lambda v: tasks.go_home(v, timeout_s), vehicle)
 
-    @bind("hover", vehicle)
-    def hover(self, _vehicle: str) -> Answer:
-        return self._airfield.begin(tasks.hover)
+    @bind("hover", Slot.VEHICLE)
+    def hover(self, vehicle: str) -> Answer:
+        return self._airfield.begin(tasks.hover, vehicle)
 
-    @bind("cancelLastTask", vehicle)
-    def cancel_last_task(self, _vehicle: str) -> None:
-        self._airfield.do(lambda v: v.tasks.cancel())
+    @bind("cancelLastTask", Slot.VEHICLE)
+    def cancel_last_task(self, vehicle: str) -> None:
+        self._airfield.do(lambda v: v.tasks.cancel(), vehicle)
 
-    @bind("moveByVelocity", finite, finite, finite, seconds, drivetrain, yaw_mode, vehicle)
+    @bind("moveByVelocity", finite, finite, finite, seconds, drivetrain, yaw_mode, Slot.VEHICLE)
     def move_by_velocity(
-        self, vx: float, vy: float, vz: float, duration_s: float, nose_leads: bool, yaw: YawMode, _vehicle: str
+        self, vx: float, vy: float, vz: float, duration_s: float, nose_leads: bool, yaw: YawMode, vehicle: str
     ) -> Answer:
-        return self._airfield.begin(lambda v: tasks.move_by_velocity(v, (vx, vy, vz), duration_s, nose_leads, yaw))
+        return self._airfield.begin(
+            lambda v: tasks.move_by_velocity(v, (vx, vy, vz), duration_s, nose_leads, yaw), vehicle
+        )
 
-    @bind("moveByVelocityBodyFrame", finite, finite, finite, seconds, drivetrain, yaw_mode, vehicle)
+    @bind("moveByVelocityBodyFrame", finite, finite, finite, seconds, drivetrain, yaw_mode, Slot.VEHICLE)
     def move_by_velocity_body_frame(
-        self, vx: float, vy: float, vz: float, duration_s: float, nose_leads: bool, yaw: YawMode, _vehicle: str
+        self, vx: float, vy: float, vz: float, duration_s: float, nose_leads: bool, yaw: YawMode, vehicle: str
     ) -> Answer:
         return self._airfield.begin(
-            lambda v: tasks.move_by_velocity(v, (*tasks.to_world(v, vx, vy), vz), duration_s, nose_leads, yaw)
+            lambda v: tasks.move_by_velocity(v, (*tasks.to_world(v, vx, vy), vz), duration_s, nose_leads, yaw), vehicle
         )
 
-    @bind("moveByVelocityZ", finite, finite, finite, seconds, drivetrain, yaw_mode, vehicle)
+    @bind("moveByVelocityZ", finite, finite, finite, seconds, drivetrain, yaw_mode, Slot.VEHICLE)
     def move_by_velocity_z(
-        self, vx: float, vy: float, z: float, duration_s: float, nose_leads: bool, yaw: YawMode, _vehicle: str
-    ) -> Answer:
-        return self._airfield.begin(lambda v: tasks.move_by_velocity_z(v, (vx, vy), z, duration_s, nose_leads, yaw))
-
-    @bind("moveByVelocityZBodyFrame", finite, finite, finite, seconds, drivetrain, yaw_mode, vehicle)
-    def move_by_velocity_z_body_frame(
-        self, vx: float, vy: float, z: float, duration_s: float, nose_leads: bool, yaw: YawMode, _vehicle: str
+        self, vx: float, vy: float, z: float, duration_s: float, nose_leads: bool, yaw: YawMode, vehicle: str
     ) -> Answer:
         return self._airfield.begin(
-            lambda v: tasks.move_by_velocity_z(v, tasks.to_world(v, vx, vy), z, duration_s, nose_leads, yaw)
+            lambda v: tasks.move_by_velocity_z(v, (vx, vy), z, duration_s, nose_leads, yaw), vehicle
         )
 
-    @bind("moveToPosition", finite, finite, finite, finite, seconds, drivetrain, yaw_mode, finite, finite, vehicle)
+    @bind("moveByVelocityZBodyFrame", finite, finite, finite, seconds, drivetrain, yaw_mode, Slot.VEHICLE)
+    def move_by_velocity_z_body_frame(
+        self, vx: float, vy: float, z: float, duration_s: float, nose_leads: bool, yaw: YawMode, vehicle: str
+    ) -> Answer:
+        return self._airfield.begin(
+            lambda v: tasks.move_by_velocity_z(v, tasks.to_world(v, vx, vy), z, duration_s, nose_leads, yaw), vehicle
+        )
+
+    @bind("moveToPosition", finite, finite, finite, finite, seconds, drivetrain, yaw_mode, finite, finite, Slot.VEHICLE)
     def move_to_position(
         self,
         x: float,
@@ -113,11 +119,13 @@ class FlightCalls:
         yaw: YawMode,
         lookahead_m: float,
         adaptive: float,
-        _vehicle: str,
+        vehicle: str,
     ) -> Answer:
-        return self._follow([(x, y, z)], speed_m_s, timeout_s, PathStyle(nose_leads, yaw, lookahead_m, adaptive))
+        return self._follow(
+            [(x, y, z)], speed_m_s, timeout_s, PathStyle(nose_leads, yaw, lookahead_m, adaptive), vehicle
+        )
 
-    @bind("moveOnPath", points, finite, seconds, drivetrain, yaw_mode, finite, finite, vehicle)
+    @bind("moveOnPath", points, finite, seconds, drivetrain, yaw_mode, finite, finite, Slot.VEHICLE)
     def move_on_path(
         self,
         path: list[tuple[float, float, float]],
@@ -127,18 +135,37 @@ class FlightCalls:
         yaw: YawMode,
         lookahead_m: float,
         adaptive: float,
-        _vehicle: str,
+        vehicle: str,
     ) -> Answer:
-        return self._follow(path, speed_m_s, timeout_s, PathStyle(nose_leads, yaw, lookahead_m, adaptive))
+        return self._follow(path, speed_m_s, timeout_s, PathStyle(nose_leads, yaw, lookahead_m, adaptive), vehicle)
 
     def _follow(
-        self, path: list[tuple[float, float, float]], speed_m_s: float, timeout_s: float, style: PathStyle
+        self, path: list[tuple[float, float, float]], speed_m_s: float, timeout_s: float, style: PathStyle, vehicle: str
     ) -> Answer:
         if speed_m_s < 0:
             raise CallFailed(f"a path cannot be flown at {speed_m_s:f} m/s")
-        return self._airfield.begin(lambda v: tasks.move_on_path(v, path, speed_m_s, timeout_s, style))
+        return self._airfield.begin(lambda v: tasks.move_on_path(v, path, speed_m_s, timeout_s, style), vehicle)
 
-    @bind("moveToZ", finite, finite, seconds, yaw_mode, finite, finite, vehicle)
+    @bind("moveToGPS", *[finite] * 4, seconds, drivetrain, yaw_mode, finite, finite, Slot.VEHICLE)
+    def move_to_gps(
+        self,
+        latitude_deg: float,
+        longitude_deg: float,
+        altitude_m: float,
+        speed_m_s: float,
+        timeout_s: float,
+        nose_leads: bool,
+        yaw: YawMode,
+        lookahead_m: float,
+        adaptive: float,
+        vehicle: str,
+    ) -> Answer:
+        point = {"latitude": latitude_deg, "longitude": longitude_deg, "altitude": altitude_m}
+        target = local_position(point, self._airfield.fleet.home)
+        style = PathStyle(nose_leads, yaw, lookahead_m, adaptive)
+        return self._follow([target], speed_m_s, timeout_s, style, vehicle)
+
+    @bind("moveToZ", finite, finite, seconds, yaw_mode, finite, finite, Slot.VEHICLE)
     def move_to_z(
         self,
         z: float,
@@ -147,15 +174,64 @@ class FlightCalls:
         yaw: YawMode,
         lookahead_m: float,
         adaptive: float,
-        _vehicle: str,
+        vehicle: str,
     ) -> Answer:
         style = PathStyle(False, yaw, lookahead_m, adaptive)
-        return self._airfield.begin(lambda v: tasks.move_to_z(v, z, abs(speed_m_s), timeout_s, style))
+        return self._airfield.begin(lambda v: tasks.move_to_z(v, z, abs(speed_m_s), timeout_s, style), vehicle)
 
-    @bind("rotateToYaw", finite, seconds, finite, vehicle)
-    def rotate_to_yaw(self, yaw_deg: float, timeout_s: float, margin_deg: float, _vehicle: str) -> Answer:
-        return self._airfield.begin(lambda v: tasks.rotate_to_yaw(v, yaw_deg, timeout_s, margin_deg))
+    @bind("rotateToYaw", finite, seconds, finite, Slot.VEHICLE)
+    def rotate_to_yaw(self, yaw_deg: float, timeout_s: float, margin_deg: float, vehicle: str) -> Answer:
+        return self._airfield.begin(lambda v: tasks.rotate_to_yaw(v, yaw_deg, timeout_s, margin_deg), vehicle)
 
-    @bind("rotateByYawRate", finite, seconds, vehicle)
-    def rotate_by_yaw_rate(self, rate_deg_s: float, duration_s: float, _vehicle: str) -> Answer:
-        return self._airfield.begin(lambda v: tasks.rotate_by_yaw_rate(v, rate_deg_s, duration_s))
+    @bind("rotateByYawRate", finite, seconds, Slot.VEHICLE)
+    def rotate_by_yaw_rate(self, rate_deg_s: float, duration_s: float, vehicle: str) -> Answer:
+        return self._airfield.begin(lambda v: tasks.rotate_by_yaw_rate(v, rate_deg_s, duration_s), vehicle)
+
+    # Attitude: on the wire roll right, pitch up and yaw clockwise are positive (the Python clients turn signs round).
+
+    @bind("moveByRollPitchYawZ", finite, finite, finite, finite, seconds, Slot.VEHICLE)
+    def move_by_roll_pitch_yaw_z(
+        self, roll: float, pitch: float, yaw: float, z: float, duration_s: float, vehicle: str
+    ) -> Answer:
+        goal = Goal(tilt_rad=(roll, pitch), yaw_deg=math.degrees(yaw), position_down_m=z)
+        return self._tilt(goal, duration_s, vehicle)
+
+    @bind("moveByRollPitchYawThrottle", finite, finite, finite, finite, seconds, Slot.VEHICLE)
+    def move_by_roll_pitch_yaw_throttle(
+        self, roll: float, pitch: float, yaw: float, throttle: float, duration_s: float, vehicle: str
+    ) -> Answer:
+        goal = Goal(tilt_rad=(roll, pitch), yaw_deg=math.degrees(yaw), throttle=throttle)
+        return self._tilt(goal, duration_s, vehicle)
+
+    @bind("moveByRollPitchYawrateThrottle", finite, finite, finite, finite, seconds, Slot.VEHICLE)
+    def move_by_roll_pitch_yawrate_throttle(
+        self, roll: float, pitch: float, yaw_rate: float, throttle: float, duration_s: float, vehicle: str
+    ) -> Answer:
+        goal = Goal(tilt_rad=(roll, pitch), yaw_rate_deg_s=math.degrees(yaw_rate), throttle=throttle)
+        return self._tilt(goal, duration_s, vehicle)
+
+    @bind("moveByRollPitchYawrateZ", finite, finite, finite, finite, seconds, Slot.VEHICLE)
+    def move_by_roll_pitch_yawrate_z(
+        self, roll: float, pitch: float, yaw_rate: float, z: float, duration_s: float, vehicle: str
+    ) -> Answer:
+        goal = Goal(tilt_rad=(roll, pitch), yaw_rate_deg_s=math.degrees(yaw_rate), position_down_m=z)
+        return self._tilt(goal, duration_s, vehicle)
+
+    @bind("moveByAngleRatesZ", finite, finite, finite, finite, seconds, Slot.VEHICLE)
+    def move_by_angle_rates_z(
+        self, roll_rate: float, pitch_rate: float, yaw_rate: float, z: float, duration_s: float, vehicle: str
+    ) -> Answer:
+        rates = (roll_rate, pitch_rate)
+        goal = Goal(tilt_rates_rad_s=rates, yaw_rate_deg_s=math.degrees(yaw_rate), position_down_m=z)
+        return self._tilt(goal, duration_s, vehicle)
+
+    @bind("moveByAngleRatesThrottle", finite, finite, finite, finite, seconds, Slot.VEHICLE)
+    def move_by_angle_rates_throttle(
+        self, roll_rate: float, pitch_rate: float, yaw_rate: float, throttle: float, duration_s: float, vehicle: str
+    ) -> Answer:
+        rates = (roll_rate, pitch_rate)
+        goal = Goal(tilt_rates_rad_s=rates, yaw_rate_deg_s=math.degrees(yaw_rate), throttle=throttle)
+        return self._tilt(goal, duration_s, vehicle)
+
+    def _tilt(self, goal: Goal, duration_s: float, vehicle: str) -> Answer:
+        return self._airfield.begin(lambda v: tasks.hold_attitude(v, goal, duration_s), vehicle)

@@ -1,11 +1,10 @@
 """Segmentation ids of the scene's objects: what colour each is drawn in. It knows no image."""
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-
-from stillwing_airfield.scenes.base import SceneObject
 
 
 class Segments:
@@ -14,9 +13,14 @@ class Segments:
     Names match without regard to case.
     """
 
-    def __init__(self, objects: tuple[SceneObject, ...]) -> None:
-        self._names = [thing.name for thing in objects]
+    def __init__(self, names: Callable[[], tuple[str, ...]]) -> None:
+        """`names` tells the objects by index, "" for none; their count never changes."""
+        self._all_names = names
         self.reset()
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return self._all_names()
 
     def reset(self) -> None:
         """The ids of the start."""
@@ -30,14 +34,14 @@ class Segments:
     def id_of(self, name: str) -> int:
         """Id of an object, or -1 if there is none of that name."""
         for index, known in enumerate(self._names):
-            if known.lower() == name.lower():
+            if known and known.lower() == name.lower():
                 return int(self._ids[index])
         return -1
 
     def matching(self, pattern: str) -> list[str]:
         """Names that the whole of a regular expression matches. Raises `re.error`."""
         wanted = re.compile(pattern, re.IGNORECASE)
-        return [name for name in self._names if wanted.fullmatch(name)]
+        return [name for name in self._names if name and wanted.fullmatch(name)]
 
     def set_id(self, name: str, object_id: int, is_regex: bool) -> bool:
         """Give objects an id (0 to 255); whether any matched."""

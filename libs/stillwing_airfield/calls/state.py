@@ -1,100 +1,84 @@
-"""Calls that read the vehicle: state, ground truth, collisions, sensors.
-
-Nothing here moves it, but for the teleport.
-"""
+"""Calls that read a vehicle: state, ground truth, collisions, rotors. Nothing here moves it, but for the teleports."""
 
 import math
 from typing import Any
 
 from stillwing_airfield import values, wire
-from stillwing_airfield.calls.binding import CallFailed, bind, sim_vehicle, vehicle
+from stillwing_airfield.calls.binding import CallFailed, Slot, bind
 from stillwing_airfield.calls.segments import Segments
+from stillwing_airfield.faults import Faults
 from stillwing_airfield.flight.controller import GRAVITY_M_S2
 from stillwing_airfield.sim import Airfield
-
-_SENSORS = {"Imu": "IMU", "Gps": "GPS", "Barometer": "barometer"}
-
-
-def _named(default: str) -> wire.Read:
-    """Name of a sensor of which there is one."""
-
-    def read(value: Any) -> str:
-        name = wire.text(value)
-        if name not in ("", default):
-            raise CallFailed(f"No {_SENSORS[default]} with name {name} exist on vehicle")
-        return name
-
-    return read
 
 
 class StateCalls:
     """Bound to one simulator."""
 
-    def __init__(self, airfield: Airfield, segments: Segments) -> None:
+    def __init__(self, airfield: Airfield, segments: Segments, faults: Faults) -> None:
         self._airfield = airfield
         self._segments = segments
+        self._faults = faults
+        self._home = airfield.fleet.home
 
-    @bind("getMultirotorState", vehicle)
-    def get_multirotor_state(self, _vehicle: str) -> dict[str, Any]:
-        return self._airfield.do(lambda v: values.multirotor_state(v.kinematics(), v.landed))
+    @bind("getMultirotorState", Slot.VEHICLE)
+    def get_multirotor_state(self, vehicle: str) -> dict[str, Any]:
+        kinematics, landed = self._airfield.do(lambda v: (v.kinematics(), v.landed), vehicle)
+        told = self._faults.landed(vehicle, landed, kinematics.time_ns)
+        return values.multirotor_state(kinematics, told, self._home)
 
-    @bind("simGetVehiclePose", sim_vehicle)
-    def get_vehicle_pose(self, _vehicle: str) -> dict[str, Any]:
-        state = self._airfield.do(lambda v: v.state())
+    @bind("getRotorStates", Slot.VEHICLE)
+    def get_rotor_states(self, vehicle: str) -> dict[str, Any]:
+        rotors, state, time_ns = self._airfield.do(lambda v: (v.autopilot.rotors, v.state(), v.time_ns), vehicle)
+        return values.rotor_states(rotors, state, time_ns)
+
+    @bind("simGetVehiclePose", Slot.SIM_VEHICLE)
+    def get_vehicle_pose(self, vehicle: str) -> dict[str, Any]:
+        state = self._airfield.do(lambda v: v.state(), vehicle)
         return values.pose(state.position_ned_m, state.orientation_wxyz)
 
-    @bind("simSetVehiclePose", values.POSE, wire.boolean, sim_vehicle)
-    def set_vehicle_pose(self, pose: dict[str, Any], _ignore_collision: bool, _vehicle: str) -> None:
+    @bind("simSetVehiclePose", values.POSE, wire.boolean, Slot.SIM_VEHICLE)
+    def set_vehicle_pose(self, pose: dict[str, Any], _ignore_collision: bool, vehicle: str) -> None:
         position, turn = values.triple(pose["position"]), values.quadruple(pose["orientation"])
         if any(map(math.isinf, (*position, *turn))) or not any(turn):
             raise CallFailed("a pose needs finite numbers and an orientation that is not zero")
-        self._airfield.do(lambda v: v.place(position, turn))
+        self._faults.moved(vehicle)
+        self._airfield.do(lambda v: v.place(position, turn), vehicle)
 
-    @bind("simGetGroundTruthKinematics", sim_vehicle)
-    def get_kinematics(self, _vehicle: str) -> dict[str, Any]:
-        return values.kinematics(self._airfield.do(lambda v: v.kinematics()))
+    @bind("simGetGroundTruthKinematics", Slot.SIM_VEHICLE)
+    def get_kinematics(self, vehicle: str) -> dict[str, Any]:
+        return values.kinematics(self._airfield.do(lambda v: v.kinematics(), vehicle))
 
-    @bind("simGetGroundTruthEnvironment", sim_vehicle)
-    def get_environment(self, _vehicle: str) -> dict[str, Any]:
-        position = self._airfield.do(lambda v: v.state()).position_ned_m
-        air = values.barometer(values.HOME_ALTITUDE_M - position[2], 0)
+    @bind("simSetKinematics", values.KINEMATICS, wire.boolean, Slot.SIM_VEHICLE)
+    def set_kinematics(self, state: dict[str, Any], _ignore_collision: bool, vehicle: str) -> None:
+        position, turn = values.triple(state["position"]), values.quadruple(state["orientation"])
+        velocity, rates = values.triple(state["linear_velocity"]), values.triple(state["angular_velocity"])
+        if not all(map(math.isfinite, (*position, *turn, *velocity, *rates))) or not any(turn):
+            raise CallFailed("kinematics need finite numbers and an orientation that is not zero")
+        if max(map(abs, (*velocity, *rates))) > _FASTEST:
+            raise CallFailed(f"velocities and rates are at most {_FASTEST:g}")
+        self._airfield.do(lambda v: v.set_kinematics(position, turn, velocity, rates), vehicle)
+
+    @bind("simGetGroundTruthEnvironment", Slot.SIM_VEHICLE)
+    def get_environment(self, vehicle: str) -> dict[str, Any]:
+        position = self._airfield.do(lambda v: v.state(), vehicle).position_ned_m
+        air = values.barometer(self._home.altitude_m - position[2], 0)
         return {
             "position": values.vector3r(position),
-            "geo_point": values.geo_point(position),
+            "geo_point": values.geo_point(position, self._home),
             "gravity": values.vector3r((0.0, 0.0, GRAVITY_M_S2)),
             "air_pressure": air["pressure"],
             "temperature": 288.15 - 0.0065 * air["altitude"],
             "air_density": 1.225 * (1 - 2.25577e-5 * air["altitude"]) ** 4.25588,
         }
 
-    @bind("simGetCollisionInfo", sim_vehicle)
-    def get_collision_info(self, _vehicle: str) -> dict[str, Any]:
-        collision = self._airfield.do(lambda v: v.take_collision())
+    @bind("simGetCollisionInfo", Slot.SIM_VEHICLE)
+    def get_collision_info(self, vehicle: str) -> dict[str, Any]:
+        collision = self._airfield.do(lambda v: v.take_collision(), vehicle)
         return values.collision(collision, self._segments.id_of(collision.object_name))
 
-    @bind("getImuData", _named("Imu"), vehicle)
-    def get_imu_data(self, _sensor: str, _vehicle: str) -> dict[str, Any]:
-        state, time_ns, felt = self._airfield.do(lambda v: (v.state(), v.time_ns, v.accelerometer_body_m_s2()))
-        return {
-            "time_stamp": time_ns,
-            "orientation": values.quaternionr(state.orientation_wxyz),
-            "angular_velocity": values.vector3r(state.rates_body_rad_s),
-            "linear_acceleration": values.vector3r(felt),
-        }
-
-    @bind("getGpsData", _named("Gps"), vehicle)
-    def get_gps_data(self, _sensor: str, _vehicle: str) -> dict[str, Any]:
-        return values.gps(self._airfield.do(lambda v: v.kinematics()))
-
-    @bind("getBarometerData", _named("Barometer"), vehicle)
-    def get_barometer_data(self, _sensor: str, _vehicle: str) -> dict[str, Any]:
-        state, time_ns = self._airfield.do(lambda v: (v.state(), v.time_ns))
-        return values.barometer(values.HOME_ALTITUDE_M - state.position_ned_m[2], time_ns)
-
-    @bind("getDistanceSensorData", wire.text, vehicle)
-    def get_distance_sensor_data(self, sensor: str, _vehicle: str) -> None:
-        raise CallFailed(f"No distance sensor with name {sensor} exist on vehicle")
-
-    @bind("getHomeGeoPoint", vehicle)
+    @bind("getHomeGeoPoint", Slot.VEHICLE)
     def get_home_geo_point(self, _vehicle: str) -> dict[str, Any]:
-        return values.geo_point((0.0, 0.0, 0.0))
+        return values.geo_point((0.0, 0.0, 0.0), self._home)
+
+
+_FASTEST = 100.0

@@ -4,7 +4,15 @@ A setpoint lives for 60 ms of simulated time; when none follows and the vehicle 
 knows nothing of tasks or wires, and time is what it is told.
 """
 
-from stillwing_airfield.flight.controller import Controller, Goal, Triple, VehicleState, Wrench, drag_ned_n
+from stillwing_airfield.flight.controller import (
+    HOVER_THROTTLE,
+    Controller,
+    Goal,
+    Triple,
+    VehicleState,
+    Wrench,
+    drag_ned_n,
+)
 
 API_GOAL_TIMEOUT_S = 0.060
 _STILL_M_S = 0.08
@@ -18,6 +26,7 @@ class Autopilot:
     def __init__(self, mass_kg: float, inertia_kg_m2: Triple) -> None:
         self._controller = Controller(mass_kg, inertia_kg_m2)
         self._mass_kg = mass_kg
+        self.wind_ned_m_s: Triple = (0.0, 0.0, 0.0)
         self.reset()
 
     def reset(self) -> None:
@@ -27,6 +36,7 @@ class Autopilot:
         self.taken_off = False
         self.holding = False
         self.goal: Goal | None = None
+        self.rotors = _IDLE
         self._goal_time_s = 0.0
 
     @property
@@ -60,13 +70,14 @@ class Autopilot:
 
     def update(self, state: VehicleState, time_s: float, on_ground: bool) -> Wrench:
         """Wrench of rotors and air for one physics step at `time_s`."""
-        drag = drag_ned_n(state, self._mass_kg)
+        drag = drag_ned_n(state, self._mass_kg, self.wind_ned_m_s)
         if self.taken_off and not self.holding and self._lapsed(time_s):
             self.goal, self.holding = Goal.hold(state), True
         self._detect_landing(state, on_ground)
         if not self.armed or self.goal is None or (self.landed and not self._climbs(state)):
+            self.rotors = _IDLE
             return Wrench(drag, _IDLE.torque_body_nm)
-        wrench = self._controller.wrench(self.goal, state)
+        wrench = self.rotors = self._controller.wrench(self.goal, state)
         if self.landed and state.velocity_ned_m_s[2] < -_MOVING_M_S:
             self.taken_off = True
         force = wrench.force_ned_n
@@ -78,6 +89,8 @@ class Autopilot:
 
     def _climbs(self, state: VehicleState) -> bool:
         assert self.goal is not None
+        if self.goal.throttle is not None:
+            return self.goal.throttle > HOVER_THROTTLE
         if self.goal.position_down_m is not None:
             return self.goal.position_down_m < state.position_ned_m[2] - 0.05
         return self.goal.velocity_ned_m_s[2] < 0 or any(self.goal.velocity_ned_m_s[:2])
@@ -90,6 +103,8 @@ class Autopilot:
 
     def _sinks(self, state: VehicleState) -> bool:
         assert self.goal is not None
+        if self.goal.throttle is not None:
+            return self.goal.throttle < HOVER_THROTTLE
         if self.goal.position_down_m is not None:
             return self.goal.position_down_m > state.position_ned_m[2] + 0.05
         return self.goal.velocity_ned_m_s[2] > 0

@@ -14,6 +14,8 @@ GRAVITY_M_S2 = 9.81
 MAX_SPEED_M_S = 6.0
 MAX_TILT_RAD = math.pi / 5.5
 MAX_YAW_RATE_RAD_S = 2.5
+HOVER_THROTTLE = 0.594
+"""Throttle that carries the weight, as simple_flight's default airframe has it."""
 _MAX_THRUST_G = 2.2
 _MIN_THRUST_G = 0.15
 # Velocity goals are followed as softly as simple_flight does (its gain of 0.2 rad per m/s is 0.5 s), so that stopping
@@ -61,6 +63,9 @@ class Goal:
         position_down_m: Height to go to or hold (down is positive), or None.
         yaw_deg: Heading to turn to, or None to turn at `yaw_rate_deg_s`.
         yaw_rate_deg_s: Clockwise from above; 0 keeps the heading from turning.
+        tilt_rad: Roll (right side down) and pitch (nose up) to take instead of any level velocity or position.
+        tilt_rates_rad_s: Rates of roll and pitch instead of angles.
+        throttle: 0 to 1 instead of a height, where a tilt or rates are given.
     """
 
     velocity_ned_m_s: Triple = (0.0, 0.0, 0.0)
@@ -68,6 +73,9 @@ class Goal:
     position_down_m: float | None = None
     yaw_deg: float | None = None
     yaw_rate_deg_s: float = 0.0
+    tilt_rad: tuple[float, float] | None = None
+    tilt_rates_rad_s: tuple[float, float] | None = None
+    throttle: float | None = None
 
     @classmethod
     def hold(cls, state: VehicleState) -> "Goal":
@@ -84,11 +92,12 @@ class Wrench:
     torque_body_nm: Triple
 
 
-def drag_ned_n(state: VehicleState, mass_kg: float) -> Triple:
-    """Air resistance, linear in speed."""
+def drag_ned_n(state: VehicleState, mass_kg: float, wind_ned_m_s: Triple = (0.0, 0.0, 0.0)) -> Triple:
+    """Air resistance, linear in the speed through the air."""
     north, east, down = state.velocity_ned_m_s
+    wind_north, wind_east, wind_down = wind_ned_m_s
     factor = -DRAG_1_S * mass_kg
-    return factor * north, factor * east, factor * down
+    return factor * (north - wind_north), factor * (east - wind_east), factor * (down - wind_down)
 
 
 class Controller:
@@ -101,12 +110,14 @@ class Controller:
 
     def wrench(self, goal: Goal, state: VehicleState) -> Wrench:
         """Thrust along the body's axis and torque for one control step."""
-        force = self._specific_force(goal, state)
         w, x, y, z = state.orientation_wxyz
         # Third column of the rotation matrix: the body's down axis in NED.
         down_axis = (2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y))
+        tilted = goal.tilt_rad is not None or goal.tilt_rates_rad_s is not None
+        force = self._tilted_force(goal, state, down_axis) if tilted else self._specific_force(goal, state)
         thrust = -(force[0] * down_axis[0] + force[1] * down_axis[1] + force[2] * down_axis[2])
-        thrust = min(max(thrust, _MIN_THRUST_G * GRAVITY_M_S2), _MAX_THRUST_G * GRAVITY_M_S2) * self._mass_kg
+        least = 0.0 if goal.throttle is not None else _MIN_THRUST_G * GRAVITY_M_S2
+        thrust = min(max(thrust, least), _MAX_THRUST_G * GRAVITY_M_S2) * self._mass_kg
         torque = self._torque(goal, state, force)
         return Wrench((-thrust * down_axis[0], -thrust * down_axis[1], -thrust * down_axis[2]), torque)
 
@@ -136,6 +147,27 @@ class Controller:
             a_north, a_east = a_north * most / sideways, a_east * most / sideways
         return a_north, a_east, -lift
 
+    @staticmethod
+    def _tilted_force(goal: Goal, state: VehicleState, down_axis: Triple) -> Triple:
+        """Wanted force per mass where the tilt, or its rates, are commanded directly."""
+        axis = down_axis
+        if goal.tilt_rad is not None:
+            roll, pitch = goal.tilt_rad
+            yaw = state.yaw_rad
+            sr, cr, sp, cp, sy, cy = (f(a) for a in (roll, pitch, yaw) for f in (math.sin, math.cos))
+            axis = (cy * sp * cr + sy * sr, sy * sp * cr - cy * sr, cp * cr)
+        if goal.throttle is not None:
+            thrust = min(max(goal.throttle, 0.0), 1.0) * GRAVITY_M_S2 / HOVER_THROTTLE
+        else:
+            down, v_down = state.position_ned_m[2], state.velocity_ned_m_s[2]
+            want = 0.0 if goal.position_down_m is None else _POSITION_GAIN_1_S * (goal.position_down_m - down)
+            want = min(max(want, -MAX_SPEED_M_S), MAX_SPEED_M_S)
+            lift = GRAVITY_M_S2 - (want - v_down) / _VERTICAL_TIME_S - DRAG_1_S * v_down
+            thrust = min(max(lift, 0.3 * GRAVITY_M_S2), 2.0 * GRAVITY_M_S2) / max(axis[2], 0.3)
+        # Never quite nothing: its direction is the attitude that is wanted.
+        thrust = max(thrust, 1e-6)
+        return -thrust * axis[0], -thrust * axis[1], -thrust * axis[2]
+
     def _torque(self, goal: Goal, state: VehicleState, force: Triple) -> Triple:
         """Turn the thrust axis towards -`force` and the nose as the goal says; rates are first-order."""
         w, x, y, z = state.orientation_wxyz
@@ -147,6 +179,8 @@ class Controller:
         limit = _MAX_TILT_RATE_RAD_S
         roll_rate = min(max(-_TILT_GAIN_1_S * d_right, -limit), limit)
         pitch_rate = min(max(_TILT_GAIN_1_S * d_forward, -limit), limit)
+        if goal.tilt_rates_rad_s is not None:
+            roll_rate, pitch_rate = (min(max(rate, -limit), limit) for rate in goal.tilt_rates_rad_s)
         yaw_rate = math.radians(goal.yaw_rate_deg_s)
         if goal.yaw_deg is not None:
             error = math.radians(goal.yaw_deg) - state.yaw_rad

@@ -160,6 +160,11 @@ def move_by_velocity_z(
     return (yield from _for(flight, duration_s, lambda: goal))
 
 
+def hold_attitude(flight: Flight, goal: Goal, duration_s: float) -> Task:
+    """Fly a commanded tilt, or rates of it, for a while. True after the full duration (or at once for none)."""
+    return (yield from _for(flight, duration_s, lambda: goal))
+
+
 def to_world(flight: Flight, forward_m_s: float, right_m_s: float) -> tuple[float, float]:
     """A level body velocity in north and east, by the heading of this moment."""
     yaw = flight.state().yaw_rad

@@ -123,12 +123,29 @@ _ARM = f'type="capsule" size="0.012" group="3" rgba="0.3 0.3 0.32 1" {_SEEN_ONLY
 _NOSE = f'type="sphere" size="0.03" pos="0.13 0 0.06" group="3" rgba="0.95 0.55 0.1 1" {_SEEN_ONLY}'
 
 
-def mjcf_document(*, name: str, visual: str, assets: str, bodies: str) -> str:
-    """A whole MuJoCo document round a scene's parts, with the vehicle in it.
+def vehicle_xml(name: str = "vehicle") -> str:
+    """The body of one vehicle.
 
-    The vehicle is 1 kg with the inertia of a small quadrotor. Its hull (group 4) is what collides; the parts in group 3
-    are drawn for cameras that do not sit on it. The origin of the body is the underside of the hull, so that it stands
-    at a height of 0. Group 2 is for scenery that is seen but can be neither hit nor measured by rays.
+    It is 1 kg with the inertia of a small quadrotor. Its hull (group 4) is what collides; the parts in group 3 are
+    drawn for cameras that do not sit on it. The origin of the body is the underside of the hull, so that it stands at a
+    height of 0.
+    """
+    return f"""    <body name="{name}" pos="0 0 0">
+      <freejoint name="{name}"/>
+      <inertial pos="0 0 0.06" mass="1" diaginertia="0.0070 0.0070 0.0120"/>
+      <geom name="{name}/hull" {_HULL}/>
+      <geom name="{name}/trunk" {_TRUNK}/>
+      <geom name="{name}/arm_a" fromto="0.16 0.16 0.07 -0.16 -0.16 0.07" {_ARM}/>
+      <geom name="{name}/arm_b" fromto="0.16 -0.16 0.07 -0.16 0.16 0.07" {_ARM}/>
+      <geom name="{name}/nose" {_NOSE}/>
+    </body>
+"""
+
+
+def mjcf_document(*, name: str, visual: str, assets: str, bodies: str) -> str:
+    """A whole MuJoCo document round a scene's parts, with one vehicle in it.
+
+    Group 2 is for scenery that is seen but can be neither hit nor measured by rays.
     """
     return f"""<mujoco model="{name}">
   <compiler angle="degree" autolimits="true"/>
@@ -140,15 +157,6 @@ def mjcf_document(*, name: str, visual: str, assets: str, bodies: str) -> str:
   </asset>
   <worldbody>
 {bodies}
-    <body name="vehicle" pos="0 0 0">
-      <freejoint name="vehicle"/>
-      <inertial pos="0 0 0.06" mass="1" diaginertia="0.0070 0.0070 0.0120"/>
-      <geom name="vehicle/hull" {_HULL}/>
-      <geom name="vehicle/trunk" {_TRUNK}/>
-      <geom name="vehicle/arm_a" fromto="0.16 0.16 0.07 -0.16 -0.16 0.07" {_ARM}/>
-      <geom name="vehicle/arm_b" fromto="0.16 -0.16 0.07 -0.16 0.16 0.07" {_ARM}/>
-      <geom name="vehicle/nose" {_NOSE}/>
-    </body>
-  </worldbody>
+{vehicle_xml()}  </worldbody>
 </mujoco>
 """

@@ -14,7 +14,7 @@ from stillwing_airfield.flight.tasks import YawMode
 from stillwing_airfield.frames import rotation_matrix
 from stillwing_airfield.mounts import Mount, camera_name, multiply
 from stillwing_airfield.rendering import Optics
-from stillwing_airfield.sim import Airfield, RunningLive
+from stillwing_airfield.sim import Airfield, RunningLive, Take
 from stillwing_common.errors import InternalFault, UnknownCamera, WrongState
 
 SKY_M = 65504.0
@@ -115,7 +115,7 @@ def test_quaternion_products_turn_twice() -> None:
 
 def test_live_it_keeps_real_time_and_cannot_be_stepped(airfield: Airfield) -> None:
     with pytest.raises(WrongState):
-        airfield.capture_later([("0", ["scene"])])
+        airfield.capture_later([Take("0", ["scene"])])
     airfield.start()
     with pytest.raises(RunningLive):
         airfield.advance(1)

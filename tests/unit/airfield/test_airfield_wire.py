@@ -15,8 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillwing_airfield import values, wire
+from stillwing_airfield.fleet import HomePoint
 from stillwing_airfield.wire import BadCast, Double, Float32Array, ProtocolViolation, Request, RequestStream
 
+HOME = HomePoint()
 _SINGLE = st.floats(width=32, allow_nan=False)
 _SCALAR = st.none() | st.booleans() | st.integers(-(1 << 63), (1 << 64) - 1) | _SINGLE | st.text() | st.binary()
 _VALUE = st.recursive(
@@ -155,4 +157,4 @@ def test_error_strings_are_the_real_ones_to_the_letter() -> None:
 
 @given(st.tuples(*[st.floats(-5000, 5000)] * 3))
 def test_geo_points_and_local_positions_are_inverse(position: tuple[float, float, float]) -> None:
-    assert math.dist(values.local_position(values.geo_point(position)), position) < 1e-6
+    assert math.dist(values.local_position(values.geo_point(position, HOME), HOME), position) < 1e-6
