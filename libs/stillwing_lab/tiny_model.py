@@ -101,8 +101,13 @@ def _tiny_vision(family: str, hidden_size: int) -> dict[str, Any]:
     return {**inner, "depth": 2, "window_size": 56, "fullatt_block_indexes": [1], "tokens_per_second": 2}
 
 
-def write_tiny_model(directory: Path, seed: int = 0, family: str = "qwen2_5_vl", **text: Any) -> Path:
-    """Write weights, configuration, tokenizer and image figures to `directory`; returns it."""
+def write_tiny_model(
+    directory: Path, seed: int = 0, family: str = "qwen2_5_vl", *, frame_tokens: int = 20, **text: Any
+) -> Path:
+    """Write weights, configuration, tokenizer and image figures to `directory`; returns it.
+
+    `frame_tokens`: most vision tokens of one frame; larger frames are resized.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     tokenizer = tiny_tokenizer()
     config = tiny_config(tokenizer, family, **text)
@@ -116,7 +121,7 @@ def write_tiny_model(directory: Path, seed: int = 0, family: str = "qwen2_5_vl",
     figures = {
         "image_processor_type": "Qwen2VLImageProcessor",
         "min_pixels": (2 * patch_px) ** 2 * 4,
-        "max_pixels": (2 * patch_px) ** 2 * 20,
+        "max_pixels": (2 * patch_px) ** 2 * frame_tokens,
         "patch_size": patch_px,
         "merge_size": 2,
         "temporal_patch_size": 2,
@@ -133,3 +138,24 @@ def _far_from_one(model: Any) -> None:
         for name, weight in model.named_parameters():
             if name.endswith(("q_norm.weight", "k_norm.weight")):
                 weight.uniform_(0.5, 2.5)
+
+
+def write_middle_model(directory: Path) -> Path:
+    """A model between toy and real, for measurements: 8 layers, 8 query and 4 key heads of 64, frames of 100 tokens.
+
+    Its 30 million weights are random, so its answers mean nothing. What is there already is left as it is.
+    """
+    if (directory / "preprocessor_config.json").is_file():
+        return directory
+    return write_tiny_model(
+        directory,
+        frame_tokens=108,
+        hidden_size=512,
+        intermediate_size=1536,
+        num_hidden_layers=8,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        max_position_embeddings=131_072,
+        initializer_range=0.05,
+        rope_parameters={"rope_type": "default", "mrope_section": [8, 12, 12], "rope_theta": 1e6},
+    )

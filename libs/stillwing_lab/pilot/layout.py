@@ -16,7 +16,7 @@ IGNORE = -100
 _TOKEN = {name: index for index, name in enumerate(SPECIAL_TOKENS)}
 IMAGE_PAD, END = _TOKEN["<|image_pad|>"], _TOKEN["<|im_end|>"]
 _FRAME_IDS = [_TOKEN["<|vision_start|>"], *([IMAGE_PAD] * IMAGE_TOKENS), _TOKEN["<|vision_end|>"]]
-_PAD_BRANCH = -2
+PAD_BRANCH = -2
 
 Ints = npt.NDArray[np.int64]
 
@@ -91,7 +91,7 @@ def lay_out(sequences: list[Sequence]) -> Batch:
     targets = np.full((count, length), IGNORE, np.int64)
     weights = np.zeros((count, length), np.float32)
     # For every token: the last frame it belongs to or sees, its branch (-1 trunk), its place within trunk or branch.
-    frame, branch, offset = (np.full((count, length), value, np.int64) for value in (0, _PAD_BRANCH, 0))
+    frame, branch, offset = (np.full((count, length), value, np.int64) for value in (0, PAD_BRANCH, 0))
     offset += np.arange(length)
     for row, sequence in enumerate(sequences):
         trunk = len(sequence.system_ids) + sequence.frames * len(_FRAME_IDS)
@@ -107,7 +107,7 @@ def lay_out(sequences: list[Sequence]) -> Batch:
             positions[:, row, span] = first + np.arange(len(fork.ids))
             frame[row, span], branch[row, span] = fork.frame, number
             at = span.stop
-    return Batch(ids, positions, _mask(frame, branch, offset), targets, weights)
+    return Batch(ids, positions, branch_mask(frame, branch, offset), targets, weights)
 
 
 def _trunk_positions(system: int, frames: int) -> Ints:
@@ -120,7 +120,12 @@ def _trunk_frames(system: int, frames: int) -> Ints:
     return np.concatenate([np.full(system, -1), np.repeat(np.arange(frames), len(_FRAME_IDS))])
 
 
-def _mask(frame: Ints, branch: Ints, offset: Ints) -> npt.NDArray[np.bool_]:
+def branch_mask(frame: Ints, branch: Ints, offset: Ints) -> npt.NDArray[np.bool_]:
+    """Who may look at whom, bool (batch, length, length), from three arrays (batch, length).
+
+    `frame`: the last frame (or chunk) a token belongs to or sees; `branch`: its branch, -1 in the trunk, `PAD_BRANCH`
+    for padding; `offset`: its place within trunk or branch.
+    """
     in_trunk = branch == -1
     earlier = offset[:, None, :] <= offset[:, :, None]
     same = branch[:, None, :] == branch[:, :, None]

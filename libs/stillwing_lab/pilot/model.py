@@ -18,7 +18,6 @@ from stillwing_lab.pilot.config import (
     GRID_ROWS,
     IMAGE_MEAN,
     IMAGE_STD,
-    IMAGE_TOKENS,
     MERGE,
     PATCH_PX,
     model_config,
@@ -46,15 +45,15 @@ def patchify(pixels: Tensor) -> Tensor:
 
 
 @functools.lru_cache(maxsize=4)
-def _patch_positions(device: torch.device) -> Tensor:
-    """Row and column of each patch, (2, 80), in merge-block order."""
-    rows = torch.arange(GRID_ROWS, device=device)[:, None].expand(GRID_ROWS, GRID_COLUMNS)
-    columns = torch.arange(GRID_COLUMNS, device=device)[None].expand(GRID_ROWS, GRID_COLUMNS)
+def _patch_positions(rows: int, columns: int, device: torch.device) -> Tensor:
+    """Row and column of each patch, (rows * columns, 2), in merge-block order."""
+    row = torch.arange(rows, device=device)[:, None].expand(rows, columns)
+    column = torch.arange(columns, device=device)[None].expand(rows, columns)
 
     def blocks(grid: Tensor) -> Tensor:
-        return grid.reshape(GRID_ROWS // MERGE, MERGE, GRID_COLUMNS // MERGE, MERGE).permute(0, 2, 1, 3).flatten()
+        return grid.reshape(rows // MERGE, MERGE, columns // MERGE, MERGE).permute(0, 2, 1, 3).flatten()
 
-    return torch.stack([blocks(rows), blocks(columns)], -1)
+    return torch.stack([blocks(row), blocks(column)], -1)
 
 
 def _rotate_half(x: Tensor) -> Tensor:
@@ -63,24 +62,31 @@ def _rotate_half(x: Tensor) -> Tensor:
 
 
 def see(model: Any, pixels: Tensor) -> Tensor:
-    """Image tokens (n, 20, hidden) of pictures (n, 112, 140, 3).
+    """Image tokens (n, 20, hidden) of pictures (n, 112, 140, 3)."""
+    tower = model.model.visual
+    # A still picture is the same patch twice in time, so the filter's two halves add.
+    x = patchify(pixels) @ tower.patch_embed.proj.weight.sum(2).flatten(1).t()
+    return through_tower(tower, x, GRID_ROWS, GRID_COLUMNS)
+
+
+def through_tower(tower: Any, x: Tensor, rows: int, columns: int) -> Tensor:
+    """Image tokens (n, rows * columns / 4, hidden) of filtered patches (n, rows * columns, width), many at once.
 
     Equal to transformers' vision tower, which loops over pictures, wherever every block attends to the whole picture.
     """
-    tower = model.model.visual
-    count = pixels.shape[0]
-    # A still picture is the same patch twice in time, so the filter's two halves add.
-    x = patchify(pixels) @ tower.patch_embed.proj.weight.sum(2).flatten(1).t()
-    cos, sin = (part.view(1, PATCHES, 1, -1) for part in tower.rotary_pos_emb(x, _patch_positions(x.device)))
+    count, patches = x.shape[:2]
+    cos, sin = (
+        part.view(1, patches, 1, -1) for part in tower.rotary_pos_emb(x, _patch_positions(rows, columns, x.device))
+    )
     for block in tower.blocks:
         heads = block.attn.num_heads
-        q, k, v = block.attn.qkv(block.norm1(x)).view(count, PATCHES, 3, heads, -1).unbind(2)
+        q, k, v = block.attn.qkv(block.norm1(x)).view(count, patches, 3, heads, -1).unbind(2)
         q, k = q * cos + _rotate_half(q) * sin, k * cos + _rotate_half(k) * sin
         attended = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
-        x = x + block.attn.proj(attended.transpose(1, 2).reshape(count, PATCHES, -1))
+        x = x + block.attn.proj(attended.transpose(1, 2).reshape(count, patches, -1))
         x = x + block.mlp(block.norm2(x))
-    tokens: Tensor = tower.merger(x.reshape(count * PATCHES, -1))
-    return tokens.view(count, IMAGE_TOKENS, -1)
+    tokens: Tensor = tower.merger(x.reshape(count * patches, -1))
+    return tokens.view(count, patches // MERGE**2, -1)
 
 
 def think(model: Any, ids: Tensor, image_tokens: Tensor, positions: Tensor, mask: Tensor) -> Tensor:

@@ -1,0 +1,136 @@
+"""`stillwing lab`: experiments on the engine's memory, ablations, and the tiny model they are scored with.
+
+The lab does the work.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stillwing_cli.terminal import AsJson, err, next_step, out, told_errors
+
+lab = typer.Typer(no_args_is_help=True, help="Experiments on the engine's memory, and ablations.")
+
+Model = Annotated[
+    str, typer.Option(help="pilot, recall, random (middling size, random weights), or the directory of a Qwen-VL.")
+]
+Video = Annotated[Path | None, typer.Option(help="A video file to stream; unset: a flight drawn in airfield.")]
+Pictures = Annotated[Path | None, typer.Option("--frames", help="A folder of pictures to stream.")]
+Chunks = Annotated[int | None, typer.Option(min=10, help="How many chunks of four frames; unset: the full protocol.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Threads = Annotated[int, typer.Option(min=1, help="CPU threads of the tensor library.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Folder for the results; unset: one of its own under results/.")
+]
+
+
+def _experiment(
+    which: str,
+    model: str,
+    video: Path | None,
+    frames: Path | None,
+    chunks: int | None,
+    device: str,
+    threads: int,
+    folder: Path | None,
+    as_json: bool,
+    then: tuple[str, str],
+) -> None:
+    with told_errors():
+        from stillwing_lab.experiments import run  # brings torch along
+
+        report, _ = run.main(
+            which,
+            model=model,
+            video=video,
+            frames=frames,
+            chunks=chunks,
+            device=device,
+            threads=threads,
+            out=folder,
+            as_json=as_json,
+        )
+    next_step(err if as_json else out, *then)
+    if not report.held:
+        raise typer.Exit(1)
+
+
+@lab.command("eviction-a")
+def eviction_a(
+    model: Model = "pilot",
+    video: Video = None,
+    frames: Pictures = None,
+    device: Device = "auto",
+    threads: Threads = 1,
+    output: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """What the sink is: found from the first chunk, for several sizes of frame and two lengths of chunk."""
+    then = ("stillwing lab eviction-b", "whether an endless run stays flat")
+    _experiment("a", model, video, frames, None, device, threads, output, as_json, then)
+
+
+@lab.command("eviction-b")
+def eviction_b(
+    model: Model = "pilot",
+    video: Video = None,
+    frames: Pictures = None,
+    chunks: Chunks = None,
+    device: Device = "auto",
+    threads: Threads = 1,
+    output: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """An endless run: three budgets, 320 frames each; the cache stays within them and memory flat."""
+    then = ("stillwing lab eviction-c", "whether asks leave the cache as it was")
+    _experiment("b", model, video, frames, chunks, device, threads, output, as_json, then)
+
+
+@lab.command("eviction-c")
+def eviction_c(
+    model: Model = "pilot",
+    video: Video = None,
+    frames: Pictures = None,
+    chunks: Chunks = None,
+    device: Device = "auto",
+    threads: Threads = 1,
+    output: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """Answers after eviction: an ask every 20 chunks, the cache compared byte for byte before and after."""
+    then = ("stillwing lab ablate", "what each choice of the memory is worth")
+    _experiment("c", model, video, frames, chunks, device, threads, output, as_json, then)
+
+
+@lab.command("ablate")
+def ablate(
+    model: Annotated[Path | None, typer.Option(help="Directory of a recall model; unset: the one that ships.")] = None,
+    streams: Annotated[int, typer.Option(min=1, help="Streams for each setting; more narrow the intervals.")] = 6,
+    quick: Annotated[bool, typer.Option("--quick", help="Two budgets, one layout: a minute.")] = False,
+    output: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """What was shown k signs ago: recall by budget, chunk length, frame rate, eviction level and positions."""
+    with told_errors():
+        from stillwing_lab.ablation import run  # brings torch along
+
+        folder = run.main(model=model, streams=streams, quick=quick, out=output, as_json=as_json)
+    next_step(
+        err if as_json else out, f"stillwing lab ablate --out {folder} --streams {2 * streams}", "go on from here"
+    )
+
+
+@lab.command("train-recall")
+def train_recall(
+    output: Annotated[Path, typer.Option("--out", help="Where the model's files are written.")] = Path("models/recall"),
+    seed: Annotated[int, typer.Option(min=0, help="The same seed on the same machine gives the same model.")] = 0,
+    threads: Threads = 1,
+) -> None:
+    """Train the tiny model that the ablations are scored with: coloured signs, what was shown when."""
+    with told_errors():
+        from stillwing_lab.recall import train  # brings torch along
+
+        train.main(out=output, seed=seed, threads=threads)
+    out.print(f"the recall model is in {output}")
+    next_step(out, f"stillwing lab ablate --model {output}", "how far back it remembers, and what that depends on")
