@@ -3,6 +3,7 @@
 Every model family equals transformers: one pass over text, images and video, and the stream with all it may meet.
 """
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
 from stillwing_common.errors import ModelNotUsable
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.catalog import ModelSource, load_engine
-from stillwing_vlm.core.engines.families import FAMILIES
+from stillwing_vlm.core.engines.families import FAMILIES, rotary_axes
+from stillwing_vlm.core.engines.rotary import Rotary
 from stillwing_vlm.core.layout import time_labels
 from stillwing_vlm.core.local import LocalEngine
 from stillwing_vlm.core.positions import Grid
@@ -189,3 +192,74 @@ def test_what_would_be_computed_wrongly_is_refused(tmp_path: Path, change: dict[
     path.write_text(json.dumps(config))
     with pytest.raises(ModelNotUsable, match=words):
         load_engine(ModelSource(str(directory), device="cpu", random_weights=True))
+
+
+HUB_VISION = {
+    "qwen2_vl": {"in_chans": 3, "spatial_patch_size": 14, "hidden_act": "quick_gelu"},
+    "qwen2_5_vl": {"in_chans": 3, "spatial_patch_size": 14, "hidden_act": "silu"},
+    "qwen3_vl": {"in_channels": 3, "hidden_act": "gelu_pytorch_tanh", "model_type": "qwen3_vl"},
+}
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_directories_as_they_were_published_load(tmp_path: Path, family: str) -> None:
+    """Older layouts: a flat config.json, rotary figures under their old names, tensors under their old keys."""
+    directory = write_tiny_model(tmp_path / family, family=family)
+    now = LocalEngine.load(ModelSource(str(directory), device="cpu", threads=1))
+    path, weights = directory / "config.json", directory / "model.safetensors"
+    config = json.loads(path.read_text())
+    text = config.pop("text_config")
+    rope = text.pop("rope_parameters")
+    text["rope_theta"] = rope["rope_theta"]
+    config["vision_config"] |= HUB_VISION[family]
+    if family == "qwen3_vl":
+        text["rope_scaling"] = {
+            "mrope_interleaved": True,
+            "mrope_section": rope["mrope_section"],
+            "rope_type": "default",
+        }
+        config["text_config"] = text
+    else:
+        text["rope_scaling"] = {"type": "mrope", "mrope_section": rope["mrope_section"]}
+        for name in ("model_type", "layer_types", "dtype"):
+            text.pop(name, None)
+        config = {**text, **config}
+        tensors = {
+            name.replace("model.visual.", "visual.").replace("model.language_model.", "model."): tensor
+            for name, tensor in load_file(weights).items()
+        }
+        save_file(tensors, weights, {"format": "pt"})
+    path.write_text(json.dumps(config))
+    then = LocalEngine.load(ModelSource(str(directory), device="cpu", threads=1))
+    picture = np.random.default_rng(3).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    answers = []
+    for engine in (now, then):
+        session = engine.open("You fly.", 500)
+        session.append(picture)
+        session.append(picture[::-1])
+        answers.append(session.ask_choice("Which way?", ["left", "right", "ahead"]).probabilities)
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize(
+    ("family", "sections"),
+    [("qwen2_vl", [16, 24, 24]), ("qwen2_5_vl", [16, 24, 24]), ("qwen3_vl", [24, 20, 20])],
+)
+def test_rotation_is_the_published_one_at_its_real_size(family: str, sections: list[int]) -> None:
+    rope = {"rope_type": "default", "mrope_section": sections, "rope_theta": 1e6}
+    sizes = {"hidden_size": 256, "num_attention_heads": 2, "num_key_value_heads": 2, "num_hidden_layers": 1}
+    extra = {"head_dim": 128} if family == "qwen3_vl" else {}
+    text = FAMILIES[family].config(text_config={**sizes, **extra, "rope_parameters": rope}).text_config
+    module = importlib.import_module(f"transformers.models.{family}.modeling_{family}")
+    (name,) = [
+        name
+        for name in vars(module)
+        if name.endswith(("VLRotaryEmbedding", "VLTextRotaryEmbedding")) and "Vision" not in name
+    ]
+    positions = np.random.default_rng(0).integers(0, 300, (3, 40))
+    cos, sin = getattr(module, name)(text)(torch.zeros(1, dtype=torch.float32), torch.from_numpy(positions)[:, None])
+    inverse = 1e6 ** -(np.arange(0, 128, 2, dtype=np.float64) / 128)
+    ours = Rotary(inverse, rotary_axes(FAMILIES[family], sections), torch.device("cpu")).cos_sin(positions)
+    for found, wanted in zip(ours, (cos, sin), strict=True):
+        # Theirs are angles in float32, good to 1e-5 at these positions.
+        assert (found - wanted[0, :, :64]).abs().max() < 1e-4

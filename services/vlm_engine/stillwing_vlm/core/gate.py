@@ -67,7 +67,7 @@ class TokenGate:
         renewed = np.zeros(shape, np.bool_)
         kept, changed = [], []
         for grid in grids:
-            difference = np.max([self._patch_differences(frame, reference) for frame in grid], axis=0)
+            difference = np.max([patch_differences(frame, reference, self._how.patch_px) for frame in grid], axis=0)
             worst = _largest(difference, self._how.merge)
             keep = (worst > self._threshold) | (gone & ~renewed)
             if not keep.any():
@@ -91,14 +91,14 @@ class TokenGate:
         """The trunk is no longer what it was: the next chunk is kept whole."""
         self._reference = None
 
-    def _patch_differences(self, frame: Pixels, reference: Pixels) -> npt.NDArray[np.float64]:
-        """Mean absolute difference of each patch, float64[rows, columns] of patches."""
-        px = self._how.patch_px
-        levels = np.abs(frame.astype(np.int16) - reference)
-        rows, columns = levels.shape[0] // px, levels.shape[1] // px
-        sums = levels.reshape(rows, px, columns, px * 3).sum(axis=(1, 3), dtype=np.int64)
-        found: npt.NDArray[np.float64] = sums / (px * px * 3)
-        return found
+
+def patch_differences(frame: Pixels, other: Pixels, patch_px: int) -> npt.NDArray[np.float64]:
+    """Mean absolute difference of each patch in levels of 0 to 255, float64[rows, columns] of patches."""
+    levels = np.abs(frame.astype(np.int16) - other)
+    rows, columns = levels.shape[0] // patch_px, levels.shape[1] // patch_px
+    sums = levels.reshape(rows, patch_px, columns, patch_px * 3).sum(axis=(1, 3), dtype=np.int64)
+    found: npt.NDArray[np.float64] = sums / (patch_px * patch_px * 3)
+    return found
 
 
 def _largest(patches: npt.NDArray[np.float64], merge: int) -> npt.NDArray[np.float64]:
