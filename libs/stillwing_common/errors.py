@@ -391,6 +391,30 @@ class SnapshotOverwritten(WrongState):
     reason = "SNAPSHOT_OVERWRITTEN"
 
 
+class UnknownExport(NotFound):
+    """No export has this name."""
+
+    reason = "UNKNOWN_EXPORT"
+
+
+class ExportsOff(WrongState):
+    """This engine keeps no exports; start it with a folder for them."""
+
+    reason = "EXPORTS_OFF"
+
+
+class ExportUnusable(WrongState):
+    """The export cannot be used here."""
+
+    reason = "EXPORT_UNUSABLE"
+
+
+class ExportNotWritten(Unavailable):
+    """The export could not be written."""
+
+    reason = "EXPORT_NOT_WRITTEN"
+
+
 class OutOfCredits(Exhausted):
     """More frames were sent than there were credits; wait for frame_appended."""
 

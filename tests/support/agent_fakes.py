@@ -278,6 +278,7 @@ class FakeSession:
     session_id = "ses_fake"
     frame_credits = 2
     max_context_tokens = 1000
+    restored_frame_id = ""
 
     def __init__(self, world: World, engine: "FakeEngine", window: int = 6) -> None:
         self._world = world

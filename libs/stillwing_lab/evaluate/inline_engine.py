@@ -20,6 +20,7 @@ from stillwing_vlm.core.base import (
     ChoiceRequest,
     ChoiceResult,
     Evicted,
+    ExportInfo,
     ModelInfo,
     RecallResult,
     SessionConfig,
@@ -57,6 +58,7 @@ class InlineSession:
     """See `Session`; every request is carried out when it is placed."""
 
     frame_credits = 4
+    restored_frame_id = ""
 
     def __init__(self, session: LocalSession, thinking_s: float, think_s: list[float]) -> None:
         self._session = session
@@ -103,6 +105,10 @@ class InlineSession:
         """See `Session`."""
         return self._session.restore_snapshot(snapshot_id)
 
+    async def export(self, name: str) -> ExportInfo:
+        """Nothing is kept beyond an evaluation."""
+        raise Unsupported("this engine keeps no exports")
+
     async def evictions(self) -> AsyncIterator[Evicted]:
         """See `Session`."""
         while True:
@@ -122,6 +128,13 @@ class _OneCaller:
     async def get_session(self, session_id: str) -> SessionInfo:
         """See `list_sessions`."""
         raise Unsupported("sessions of this engine are not kept track of")
+
+    async def list_exports(self) -> list[ExportInfo]:
+        """There are none."""
+        return []
+
+    async def delete_export(self, name: str) -> None:
+        """There is none."""
 
     async def delete_snapshot(self, snapshot_id: str) -> None:
         """Snapshots go with their session."""
@@ -151,6 +164,7 @@ class BlindSession:
     """Takes frames and remembers none; for policies that decide without a model."""
 
     frame_credits = 4
+    restored_frame_id = ""
     max_context_tokens = 0
 
     def __init__(self) -> None:
@@ -181,6 +195,10 @@ class BlindSession:
     async def restore_snapshot(self, snapshot_id: str) -> str:
         """There is no memory."""
         raise Unsupported("this engine has no memory")
+
+    async def export(self, name: str) -> ExportInfo:
+        """Nothing is kept beyond an evaluation."""
+        raise Unsupported("this engine keeps no exports")
 
     async def evictions(self) -> AsyncIterator[Evicted]:
         """Nothing is ever evicted."""

@@ -46,13 +46,14 @@ def serve(
     gate_levels: Annotated[
         float | None, typer.Option(help="Leave out picture tokens that differ by no more than this, of 255; 0 is off.")
     ] = None,
+    exports_dir: Annotated[Path | None, typer.Option(help="Folder in which sessions may be kept.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
 ) -> None:
     """Serve until interrupted. What no flag says is read from STILLWING_VLM_…"""
     flags = {
         "host": host, "port": port, "model": model, "random_weights": random_weights, "device": device, "dtype": dtype,
         "attention": attention, "threads": threads, "max_context_tokens": max_context_tokens,
-        "window_frames": window_frames, "gate_levels": gate_levels, "log_level": log_level,
+        "window_frames": window_frames, "gate_levels": gate_levels, "exports_dir": exports_dir, "log_level": log_level,
     }  # fmt: skip
     given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
     try:
@@ -73,6 +74,7 @@ async def serve_until_signal(settings: VlmSettings) -> None:
     server = RpcServer([], settings)
     await server.bind()
     try:
+        exports = settings.exports()
         loaded = await asyncio.to_thread(
             load_engine,
             settings.source(),
@@ -84,7 +86,7 @@ async def serve_until_signal(settings: VlmSettings) -> None:
     except BaseException:
         await server.drain()
         raise
-    engine = AsyncEngine(loaded)
+    engine = AsyncEngine(loaded, exports=exports)
     try:
         server.add(registration(engine), on_drain=engine.close)
         await server.start()

@@ -30,6 +30,7 @@ from stillwing_vlm.core.base import (
     ChoiceRequest,
     ChoiceResult,
     Evicted,
+    ExportInfo,
     FramePolicy,
     ModelInfo,
     RecallResult,
@@ -93,6 +94,17 @@ class RemoteEngine:
         """See `Engine`."""
         with domain_errors():
             await self._stub.DeleteSnapshot(vlm_pb2.DeleteSnapshotRequest(snapshot_id=snapshot_id))
+
+    async def list_exports(self) -> list[ExportInfo]:
+        """See `Engine`."""
+        with domain_errors():
+            answer = await self._stub.ListExports(vlm_pb2.ListExportsRequest())
+        return [convert.export_from_wire(info) for info in answer.exports]
+
+    async def delete_export(self, name: str) -> None:
+        """See `Engine`."""
+        with domain_errors():
+            await self._stub.DeleteExport(vlm_pb2.DeleteExportRequest(name=name))
 
     async def close(self) -> None:
         """Close the sessions opened here, then the channel; the engine itself goes on."""
@@ -214,6 +226,15 @@ class RemoteSession:
         """See `Session`."""
         return self._ask_for(restore_snapshot=vlm_pb2.RestoreSnapshot(snapshot_id=snapshot_id))
 
+    @property
+    def restored_frame_id(self) -> str:
+        """See `Session`."""
+        return self._told.restored_frame_id
+
+    def export(self, name: str) -> Awaitable[ExportInfo]:
+        """See `Session`."""
+        return self._ask_for(export_session=vlm_pb2.ExportSession(name=name))
+
     def evictions(self) -> AsyncIterator[Evicted]:
         """See `Session`."""
         stream = EvictionStream()
@@ -310,6 +331,8 @@ class RemoteSession:
                 self._settle(seq, SnapshotInfo(taken.snapshot_id, taken.size_bytes))
             case "snapshot_restored":
                 self._settle(seq, response.snapshot_restored.last_frame_id)
+            case "session_exported":
+                self._settle(seq, convert.exported_from_wire(response.session_exported))
             case "recalled":
                 self._settle(seq, convert.recalled_from_wire(response.recalled))
             case "context_evicted":

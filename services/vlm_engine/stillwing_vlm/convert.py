@@ -20,9 +20,11 @@ from stillwing_vlm.core.base import (
     Eviction,
     EvictionLevel,
     EvictionPositions,
+    ExportInfo,
     FramePolicy,
     Limits,
     ModelInfo,
+    PeriodicExport,
     Provenance,
     RecallResult,
     Sampling,
@@ -66,13 +68,17 @@ _POLICY_FROM_WIRE = {int(wire): policy for policy, wire in _POLICY_TO_WIRE.items
 def config_to_wire(config: SessionConfig) -> vlm_pb2.OpenSession:
     """What a session is opened with; the peer is what the server sees, so it does not travel."""
     return vlm_pb2.OpenSession(
-        system_prompt=config.system_prompt,
+        system_prompt="" if config.from_export else config.system_prompt,
         max_context_tokens=config.max_context_tokens,
         label=config.label,
         eviction=None if config.eviction is None else eviction_to_wire(config.eviction),
         frame_policy=_POLICY_TO_WIRE[config.frame_policy],
         frame_period=duration_to_wire(config.frame_period_s) if config.frame_period_s else None,
         gate_levels=config.gate_levels,
+        from_export=config.from_export,
+        periodic_export=None
+        if config.periodic_export is None
+        else vlm_pb2.PeriodicExport(name=config.periodic_export.name, every_chunks=config.periodic_export.every_chunks),
     )
 
 
@@ -81,6 +87,10 @@ def config_from_wire(message: vlm_pb2.OpenSession, peer: str) -> SessionConfig:
     policy = _POLICY_FROM_WIRE.get(message.frame_policy)
     if policy is None:
         raise InvalidInput(f"frame_policy {message.frame_policy} is unknown", field="frame_policy")
+    if message.from_export and message.system_prompt:
+        raise InvalidInput(
+            "the prompt of a session that goes on is that of its export; leave it out", field="system_prompt"
+        )
     return SessionConfig(
         message.system_prompt,
         message.max_context_tokens,
@@ -90,6 +100,10 @@ def config_from_wire(message: vlm_pb2.OpenSession, peer: str) -> SessionConfig:
         policy,
         duration_from_wire(message.frame_period) if message.HasField("frame_period") else 0.0,
         message.gate_levels if message.HasField("gate_levels") else None,
+        message.from_export,
+        PeriodicExport(message.periodic_export.name, message.periodic_export.every_chunks)
+        if message.HasField("periodic_export")
+        else None,
     )
 
 
@@ -314,6 +328,33 @@ def recalled_from_wire(message: vlm_pb2.Recalled) -> RecallResult:
     return RecallResult(tuple(message.frame_ids), message.context_tokens)
 
 
+def exported_to_wire(info: ExportInfo) -> vlm_pb2.SessionExported:
+    """The context is in a file."""
+    return vlm_pb2.SessionExported(
+        name=info.name,
+        size_bytes=info.size_bytes,
+        last_frame_id=info.last_frame_id,
+        save_time=timestamp_to_wire(info.saved_wall_ns),
+    )
+
+
+def exported_from_wire(message: vlm_pb2.SessionExported) -> ExportInfo:
+    """The context is in a file."""
+    return ExportInfo(message.name, message.size_bytes, timestamp_from_wire(message.save_time), message.last_frame_id)
+
+
+def export_to_wire(info: ExportInfo) -> vlm_pb2.ExportInfo:
+    """One export."""
+    return vlm_pb2.ExportInfo(
+        name=info.name, size_bytes=info.size_bytes, save_time=timestamp_to_wire(info.saved_wall_ns)
+    )
+
+
+def export_from_wire(message: vlm_pb2.ExportInfo) -> ExportInfo:
+    """One export."""
+    return ExportInfo(message.name, message.size_bytes, timestamp_from_wire(message.save_time))
+
+
 def failed_to_wire(error: StillwingError, *, credits: int, service: str) -> vlm_pb2.RequestFailed:
     """One bad request, and the frame credits it returns."""
     return vlm_pb2.RequestFailed(status=to_status(error, service=service), credits=credits)
@@ -338,6 +379,7 @@ def model_to_wire(info: ModelInfo) -> vlm_pb2.GetModelResponse:
         can_snapshot=info.can_snapshot,
         can_recall=info.can_recall,
         default_eviction=eviction_to_wire(info.default_eviction),
+        can_export=info.can_export,
         max_sessions=info.limits.max_sessions,
         max_asks=info.limits.max_asks,
         max_text_chars=info.limits.max_text_chars,
@@ -391,6 +433,7 @@ def model_from_wire(message: vlm_pb2.GetModelResponse) -> ModelInfo:
         can_snapshot=message.can_snapshot,
         can_recall=message.can_recall,
         default_eviction=eviction_from_wire(message.default_eviction),
+        can_export=message.can_export,
         budget_plan=_plan_from_wire(message) if message.HasField("budget_plan") else None,
         limits=Limits(
             max_sessions=message.max_sessions, max_asks=message.max_asks, max_text_chars=message.max_text_chars

@@ -72,6 +72,16 @@ class VlmServicer(vlm_pb2_grpc.VlmServiceServicer):
         await self._engine.delete_snapshot(request.snapshot_id)
         return vlm_pb2.DeleteSnapshotResponse()
 
+    async def ListExports(self, request: vlm_pb2.ListExportsRequest, context: Any) -> vlm_pb2.ListExportsResponse:
+        """See the proto."""
+        infos = await self._engine.list_exports()
+        return vlm_pb2.ListExportsResponse(exports=[convert.export_to_wire(info) for info in infos])
+
+    async def DeleteExport(self, request: vlm_pb2.DeleteExportRequest, context: Any) -> vlm_pb2.DeleteExportResponse:
+        """See the proto."""
+        await self._engine.delete_export(request.name)
+        return vlm_pb2.DeleteExportResponse()
+
     async def Session(
         self, request_iterator: AsyncIterator[vlm_pb2.SessionRequest], context: Any
     ) -> AsyncGenerator[vlm_pb2.SessionResponse, None]:
@@ -112,6 +122,7 @@ class _SessionCall:
             session_id=session.session_id,
             frame_credits=session.frame_credits,
             max_context_tokens=session.max_context_tokens,
+            restored_frame_id=session.restored_frame_id,
         )
         self._emit(first_seq, opened=opened)
 
@@ -209,6 +220,9 @@ class _SessionCall:
                         "snapshot_restored": vlm_pb2.SnapshotRestored(snapshot_id=snapshot_id, last_frame_id=last)
                     },
                 )
+            case "export_session":
+                placed = session.export(request.export_session.name)
+                self._later(seq, placed, lambda info: {"session_exported": convert.exported_to_wire(info)})
             case "open":
                 raise WrongFirstMessage("the session is open already")
             case _:

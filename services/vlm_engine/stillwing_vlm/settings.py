@@ -9,6 +9,7 @@ from pydantic_settings import SettingsConfigDict
 from stillwing_rpc.settings import ServerSettings
 from stillwing_vlm.core.base import MAX_GATE_LEVELS, Eviction, EvictionLevel, EvictionPositions, Limits
 from stillwing_vlm.core.catalog import PILOT, AttentionKind, Dtype, ModelSource
+from stillwing_vlm.core.exports import ExportFolder
 from stillwing_vlm.core.planner import BudgetPolicy
 
 DEFAULT_PORT = 50063
@@ -54,6 +55,10 @@ class VlmSettings(ServerSettings):
         le=MAX_GATE_LEVELS,
         description="Mean difference of a patch, of 255, below which its token is not sent again; 0 sends all.",
     )
+    exports_dir: Path | None = Field(
+        default=None, description="Folder in which sessions are kept when a client wants it; none unless set."
+    )
+    max_exports: int = Field(default=Limits().max_exports, ge=1, description="Most sessions kept in files.")
     max_sessions: int = Field(default=Limits().max_sessions, ge=1, description="Most sessions at once.")
     max_asks: int = Field(default=Limits().max_asks, ge=1, description="Most asks under way in a session.")
     frame_credits: int = Field(default=Limits().frame_credits, ge=1, description="Most frames not yet acknowledged.")
@@ -84,4 +89,9 @@ class VlmSettings(ServerSettings):
             max_asks=self.max_asks,
             frame_credits=self.frame_credits,
             max_text_chars=self.max_text_chars,
+            max_exports=self.max_exports,
         )
+
+    def exports(self) -> ExportFolder | None:
+        """Where sessions are kept in files; the folder is made. Raises ExportNotWritten."""
+        return None if self.exports_dir is None else ExportFolder(self.exports_dir, self.max_exports)

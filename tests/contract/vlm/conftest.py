@@ -14,9 +14,10 @@ from stillwing_vlm.client import RemoteEngine
 from stillwing_vlm.core.base import Engine, Limits
 from stillwing_vlm.core.catalog import LoadedEngine, ModelSource, load_engine
 from stillwing_vlm.core.engine import AsyncEngine
+from stillwing_vlm.core.exports import ExportFolder
 from stillwing_vlm.server import registration
 
-LIMITS = Limits(max_sessions=3, max_asks=3, max_text_chars=500, max_snapshots=2, max_recalled_frames=2)
+LIMITS = Limits(max_sessions=3, max_asks=3, max_text_chars=500, max_snapshots=2, max_recalled_frames=2, max_exports=2)
 
 
 @pytest.fixture(scope="session")
@@ -30,9 +31,9 @@ def loaded(tiny_dir: Path) -> LoadedEngine:
 
 
 @pytest.fixture
-async def local(loaded: LoadedEngine) -> AsyncIterator[AsyncEngine]:
+async def local(loaded: LoadedEngine, tmp_path: Path) -> AsyncIterator[AsyncEngine]:
     """The engine in this process, which the one over the wire stands before."""
-    engine = AsyncEngine(loaded)
+    engine = AsyncEngine(loaded, exports=ExportFolder(tmp_path / "exports", loaded.limits.max_exports))
     yield engine
     await engine.close()
 

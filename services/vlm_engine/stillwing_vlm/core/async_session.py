@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from stillwing_common.errors import (
     AnswerTimeout,
+    Exhausted,
     FrameSuperseded,
     InvalidInput,
     OutOfCredits,
@@ -20,6 +21,7 @@ from stillwing_common.errors import (
 )
 from stillwing_common.types import Frame
 from stillwing_vlm.core.answers import AsyncAnswer, EvictionStream, new_future, settle
+from stillwing_vlm.core.async_exports import PeriodicExports
 from stillwing_vlm.core.base import (
     AnswerDone,
     AppendResult,
@@ -28,6 +30,7 @@ from stillwing_vlm.core.base import (
     ChoiceResult,
     DoneReason,
     Evicted,
+    ExportInfo,
     FramePolicy,
     Provenance,
     RecallResult,
@@ -67,6 +70,10 @@ class AsyncSession:
         self._asks_under_way = 0
         self._streams: list[EvictionStream] = []
         self._closing: asyncio.Task[None] | None = None
+        self._exporting = False
+        self._restored_frame_id = video.trunk.last_frame_id
+        wanted = video.config.periodic_export
+        self._periodic = None if wanted is None else PeriodicExports(engine.exports, wanted, video.save)
 
     @property
     def session_id(self) -> str:
@@ -82,6 +89,11 @@ class AsyncSession:
     def max_context_tokens(self) -> int:
         """The budget in force."""
         return self.video.trunk.budget
+
+    @property
+    def restored_frame_id(self) -> str:
+        """Newest frame of the export it goes on from, or ""."""
+        return self._restored_frame_id
 
     def described(self, info: SessionInfo) -> SessionInfo:
         """What the memory says of itself, with what only the session knows."""
@@ -117,6 +129,8 @@ class AsyncSession:
             self._observer.chunk_appended(len(frames), result.chunk_tokens, result.elapsed_s, device_s)
             self._report(evicted)
             self._on_loop(end, result, None)
+            if self._periodic is not None:
+                self._periodic.appended()
 
         def fail(error: Exception) -> None:
             self._on_loop(end, None, fault_of(error))
@@ -187,6 +201,39 @@ class AsyncSession:
     def _spread(self, evicted: Evicted | None) -> None:
         for stream in self._streams:
             stream.put(evicted)
+
+    def export(self, name: str) -> Awaitable[ExportInfo]:
+        """Keep the trunk in a file."""
+        exports = self._engine.exports
+        try:
+            exports.check(name)
+        except StillwingError as error:
+            return self._refused(error)
+        if self._exporting:
+            return self._refused(Exhausted("an export of this session is under way"))
+        self._exporting = True
+        found: asyncio.Future[ExportInfo] = new_future(self._loop)
+
+        def run() -> None:
+            exports.write(name, self.video.save()).add_done_callback(written)
+
+        def written(writing: "Future[ExportInfo]") -> None:
+            error = self.gone() if writing.cancelled() else writing.exception()
+            if error is None:
+                self._on_loop(end, writing.result(), None)
+            else:
+                fail(error)
+
+        def fail(error: BaseException) -> None:
+            self._on_loop(end, None, fault_of(error))
+
+        def end(info: ExportInfo | None, error: Exception | None) -> None:
+            self._exporting = False
+            settle(found, info, error)
+
+        deadline_s = self._clock.monotonic_s() + self._frame_period_s
+        self._place_or_fail(Request(run, fail, heavy=True, deadline_s=deadline_s))
+        return found
 
     # Questions
 

@@ -4,8 +4,9 @@ Handles (`Store`, `Embedding`, `BranchStore`, `Logits`) are opaque to the caller
 thread, the device's owner. Implementations live under `core.engines`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -54,6 +55,15 @@ class Store(Protocol):
     def copy_out(self, kept: Any, start: int, end: int) -> Any:
         """A copy of slab `[start, end)`, appended to `kept` (an earlier copy, or None)."""
 
+    def copy_cache(self, start: int, end: int, kept: Sequence[Any]) -> Any:
+        """A copy of slab `[start, end)` and of kept chunks in it, for `Backend.write_cache`."""
+
+    def adopt_cache(self, cache: Any, pieces: list[tuple[int, int]]) -> list[Any]:
+        """Put what `Backend.read_cache` gave at the slab's beginning. `pieces`: place and tokens of each kept chunk.
+
+        Returns those chunks.
+        """
+
     def digest(self, start: int, end: int) -> str:
         """Hash of the bytes of slab `[start, end)`. For tests."""
 
@@ -89,6 +99,15 @@ class Row:
     every: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class CacheSizes:
+    """What a file with a cache must hold: tokens, those of kept chunks, and arrays by name with type and shape."""
+
+    tokens: int
+    kept_tokens: int
+    arrays: Mapping[str, tuple[type[Any], tuple[int, ...]]]
+
+
 class Backend(Protocol):
     """A model on a device."""
 
@@ -98,6 +117,8 @@ class Backend(Protocol):
     dtype: str
     attention: str
     parameters: int
+    fingerprint: str
+    """Tells this model's weights from others."""
     vocab_size: int
     figures: ModelFigures
     preprocessing: Preprocessing
@@ -139,6 +160,16 @@ class Backend(Protocol):
 
     def log_probabilities(self, logits: Logits) -> npt.NDArray[np.float64]:
         """Natural logarithms of the probabilities of all tokens."""
+
+    def write_cache(self, path: Path, cache: Any, description: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Write what `Store.copy_cache` gave to a file, and arrays beside it. Any thread. Raises OSError."""
+
+    def read_cache(
+        self, path: Path, sizes: Callable[[str], CacheSizes]
+    ) -> tuple[str, Any, dict[str, npt.NDArray[Any]]]:
+        """Description, cache and arrays of such a file; `sizes` checks the description and says what it promises. Any
+        thread. Raises ExportUnusable, what `sizes` raises, OSError.
+        """
 
     def free_bytes(self) -> int:
         """Memory of the device that is free now and may be taken."""

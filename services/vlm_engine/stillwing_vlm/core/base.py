@@ -35,6 +35,7 @@ class Limits:
     default_answer_tokens: int = 128
     max_options: int = 64
     max_snapshots: int = 16
+    max_exports: int = 64
     max_recalled_frames: int = 8
     max_image_bytes: int = 8 * 1024 * 1024
     max_image_pixels: int = 4096 * 4096
@@ -121,16 +122,38 @@ class SessionConfig:
     frame_policy: FramePolicy = FramePolicy.IN_ORDER
     frame_period_s: float = 0.0
     gate_levels: float | None = None
+    from_export: str = ""
+    """Name of an export to go on from: then prompt, budget, eviction and gate are those of the export."""
+    periodic_export: "PeriodicExport | None" = None
 
     def __post_init__(self) -> None:
         if self.gate_levels is not None and not 0 <= self.gate_levels <= MAX_GATE_LEVELS:
             raise InvalidInput(
                 f"gate_levels is 0 (off) to {MAX_GATE_LEVELS:g} levels of 255", gate_levels=self.gate_levels
             )
+        if self.from_export and (self.max_context_tokens or self.eviction is not None or self.gate_levels is not None):
+            raise InvalidInput(
+                "budget, eviction and gate of a session that goes on are those of its export; leave them out"
+            )
         if not 0 <= self.frame_period_s <= MAX_DEADLINE_S:
             raise InvalidInput(
                 f"a frame period is 0 (not known) to {MAX_DEADLINE_S:g} s", frame_period_s=self.frame_period_s
             )
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodicExport:
+    """Export the session under this name each time so many chunks more are in it.
+
+    Appends do not wait for it; while one is being written no other is begun.
+    """
+
+    name: str
+    every_chunks: int
+
+    def __post_init__(self) -> None:
+        if self.every_chunks < 1:
+            raise InvalidInput("a periodic export comes every 1 chunk or more", every_chunks=self.every_chunks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +328,17 @@ class SnapshotInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportInfo:
+    """A session kept in a file of the engine's."""
+
+    name: str
+    size_bytes: int
+    saved_wall_ns: int
+    last_frame_id: str = ""
+    """Newest frame in it, told when it is made; the frames since are what it takes to go on from it."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What is loaded, where it runs and what the planner chose for it."""
 
@@ -318,6 +352,7 @@ class ModelInfo:
     budget_reason: str
     can_snapshot: bool = True
     can_recall: bool = True
+    can_export: bool = False
     default_eviction: Eviction = DEFAULT_EVICTION
     budget_plan: BudgetPlan | None = None
     attention: str = "sdpa"
@@ -419,6 +454,17 @@ class Session(Protocol):
         Raises, when awaited: UnknownSnapshot, SnapshotOverwritten.
         """
 
+    @property
+    def restored_frame_id(self) -> str:
+        """Newest frame of the export it goes on from, or ""; the frames since are for the caller to append."""
+
+    def export(self, name: str) -> Awaitable[ExportInfo]:
+        """Keep the trunk, as it is after all requests placed so far, in a file of the engine's, in place of what has
+        this name. Requests placed later do not wait for the file. One at a time in a session.
+
+        Raises, when awaited: ExportsOff, InvalidInput for a name that is none, Exhausted, ExportNotWritten.
+        """
+
     def evictions(self) -> AsyncIterator[Evicted]:
         """A log stream: every eviction after this call, in order. Ends with the session."""
 
@@ -433,7 +479,9 @@ class Engine(Protocol):
         """What is loaded."""
 
     async def open_session(self, config: SessionConfig) -> Session:
-        """Open a session. Raises TooManySessions, BudgetTooSmall, TextTooLong."""
+        """Open a session. Raises TooManySessions, BudgetTooSmall, TextTooLong, Exhausted; where it is to go on from an
+        export also ExportsOff, UnknownExport, ExportUnusable.
+        """
 
     async def list_sessions(self) -> list[SessionInfo]:
         """Open sessions, oldest first."""
@@ -443,6 +491,12 @@ class Engine(Protocol):
 
     async def delete_snapshot(self, snapshot_id: str) -> None:
         """Free a snapshot; deleting what is gone succeeds."""
+
+    async def list_exports(self) -> list[ExportInfo]:
+        """Sessions kept in files, oldest first. Raises ExportsOff."""
+
+    async def delete_export(self, name: str) -> None:
+        """Remove an export; deleting what is gone succeeds. Raises ExportsOff, InvalidInput."""
 
     async def close(self) -> None:
         """Close every session and let the device go."""

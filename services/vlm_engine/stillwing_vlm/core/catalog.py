@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stillwing_common.clock import Clock, WallClock
-from stillwing_common.errors import ModelNotUsable
+from stillwing_common.errors import Exhausted, ModelNotUsable
 from stillwing_common.registry import Registry
 from stillwing_vlm.core.backend import Backend
 from stillwing_vlm.core.base import DEFAULT_EVICTION, Eviction, Limits, ModelInfo, SessionConfig
@@ -22,6 +22,7 @@ from stillwing_vlm.core.planner import BudgetPlan, BudgetPolicy, PlannedUse, pla
 from stillwing_vlm.core.positions import Grid, vision_positions
 from stillwing_vlm.core.prepare import Preparer
 from stillwing_vlm.core.session import VideoSession
+from stillwing_vlm.core.session_state import SavedSession
 from stillwing_vlm.core.text import ChatText
 
 PILOT = "pilot"
@@ -158,6 +159,26 @@ class LoadedEngine:
             first_position=first_position,
             rebases=rebases,
         )
+
+    def restore_session(self, saved: SavedSession, config: SessionConfig) -> VideoSession:
+        """The session of an export, to go on with: prompt, budget and way to let chunks go are the export's.
+
+        Raises Exhausted.
+        """
+        state, trunk = saved.state, saved.state.trunk
+        needed = trunk.budget * self.backend.figures.cache_bytes
+        if needed > self.backend.free_bytes():
+            raise Exhausted(f"no memory for a cache of {trunk.budget} tokens", tokens=trunk.budget)
+        config = replace(
+            config,
+            system_prompt=state.system_prompt,
+            max_context_tokens=trunk.budget,
+            eviction=Eviction(trunk.level, trunk.positions),
+            gate_levels=state.gate_levels,
+            label=config.label or state.label,
+            from_export="",
+        )
+        return VideoSession(self.backend, self.text, self.clock, self.limits, config, [], trunk.budget, saved=saved)
 
 
 def _model_type(directory: Path) -> str:

@@ -7,13 +7,16 @@ the device's own thread; results come back to the event loop. Nothing here block
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from stillwing_common.errors import TooManySessions, UnknownSession
+from stillwing_vlm.core.async_exports import EngineExports
 from stillwing_vlm.core.async_session import AsyncSession
-from stillwing_vlm.core.base import ModelInfo, SessionConfig, SessionInfo
+from stillwing_vlm.core.base import ExportInfo, ModelInfo, SessionConfig, SessionInfo
 from stillwing_vlm.core.catalog import LoadedEngine
 from stillwing_vlm.core.device import DeviceThread
+from stillwing_vlm.core.exports import ExportFolder
 from stillwing_vlm.core.observer import Observer, SilentObserver
 from stillwing_vlm.core.scheduler import Lane, Request, Scheduler
 from stillwing_vlm.core.session import VideoSession
@@ -24,8 +27,13 @@ _WORKERS = 2
 class AsyncEngine:
     """An `Engine` in this process. Made and used on one event loop."""
 
-    def __init__(self, loaded: LoadedEngine, observer: Observer | None = None) -> None:
+    def __init__(
+        self, loaded: LoadedEngine, observer: Observer | None = None, exports: ExportFolder | None = None
+    ) -> None:
+        """`exports`: where sessions are kept in files; None keeps none."""
         self.loaded = loaded
+        self.exports = EngineExports(loaded.backend, exports)
+        self._can_export = exports is not None
         self.observer = observer or SilentObserver()
         self.scheduler = Scheduler(loaded.backend, loaded.clock, self.observer)
         self._device = DeviceThread(self.scheduler)
@@ -36,18 +44,19 @@ class AsyncEngine:
 
     async def model_info(self) -> ModelInfo:
         """What is loaded."""
-        return self.loaded.info()
+        return replace(self.loaded.info(), can_export=self._can_export)
 
     async def open_session(self, config: SessionConfig) -> "AsyncSession":
-        """Open a session. Raises TooManySessions, BudgetTooSmall, TextTooLong, Exhausted."""
+        """Open a session, a new one or that of an export. Raises what `Engine` says."""
         most = self.loaded.limits.max_sessions
         if self._closed or len(self._sessions) + self._opening >= most:
             raise TooManySessions(f"at most {most} sessions at once", limit=most)
-        opening_ids = self.loaded.preparer.opening(config.system_prompt)
+        if config.periodic_export is not None:
+            self.exports.check(config.periodic_export.name)
         self._opening += 1
         lane = self.scheduler.add_lane(self.loaded.limits.max_waiting_requests)
         try:
-            video = await asyncio.wrap_future(self._make(config, opening_ids, lane))
+            video = await asyncio.wrap_future(self._make(await self._maker(config), lane))
             session = AsyncSession(self, video, lane)
             self._sessions[session.session_id] = session
         except BaseException:
@@ -57,13 +66,20 @@ class AsyncEngine:
             self._opening -= 1
         return session
 
-    def _make(self, config: SessionConfig, opening_ids: list[int], lane: Lane) -> "Future[VideoSession]":
+    async def _maker(self, config: SessionConfig) -> Callable[[], VideoSession]:
+        if config.from_export:
+            saved = await self.exports.read(config.from_export)
+            return lambda: self.loaded.restore_session(saved, config)
+        opening_ids = self.loaded.preparer.opening(config.system_prompt)
+        return lambda: self.loaded.open_session(config, opening_ids)
+
+    def _make(self, make: Callable[[], VideoSession], lane: Lane) -> "Future[VideoSession]":
         # The opening text is a prefill like a chunk's, so it waits for its turn like one.
         made: Future[VideoSession] = Future()
 
         def run() -> None:
             if made.set_running_or_notify_cancel():
-                made.set_result(self.loaded.open_session(config, opening_ids))
+                made.set_result(make())
 
         def fail(error: Exception) -> None:
             if not made.done():
@@ -93,6 +109,14 @@ class AsyncEngine:
         videos = [session.video for session in self._sessions.values()]
         await self._read(lambda: any(video.delete_snapshot(snapshot_id) for video in videos))
 
+    async def list_exports(self) -> list[ExportInfo]:
+        """Sessions kept in files, oldest first."""
+        return await self.exports.list()
+
+    async def delete_export(self, name: str) -> None:
+        """Remove an export; deleting what is gone succeeds."""
+        await self.exports.delete(name)
+
     async def close(self) -> None:
         """Close every session and end the threads."""
         if self._closed:
@@ -102,6 +126,7 @@ class AsyncEngine:
             await session.close()
         await asyncio.to_thread(self._device.stop)
         self.workers.shutdown(wait=True, cancel_futures=True)
+        await asyncio.to_thread(self.exports.close)
 
     def forget(self, session_id: str) -> None:
         """Called by a session that has closed."""

@@ -22,6 +22,16 @@ _IN_SINK = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class GatePast:
+    """What a gate compares with: the pixels last kept at each place, uint8[rows, columns, 3], and for the place of each
+    token the number of the chunk that holds it, int64[rows, columns].
+    """
+
+    reference: Pixels
+    holder: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Verdict:
     """What is kept of one chunk.
 
@@ -86,6 +96,16 @@ class TokenGate:
             self._holder = np.full(verdict.renewed.shape, number, np.int64)
         self._reference = verdict.reference
         self._holder[verdict.renewed] = number
+
+    @property
+    def past(self) -> GatePast | None:
+        """A copy of what the next chunk is compared with; None where it is kept whole."""
+        return None if self._reference is None else GatePast(self._reference.copy(), self._holder.copy())
+
+    def adopt(self, past: GatePast | None) -> None:
+        """Go on from another gate's past."""
+        self._reference = None if past is None else past.reference
+        self._holder = np.zeros((0, 0), np.int64) if past is None else past.holder
 
     def forget(self) -> None:
         """The trunk is no longer what it was: the next chunk is kept whole."""

@@ -9,6 +9,7 @@ Everything runs on the caller's thread, one call at a time; one engine belongs t
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Self
 
 from stillwing_common.types import Frame, Stamp
@@ -32,21 +33,33 @@ from stillwing_vlm.core.base import (
 )
 from stillwing_vlm.core.branch import AskBranch, ChoiceBranch
 from stillwing_vlm.core.catalog import LoadedEngine, ModelSource, load_engine
+from stillwing_vlm.core.exports import read_session, write_session
 from stillwing_vlm.core.images import Pixels
 from stillwing_vlm.core.prepare import PreparedChunk
+from stillwing_vlm.core.session_state import SavedSession
 
 
 class LocalSession:
     """One stream's memory, driven synchronously."""
 
     def __init__(
-        self, engine: LoadedEngine, config: SessionConfig, *, first_position: int = 0, rebases: bool = True
+        self,
+        engine: LoadedEngine,
+        config: SessionConfig,
+        *,
+        first_position: int = 0,
+        rebases: bool = True,
+        saved: SavedSession | None = None,
     ) -> None:
         self._engine = engine
         self._count = 0
-        opening = engine.preparer.opening(config.system_prompt)
-        self.video = engine.open_session(config, opening, first_position=first_position, rebases=rebases)
         self.evicted: list[Evicted] = []
+        if saved is not None:
+            self.video = engine.restore_session(saved, config)
+            self._count = self.video.info().appended_frames
+        else:
+            opening = engine.preparer.opening(config.system_prompt)
+            self.video = engine.open_session(config, opening, first_position=first_position, rebases=rebases)
 
     def append(self, *frames: Frame | Pixels) -> AppendResult:
         """Add one chunk of frames, or of RGB arrays `uint8[rows, columns, 3]`, which count as a second apart.
@@ -114,6 +127,10 @@ class LocalSession:
         """Put the trunk back; the newest frame of it."""
         return self.video.restore_snapshot(snapshot_id)
 
+    def export(self, path: Path) -> int:
+        """Keep the session in a file, in place of what is there; its bytes. Raises ExportNotWritten."""
+        return write_session(self._engine.backend, path, self.video.save())
+
     def info(self) -> SessionInfo:
         """As it stands."""
         return self.video.info()
@@ -155,6 +172,10 @@ class LocalEngine:
         return LocalSession(
             self.loaded, SessionConfig(system_prompt, max_context_tokens, eviction=eviction, gate_levels=gate_levels)
         )
+
+    def open_export(self, path: Path) -> LocalSession:
+        """Go on with a session from a file. Raises ExportUnusable, Exhausted."""
+        return LocalSession(self.loaded, SessionConfig(), saved=read_session(self.loaded.backend, path))
 
     def info(self) -> ModelInfo:
         """What is loaded."""

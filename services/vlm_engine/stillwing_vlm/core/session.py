@@ -32,11 +32,12 @@ from stillwing_vlm.core.base import (
     View,
 )
 from stillwing_vlm.core.branch import AskBranch, Branch, ChoiceBranch
-from stillwing_vlm.core.gate import TokenGate, Verdict
+from stillwing_vlm.core.gate import GatePast, TokenGate, Verdict
 from stillwing_vlm.core.layout import ChunkLayout, lay_out, time_labels
 from stillwing_vlm.core.planner import SLAB_SLACK
 from stillwing_vlm.core.positions import text_positions
 from stillwing_vlm.core.prepare import PreparedAsk, PreparedChoice, PreparedChunk
+from stillwing_vlm.core.session_state import VERSION, PastState, SavedSession, SessionState
 from stillwing_vlm.core.text import ChatText
 from stillwing_vlm.core.trunk import Chunk, Gone, Move, Trunk, TrunkMark
 
@@ -65,8 +66,9 @@ class VideoSession:
         *,
         first_position: int = 0,
         rebases: bool = True,
+        saved: SavedSession | None = None,
     ) -> None:
-        """Make the slab and write the opening text. Raises BudgetTooSmall, Exhausted.
+        """Make the slab and write the opening text, or what an export holds. Raises BudgetTooSmall, Exhausted.
 
         `first_position` moves every position by a constant, which changes no answer; without `rebases` positions grow
         beyond the model's range.
@@ -99,9 +101,12 @@ class VideoSession:
         self._dropped_tokens = 0
         self._gate = TokenGate(config.gate_levels, backend.preprocessing) if config.gate_levels else None
         self._origin = Stamp(0, "")
-        positions, cursor = text_positions(first_position, len(opening_ids))
-        kept = backend.prefill(self._store, 0, 0, backend.embed_text(opening_ids), positions, first_position)
-        self.trunk.append(Chunk((), len(opening_ids), cursor - first_position, kept))
+        if saved is None:
+            positions, cursor = text_positions(first_position, len(opening_ids))
+            kept = backend.prefill(self._store, 0, 0, backend.embed_text(opening_ids), positions, first_position)
+            self.trunk.append(Chunk((), len(opening_ids), cursor - first_position, kept))
+        else:
+            self._adopt(saved)
 
     # Frames
 
@@ -308,6 +313,48 @@ class VideoSession:
         ]:
             self.delete_snapshot(snapshot_id)
 
+    # Exports
+
+    def save(self) -> SavedSession:
+        """A copy of everything that another process needs to go on from here; costs about as much as a compaction."""
+        trunk, backend = self.trunk, self._backend
+        chunks = (*trunk.sink, *trunk.memory, *trunk.window)
+        kept = [chunk.kept for chunk in chunks if chunk.kept is not None]
+        past = None if self._gate is None else self._gate.past
+        state = SessionState(
+            version=VERSION,
+            fingerprint=backend.fingerprint,
+            engine=backend.name,
+            model=backend.model,
+            dtype=backend.dtype,
+            system_prompt=self.config.system_prompt,
+            label=self.config.label,
+            origin_ns=self._origin.time_ns,
+            origin_clock_id=self._origin.clock_id,
+            appended_frames=self._appended_frames,
+            answered_asks=self._answered_asks,
+            dropped_tokens=self._dropped_tokens,
+            gate_levels=self.config.gate_levels or 0.0,
+            gate_past=None if past is None else _sizes_of(past),
+            saved_wall_ns=self._clock.wall_ns(),
+            trunk=trunk.state(),
+        )
+        return SavedSession(state, self._store.copy_cache(trunk.start, trunk.tail, kept), past)
+
+    def _adopt(self, saved: SavedSession) -> None:
+        state, pieces, place = saved.state, [], 0
+        for chunk in state.trunk.chunks:
+            if chunk.kept:
+                pieces.append((place, chunk.tokens))
+            place += chunk.tokens
+        self.trunk.adopt(state.trunk, self._store.adopt_cache(saved.cache, pieces))
+        self._origin = Stamp(state.origin_ns, state.origin_clock_id)
+        self._appended_frames = state.appended_frames
+        self._answered_asks = state.answered_asks
+        self._dropped_tokens = state.dropped_tokens
+        if self._gate is not None:
+            self._gate.adopt(saved.gate_past)
+
     # State
 
     def info(self) -> SessionInfo:
@@ -341,6 +388,11 @@ class VideoSession:
         """Bytes of the device's memory this session's cache holds."""
         chunks = (*self.trunk.sink, *self.trunk.memory, *self.trunk.window)
         return self._store.size_bytes + sum(int(chunk.kept.size_bytes) for chunk in chunks if chunk.kept is not None)
+
+
+def _sizes_of(past: GatePast) -> PastState:
+    (rows, columns, _), (place_rows, place_columns) = past.reference.shape, past.holder.shape
+    return PastState((rows, columns), (place_rows, place_columns))
 
 
 def _kept(chunks: Iterable[tuple[Chunk, int]]) -> list[tuple[Any, int]]:

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from stillwing_common.errors import BudgetTooSmall, SnapshotOverwritten
 from stillwing_vlm.core.base import DEFAULT_EVICTION, Eviction, EvictionLevel, EvictionPositions
 from stillwing_vlm.core.planner import SLAB_SLACK
+from stillwing_vlm.core.session_state import ChunkState, TrunkState
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +308,42 @@ class Trunk:
             mark.lost = True
         self._marks.clear()
 
+    # Exports
+
+    def state(self) -> TrunkState:
+        """All of it but the marks, for another process."""
+        sink, memory, window = (
+            tuple(_chunk_state(chunk) for chunk in part) for part in (self.sink, self.memory, self.window)
+        )
+        return TrunkState(
+            budget=self.budget,
+            level=self.eviction.level,
+            positions=self.eviction.positions,
+            position_limit=self._position_limit,
+            first_position=self._first_position,
+            cursor=self.cursor,
+            appended_chunks=self.appended_chunks,
+            evicted_frames=self.evicted_frames,
+            sink=sink,
+            memory=memory,
+            window=window,
+        )
+
+    def adopt(self, state: TrunkState, kept: Iterable[Any]) -> None:
+        """Become what another trunk was, at the slab's beginning; `kept`: handles of the chunks that have one."""
+        self._first_position, self._position_limit = state.first_position, state.position_limit
+        handles = iter(kept)
+        sink, memory, window = (
+            [_chunk_of(chunk, next(handles) if chunk.kept else None) for chunk in part]
+            for part in (state.sink, state.memory, state.window)
+        )
+        self.sink, self.memory, self.window = sink, tuple(memory), deque(window)
+        self.sink_open = not any(chunk.frame_ids for chunk in sink)
+        self.head, self.tail = self.front_tokens, state.tokens
+        self.cursor = state.cursor
+        self.appended_chunks = state.appended_chunks
+        self.evicted_frames = state.evicted_frames
+
     # Marks
 
     def mark(self) -> TrunkMark:
@@ -354,6 +391,16 @@ class Trunk:
         assert gap >= 0 if self.has_gaps else gap == 0
         assert not (self.sink_open and self.window)
         assert all(mark.front_epoch == self.front_epoch for mark in self._marks if not mark.lost)
+
+
+def _chunk_state(chunk: Chunk) -> ChunkState:
+    return ChunkState(
+        chunk.frame_ids, chunk.tokens, chunk.span, chunk.ordinal, chunk.position, kept=chunk.kept is not None
+    )
+
+
+def _chunk_of(state: ChunkState, kept: Any) -> Chunk:
+    return Chunk(state.frame_ids, state.tokens, state.span, kept, state.ordinal, state.position)
 
 
 def _following(chunks: Iterable[Chunk], position: int) -> Iterator[tuple[Chunk, int]]:

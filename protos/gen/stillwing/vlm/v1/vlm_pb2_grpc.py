@@ -60,6 +60,16 @@ class VlmServiceStub(object):
                 request_serializer=stillwing_dot_vlm_dot_v1_dot_vlm__pb2.DeleteSnapshotRequest.SerializeToString,
                 response_deserializer=stillwing_dot_vlm_dot_v1_dot_vlm__pb2.DeleteSnapshotResponse.FromString,
                 _registered_method=True)
+        self.ListExports = channel.unary_unary(
+                '/stillwing.vlm.v1.VlmService/ListExports',
+                request_serializer=stillwing_dot_vlm_dot_v1_dot_vlm__pb2.ListExportsRequest.SerializeToString,
+                response_deserializer=stillwing_dot_vlm_dot_v1_dot_vlm__pb2.ListExportsResponse.FromString,
+                _registered_method=True)
+        self.DeleteExport = channel.unary_unary(
+                '/stillwing.vlm.v1.VlmService/DeleteExport',
+                request_serializer=stillwing_dot_vlm_dot_v1_dot_vlm__pb2.DeleteExportRequest.SerializeToString,
+                response_deserializer=stillwing_dot_vlm_dot_v1_dot_vlm__pb2.DeleteExportResponse.FromString,
+                _registered_method=True)
 
 
 class VlmServiceServicer(object):
@@ -103,6 +113,20 @@ class VlmServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListExports(self, request, context):
+        """ListExports names the sessions kept in files of the engine's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteExport(self, request, context):
+        """DeleteExport removes an export. Deleting what is gone succeeds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_VlmServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -130,6 +154,16 @@ def add_VlmServiceServicer_to_server(servicer, server):
                     servicer.DeleteSnapshot,
                     request_deserializer=stillwing_dot_vlm_dot_v1_dot_vlm__pb2.DeleteSnapshotRequest.FromString,
                     response_serializer=stillwing_dot_vlm_dot_v1_dot_vlm__pb2.DeleteSnapshotResponse.SerializeToString,
+            ),
+            'ListExports': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListExports,
+                    request_deserializer=stillwing_dot_vlm_dot_v1_dot_vlm__pb2.ListExportsRequest.FromString,
+                    response_serializer=stillwing_dot_vlm_dot_v1_dot_vlm__pb2.ListExportsResponse.SerializeToString,
+            ),
+            'DeleteExport': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteExport,
+                    request_deserializer=stillwing_dot_vlm_dot_v1_dot_vlm__pb2.DeleteExportRequest.FromString,
+                    response_serializer=stillwing_dot_vlm_dot_v1_dot_vlm__pb2.DeleteExportResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -268,6 +302,60 @@ class VlmService(object):
             '/stillwing.vlm.v1.VlmService/DeleteSnapshot',
             stillwing_dot_vlm_dot_v1_dot_vlm__pb2.DeleteSnapshotRequest.SerializeToString,
             stillwing_dot_vlm_dot_v1_dot_vlm__pb2.DeleteSnapshotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListExports(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stillwing.vlm.v1.VlmService/ListExports',
+            stillwing_dot_vlm_dot_v1_dot_vlm__pb2.ListExportsRequest.SerializeToString,
+            stillwing_dot_vlm_dot_v1_dot_vlm__pb2.ListExportsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteExport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stillwing.vlm.v1.VlmService/DeleteExport',
+            stillwing_dot_vlm_dot_v1_dot_vlm__pb2.DeleteExportRequest.SerializeToString,
+            stillwing_dot_vlm_dot_v1_dot_vlm__pb2.DeleteExportResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -105,7 +105,39 @@ _VlmServiceDeleteSnapshotType = typing_extensions.TypeVar(
     ],
 )
 
-class VlmServiceStub(typing.Generic[_VlmServiceGetModelType, _VlmServiceSessionType, _VlmServiceListSessionsType, _VlmServiceGetSessionType, _VlmServiceDeleteSnapshotType]):
+_VlmServiceListExportsType = typing_extensions.TypeVar(
+    '_VlmServiceListExportsType',
+    grpc.UnaryUnaryMultiCallable[
+        stillwing.vlm.v1.vlm_pb2.ListExportsRequest,
+        stillwing.vlm.v1.vlm_pb2.ListExportsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        stillwing.vlm.v1.vlm_pb2.ListExportsRequest,
+        stillwing.vlm.v1.vlm_pb2.ListExportsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        stillwing.vlm.v1.vlm_pb2.ListExportsRequest,
+        stillwing.vlm.v1.vlm_pb2.ListExportsResponse,
+    ],
+)
+
+_VlmServiceDeleteExportType = typing_extensions.TypeVar(
+    '_VlmServiceDeleteExportType',
+    grpc.UnaryUnaryMultiCallable[
+        stillwing.vlm.v1.vlm_pb2.DeleteExportRequest,
+        stillwing.vlm.v1.vlm_pb2.DeleteExportResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        stillwing.vlm.v1.vlm_pb2.DeleteExportRequest,
+        stillwing.vlm.v1.vlm_pb2.DeleteExportResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        stillwing.vlm.v1.vlm_pb2.DeleteExportRequest,
+        stillwing.vlm.v1.vlm_pb2.DeleteExportResponse,
+    ],
+)
+
+class VlmServiceStub(typing.Generic[_VlmServiceGetModelType, _VlmServiceSessionType, _VlmServiceListSessionsType, _VlmServiceGetSessionType, _VlmServiceDeleteSnapshotType, _VlmServiceListExportsType, _VlmServiceDeleteExportType]):
     """VlmService holds streaming-video language-model sessions."""
 
     @typing.overload
@@ -129,6 +161,14 @@ class VlmServiceStub(typing.Generic[_VlmServiceGetModelType, _VlmServiceSessionT
         grpc.UnaryUnaryMultiCallable[
             stillwing.vlm.v1.vlm_pb2.DeleteSnapshotRequest,
             stillwing.vlm.v1.vlm_pb2.DeleteSnapshotResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            stillwing.vlm.v1.vlm_pb2.ListExportsRequest,
+            stillwing.vlm.v1.vlm_pb2.ListExportsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            stillwing.vlm.v1.vlm_pb2.DeleteExportRequest,
+            stillwing.vlm.v1.vlm_pb2.DeleteExportResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -154,6 +194,14 @@ class VlmServiceStub(typing.Generic[_VlmServiceGetModelType, _VlmServiceSessionT
             stillwing.vlm.v1.vlm_pb2.DeleteSnapshotRequest,
             stillwing.vlm.v1.vlm_pb2.DeleteSnapshotResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            stillwing.vlm.v1.vlm_pb2.ListExportsRequest,
+            stillwing.vlm.v1.vlm_pb2.ListExportsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            stillwing.vlm.v1.vlm_pb2.DeleteExportRequest,
+            stillwing.vlm.v1.vlm_pb2.DeleteExportResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     GetModel: _VlmServiceGetModelType
@@ -173,6 +221,12 @@ class VlmServiceStub(typing.Generic[_VlmServiceGetModelType, _VlmServiceSessionT
 
     DeleteSnapshot: _VlmServiceDeleteSnapshotType
     """DeleteSnapshot frees a snapshot. Deleting what is gone succeeds."""
+
+    ListExports: _VlmServiceListExportsType
+    """ListExports names the sessions kept in files of the engine's."""
+
+    DeleteExport: _VlmServiceDeleteExportType
+    """DeleteExport removes an export. Deleting what is gone succeeds."""
 
 VlmServiceAsyncStub: typing_extensions.TypeAlias = VlmServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -194,6 +248,14 @@ VlmServiceAsyncStub: typing_extensions.TypeAlias = VlmServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         stillwing.vlm.v1.vlm_pb2.DeleteSnapshotRequest,
         stillwing.vlm.v1.vlm_pb2.DeleteSnapshotResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        stillwing.vlm.v1.vlm_pb2.ListExportsRequest,
+        stillwing.vlm.v1.vlm_pb2.ListExportsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        stillwing.vlm.v1.vlm_pb2.DeleteExportRequest,
+        stillwing.vlm.v1.vlm_pb2.DeleteExportResponse,
     ],
 ]
 
@@ -242,5 +304,21 @@ class VlmServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[stillwing.vlm.v1.vlm_pb2.DeleteSnapshotResponse, collections.abc.Awaitable[stillwing.vlm.v1.vlm_pb2.DeleteSnapshotResponse]]:
         """DeleteSnapshot frees a snapshot. Deleting what is gone succeeds."""
+
+    @abc.abstractmethod
+    def ListExports(
+        self,
+        request: stillwing.vlm.v1.vlm_pb2.ListExportsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[stillwing.vlm.v1.vlm_pb2.ListExportsResponse, collections.abc.Awaitable[stillwing.vlm.v1.vlm_pb2.ListExportsResponse]]:
+        """ListExports names the sessions kept in files of the engine's."""
+
+    @abc.abstractmethod
+    def DeleteExport(
+        self,
+        request: stillwing.vlm.v1.vlm_pb2.DeleteExportRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[stillwing.vlm.v1.vlm_pb2.DeleteExportResponse, collections.abc.Awaitable[stillwing.vlm.v1.vlm_pb2.DeleteExportResponse]]:
+        """DeleteExport removes an export. Deleting what is gone succeeds."""
 
 def add_VlmServiceServicer_to_server(servicer: VlmServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -53,6 +53,18 @@ class KeptChunk:
         return self.keys.nbytes + self.values.nbytes
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CacheCopy:
+    """Rotated keys and values of a trunk in slab order, `[layers, kv_heads, tokens, head_dim]`; un-rotated keys of its
+    chunks that can be written anew, joined, and their positions `int64[3, kept tokens]` from each chunk's beginning.
+    """
+
+    keys: torch.Tensor
+    values: torch.Tensor
+    kept_keys: torch.Tensor
+    kept_positions: Positions
+
+
 class KvSlab:
     """One session's cache. Used by the device's owner thread only."""
 
@@ -127,6 +139,30 @@ class KvSlab:
         if kept is None:
             return keys.clone(), values.clone()
         return torch.cat((kept[0], keys), dim=2), torch.cat((kept[1], values), dim=2)
+
+    @torch.inference_mode()
+    def copy_cache(self, start: int, end: int, kept: Sequence[KeptChunk]) -> CacheCopy:
+        """A copy of `[start, end)` and of the un-rotated keys of chunks in it."""
+        return CacheCopy(
+            self.keys[:, :, start:end].clone(),
+            self.values[:, :, start:end].clone(),
+            torch.cat([chunk.keys for chunk in kept], dim=2),
+            np.concatenate([chunk.positions for chunk in kept], axis=1),
+        )
+
+    @torch.inference_mode()
+    def adopt_cache(self, cache: CacheCopy, pieces: list[tuple[int, int]]) -> list[KeptChunk]:
+        """Put such a copy at the slab's beginning; its kept chunks, each with its place and its tokens in `pieces`."""
+        tokens = cache.keys.shape[2]
+        self.keys[:, :, :tokens] = cache.keys
+        self.values[:, :, :tokens] = cache.values
+        found, at = [], 0
+        for place, length in pieces:
+            part = slice(at, at + length)
+            values = self.values[:, :, place : place + length].clone()
+            found.append(KeptChunk(cache.kept_keys[:, :, part].clone(), values, cache.kept_positions[:, part]))
+            at += length
+        return found
 
     def digest(self, start: int, end: int) -> str:
         """Hash of the bytes of `[start, end)`."""

@@ -5,8 +5,9 @@ The layers are walked here because the library's cache and position code changes
 fork or share a trunk. It knows nothing of sessions, frames or order: it is told what to write where.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,16 @@ import torch
 import torch.nn.functional as F
 
 from stillwing_common.errors import Exhausted
-from stillwing_vlm.core.backend import PinnedView, Row
+from stillwing_vlm.core.backend import CacheSizes, PinnedView, Row
 from stillwing_vlm.core.base import Sampling
+from stillwing_vlm.core.engines import kv_file
 from stillwing_vlm.core.engines import sampling as token_sampling
 from stillwing_vlm.core.engines.attention import choose_attention
 from stillwing_vlm.core.engines.families import Family, rotary_axes
 from stillwing_vlm.core.engines.figures import model_figures
+from stillwing_vlm.core.engines.fingerprint import fingerprint
 from stillwing_vlm.core.engines.host_memory import free_host_bytes
-from stillwing_vlm.core.engines.kv_slab import BranchStore, KeptChunk, KvSlab, SlabShape
+from stillwing_vlm.core.engines.kv_slab import BranchStore, CacheCopy, KeptChunk, KvSlab, SlabShape
 from stillwing_vlm.core.engines.rotary import CosSin, Rotary, rotate
 from stillwing_vlm.core.engines.vision import VisionEncoder
 from stillwing_vlm.core.images import PatchChunk, Preprocessing
@@ -71,6 +74,7 @@ class QwenVlBackend:
         self.attention = self._attention.name
         self.dtype = str(self._dtype).removeprefix("torch.")
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
+        self.fingerprint = fingerprint(model.named_parameters(), dict(config.rope_parameters))
         self.vocab_size: int = config.vocab_size
         self.figures = model_figures(model.config, self._embedding.weight.element_size())
         self.preprocessing = preprocessing
@@ -115,6 +119,18 @@ class QwenVlBackend:
             if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
                 raise
             raise Exhausted(f"no memory for a cache of {capacity} tokens", tokens=capacity) from error
+
+    def write_cache(
+        self, path: Path, cache: CacheCopy, description: str, arrays: Mapping[str, npt.NDArray[Any]]
+    ) -> None:
+        """Write a copy of a cache to a file. Raises OSError."""
+        kv_file.write(path, cache, description, arrays)
+
+    def read_cache(
+        self, path: Path, sizes: Callable[[str], CacheSizes]
+    ) -> tuple[str, CacheCopy, dict[str, npt.NDArray[Any]]]:
+        """Description, cache and arrays of a file that fits this model. Raises ExportUnusable, OSError."""
+        return kv_file.read(path, self._shape, sizes)
 
     @torch.inference_mode()
     def new_branch(self, store: KvSlab, view: PinnedView, capacity: int) -> BranchStore:
