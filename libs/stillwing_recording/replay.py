@@ -71,6 +71,8 @@ from stillwing_common.types import Frame, ImageEncoding
 from stillwing_recording.playback import Playback, in_encoding
 from stillwing_recording.reader import Recording
 
+_ATTEND_PERIOD_S = 1.0
+
 
 class CommandMode(Enum):
     """What becomes of motions: REFUSE all of them, or NOTE those a live bridge would look at further."""
@@ -146,6 +148,17 @@ class ReplayBridge:
         self._check_vehicle(vehicle_id)
         self._leases.lapse()
         return self._leases.state
+
+    async def attend_lease(self, lease: Lease) -> AsyncIterator[LeaseState]:
+        """See `Bridge.attend_lease`; when its reader goes away there is no vehicle to hold."""
+        self._check_vehicle(lease.vehicle_id)
+        while True:
+            self._leases.lapse()
+            state = self._leases.state
+            if state is None or state.lease != lease:
+                return
+            yield state
+            await asyncio.sleep(_ATTEND_PERIOD_S)
 
     async def return_lease(self, lease: Lease) -> None:
         """See `Bridge.return_lease`."""

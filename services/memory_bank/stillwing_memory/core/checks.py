@@ -156,7 +156,10 @@ def _check_vectors(field: str, vectors: Vectors, limits: Limits) -> None:
 
 
 def check_image(image: Image, limits: Limits, max_bytes: int | None = None) -> None:
-    """Decodes the image once; `max_bytes` None: the limit. Raises ImageEmpty, ImageTooLarge, ImageUndecodable, InvalidInput. Takes milliseconds."""
+    """Decode the image once, which takes milliseconds; `max_bytes` None: the limit.
+
+    Raises ImageEmpty, ImageTooLarge, ImageUndecodable, InvalidInput.
+    """
     max_bytes = limits.max_image_bytes if max_bytes is None else max_bytes
     expected = _FORMATS.get(image.encoding)
     if expected is None:
