@@ -86,7 +86,8 @@ async def _serve(airfield: Airfield, host: str, port: int, dialect: Dialect, fau
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    server = AirfieldServer(airfield, dialect, Faults(faults))
+    shown = Faults(faults)
+    server = AirfieldServer(airfield, dialect, shown)
     try:
         # Before anybody can connect, because the check flies the vehicle and resets it.
         airfield.start()
@@ -104,7 +105,7 @@ async def _serve(airfield: Airfield, host: str, port: int, dialect: Dialect, fau
         await stop.wait()
     finally:
         await server.close()
-    typer.echo("airfield: stopped")
+    typer.echo(f"airfield: stopped; {shown.shown} faults shown")
 
 
 def _reachable(host: str) -> str:

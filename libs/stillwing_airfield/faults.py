@@ -62,10 +62,11 @@ class FaultPlan:
 
 
 class Faults:
-    """Counts calls and spoils those whose turn it is. Any thread."""
+    """Counts calls and spoils those whose turn it is; `shown` says how many were. Any thread."""
 
     def __init__(self, plan: FaultPlan = FaultPlan()) -> None:
         self.plan = plan
+        self.shown = 0
         self._lock = threading.Lock()
         self._requests = 0
         self._image_calls = 0
@@ -92,6 +93,7 @@ class Faults:
         with self._lock:
             self._requests += 1
             if self._requests % self.plan.drop_connection == 0:
+                self.shown += 1
                 raise ConnectionDropped(f"request {self._requests}, as --faults wants it")
 
     def landed(self, vehicle: str, landed: bool, time_ns: int) -> bool:
@@ -108,6 +110,7 @@ class Faults:
                 self._landed[vehicle] = (landed, -1)
                 return landed
             self._landed[vehicle] = (told, since_ns)
+            self.shown += 1
             return told
 
     def images(self, vehicle: str, requests: list[dict[str, Any]], take: Callable[[], "Future[Any]"]) -> Any:
@@ -123,6 +126,7 @@ class Faults:
         with self._lock:
             if key in self._stale:
                 self._stale.discard(key)
+                self.shown += 1
                 return self._last_images[key]
         taken = take()
         taken.add_done_callback(lambda done: self._keep(key, done))
@@ -145,9 +149,12 @@ class Faults:
             self._image_calls += 1
             return self._image_calls
 
-    @staticmethod
-    def _due(every: int, number: int) -> bool:
-        return bool(every) and number % every == 0
+    def _due(self, every: int, number: int) -> bool:
+        due = bool(every) and number % every == 0
+        if due:
+            with self._lock:
+                self.shown += 1
+        return due
 
 
 def _empty(request: dict[str, Any]) -> dict[str, Any]:

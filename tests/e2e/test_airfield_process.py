@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -99,3 +100,36 @@ def test_bench_prints_json(launch: Callable[..., "subprocess.Popen[str]"]) -> No
     measured = json.loads(said)
     assert measured["frames_per_s"] > 0
     assert measured["hardware"]
+
+
+def test_dialect_settings_and_faults_are_told_and_taken(
+    launch: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
+) -> None:
+    settings = tmp_path / "settings.json"
+    settings.write_text(json.dumps({"Vehicles": {"Red": {}, "Blue": {}}, "Recording": {"Enabled": True}}))
+    process = launch(
+        "--port", "0", "--dialect", "cosys", "--settings", str(settings), "--faults", "empty-images=1"
+    )  # fmt: skip
+    match, said = read_until(process, r"listening on 127\.0\.0\.1:(\d+)")
+    assert "dialect cosys, vehicles Red, Blue, faults empty-images=1" in said
+    assert f"warning: {settings}: Recording has no effect here" in said
+    port = int(match[1])
+    assert call(port, "listVehicles") == ["Red", "Blue"]
+    request = {"camera_name": "0", "image_type": 0, "pixels_as_float": False, "compress": True}
+    (image,) = call(port, "simGetImages", [request], "Blue")
+    assert image["width"] == 0 and image["message"]
+    process.send_signal(signal.SIGINT)
+    read_until(process, r"stopped; 1 faults shown")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(("--faults", "smoke"), "'smoke' is no fault"), (("--settings", "/nowhere.json"), "/nowhere.json")],
+)
+def test_what_cannot_be_taken_is_one_clear_line(
+    launch: Callable[..., "subprocess.Popen[str]"], arguments: tuple[str, ...], words: str
+) -> None:
+    process = launch(*arguments)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Traceback" not in said and words in said

@@ -4,6 +4,7 @@ from typing import Any
 
 from stillwing_airfield import values, wire
 from stillwing_airfield.calls.binding import CallFailed, Slot, bind
+from stillwing_airfield.dialects import Dialect
 from stillwing_airfield.fleet import DistanceSensor
 from stillwing_airfield.flight.controller import Triple
 from stillwing_airfield.mounts import Mount
@@ -71,7 +72,7 @@ class SensorCalls:
         )
         return values.distance(metres, DistanceSensor(mount, sensor.min_m, sensor.max_m), time_ns)
 
-    @bind("simSetDistanceSensorPose", wire.text, values.POSE, Slot.SIM_VEHICLE)
+    @bind("simSetDistanceSensorPose", wire.text, values.POSE, Slot.SIM_VEHICLE, only=Dialect.COSYS)
     def set_distance_sensor_pose(self, name: str, pose: dict[str, Any], vehicle: str) -> None:
         full, _ = self._distance_sensor(name, vehicle)
         self._moved[vehicle, full] = values.mount(pose)

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from stillwing_airfield import values, wire
 from stillwing_airfield.calls.binding import CallFailed, Slot, bind, seconds
 from stillwing_airfield.dialects import TRAITS, Dialect
+from stillwing_airfield.flight.controller import Triple
 from stillwing_airfield.images import KIND_OF
 from stillwing_airfield.sim import Airfield
 
@@ -90,6 +91,14 @@ class WorldCalls:
             ),
             vehicle,
         )
+        return self._free_between(here, there)
+
+    @bind("simTestLineOfSightBetweenPoints", values.GEO_POINT, values.GEO_POINT)
+    def is_free_between(self, one: dict[str, float], other: dict[str, float]) -> bool:
+        home = self._airfield.fleet.home
+        return self._free_between(values.local_position(one, home), values.local_position(other, home))
+
+    def _free_between(self, here: Triple, there: Triple) -> bool:
         distance_m = math.dist(here, there)
         if not math.isfinite(distance_m):
             raise CallFailed("a point needs finite coordinates")

@@ -199,6 +199,9 @@ def test_objects_and_line_of_sight(client: Any) -> None:
     }
     assert client("simTestLineOfSightToPoint", point, "") is False
     assert client("simTestLineOfSightToPoint", {**home, "altitude": home["altitude"] + 30}, "") is True
+    above = {**home, "altitude": home["altitude"] + 1.0}
+    assert client("simTestLineOfSightBetweenPoints", above, point) is False
+    assert client("simTestLineOfSightBetweenPoints", above, {**point, "altitude": home["altitude"] + 60}) is True
 
 
 def test_flying_into_a_tree_is_a_collision_until_it_is_read(flying: Any) -> None:
