@@ -28,7 +28,7 @@ from stillwing_vlm.core.catalog import LoadedEngine, ModelSource, load_engine
 from stillwing_vlm.core.gate import patch_differences
 from stillwing_vlm.core.local import LocalSession
 
-LEVELS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+LEVELS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 
 @dataclass
@@ -89,9 +89,8 @@ def replay(loaded: LoadedEngine, flight: Flight, levels: float) -> dict[str, flo
     for kind, what in flight.events:
         if kind == "frames":
             saving = session.append(*what).saving
-            assert saving is not None
             found["frames"] += len(what)
-            found["dropped"] += saving.dropped_tokens
+            found["dropped"] += saving.dropped_tokens if saving else 0
             tokens = loaded.preparer.chunk(what).patches.grid.merged_tokens(loaded.backend.preprocessing.merge)
             found["vision_tokens"] += tokens
             continue
@@ -170,7 +169,7 @@ def show(episodes: int, noise: dict[str, Any], rows: list[dict[str, float]], clo
     )
     for row in rows:
         table.add_row(
-            f"{row['levels']:g}",
+            f"{row['levels']:g}" if row["levels"] else "off",
             f"{row['dropped_share_hovering']:.1%}",
             f"{row['dropped_share']:.1%}",
             f"{row['same_answers']:.1%} of {row['asks']}",

@@ -13,7 +13,7 @@ import torch
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.base import AskRequest, View
 from stillwing_vlm.core.catalog import AttentionKind, ModelSource
-from stillwing_vlm.core.engines.attention import append_attention, branch_attention
+from stillwing_vlm.core.engines.attention import choose_attention, disagreement
 from stillwing_vlm.core.local import LocalEngine
 
 pytestmark = [
@@ -59,22 +59,11 @@ flash_attn = pytest.mark.skipif(importlib.util.find_spec("flash_attn") is None, 
 
 
 @flash_attn
-def test_flash_attention_equals_torchs_own() -> None:
-    """On the same bfloat16 numbers; flash-attn rounds the pieces before they are merged as well."""
-    from stillwing_vlm.core.engines.flash import FLASH
-
-    torch.manual_seed(0)
-    slab = torch.randn(2, 4, 900, 64, device="cuda", dtype=torch.bfloat16)
-    queries = torch.randn(16, 40, 64, device="cuda", dtype=torch.bfloat16)
-    keys, values = slab[0, :, 100:800], slab[1, :, 100:800]
-    pieces = [(slab[0, :, a:b], slab[1, :, a:b]) for a, b in ((0, 30), (100, 700), (800, 860))]
-    wide = [(key.float(), value.float()) for key, value in pieces]
-    for found, exact in (
-        (FLASH.append(queries, keys, values), append_attention(queries.float(), keys.float(), values.float())),
-        (FLASH.branch(queries, pieces), branch_attention(queries.float(), wide)),
-    ):
-        # bfloat16 keeps eight bits: 2**-8 of each output, and as much again for its pieces and for the weights.
-        assert (found.float() - exact).abs().max() < 3 * 2**-8 * exact.abs().max()
+@pytest.mark.parametrize("head_dim", [64, 128])
+def test_flash_attention_equals_torchs_own(head_dim: int) -> None:
+    found = choose_attention("flash", torch.device("cuda"), torch.bfloat16, head_dim)
+    assert found.name == "flash"
+    assert disagreement(found, torch.device("cuda"), torch.bfloat16, head_dim) < 4 * 2**-8
 
 
 @flash_attn

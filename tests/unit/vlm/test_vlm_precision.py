@@ -8,6 +8,7 @@ bit lost on the way, of the eight there are, would double the error, and that is
 """
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,12 @@ from transformers import AutoModelForImageTextToText
 from stillwing_common.errors import DeviceAbsent, MissingExtra
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.catalog import AttentionKind, Dtype, ModelSource, load_engine
-from stillwing_vlm.core.engines.attention import branch_attention, choose_attention, merge_pieces
+from stillwing_vlm.core.engines.attention import (
+    branch_attention,
+    choose_attention,
+    disagreement,
+    merge_pieces,
+)
 from stillwing_vlm.core.engines.families import FAMILIES
 from stillwing_vlm.core.local import LocalEngine
 
@@ -138,6 +144,33 @@ def test_flash_attention_is_taken_only_where_it_can_run(tmp_path: Path) -> None:
     with pytest.raises(DeviceAbsent, match="float32 with heads of 16"):
         load_engine(ModelSource(str(directory), device="cpu", attention=AttentionKind.FLASH))
     assert load_engine(ModelSource(str(directory), device="cpu")).info().attention == "sdpa"
+
+
+def test_attention_that_gives_other_numbers_is_told_from_one_that_rounds() -> None:
+    """What flash-attn has to pass on the device before it is used."""
+    cpu, sdpa = torch.device("cpu"), choose_attention("sdpa", torch.device("cpu"), torch.bfloat16, 64)
+    for dtype, most in ((torch.float32, 1e-5), (torch.bfloat16, 4 * 2**-8)):
+        assert disagreement(sdpa, cpu, dtype, 64) < most
+
+    def uncausal(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        return torch.cat([sdpa.append(queries[:, at : at + 1], keys, values) for at in range(queries.shape[1])], dim=1)
+
+    def unmerged(queries: torch.Tensor, pieces: Any) -> torch.Tensor:
+        return torch.stack([sdpa.branch(queries, pieces[:-1]), sdpa.branch(queries, pieces[-1:])]).mean(0)
+
+    def ungrouped(queries: torch.Tensor, pieces: Any) -> torch.Tensor:
+        return sdpa.branch(queries.view(3, 2, *queries.shape[1:]).transpose(0, 1).reshape(queries.shape), pieces)
+
+    def broken(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(queries, float("nan"))
+
+    for wrong in (
+        replace(sdpa, append=uncausal),
+        replace(sdpa, branch=unmerged),
+        replace(sdpa, branch=ungrouped),
+        replace(sdpa, append=broken),
+    ):
+        assert not disagreement(wrong, cpu, torch.bfloat16, 64) < 0.05
 
 
 @pytest.mark.skipif(importlib.util.find_spec("flash_attn") is not None, reason="flash-attn is installed here")

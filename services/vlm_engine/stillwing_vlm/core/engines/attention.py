@@ -20,6 +20,9 @@ KeyValue = tuple[torch.Tensor, torch.Tensor]
 # `(query, key, value) -> (output, log-sum-exp)`; the public call keeps the second to itself.
 _fused: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
+_MOST_DISAGREEMENT = 4 * 2**-8
+"""bfloat16 keeps eight bits: one rounding of the output, one of the weights, one of the pieces, and one to spare."""
+
 _MAX_SCORES = 1 << 26
 """Scores held at once by `branch_attention`; longer questions go in blocks of queries."""
 
@@ -48,7 +51,8 @@ class Attention:
 def choose_attention(wanted: str, device: torch.device, dtype: torch.dtype, head_dim: int) -> Attention:
     """`wanted`: "sdpa" (torch's own, everywhere), "flash" (the flash-attn package), or "auto": flash where it can run.
 
-    Raises MissingExtra or DeviceAbsent where "flash" cannot.
+    Kernels differ between versions and devices, so flash attends a small example first and must agree with torch's own.
+    Raises MissingExtra or DeviceAbsent where "flash" cannot run, cannot be imported or gives other numbers.
     """
     sdpa = Attention(
         "sdpa", append_attention, branch_attention, decode_attention_on_cpu if device.type == "cpu" else None
@@ -67,9 +71,44 @@ def choose_attention(wanted: str, device: torch.device, dtype: torch.dtype, head
         )
     if not installed:
         raise MissingExtra("attention 'flash' needs flash_attn; run: pip install flash-attn", package="flash_attn")
-    from stillwing_vlm.core.engines.flash import FLASH
-
+    try:
+        from stillwing_vlm.core.engines.flash import FLASH
+    except (ImportError, OSError) as error:
+        raise MissingExtra(
+            f"flash_attn is installed but cannot be imported, often because it was built for another torch: {error}; "
+            "say sdpa, or install a build for this one",
+            package="flash_attn",
+        ) from error
+    error_share = disagreement(FLASH, device, dtype, head_dim)
+    if not error_share < _MOST_DISAGREEMENT:
+        raise DeviceAbsent(
+            f"flash_attn differs from torch's own attention by {error_share:.1%} on {device}; say sdpa",
+            device=str(device),
+        )
     return FLASH
+
+
+def disagreement(attention: Attention, device: torch.device, dtype: torch.dtype, head_dim: int) -> float:
+    """Largest difference from torch's own attention in float32 on a small example, as a share of its largest output.
+
+    The example has grouped heads, a slice of a longer slab, several pieces and several queries.
+    """
+    draw = torch.Generator().manual_seed(0)
+    slab = torch.randn(2, 2, 300, head_dim, generator=draw).to(device, dtype)
+    queries = torch.randn(6, 5, head_dim, generator=draw).to(device, dtype)
+    keys, values = slab[0, :, 20:270], slab[1, :, 20:270]
+    pieces = [(slab[0, :, a:b], slab[1, :, a:b]) for a, b in ((20, 31), (31, 240), (240, 270))]
+    wide = [(key.float(), value.float()) for key, value in pieces]
+    pairs = [
+        (attention.append(queries, keys, values), append_attention(queries.float(), keys.float(), values.float())),
+        (attention.branch(queries, pieces), branch_attention(queries.float(), wide)),
+        (attention.branch(queries[:, -1:], pieces), branch_attention(queries[:, -1:].float(), wide)),
+    ]
+    # A difference that is no number compares false with every bound, so it is the caller's `<` that refuses it.
+    return max(
+        (float((found.float() - exact).abs().max() / exact.abs().max()) for found, exact in pairs),
+        key=lambda share: math.inf if math.isnan(share) else share,
+    )
 
 
 def merge_pieces(parts: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
