@@ -447,15 +447,33 @@ class BudgetTooSmall(InvalidInput):
 
 
 class TooManyBranches(Exhausted):
-    """Too many asks are under way in this session."""
+    """Too many asks are under way, in this session, of this peer or in the engine."""
 
     reason = "TOO_MANY_BRANCHES"
 
 
 class TooManySessions(Exhausted):
-    """The engine holds as many sessions as it can."""
+    """The engine holds as many sessions as it may, or this peer does."""
 
     reason = "TOO_MANY_SESSIONS"
+
+
+class TooManyContextTokens(Exhausted):
+    """The budgets of open sessions leave no room for this one; ask for fewer context tokens or close a session."""
+
+    reason = "TOO_MANY_CONTEXT_TOKENS"
+
+
+class TooManyFrameBytes(Exhausted):
+    """Too many bytes of frames are under way, of this peer or in the engine; wait for acknowledgements."""
+
+    reason = "TOO_MANY_FRAME_BYTES"
+
+
+class SessionIdle(Expired):
+    """Nothing was asked of the session for longer than the engine allows; open it again."""
+
+    reason = "SESSION_IDLE"
 
 
 class BadGrammar(InvalidInput):

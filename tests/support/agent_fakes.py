@@ -289,7 +289,9 @@ class FakeSession:
         self.in_flight = 0
         self.most_in_flight = 0
 
-    def append(self, *frames: Frame) -> Awaitable[AppendResult]:
+    def append(
+        self, *frames: Frame, deadline_s: float | None = None, skipped_frames: int = 0
+    ) -> Awaitable[AppendResult]:
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         return asyncio.ensure_future(self._append(*frames))
@@ -344,6 +346,10 @@ class FakeSession:
     async def evictions(self) -> AsyncIterator[Evicted]:
         while True:
             yield await self._evicted.get()
+
+    async def wait_closed(self) -> StillwingError | None:
+        await asyncio.get_running_loop().create_future()
+        return None
 
     async def close(self) -> None:
         self._world.session_closed = True

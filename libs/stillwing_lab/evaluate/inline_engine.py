@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from stillwing_common.errors import Unsupported
+from stillwing_common.errors import StillwingError, Unsupported
 from stillwing_common.ids import new_id
 from stillwing_common.types import Frame
 from stillwing_vlm.core.base import (
@@ -114,6 +114,11 @@ class InlineSession:
         while True:
             yield await self._evicted.get()
 
+    async def wait_closed(self) -> StillwingError | None:
+        """It never ends by itself."""
+        await asyncio.get_running_loop().create_future()
+        return None
+
     async def close(self) -> None:
         """Memory goes with the object."""
 
@@ -204,6 +209,11 @@ class BlindSession:
         """Nothing is ever evicted."""
         await asyncio.get_running_loop().create_future()
         yield Evicted((), "", 0)
+
+    async def wait_closed(self) -> StillwingError | None:
+        """It never ends by itself."""
+        await asyncio.get_running_loop().create_future()
+        return None
 
     async def close(self) -> None:
         """Nothing to let go."""

@@ -131,6 +131,8 @@ class RemoteSession:
         self._streams: list[EvictionStream] = []
         self._opened: vlm_pb2.SessionOpened | None = None
         self._ended: StillwingError | None = None
+        self._why: StillwingError | None = None
+        self._closing = False
         self._first = self._ask_for(open=convert.config_to_wire(config))
         self._call = stub.Session(self._requests())
         self._reader = asyncio.create_task(self._read())
@@ -244,8 +246,14 @@ class RemoteSession:
             stream.put(None)
         return aiter(stream)
 
+    async def wait_closed(self) -> StillwingError | None:
+        """See `Session`."""
+        await asyncio.wait({self._reader})
+        return self._why
+
     async def close(self) -> None:
         """End the session and wait until the engine has let it go, or does not answer."""
+        self._closing = True
         for answer in self._answers.values():
             answer.cancel()
         self._outgoing.close()
@@ -305,6 +313,7 @@ class RemoteSession:
                 self._take(response)
         except grpc.aio.AioRpcError as error:
             ended = from_rpc_error(error)
+            self._why = None if self._closing else ended
         except asyncio.CancelledError:
             if not self._call.cancelled():
                 raise

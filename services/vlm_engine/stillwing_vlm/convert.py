@@ -104,7 +104,14 @@ def config_from_wire(message: vlm_pb2.OpenSession, peer: str) -> SessionConfig:
         PeriodicExport(message.periodic_export.name, message.periodic_export.every_chunks)
         if message.HasField("periodic_export")
         else None,
+        owner=host_of_peer(peer),
     )
+
+
+def host_of_peer(peer: str) -> str:
+    """gRPC's name of a peer without its port, which is another for each of its connections: "ipv4:127.0.0.1"."""
+    host, colon, port = peer.rpartition(":")
+    return host if colon and port.isdigit() else peer
 
 
 def eviction_to_wire(eviction: Eviction) -> vlm_pb2.Eviction:
@@ -383,6 +390,8 @@ def model_to_wire(info: ModelInfo) -> vlm_pb2.GetModelResponse:
         max_sessions=info.limits.max_sessions,
         max_asks=info.limits.max_asks,
         max_text_chars=info.limits.max_text_chars,
+        max_watches=info.limits.max_watches,
+        idle_timeout=duration_to_wire(info.limits.idle_timeout_s),
         budget_plan=None if info.budget_plan is None else _plan_to_wire(info.budget_plan),
     )
 
@@ -436,7 +445,11 @@ def model_from_wire(message: vlm_pb2.GetModelResponse) -> ModelInfo:
         can_export=message.can_export,
         budget_plan=_plan_from_wire(message) if message.HasField("budget_plan") else None,
         limits=Limits(
-            max_sessions=message.max_sessions, max_asks=message.max_asks, max_text_chars=message.max_text_chars
+            max_sessions=message.max_sessions,
+            max_asks=message.max_asks,
+            max_text_chars=message.max_text_chars,
+            max_watches=message.max_watches,
+            idle_timeout_s=duration_from_wire(message.idle_timeout),
         ),
     )
 

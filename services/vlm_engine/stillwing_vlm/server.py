@@ -114,7 +114,7 @@ class _SessionCall:
         self._answers: dict[int, Answer] = {}
         self._under_way: set[asyncio.Future[Any]] = set()
         self._reader: asyncio.Task[None] | None = None
-        self._watcher: asyncio.Task[None] | None = None
+        self._watchers: list[asyncio.Task[None]] = []
         self._broken: BaseException | None = None
         self._closing: asyncio.Task[None] | None = None
         self._evictions = session.evictions()
@@ -130,8 +130,10 @@ class _SessionCall:
         self, requests: AsyncIterator[vlm_pb2.SessionRequest]
     ) -> AsyncIterator[vlm_pb2.SessionResponse]:
         """Every event in order; ends when the client has said all and everything is answered."""
-        self._watcher = asyncio.create_task(self._watch_evictions())
-        self._watcher.add_done_callback(self._ended)
+        for watching in (self._watch_evictions(), self._watch_end()):
+            watcher = asyncio.create_task(watching)
+            watcher.add_done_callback(self._ended)
+            self._watchers.append(watcher)
         self._reader = asyncio.create_task(self._read(requests))
         while True:
             try:
@@ -141,7 +143,8 @@ class _SessionCall:
             self._event_seq += 1
             event.event_seq = self._event_seq
             yield event
-        self._watcher.cancel()
+        for watcher in self._watchers:
+            watcher.cancel()
         await asyncio.wait({self._reader})
         if self._broken is not None:
             raise self._broken
@@ -150,7 +153,7 @@ class _SessionCall:
 
     def abandon(self) -> None:
         """Stop everything of this call that is still under way."""
-        for work in (self._reader, self._watcher, *self._under_way):
+        for work in (self._reader, *self._watchers, *self._under_way):
             if work is not None:
                 work.cancel()
 
@@ -261,6 +264,11 @@ class _SessionCall:
     async def _watch_evictions(self) -> None:
         async for evicted in self._evictions:
             self._emit(0, context_evicted=convert.evicted_to_wire(evicted))
+
+    async def _watch_end(self) -> None:
+        reason = await self._session.wait_closed()
+        if reason is not None:
+            self._break(reason)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

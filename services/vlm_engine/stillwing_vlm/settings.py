@@ -1,5 +1,6 @@
 """The engine's settings: the one place that reads its environment, STILLWING_VLM_…"""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Literal
 
@@ -63,6 +64,31 @@ class VlmSettings(ServerSettings):
     max_asks: int = Field(default=Limits().max_asks, ge=1, description="Most asks under way in a session.")
     frame_credits: int = Field(default=Limits().frame_credits, ge=1, description="Most frames not yet acknowledged.")
     max_text_chars: int = Field(default=Limits().max_text_chars, ge=1, description="Longest prompt or schema.")
+    max_watches: int = Field(default=Limits().max_watches, ge=0, description="Most watch conditions in a session.")
+    idle_timeout_s: float = Field(
+        default=Limits().idle_timeout_s,
+        ge=0,
+        description="A session of which nothing is asked for so long is ended; 0 never.",
+    )
+    max_engine_asks: int = Field(
+        default=Limits().max_engine_asks, ge=0, description="Most asks under way in all sessions; 0 sets no limit."
+    )
+    max_engine_context_tokens: int = Field(
+        default=0, ge=0, description="Most tokens that all sessions' budgets may add up to; 0 sets no limit."
+    )
+    max_engine_frame_bytes: int = Field(
+        default=Limits().max_engine_frame_bytes,
+        ge=0,
+        description="Most bytes of frames received and not yet appended, of all sessions; 0 sets no limit.",
+    )
+    max_peer_sessions: int = Field(default=0, ge=0, description="Most sessions of one peer's host; 0: as the engine.")
+    max_peer_asks: int = Field(default=0, ge=0, description="Most asks of one peer's host; 0: as the engine.")
+    max_peer_context_tokens: int = Field(
+        default=0, ge=0, description="Most tokens of the budgets of one peer's host; 0: as the engine."
+    )
+    max_peer_frame_bytes: int = Field(
+        default=0, ge=0, description="Most bytes of frames of one peer's host under way; 0: as the engine."
+    )
 
     def source(self) -> ModelSource:
         """What to load."""
@@ -84,13 +110,8 @@ class VlmSettings(ServerSettings):
 
     def limits(self) -> Limits:
         """What a caller may do."""
-        return Limits(
-            max_sessions=self.max_sessions,
-            max_asks=self.max_asks,
-            frame_credits=self.frame_credits,
-            max_text_chars=self.max_text_chars,
-            max_exports=self.max_exports,
-        )
+        named = {field.name for field in fields(Limits)} & set(VlmSettings.model_fields)
+        return Limits(**{name: getattr(self, name) for name in named})
 
     def exports(self) -> ExportFolder | None:
         """Where sessions are kept in files; the folder is made. Raises ExportNotWritten."""

@@ -3,7 +3,10 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,9 +41,10 @@ async def local(loaded: LoadedEngine, tmp_path: Path) -> AsyncIterator[AsyncEngi
     await engine.close()
 
 
-@pytest.fixture(params=["in_process", "over_the_wire"])
-async def engine(request: pytest.FixtureRequest, local: AsyncEngine) -> AsyncIterator[Engine]:
-    if request.param == "in_process":
+@asynccontextmanager
+async def reached(kind: str, local: AsyncEngine) -> AsyncIterator[Engine]:
+    """The engine itself, or the same behind a real server."""
+    if kind == "in_process":
         yield local
         return
     server = RpcServer([registration(local)], ServerSettings(port=0, drain_grace_s=1.0), on_drain=local.close)
@@ -50,6 +54,31 @@ async def engine(request: pytest.FixtureRequest, local: AsyncEngine) -> AsyncIte
     yield remote
     await remote.close()
     await server.drain()
+
+
+@pytest.fixture(params=["in_process", "over_the_wire"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """How the engine is reached."""
+    return str(request.param)
+
+
+@pytest.fixture
+async def engine(kind: str, local: AsyncEngine) -> AsyncIterator[Engine]:
+    async with reached(kind, local) as found:
+        yield found
+
+
+@pytest.fixture
+async def engine_with(kind: str, loaded: LoadedEngine) -> AsyncIterator[Callable[..., Awaitable[Engine]]]:
+    """Makes an engine with limits of its own."""
+    async with AsyncExitStack() as stack:
+
+        async def make(**limits: Any) -> Engine:
+            local = AsyncEngine(replace(loaded, limits=replace(LIMITS, **limits)))
+            stack.push_async_callback(local.close)
+            return await stack.enter_async_context(reached(kind, local))
+
+        yield make
 
 
 class HeldDevice:

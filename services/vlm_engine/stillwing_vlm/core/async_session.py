@@ -15,46 +15,47 @@ from stillwing_common.errors import (
     FrameSuperseded,
     InvalidInput,
     OutOfCredits,
+    SessionIdle,
     StillwingError,
     TooManyBranches,
     UnknownSession,
 )
 from stillwing_common.types import Frame
 from stillwing_vlm.core.answers import AsyncAnswer, EvictionStream, new_future, settle
+from stillwing_vlm.core.asking import AskUnderWay, deadlines
 from stillwing_vlm.core.async_exports import PeriodicExports
 from stillwing_vlm.core.base import (
-    AnswerDone,
     AppendResult,
     AskRequest,
     ChoiceRequest,
     ChoiceResult,
-    DoneReason,
     Evicted,
     ExportInfo,
     FramePolicy,
-    Provenance,
     RecallResult,
     SessionInfo,
     SnapshotInfo,
     check_deadline,
 )
-from stillwing_vlm.core.branch import AskBranch
 from stillwing_vlm.core.frames import NewestWins, Waiting
+from stillwing_vlm.core.quotas import Resource
 from stillwing_vlm.core.scheduler import Lane, Live, Queued, Request, fault_of
 from stillwing_vlm.core.session import VideoSession
 
 if TYPE_CHECKING:
     from stillwing_vlm.core.engine import AsyncEngine
 
-_ASK_PATIENCE_S = 1.0
-"""Deadline of a question that carries none: questions begun later cannot keep it waiting for longer."""
-
 
 class AsyncSession:
     """A `Session` in this process."""
 
-    def __init__(self, engine: "AsyncEngine", video: VideoSession, lane: Lane) -> None:
+    def __init__(
+        self, engine: "AsyncEngine", video: VideoSession, lane: Lane, held: Sequence[Callable[[], None]]
+    ) -> None:
+        """`held`: what gives back the limits that the session counts against."""
         self.video = video
+        self._held = held
+        self._owner = video.config.owner
         self._engine = engine
         self._scheduler = engine.scheduler
         self._observer = engine.observer
@@ -74,6 +75,10 @@ class AsyncSession:
         self._restored_frame_id = video.trunk.last_frame_id
         wanted = video.config.periodic_export
         self._periodic = None if wanted is None else PeriodicExports(engine.exports, wanted, video.save)
+        self._over: asyncio.Future[None] = self._loop.create_future()
+        self._reason: StillwingError | None = None
+        self._used_s = self._clock.monotonic_s()
+        self._idle_check = self._check_idle_later(self._limits.idle_timeout_s)
 
     @property
     def session_id(self) -> str:
@@ -113,10 +118,15 @@ class AsyncSession:
         placed_s = self._clock.monotonic_s()
         due_s = placed_s + (self._frame_period_s if deadline_s is None else deadline_s)
         found: asyncio.Future[AppendResult] = new_future(self._loop)
+        try:
+            give = self._take_bytes(frames)
+        except StillwingError as error:
+            return self._refused(error)
         self._frames_under_way += len(frames)
 
         def end(result: AppendResult | None, error: Exception | None) -> None:
             self._frames_under_way -= len(frames)
+            give()
             settle(found, result, error)
 
         def prepare() -> "Future[Any]":
@@ -156,6 +166,11 @@ class AsyncSession:
         if len(frames) > credits or (not replaces and self._frames_under_way + len(frames) > credits):
             raise OutOfCredits(f"{self._frames_under_way} under way of {credits}", sent=len(frames))
 
+    def _take_bytes(self, frames: Sequence[Frame]) -> Callable[[], None]:
+        return self._engine.quotas.take(
+            self._owner, Resource.FRAME_BYTES, sum(len(frame.image.data) for frame in frames)
+        )
+
     def _place_chunk(self, chunk: Waiting) -> None:
         if self._newest_wins:
             if self._run is not None and self._run.offer(chunk):
@@ -174,6 +189,10 @@ class AsyncSession:
         most = self._limits.max_recalled_frames
         if len(frames) > most:
             return self._refused(InvalidInput(f"at most {most} frames can be recalled", frames=len(frames)))
+        try:
+            give = self._take_bytes(frames)
+        except StillwingError as error:
+            return self._refused(error)
         preparer = self._engine.loaded.preparer
         ready = self._engine.workers.submit(lambda: [preparer.chunk([frame]) for frame in frames])
 
@@ -182,7 +201,9 @@ class AsyncSession:
             self._report(evicted)
             return result
 
-        return self._place(run, ready=ready, heavy=True)
+        found = self._place(run, ready=ready, heavy=True)
+        found.add_done_callback(lambda _: give())
+        return found
 
     def evictions(self) -> AsyncIterator[Evicted]:
         """Every eviction after this call."""
@@ -240,38 +261,48 @@ class AsyncSession:
     def ask(self, request: AskRequest) -> AsyncAnswer:
         """Fork an answer."""
         placed_s = self._clock.monotonic_s()
-        under_way = _AskUnderWay(self, placed_s)
-        refusal = self._too_many_asks()
-        if refusal is not None:
-            under_way.answer.fail(refusal)
+        give: list[Callable[[], None]] = []
+        under_way = AskUnderWay(
+            placed_s,
+            self._clock,
+            self._observer,
+            self._on_loop,
+            self._scheduler.call,
+            self.video.release,
+            lambda: self._ask_ended(give),
+        )
+        try:
+            give.append(self._take_ask())
+        except StillwingError as error:
+            under_way.answer.fail(error)
             return under_way.answer
         ready = self._engine.workers.submit(self._engine.loaded.preparer.ask, request)
-        due_s, expires_s = _deadlines(placed_s, request.deadline_s)
+        due_s, expires_s = deadlines(placed_s, request.deadline_s)
 
         def run() -> None:
             live = under_way.fork(self.video.fork_ask(ready.result(), placed_s))
             live.deadline_s, live.expires_s = due_s, expires_s
             self._scheduler.start_branch(self._lane, live)
 
-        self._asks_under_way += 1
         not_taken = self._submit(Request(run, under_way.fail, ready, deadline_s=due_s))
         if not_taken is not None:
-            self.ask_ended()
+            self._ask_ended(give)
             under_way.answer.fail(not_taken)
         return under_way.answer
 
     def ask_choice(self, request: ChoiceRequest) -> Awaitable[ChoiceResult]:
         """Score options."""
-        refusal = self._too_many_asks()
-        if refusal is not None:
-            return self._refused(refusal)
+        try:
+            give = [self._take_ask()]
+        except StillwingError as error:
+            return self._refused(error)
         found: asyncio.Future[ChoiceResult] = new_future(self._loop)
         placed_s = self._clock.monotonic_s()
         ready = self._engine.workers.submit(self._engine.loaded.preparer.choice, request)
-        due_s, expires_s = _deadlines(placed_s, request.deadline_s)
+        due_s, expires_s = deadlines(placed_s, request.deadline_s)
 
         def end(result: ChoiceResult | None, error: Exception | None) -> None:
-            self.ask_ended()
+            self._ask_ended(give)
             settle(found, result, error)
 
         def run() -> None:
@@ -296,19 +327,22 @@ class AsyncSession:
         def fail(error: Exception) -> None:
             self._on_loop(end, None, error)
 
-        self._asks_under_way += 1
         self._place_or_fail(Request(run, fail, ready, deadline_s=due_s))
         return found
 
-    def _too_many_asks(self) -> TooManyBranches | None:
+    def _take_ask(self) -> Callable[[], None]:
+        """Count one ask; what counts it off. Raises TooManyBranches."""
         most = self._limits.max_asks
-        if self._asks_under_way < most:
-            return None
-        return TooManyBranches(f"{self._asks_under_way} under way, at most {most}", limit=most)
+        if self._asks_under_way >= most:
+            raise TooManyBranches(f"{self._asks_under_way} under way in this session, at most {most}", limit=most)
+        give = self._engine.quotas.take(self._owner, Resource.ASKS)
+        self._asks_under_way += 1
+        return give
 
-    def ask_ended(self) -> None:
-        """Called on the event loop by what asked."""
+    def _ask_ended(self, give: list[Callable[[], None]]) -> None:
         self._asks_under_way -= 1
+        for each in give:
+            each()
 
     # Snapshots
 
@@ -320,16 +354,46 @@ class AsyncSession:
         """Put the trunk back."""
         return self._place(lambda: self.video.restore_snapshot(snapshot_id))
 
+    # Ending
+
+    async def wait_closed(self) -> StillwingError | None:
+        """Wait until the session is over; why, or None where its caller closed it."""
+        await asyncio.shield(self._over)
+        return self._reason
+
     async def close(self) -> None:
         """End the session."""
+        await asyncio.shield(self._close_once(None))
+
+    def _close_once(self, reason: StillwingError | None) -> "asyncio.Task[None]":
         if self._closing is None:
+            self._reason = reason
             self._closing = self._loop.create_task(self._close())
-        await asyncio.shield(self._closing)
+        return self._closing
 
     async def _close(self) -> None:
+        if self._idle_check is not None:
+            self._idle_check.cancel()
         self._engine.forget(self.session_id)
         await asyncio.wrap_future(self._scheduler.close_lane(self._lane, self.gone()))
         self._spread(None)
+        for give in self._held:
+            give()
+        self._over.set_result(None)
+
+    def _check_idle_later(self, after_s: float) -> asyncio.TimerHandle | None:
+        if not self._limits.idle_timeout_s:
+            return None
+        return self._loop.call_later(after_s, self._check_idle)
+
+    def _check_idle(self) -> None:
+        busy = self._frames_under_way or self._asks_under_way or self._lane.requests
+        left_s = self._used_s + self._limits.idle_timeout_s - self._clock.monotonic_s()
+        if busy or left_s > 0:
+            self._idle_check = self._check_idle_later(self._limits.idle_timeout_s if busy else left_s)
+        else:
+            idle_s = self._limits.idle_timeout_s
+            self._close_once(SessionIdle(f"nothing for {idle_s:g} s", session_id=self.session_id, idle_s=idle_s))
 
     # Placing
 
@@ -355,6 +419,7 @@ class AsyncSession:
 
     def _submit(self, request: Queued) -> StillwingError | None:
         """Put it at the lane's end; why it was not taken, if it was not."""
+        self._used_s = self._clock.monotonic_s()
         if self._run is not None:
             # What is placed now is to see the newest frame placed before it.
             self._run.seal()
@@ -369,84 +434,10 @@ class AsyncSession:
         found.set_exception(error)
         return found
 
-    def gone(self) -> UnknownSession:
+    def gone(self) -> StillwingError:
         """The error of whatever comes after the end."""
-        return UnknownSession(f"session {self.session_id} is closed", session_id=self.session_id)
+        return self._reason or UnknownSession(f"session {self.session_id} is closed", session_id=self.session_id)
 
     def _on_loop(self, function: Callable[..., None], *arguments: Any) -> None:
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(function, *arguments)
-
-
-class _AskUnderWay:
-    """One ask between the event loop, where its answer is read, and the device, where it is decoded."""
-
-    def __init__(self, session: AsyncSession, placed_s: float) -> None:
-        self.answer = AsyncAnswer(self._cancel)
-        self._session = session
-        self._placed_s = placed_s
-        self._branch: AskBranch | None = None
-        self._cancelled = False
-        self._tokens = 0
-        self._grown_s = placed_s
-
-    def fork(self, branch: AskBranch) -> Live:
-        """The branch is there. Device thread, as all that follows."""
-        self._branch = branch
-        if self._cancelled:
-            branch.cancel()
-            self._progressed()
-        return Live(branch, self._progressed, self.fail, expired=lambda: branch.cancel(DoneReason.DEADLINE))
-
-    def fail(self, error: Exception) -> None:
-        """There is no answer, or no more of it. Where a fork came, its end follows by `_progressed`."""
-        session = self._session
-        if self._branch is None:
-            session._on_loop(session.ask_ended)
-        if isinstance(error, UnknownSession):
-            # The session was closed before the fork: under way, and it saw nothing.
-            elapsed_s = session._clock.monotonic_s() - self._placed_s
-            nothing = AnswerDone("", DoneReason.CANCELLED, Provenance("", "", 0, 0), elapsed_s, elapsed_s, 0)
-            session._on_loop(self.answer.progress, (), nothing)
-        else:
-            session._on_loop(self.answer.fail, error)
-
-    def _cancel(self) -> None:
-        if not self._cancelled:
-            self._cancelled = True
-            self._session._scheduler.call(self._stop)
-
-    def _stop(self) -> None:
-        if self._branch is not None and not self._branch.finished:
-            self._branch.cancel()
-            self._progressed()
-
-    def _progressed(self) -> None:
-        branch, session = self._branch, self._session
-        assert branch is not None
-        self._observe(branch)
-        deltas = branch.take_deltas()
-        if branch.finished:
-            session.video.release(branch)
-            session._on_loop(session.ask_ended)
-        if deltas or branch.finished:
-            session._on_loop(self.answer.progress, deltas, branch.done)
-
-    def _observe(self, branch: AskBranch) -> None:
-        observer, tokens = self._session._observer, branch.answer_tokens
-        if tokens > self._tokens:
-            now_s = self._session._clock.monotonic_s()
-            if self._tokens == 0:
-                observer.first_token(now_s - self._placed_s)
-            else:
-                observer.tokens(tokens - self._tokens, now_s - self._grown_s)
-            self._tokens, self._grown_s = tokens, now_s
-        if branch.done is not None:
-            observer.answer_ended(branch.done.reason)
-
-
-def _deadlines(placed_s: float, deadline_s: float | None) -> tuple[float, float]:
-    """When a question should be read, and when its answer ends at the latest."""
-    if deadline_s is None:
-        return placed_s + _ASK_PATIENCE_S, float("inf")
-    return placed_s + deadline_s, placed_s + deadline_s
+        self._used_s = self._clock.monotonic_s()
+        self._engine.calls.call(function, *arguments)

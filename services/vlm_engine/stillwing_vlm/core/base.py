@@ -15,38 +15,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from stillwing_common.errors import InvalidInput
+from stillwing_common.errors import InvalidInput, StillwingError
 from stillwing_common.types import Frame
+from stillwing_vlm.core.limits import Limits as Limits
 from stillwing_vlm.core.planner import BudgetPlan
-
-# Limits
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one engine lets a caller do; every limit is refused with an error of its own, never silently cut."""
-
-    max_sessions: int = 16
-    max_asks: int = 8
-    max_watches: int = 4
-    max_waiting_requests: int = 64
-    max_text_chars: int = 20_000
-    max_answer_tokens: int = 1024
-    default_answer_tokens: int = 128
-    max_options: int = 64
-    max_snapshots: int = 16
-    max_exports: int = 64
-    max_recalled_frames: int = 8
-    max_image_bytes: int = 8 * 1024 * 1024
-    max_image_pixels: int = 4096 * 4096
-    frame_credits: int = 4
-    frame_period_s: float = 0.1
-    """Time between frames where a session does not say; an append's deadline is its placing and this."""
-
-    def __post_init__(self) -> None:
-        if self.frame_credits < 1 or self.max_asks < 1 or self.max_sessions < 1:
-            raise ValueError("credits, asks and sessions are at least 1")
-
 
 # Requests
 
@@ -125,6 +97,8 @@ class SessionConfig:
     from_export: str = ""
     """Name of an export to go on from: then prompt, budget, eviction and gate are those of the export."""
     periodic_export: "PeriodicExport | None" = None
+    owner: str = ""
+    """Whose limits it counts against, with all sessions of the same owner."""
 
     def __post_init__(self) -> None:
         if self.gate_levels is not None and not 0 <= self.gate_levels <= MAX_GATE_LEVELS:
@@ -424,9 +398,9 @@ class Session(Protocol):
         deadline goes first, and a late one is still appended. `skipped_frames` that the caller itself let go before
         this chunk are counted with those dropped here.
 
-        Raises, when awaited: OutOfCredits, QueueFull, ImageEmpty, ImageUndecodable, ImageTooLarge, InvalidInput,
-        BudgetTooSmall; under NEWEST_WINS also FrameSuperseded, where a newer frame took its place. A failed append
-        leaves the trunk as it was.
+        Raises, when awaited: OutOfCredits, TooManyFrameBytes, QueueFull, ImageEmpty, ImageUndecodable, ImageTooLarge,
+        InvalidInput, BudgetTooSmall; under NEWEST_WINS also FrameSuperseded, where a newer frame took its place. A
+        failed append leaves the trunk as it was.
 
         Under NEWEST_WINS a chunk that takes the place of a waiting one needs no credit. An ask (or any other request)
         placed between two frames keeps the first from giving way to the second: the ask still sees the newest frame
@@ -468,6 +442,9 @@ class Session(Protocol):
     def evictions(self) -> AsyncIterator[Evicted]:
         """A log stream: every eviction after this call, in order. Ends with the session."""
 
+    async def wait_closed(self) -> StillwingError | None:
+        """Wait until the session is over; why, or None where its caller closed it."""
+
     async def close(self) -> None:
         """End the session. Asks under way end as cancelled. Closing twice does nothing."""
 
@@ -479,8 +456,10 @@ class Engine(Protocol):
         """What is loaded."""
 
     async def open_session(self, config: SessionConfig) -> Session:
-        """Open a session. Raises TooManySessions, BudgetTooSmall, TextTooLong, Exhausted; where it is to go on from an
-        export also ExportsOff, UnknownExport, ExportUnusable.
+        """Open a session. Raises TooManySessions, TooManyContextTokens, BudgetTooSmall, TextTooLong, Exhausted; where
+        it is to go on from an export also ExportsOff, UnknownExport, ExportUnusable.
+
+        A session of which nothing is asked for `Limits.idle_timeout_s` is ended with SessionIdle.
         """
 
     async def list_sessions(self) -> list[SessionInfo]:

@@ -10,14 +10,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from stillwing_common.errors import TooManySessions, UnknownSession
+from stillwing_common.errors import Unavailable, UnknownSession
 from stillwing_vlm.core.async_exports import EngineExports
 from stillwing_vlm.core.async_session import AsyncSession
 from stillwing_vlm.core.base import ExportInfo, ModelInfo, SessionConfig, SessionInfo
 from stillwing_vlm.core.catalog import LoadedEngine
 from stillwing_vlm.core.device import DeviceThread
 from stillwing_vlm.core.exports import ExportFolder
+from stillwing_vlm.core.hand_over import LoopCalls
 from stillwing_vlm.core.observer import Observer, SilentObserver
+from stillwing_vlm.core.quotas import Quotas, Resource
 from stillwing_vlm.core.scheduler import Lane, Request, Scheduler
 from stillwing_vlm.core.session import VideoSession
 
@@ -38,8 +40,9 @@ class AsyncEngine:
         self.scheduler = Scheduler(loaded.backend, loaded.clock, self.observer)
         self._device = DeviceThread(self.scheduler)
         self.workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="prepare")
+        self.calls = LoopCalls(asyncio.get_running_loop())
+        self.quotas = Quotas(loaded.limits)
         self._sessions: dict[str, AsyncSession] = {}
-        self._opening = 0
         self._closed = False
 
     async def model_info(self) -> ModelInfo:
@@ -47,31 +50,34 @@ class AsyncEngine:
         return replace(self.loaded.info(), can_export=self._can_export)
 
     async def open_session(self, config: SessionConfig) -> "AsyncSession":
-        """Open a session, a new one or that of an export. Raises what `Engine` says."""
-        most = self.loaded.limits.max_sessions
-        if self._closed or len(self._sessions) + self._opening >= most:
-            raise TooManySessions(f"at most {most} sessions at once", limit=most)
+        """Open a session, a new one or that of an export. Raises what `Engine` says, and Unavailable while closing."""
+        if self._closed:
+            raise Unavailable("the engine is closing")
         if config.periodic_export is not None:
             self.exports.check(config.periodic_export.name)
-        self._opening += 1
+        held = [self.quotas.take(config.owner, Resource.SESSIONS)]
         lane = self.scheduler.add_lane(self.loaded.limits.max_waiting_requests)
         try:
-            video = await asyncio.wrap_future(self._make(await self._maker(config), lane))
-            session = AsyncSession(self, video, lane)
-            self._sessions[session.session_id] = session
+            make, budget = await self._maker(config)
+            held.append(self.quotas.take(config.owner, Resource.CONTEXT_TOKENS, budget))
+            video = await asyncio.wrap_future(self._make(make, lane))
         except BaseException:
             self.scheduler.close_lane(lane, UnknownSession("it was never opened"))
+            for give in held:
+                give()
             raise
-        finally:
-            self._opening -= 1
+        session = AsyncSession(self, video, lane, held)
+        self._sessions[session.session_id] = session
         return session
 
-    async def _maker(self, config: SessionConfig) -> Callable[[], VideoSession]:
+    async def _maker(self, config: SessionConfig) -> tuple[Callable[[], VideoSession], int]:
+        """What makes the session, and its budget."""
         if config.from_export:
             saved = await self.exports.read(config.from_export)
-            return lambda: self.loaded.restore_session(saved, config)
+            return lambda: self.loaded.restore_session(saved, config), saved.state.trunk.budget
         opening_ids = self.loaded.preparer.opening(config.system_prompt)
-        return lambda: self.loaded.open_session(config, opening_ids)
+        budget = self.loaded.budget(config, opening_ids)
+        return lambda: self.loaded.open_session(config, opening_ids), budget
 
     def _make(self, make: Callable[[], VideoSession], lane: Lane) -> "Future[VideoSession]":
         # The opening text is a prefill like a chunk's, so it waits for its turn like one.
@@ -87,7 +93,7 @@ class AsyncEngine:
 
         deadline_s = self.loaded.clock.monotonic_s() + self.loaded.limits.frame_period_s
         if not self.scheduler.submit(lane, Request(run, fail, heavy=True, deadline_s=deadline_s)):
-            fail(TooManySessions("the engine is closing"))
+            fail(Unavailable("the engine is closing"))
         return made
 
     async def list_sessions(self) -> list[SessionInfo]:

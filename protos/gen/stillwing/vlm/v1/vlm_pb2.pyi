@@ -27,7 +27,7 @@ class GetModelRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetModelResponse(_message.Message):
-    __slots__ = ("engine", "model", "device", "dtype", "parameters", "cache_bytes_per_token", "default_max_context_tokens", "budget_reason", "can_snapshot", "can_recall", "max_sessions", "max_asks", "max_text_chars", "default_eviction", "can_export", "attention", "default_gate_levels", "budget_plan")
+    __slots__ = ("engine", "model", "device", "dtype", "parameters", "cache_bytes_per_token", "default_max_context_tokens", "budget_reason", "can_snapshot", "can_recall", "max_sessions", "max_asks", "max_text_chars", "max_watches", "idle_timeout", "default_eviction", "can_export", "attention", "default_gate_levels", "budget_plan")
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +41,8 @@ class GetModelResponse(_message.Message):
     MAX_SESSIONS_FIELD_NUMBER: _ClassVar[int]
     MAX_ASKS_FIELD_NUMBER: _ClassVar[int]
     MAX_TEXT_CHARS_FIELD_NUMBER: _ClassVar[int]
+    MAX_WATCHES_FIELD_NUMBER: _ClassVar[int]
+    IDLE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_EVICTION_FIELD_NUMBER: _ClassVar[int]
     CAN_EXPORT_FIELD_NUMBER: _ClassVar[int]
     ATTENTION_FIELD_NUMBER: _ClassVar[int]
@@ -59,12 +61,14 @@ class GetModelResponse(_message.Message):
     max_sessions: int
     max_asks: int
     max_text_chars: int
+    max_watches: int
+    idle_timeout: _duration_pb2.Duration
     default_eviction: Eviction
     can_export: bool
     attention: str
     default_gate_levels: float
     budget_plan: BudgetPlan
-    def __init__(self, engine: _Optional[str] = ..., model: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., parameters: _Optional[int] = ..., cache_bytes_per_token: _Optional[int] = ..., default_max_context_tokens: _Optional[int] = ..., budget_reason: _Optional[str] = ..., can_snapshot: bool = ..., can_recall: bool = ..., max_sessions: _Optional[int] = ..., max_asks: _Optional[int] = ..., max_text_chars: _Optional[int] = ..., default_eviction: _Optional[_Union[Eviction, _Mapping]] = ..., can_export: bool = ..., attention: _Optional[str] = ..., default_gate_levels: _Optional[float] = ..., budget_plan: _Optional[_Union[BudgetPlan, _Mapping]] = ...) -> None: ...
+    def __init__(self, engine: _Optional[str] = ..., model: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., parameters: _Optional[int] = ..., cache_bytes_per_token: _Optional[int] = ..., default_max_context_tokens: _Optional[int] = ..., budget_reason: _Optional[str] = ..., can_snapshot: bool = ..., can_recall: bool = ..., max_sessions: _Optional[int] = ..., max_asks: _Optional[int] = ..., max_text_chars: _Optional[int] = ..., max_watches: _Optional[int] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., default_eviction: _Optional[_Union[Eviction, _Mapping]] = ..., can_export: bool = ..., attention: _Optional[str] = ..., default_gate_levels: _Optional[float] = ..., budget_plan: _Optional[_Union[BudgetPlan, _Mapping]] = ...) -> None: ...
 
 class BudgetPlan(_message.Message):
     __slots__ = ("free_bytes", "reserved_bytes", "safe_tokens", "aggressive_tokens", "window_frames", "policy", "memory_tokens", "frame_tokens")

@@ -1,0 +1,137 @@
+"""python -m pytest tests/rpc/vlm/test_vlm_trouble.py -v
+
+Clients that vanish, and clients that do not read: their sessions end or wait, and no other session feels it.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from vlm_frames import SMALL, frame
+
+from stillwing.vlm.v1 import vlm_pb2
+from stillwing_common.errors import SlowReader
+from stillwing_vlm.client import RemoteEngine
+from stillwing_vlm.core.base import AskRequest
+from stillwing_vlm.core.catalog import LoadedEngine
+from stillwing_vlm.core.local import LocalEngine
+from stillwing_vlm.server import _SessionCall
+
+SUPPORT = Path(__file__).parents[2] / "support"
+OPEN = vlm_pb2.OpenSession(system_prompt="You fly.", max_context_tokens=160)
+UNKNOWN = vlm_pb2.CancelAsk(ask_seq=2**40)
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(30):
+        while not await condition():  # noqa: ASYNC110  # the server's state has no event to wait for
+            await asyncio.sleep(0.02)
+
+
+async def open_sessions(served: Any) -> int:
+    return len((await served.stub.ListSessions(vlm_pb2.ListSessionsRequest())).sessions)
+
+
+async def test_a_client_killed_in_mid_answer_harms_nobody(served: Any, loaded: LoadedEngine) -> None:
+    local = LocalEngine(loaded).open("You fly.", 160)
+    remote = await RemoteEngine.connect(f"127.0.0.1:{served.port}")
+    session = await remote.open_session(SMALL)
+    for index in range(12):
+        local.append(frame(index))
+        await session.append(frame(index))
+    path = os.pathsep.join([str(SUPPORT), *(each for each in sys.path if each)])
+    client = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(SUPPORT / "vanishing_client.py"),
+        str(served.port),
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert client.stdout is not None
+        async with asyncio.timeout(60):
+            assert await client.stdout.readline() == b"answering\n"
+        assert await open_sessions(served) == 2
+        beside = session.ask(AskRequest("What is it?", max_tokens=40))
+        client.kill()
+        await client.wait()
+        alone = local.ask("What is it?", max_tokens=40)
+        assert (await beside.done()).text == alone.text
+
+        async def gone() -> bool:
+            return await open_sessions(served) == 1
+
+        await until(gone)
+        again = await session.ask(AskRequest("What is it?", max_tokens=40)).done()
+        assert (again.text, again.provenance) == (alone.text, alone.provenance)
+        assert served.engine.scheduler.waiting() == 0
+    finally:
+        if client.returncode is None:
+            client.kill()
+            await client.wait()
+        await remote.close()
+
+
+async def test_a_reader_that_pauses_gets_everything_and_holds_up_nobody(served: Any) -> None:
+    slow = served.stub.Session()
+    await slow.write(vlm_pb2.SessionRequest(request_seq=1, open=OPEN))
+
+    async def flood() -> None:
+        for seq in range(2, 5002):
+            await slow.write(vlm_pb2.SessionRequest(request_seq=seq, cancel_ask=UNKNOWN))
+        await slow.done_writing()
+
+    flooding = asyncio.create_task(flood())
+    remote = await RemoteEngine.connect(f"127.0.0.1:{served.port}")
+    session = await remote.open_session(SMALL)
+    for index in range(8):
+        await session.append(frame(index))
+        await session.ask(AskRequest("What is it?", max_tokens=4)).done()
+    # The flood has met its bound: nothing is read, so no more is taken.
+    assert not flooding.done()
+    seen = []
+    async with asyncio.timeout(60):
+        while (event := await slow.read()) is not grpc.aio.EOF:
+            seen.append(event.event_seq)
+    await flooding
+    assert seen == list(range(1, 5002))
+    await remote.close()
+
+
+async def test_more_unread_than_may_be_ends_the_session_alone(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spoken to the call itself: over a connection a client that is written off meanwhile sees its own send fail."""
+    monkeypatch.setattr("stillwing_vlm.server._MOST_UNSENT", 20)
+    other = await served.engine.open_session(SMALL)
+    session = await served.engine.open_session(SMALL)
+
+    async def flood() -> AsyncIterator[vlm_pb2.SessionRequest]:
+        for seq in range(2, 100):
+            yield vlm_pb2.SessionRequest(request_seq=seq, cancel_ask=UNKNOWN)
+
+    call = _SessionCall(session, 1)
+    events = call.responses(flood())
+    assert (await anext(events)).HasField("opened")
+    async with asyncio.timeout(10):
+        await session.wait_closed()
+    with pytest.raises(SlowReader):
+        assert len([event async for event in events]) == 20
+    call.abandon()
+    assert (await other.append(frame(0))).frame_ids == ("v/c/0",)
+
+
+async def test_pieces_of_an_answer_nobody_reads_are_joined(served: Any) -> None:
+    slow = served.stub.Session()
+    await slow.write(vlm_pb2.SessionRequest(request_seq=1, open=OPEN))
+    ask = vlm_pb2.Ask(prompt="Tell me all.", max_tokens=300, sampling=vlm_pb2.Sampling(temperature=3, seed=7))
+    await slow.write(vlm_pb2.SessionRequest(request_seq=2, ask=ask))
+    await slow.done_writing()
+    events = [event async for event in slow]
+    done = events[-1].answer_done
+    deltas = [event.answer_delta.text for event in events if event.WhichOneof("event") == "answer_delta"]
+    assert "".join(deltas) == done.text
+    assert len(deltas) <= done.answer_tokens + 1

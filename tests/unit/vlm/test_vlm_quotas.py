@@ -1,0 +1,50 @@
+"""python -m pytest tests/unit/vlm/test_vlm_quotas.py -v"""
+
+import pytest
+
+from stillwing_common.errors import TooManyBranches, TooManyContextTokens, TooManyFrameBytes, TooManySessions
+from stillwing_vlm.core.limits import Limits
+from stillwing_vlm.core.quotas import Quotas, Resource
+
+
+def test_what_is_given_back_is_free_again_once() -> None:
+    quotas = Quotas(Limits(max_sessions=2))
+    give = quotas.take("a", Resource.SESSIONS)
+    quotas.take("b", Resource.SESSIONS)
+    with pytest.raises(TooManySessions) as error:
+        quotas.take("c", Resource.SESSIONS)
+    assert (error.value.metadata["scope"], error.value.metadata["limit"]) == ("engine", "2")
+    give()
+    give()
+    assert quotas.held(Resource.SESSIONS) == 1
+    quotas.take("c", Resource.SESSIONS)
+    with pytest.raises(TooManySessions):
+        quotas.take("c", Resource.SESSIONS)
+
+
+@pytest.mark.parametrize(
+    ("limit", "resource", "error"),
+    [
+        ("sessions", Resource.SESSIONS, TooManySessions),
+        ("asks", Resource.ASKS, TooManyBranches),
+        ("context_tokens", Resource.CONTEXT_TOKENS, TooManyContextTokens),
+        ("frame_bytes", Resource.FRAME_BYTES, TooManyFrameBytes),
+    ],
+)
+def test_one_peer_does_not_use_up_what_another_may_have(limit: str, resource: Resource, error: type[Exception]) -> None:
+    quotas = Quotas(Limits(**{f"max_peer_{limit}": 10}))  # type: ignore[arg-type]
+    quotas.take("greedy", resource, 8)
+    with pytest.raises(error) as refused:
+        quotas.take("greedy", resource, 3)
+    assert refused.value.metadata["scope"] == "peer"  # type: ignore[attr-defined]
+    give = quotas.take("modest", resource, 3)
+    assert quotas.held(resource) == 11
+    give()
+    assert quotas.held(resource) == 8
+
+
+def test_0_sets_no_limit() -> None:
+    quotas = Quotas(Limits(max_engine_asks=0, max_engine_frame_bytes=0))
+    quotas.take("a", Resource.ASKS, 10**6)
+    quotas.take("a", Resource.FRAME_BYTES, 10**12)
+    quotas.take("a", Resource.CONTEXT_TOKENS, 10**9)
