@@ -72,6 +72,11 @@ def describe(happening: base.Happening) -> Text:
             return Text(f"{answer}   ({elapsed_s:.2f} s, newest {last_frame_id}, {tokens} tokens)", "magenta")
         case base.FramesEvicted(frame_ids):
             return Text(f"evicted {', '.join(frame_ids)}", "dim")
+        case base.InstructionBegun(number, text, entity_ids, recalled_by, recalled):
+            brought = f", {len(recalled)} keyframes recalled by {recalled_by}" if recalled else ""
+            return Text(f"instruction {number}: {text} ({len(entity_ids)} things{brought})")
+        case base.InstructionLost(number, error):
+            return Text(f"instruction {number} is not remembered: {error}", "yellow")
         case base.KeyframeFiled(frame_id, revision):
             return Text(f"filed keyframe {frame_id} (revision {revision})", "dim")
         case base.MotionRefused(_, error):

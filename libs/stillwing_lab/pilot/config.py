@@ -3,14 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from stillwing_agent.core.prompts import WHERES as WHERES
+
 COLOURS: tuple[str, ...] = ("red", "blue", "yellow", "green")
 """Colours of beacons, in the order of every array with a colour axis."""
 
 ACTIONS: tuple[str, ...] = ("forward", "left", "right", "stop")
 """What the expert can do, in the order of every action label; the keys of `stillwing_agent.core.prompts.CHOICES`."""
-
-WHERES: tuple[str, ...] = ("ahead", "left", "right", "none")
-"""Answers to where a beacon is."""
 
 SPECIAL_TOKENS: tuple[str, ...] = (
     "<|endoftext|>",

@@ -13,6 +13,8 @@ from stillwing_agent.core.base import (
     AgentInfo,
     FramesEvicted,
     Happening,
+    InstructionBegun,
+    InstructionLost,
     KeyframeFiled,
     KeyframeLost,
     Mission,
@@ -182,6 +184,20 @@ def event_to_wire(event: MissionEvent) -> agent_pb2.WatchMissionResponse:
             message.keyframe_filed.CopyFrom(
                 agent_pb2.KeyframeFiled(frame_id=happening.frame_id, revision=happening.revision)
             )
+        case InstructionBegun():
+            message.instruction_begun.CopyFrom(
+                agent_pb2.InstructionBegun(
+                    number=happening.number,
+                    text=happening.text,
+                    entity_ids=happening.entity_ids,
+                    recalled_by=happening.recalled_by,
+                    recalled_frame_ids=happening.recalled_frame_ids,
+                )
+            )
+        case InstructionLost():
+            message.instruction_lost.CopyFrom(
+                agent_pb2.InstructionLost(number=happening.number, status=to_status(happening.error, service=SERVICE))
+            )
         case KeyframeLost():
             message.keyframe_lost.CopyFrom(
                 agent_pb2.KeyframeLost(frame_id=happening.frame_id, status=to_status(happening.error, service=SERVICE))
@@ -242,6 +258,14 @@ _HAPPENING_FROM_WIRE: Mapping[str, Callable[[Any], Happening]] = {
     ),
     "frames_evicted": lambda message: FramesEvicted(tuple(message.frame_ids)),
     "keyframe_filed": lambda message: KeyframeFiled(message.frame_id, message.revision),
+    "instruction_begun": lambda message: InstructionBegun(
+        message.number,
+        message.text,
+        tuple(message.entity_ids),
+        message.recalled_by,
+        tuple(message.recalled_frame_ids),
+    ),
+    "instruction_lost": lambda message: InstructionLost(message.number, from_status(message.status)),
     "keyframe_lost": lambda message: KeyframeLost(message.frame_id, from_status(message.status)),
     "motion_refused": lambda message: MotionRefused(message.action_id, from_status(message.status)),
 }

@@ -1,12 +1,14 @@
 """The agent's settings, read from the environment (`STILLWING_AGENT_…`) in this one place."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from stillwing_agent.core.agent import AgentSettings as CoreSettings
 from stillwing_agent.core.cockpit import FlightSettings
+from stillwing_agent.core.mission_memory import MemorySettings
 from stillwing_rpc.settings import ChannelSettings, ServerSettings
 
 
@@ -36,6 +38,14 @@ class AgentSettings(ServerSettings):
     camera_id: str = Field(default="", description="Camera to see with; empty is the vehicle's first.")
     motion_ttl_s: float = Field(default=15.0, gt=0, description="Lifetime of one motion; the bridge holds at its end.")
     answer_timeout_s: float = Field(default=120.0, gt=0, description="Longest wait for one answer of the model.")
+    memory_reader: Literal["", "noun_phrases", "model"] = Field(
+        default="",
+        description="Who reads what an instruction is about, so that it can be filed and recalled; empty: nobody.",
+    )
+    memory_recall: bool = Field(default=True, description="Put recalled keyframes before the model at an instruction.")
+    memory_chunk_frames: int = Field(
+        default=3, ge=1, le=16, description="Of so many frames that left the model's sight the best is filed."
+    )
     max_context_tokens: int = Field(default=0, ge=0, description="Video memory in tokens; 0: the engine's default.")
 
     def core(self) -> CoreSettings:
@@ -50,6 +60,8 @@ class AgentSettings(ServerSettings):
                 motion_ttl_s=self.motion_ttl_s,
                 answer_timeout_s=self.answer_timeout_s,
                 max_context_tokens=self.max_context_tokens,
+                memory_reader=self.memory_reader,
+                memory=MemorySettings(chunk_frames=self.memory_chunk_frames, recall=self.memory_recall),
             ),
         )
 

@@ -396,13 +396,18 @@ def chunk_from_wire(message: memory_pb2.FileChunkRequest) -> Chunk:
 def filed_to_wire(filed: ChunkFiled) -> memory_pb2.FileChunkResponse:
     """What was filed."""
     return memory_pb2.FileChunkResponse(
-        keyframe=keyframe_to_wire(filed.keyframe), memory_frame_ids=filed.memory_frame_ids, created=filed.created
+        keyframe=keyframe_to_wire(filed.keyframe),
+        memory_frame_ids=filed.memory_frame_ids,
+        created=filed.created,
+        revision=filed.revision,
     )
 
 
 def filed_from_wire(message: memory_pb2.FileChunkResponse) -> ChunkFiled:
     """What was filed."""
-    return ChunkFiled(keyframe_from_wire(message.keyframe), tuple(message.memory_frame_ids), message.created)
+    return ChunkFiled(
+        keyframe_from_wire(message.keyframe), tuple(message.memory_frame_ids), message.created, message.revision
+    )
 
 
 def record_to_wire(record: InstructionRecord) -> memory_pb2.InstructionRecord:

@@ -164,6 +164,28 @@ class KeyframeLost:
 
 
 @dataclass(frozen=True, slots=True)
+class InstructionBegun:
+    """An instruction was taken in: the memory bank's ids of its things, and the keyframes put before the model again.
+
+    `recalled_by` says why these: "things", "similarity" or "nothing".
+    """
+
+    number: int
+    text: str
+    entity_ids: tuple[str, ...]
+    recalled_by: str
+    recalled_frame_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionLost:
+    """An instruction could not be remembered; the mission flies it without."""
+
+    number: int
+    error: StillwingError
+
+
+@dataclass(frozen=True, slots=True)
 class MotionRefused:
     """The bridge would not fly an action, or broke it off."""
 
@@ -183,6 +205,8 @@ Happening = (
     | KeyframeFiled
     | KeyframeLost
     | MotionRefused
+    | InstructionBegun
+    | InstructionLost
 )
 
 

@@ -8,7 +8,7 @@ nothing of tools, prompts or frameworks. All methods run on one event loop, one 
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from stillwing_agent.core.base import ThinkingFinished, ThinkingStarted
@@ -16,6 +16,7 @@ from stillwing_agent.core.frames import FramePump
 from stillwing_agent.core.keyframes import KeyframeFiler
 from stillwing_agent.core.life import Life
 from stillwing_agent.core.mission import MissionRecord
+from stillwing_agent.core.mission_memory import MemorySettings, MissionMemory
 from stillwing_bridge.core.base import (
     Bridge,
     Command,
@@ -38,7 +39,7 @@ from stillwing_common.errors import (
     StillwingError,
 )
 from stillwing_common.types import Stamp
-from stillwing_memory.core.base import Keyframe
+from stillwing_memory.core.base import Keyframe, Sighting
 from stillwing_vlm.core.base import (
     AnswerDone,
     AskRequest,
@@ -59,7 +60,8 @@ class FlightSettings:
 
     `frame_rate_hz` 0 takes every frame the bridge has. Two a second put two to four between decisions: with more, the
     video memory reaches back fewer decisions. `lease_wait_s` is longer than a lease takes to go stale, so that a
-    mission can follow one whose agent died.
+    mission can follow one whose agent died. `memory_reader` says who reads what an instruction is about:
+    "noun_phrases", "model", or "" for nobody: then decisions are filed, and nothing is recalled unless the model asks.
     """
 
     takeoff_altitude_m: float = 2.0
@@ -76,11 +78,13 @@ class FlightSettings:
     retain_interval_s: float = 1.0
     max_answer_tokens: int = 256
     max_context_tokens: int = 0
-    kept_frames: int = 32
+    kept_frames: int = 256
     keyframe_queue: int = 16
     put_timeout_s: float = 5.0
     leave_timeout_s: float = 3.0
     lease_wait_s: float = 4.0
+    memory_reader: str = ""
+    memory: MemorySettings = field(default_factory=MemorySettings)
 
     def __post_init__(self) -> None:
         for name in ("motion_ttl_s", "takeoff_ttl_s", "land_ttl_s", "answer_timeout_s", "wait_step_s", "kept_frames"):
@@ -122,6 +126,7 @@ class Cockpit:
     decisions_left: int
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
     seen_frame_id: str = ""
+    memory: MissionMemory | None = None
 
     async def ask(
         self, prompt: str, *, json_schema: str = "", sampling: Sampling | None = None, decision: bool = False
@@ -207,6 +212,7 @@ class Cockpit:
         try:
             with self.life.waiting():
                 told = await answered()
+                sightings = await self._look(told.provenance.last_frame_id) if decision else ()
         except StillwingError:
             # A cancelled mission skips this: motion stays refused until the lease is returned.
             await self.bridge.end_thinking(self.lease)
@@ -227,7 +233,7 @@ class Cockpit:
         if decision:
             self.decisions_left -= 1
             self.record.count_decision()
-            self._file_keyframe(told.text)
+            self._file_keyframe(told.text, sightings)
         return told.result
 
     async def _read_answer(self, request: AskRequest) -> AnswerDone:
@@ -254,7 +260,11 @@ class Cockpit:
                 await self.hold()
                 raise MotionFailed("the bridge did not say how it ended", command_id=command_id)
 
-    def _file_keyframe(self, answer: str) -> None:
+    async def _look(self, frame_id: str) -> tuple[Sighting, ...]:
+        """Which things of the instruction the frame of a decision shows; the vehicle is held all the while."""
+        return () if self.memory is None else await self.memory.look(frame_id)
+
+    def _file_keyframe(self, answer: str, sightings: tuple[Sighting, ...]) -> None:
         frame = self.pump.frame(self.seen_frame_id)
         if self.filer is None or frame is None:
             return
@@ -262,6 +272,7 @@ class Cockpit:
         self.filer.offer(
             Keyframe(
                 frame=frame,
+                sightings=sightings,
                 caption=f"{mission.goal} {answer}"[:2000],
                 mission_id=mission.mission_id,
                 score=1.0,

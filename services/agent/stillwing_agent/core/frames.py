@@ -67,6 +67,11 @@ class FramePump:
         """A frame the engine took in lately, with its pixels; None if it is too old or unknown."""
         return self._kept.get(frame_id)
 
+    def kept_since(self, frame_id: str) -> tuple[str, ...]:
+        """Ids of the frames it still has that came after this one, oldest first; all of them for an unknown id."""
+        ids = list(self._kept)
+        return tuple(ids[ids.index(frame_id) + 1 :] if frame_id in self._kept else ids)
+
     async def run(self) -> None:
         """Pump until cancelled. Raises what the bridge or the engine fails with; a bad picture alone is passed over."""
         reader = asyncio.create_task(self._read(), name="frame-reader")

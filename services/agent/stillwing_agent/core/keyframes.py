@@ -10,7 +10,7 @@ import logging
 from stillwing_agent.core.base import KeyframeFiled, KeyframeLost
 from stillwing_agent.core.mission import MissionRecord
 from stillwing_common.errors import Exhausted, Expired, StillwingError
-from stillwing_memory.core.base import Keyframe, MemoryBank
+from stillwing_memory.core.base import Chunk, Keyframe, MemoryBank
 
 _log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ class KeyframeFiler:
     def __init__(self, bank: MemoryBank, record: MissionRecord, *, queue_size: int, put_timeout_s: float) -> None:
         self._bank = bank
         self._record = record
-        self._queue: asyncio.Queue[Keyframe] = asyncio.Queue(queue_size)
+        self._queue: asyncio.Queue[Keyframe | Chunk] = asyncio.Queue(queue_size)
         self._put_timeout_s = put_timeout_s
 
     def offer(self, keyframe: Keyframe) -> None:
@@ -30,6 +30,13 @@ class KeyframeFiler:
             self._queue.put_nowait(keyframe)
         except asyncio.QueueFull:
             self._lost(keyframe, Exhausted(f"{self._queue.maxsize} keyframes wait to be filed"))
+
+    def offer_chunk(self, chunk: Chunk) -> None:
+        """Queue a chunk, of which the bank files the best frame; returns at once. A full queue loses it and says so."""
+        try:
+            self._queue.put_nowait(chunk)
+        except asyncio.QueueFull:
+            self._lost(chunk, Exhausted(f"{self._queue.maxsize} keyframes wait to be filed"))
 
     async def run(self) -> None:
         """File until cancelled; what is not filed by then is lost, and the event log says so."""
@@ -54,19 +61,28 @@ class KeyframeFiler:
         except TimeoutError:
             _log.warning("%d keyframes still wait to be filed", self._queue.qsize())
 
-    async def _file(self, keyframe: Keyframe) -> None:
+    async def _file(self, item: Keyframe | Chunk) -> None:
         try:
             async with asyncio.timeout(self._put_timeout_s):
-                result = await self._bank.put_keyframe(keyframe)
+                filed = await self._put(item)
         except TimeoutError:
-            self._lost(keyframe, Expired(f"the memory bank took longer than {self._put_timeout_s:g} s"))
+            self._lost(item, Expired(f"the memory bank took longer than {self._put_timeout_s:g} s"))
         except StillwingError as error:
-            self._lost(keyframe, error)
+            self._lost(item, error)
         else:
-            # Two decisions on one picture file it once.
-            if result.created:
-                self._record.add(KeyframeFiled(keyframe.frame.frame_id, result.revision))
+            if filed is not None:
+                self._record.add(filed)
 
-    def _lost(self, keyframe: Keyframe, error: StillwingError) -> None:
-        _log.warning("keyframe %s not filed: %s", keyframe.frame.frame_id, error)
-        self._record.add(KeyframeLost(keyframe.frame.frame_id, error))
+    async def _put(self, item: Keyframe | Chunk) -> KeyframeFiled | None:
+        """None where it was there already: two decisions on one picture file it once."""
+        if isinstance(item, Chunk):
+            filed = await self._bank.file_chunk(item)
+            return KeyframeFiled(filed.keyframe.frame.frame_id, filed.revision) if filed.created else None
+        result = await self._bank.put_keyframe(item)
+        return KeyframeFiled(item.frame.frame_id, result.revision) if result.created else None
+
+    def _lost(self, item: Keyframe | Chunk, error: StillwingError) -> None:
+        frames = [one.keyframe for one in item.frames] if isinstance(item, Chunk) else [item]
+        for keyframe in frames:
+            _log.warning("keyframe %s not filed: %s", keyframe.frame.frame_id, error)
+            self._record.add(KeyframeLost(keyframe.frame.frame_id, error))

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 
 from stillwing_agent.core.base import ActionFinished, ActionStarted, FramesEvicted
 from stillwing_agent.core.cockpit import Cockpit, FlightSettings, raise_unless_succeeded
+from stillwing_agent.core.control.readers import make_reader
 from stillwing_agent.core.frames import FramePump
 from stillwing_agent.core.keyframes import KeyframeFiler
 from stillwing_agent.core.life import LeaseKeeper, Life
 from stillwing_agent.core.mission import MissionRecord
+from stillwing_agent.core.mission_memory import MissionMemory
 from stillwing_agent.core.policy import Policy
 from stillwing_agent.core.prompts import system_prompt
 from stillwing_agent.core.tools import Toolbox
@@ -119,8 +121,10 @@ class MissionLoop:
                 self.crew.bridge, lease, session, pump, self.record, self._life, filer, self.clock, self.settings,
                 decisions_left=self.max_decisions, pause=self.pause,
             )  # fmt: skip
+            if filer is not None and self.settings.memory_reader:
+                cockpit.memory = self._memory(session, pump, filer, cockpit, info.can_recall)
             toolbox = Toolbox(cockpit, self.crew.memory, info.can_recall)
-            beside = [pump.run(), self._watch_evictions(session)]
+            beside = [pump.run(), self._watch_evictions(session, cockpit.memory)]
             if filer is not None:
                 beside.append(filer.run())
             try:
@@ -129,16 +133,34 @@ class MissionLoop:
                 self._log_evicted()
 
     async def _decide(self, toolbox: Toolbox, filer: KeyframeFiler | None) -> str:
+        memory = toolbox.cockpit.memory
         await toolbox.cockpit.wait_fresh_frame()
+        if memory is not None:
+            with self._life.waiting():
+                await memory.begin(toolbox.goal)
         try:
             answer = await self.policy.fly(toolbox)
         except DecisionsUsedUp:
-            await self._drain(filer)
+            await self._drain(filer, memory)
             raise
-        await self._drain(filer)
+        await self._drain(filer, memory)
         return answer
 
-    async def _drain(self, filer: KeyframeFiler | None) -> None:
+    def _memory(
+        self, session: Session, pump: FramePump, filer: KeyframeFiler, cockpit: Cockpit, can_recall: bool
+    ) -> MissionMemory:
+        async def asked(prompt: str, schema: str) -> str:
+            return (await cockpit.ask(prompt, json_schema=schema)).text
+
+        assert self.crew.memory is not None
+        reader = make_reader(self.settings.memory_reader, asked)
+        return MissionMemory(
+            self.crew.memory, reader, session, pump, self.record, filer, self.settings.memory, can_recall
+        )
+
+    async def _drain(self, filer: KeyframeFiler | None, memory: MissionMemory | None) -> None:
+        if memory is not None:
+            memory.flush()
         # Only after ends at which the vehicle holds already: after any other, telling it to hold comes first.
         if filer is not None:
             await filer.drain(self.settings.put_timeout_s)
@@ -175,8 +197,10 @@ class MissionLoop:
             if isinstance(states, AsyncGenerator):
                 await states.aclose()
 
-    async def _watch_evictions(self, session: Session) -> None:
+    async def _watch_evictions(self, session: Session, memory: MissionMemory | None) -> None:
         async for evicted in session.evictions():
+            if memory is not None:
+                memory.evicted(evicted.frame_ids)
             self._evicted.extend(evicted.frame_ids)
             if len(self._evicted) >= _EVICTED_AT_ONCE:
                 self._log_evicted()

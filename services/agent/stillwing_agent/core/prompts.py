@@ -87,6 +87,10 @@ def choice_prompt(goal: str, refusal_reason: str | None = None) -> str:
     return f"{goal}{refused} Which way?"
 
 
+WHERES: tuple[str, ...] = ("ahead", "left", "right", "none")
+"""Answers to where a thing is."""
+
+
 def where_prompt(thing: str) -> str:
     """Question of where a thing is; the pilot answers ahead, left, right or none."""
     return f"Where is {thing}?"

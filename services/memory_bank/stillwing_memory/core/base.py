@@ -224,7 +224,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class ChunkFiled:
-    """The chunk's best frame as stored, and the frame ids of the active memory after it, best first.
+    """The chunk's best frame as stored, the frame ids of the active memory after it, best first, and the revision.
 
     `created` False: this chunk was filed before and nothing changed.
     """
@@ -232,6 +232,7 @@ class ChunkFiled:
     keyframe: Keyframe
     memory_frame_ids: tuple[str, ...]
     created: bool
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)

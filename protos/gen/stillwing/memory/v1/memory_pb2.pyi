@@ -341,14 +341,16 @@ class FileChunkRequest(_message.Message):
     def __init__(self, mission_id: _Optional[str] = ..., instruction: _Optional[int] = ..., chunk: _Optional[int] = ..., frames: _Optional[_Iterable[_Union[ChunkFrame, _Mapping]]] = ..., views: _Optional[_Iterable[_Union[ThingView, _Mapping]]] = ...) -> None: ...
 
 class FileChunkResponse(_message.Message):
-    __slots__ = ("keyframe", "memory_frame_ids", "created")
+    __slots__ = ("keyframe", "memory_frame_ids", "created", "revision")
     KEYFRAME_FIELD_NUMBER: _ClassVar[int]
     MEMORY_FRAME_IDS_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
     keyframe: Keyframe
     memory_frame_ids: _containers.RepeatedScalarFieldContainer[str]
     created: bool
-    def __init__(self, keyframe: _Optional[_Union[Keyframe, _Mapping]] = ..., memory_frame_ids: _Optional[_Iterable[str]] = ..., created: bool = ...) -> None: ...
+    revision: int
+    def __init__(self, keyframe: _Optional[_Union[Keyframe, _Mapping]] = ..., memory_frame_ids: _Optional[_Iterable[str]] = ..., created: bool = ..., revision: _Optional[int] = ...) -> None: ...
 
 class ListInstructionsRequest(_message.Message):
     __slots__ = ("mission_id",)

@@ -310,7 +310,10 @@ class PostgresStore:
         with self._transaction() as connection:
             instruction_sql.require(connection, mission_id, number)
             revision = instruction_sql.filed(connection, mission_id, number, chunk)
-            return None if revision is None else self._filed(connection, mission_id, number, revision, created=False)
+            if revision is None:
+                return None
+            reached = connection.execute(select(bank.c.revision)).scalar_one()
+            return self._filed(connection, mission_id, number, revision, reached, created=False)
 
     def file_chunk(self, prepared: Prepared, mission_id: str, number: int, chunk: int, *, size: int) -> ChunkFiled:
         """File the chunk's best frame and let it join the active memory. Raises what `put` raises."""
@@ -329,17 +332,17 @@ class PostgresStore:
                 after = admit(before, Scored(str(revision), score), size)
                 if after != tuple(before):
                     instruction_sql.set_active(connection, mission_id, number, after)
-            result = self._filed(connection, mission_id, number, revision, created=created)
+            result = self._filed(connection, mission_id, number, revision, write.revision, created=created)
         self._delete_pixels(freed)
         return result
 
     def _filed(
-        self, connection: Connection, mission_id: str, number: int, revision: int, *, created: bool
+        self, connection: Connection, mission_id: str, number: int, revision: int, reached: int, *, created: bool
     ) -> ChunkFiled:
         memory = [int(one.key) for one in instruction_sql.read_active(connection, mission_id, number)]
         loaded = keyframe_sql.load(connection, [revision, *memory], self._images)
         names = tuple(loaded[one].frame.frame_id for one in memory)
-        return ChunkFiled(loaded[revision], names, created)
+        return ChunkFiled(loaded[revision], names, created, reached)
 
     def instruction_records(self, mission_id: str) -> list[InstructionRecord]:
         """What a mission was told and what it recalled."""

@@ -1,0 +1,207 @@
+"""A mission's memory: what its instruction is about, which of that a frame shows, what is filed and what comes back.
+
+At a new instruction the things it mentions are read, the memory bank gives them their ids and hands back the keyframes
+that show them, and those enter the engine's memory segment before the next frame does. In flight, frames that leave the
+model's sight are handed on in chunks; the bank files the best of each. All of it is beside the mission, never in its
+way: a bank that is silent or an instruction that cannot be read costs memory, is logged, and the mission goes on.
+
+It knows nothing of how an instruction is read or of how the bank scores. All methods run on one event loop.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from stillwing_agent.core import prompts
+from stillwing_agent.core.base import InstructionBegun, InstructionLost
+from stillwing_agent.core.control import base as control
+from stillwing_agent.core.control.base import InstructionReader, Known, Mention, Registry
+from stillwing_agent.core.control.noun_phrases import slot_of
+from stillwing_agent.core.frames import FramePump
+from stillwing_agent.core.keyframes import KeyframeFiler
+from stillwing_agent.core.mission import MissionRecord
+from stillwing_common.errors import Expired, StillwingError
+from stillwing_common.types import Frame
+from stillwing_memory.core.base import (
+    Attribute,
+    Chunk,
+    ChunkFrame,
+    Entity,
+    Instruction,
+    Keyframe,
+    MemoryBank,
+    Sighting,
+    ThingMention,
+)
+from stillwing_memory.core.base import InstructionBegun as Begun
+from stillwing_vlm.core.base import ChoiceRequest, Session, View
+
+_log = logging.getLogger(__name__)
+
+MAX_KNOWN = 200
+"""Things the bank knows from other missions that are offered for matching."""
+
+VISIBLE_FROM = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySettings:
+    """How a mission remembers.
+
+    `chunk_frames`: frames that left the model's sight, of which the best is filed. `recall` False files and recalls
+    nothing. `tag` asks the model at every decision where each thing of the instruction is, and tags what it sees;
+    `max_tagged` bounds the questions. `timeout_s` bounds every wait for the bank.
+    """
+
+    chunk_frames: int = 3
+    recall: bool = True
+    tag: bool = True
+    max_tagged: int = 3
+    timeout_s: float = 5.0
+
+
+@dataclass(slots=True)
+class MissionMemory:
+    """One mission's things and chunks. `begin` an instruction, then tell it of evictions; `flush` at the end."""
+
+    bank: MemoryBank
+    reader: InstructionReader
+    session: Session
+    pump: FramePump
+    record: MissionRecord
+    filer: KeyframeFiler
+    settings: MemorySettings
+    can_recall: bool
+    _registry: Registry = field(default_factory=Registry)
+    _things: tuple[tuple[str, Entity], ...] = ()
+    _instruction: int = 0
+    _chunks: int = 0
+    _last_evicted: str = ""
+    _waiting: list[str] = field(default_factory=list)
+    _seen: dict[str, tuple[Sighting, ...]] = field(default_factory=dict)
+
+    async def begin(self, text: str) -> None:
+        """Take a new instruction in and recall what was filed of its things; what fails is logged as lost."""
+        number = self._instruction + 1
+        try:
+            if number == 1:
+                await self._learn()
+            mentions = await self.reader.read(text, number, self._registry)
+            async with asyncio.timeout(self.settings.timeout_s):
+                begun = await self._register(text, number, mentions)
+            recalled: tuple[str, ...] = ()
+            if self.can_recall and self.settings.recall and begun.memory:
+                result = await self.session.recall([one.frame for one in begun.memory])
+                recalled = result.frame_ids
+        except TimeoutError:
+            self._lost(number, Expired(f"the memory bank took longer than {self.settings.timeout_s:g} s"))
+        except StillwingError as error:
+            self._lost(number, error)
+        else:
+            self._instruction, self._chunks = number, 0
+            ids = tuple(one.entity_id for one in begun.entities)
+            self.record.add(InstructionBegun(number, text, ids, begun.recalled_by.value, recalled))
+
+    async def _learn(self) -> None:
+        """What the bank knows by kind is known here too, so that "the van" of another mission is that van."""
+        async with asyncio.timeout(self.settings.timeout_s):
+            page = await self.bank.list_entities(page_size=MAX_KNOWN)
+        for entity in page.entities:
+            if entity.kind:
+                number = self._registry.next_number()
+                self._registry.known[number] = _known(number, entity)
+
+    async def _register(self, text: str, number: int, mentions: Sequence[Mention]) -> Begun:
+        draft = self._registry.copy()
+        said: dict[int, ThingMention] = {}
+        for mention in mentions:
+            known = draft.known.get(mention.number)
+            thing = draft.add(number, mention, slot_of)
+            attributes = tuple(Attribute(attr, slot_of(attr)) for attr in mention.attrs)
+            if mention.number in said:
+                before = said[mention.number]
+                said[mention.number] = replace(before, attributes=(*before.attributes, *attributes))
+                continue
+            label = mention.entity or (thing.aliases[0] if thing.aliases else thing.kind)
+            entity_id = known.entity_id if known is not None else ""
+            said[mention.number] = ThingMention(label, entity_id, known is None, thing.kind, attributes)
+        mission_id = self.record.mission.mission_id
+        instruction = Instruction(mission_id, number, text, tuple(said.values()))
+        begun = await self.bank.begin_instruction(instruction, include_image=self.can_recall)
+        for place, entity in zip(said, begun.entities, strict=False):
+            draft.known[place] = replace(draft.known[place], entity_id=entity.entity_id)
+        self._registry = draft
+        names = [draft.known[place].text.split(",")[0] for place in said]
+        self._things = tuple(zip(names, begun.entities, strict=False))
+        return begun
+
+    def _lost(self, number: int, error: StillwingError) -> None:
+        _log.warning("instruction %d is not remembered: %s", number, error)
+        self.record.add(InstructionLost(number, error))
+
+    # What a frame shows
+
+    async def look(self, frame_id: str) -> tuple[Sighting, ...]:
+        """Ask the model where each thing is in its newest frame, and keep what it sees as that frame's sightings.
+
+        Returns those of `frame_id`. The vehicle is held by whoever calls. Each question is a choice on a branch that
+        sees the newest chunk alone.
+        """
+        if not self.settings.tag or not frame_id:
+            return ()
+        things = self._things[: self.settings.max_tagged]
+        # Placed together, so that all of them see the same newest frame.
+        asked = [
+            self.session.ask_choice(
+                ChoiceRequest(prompts.where_prompt(f"the {name}"), prompts.WHERES, View(recent_chunks=1))
+            )
+            for name, _ in things
+        ]
+        for (_, entity), result in zip(things, await asyncio.gather(*asked), strict=True):
+            visible = 1.0 - result.probabilities[prompts.WHERES.index("none")]
+            if visible >= VISIBLE_FROM:
+                sighting = Sighting(entity.label, entity.entity_id, confidence=min(1.0, visible))
+                newest = result.provenance.last_frame_id
+                self._seen[newest] = (*self._seen.get(newest, ()), sighting)
+        return self._seen.get(frame_id, ())
+
+    # What left the model's sight
+
+    def evicted(self, frame_ids: Sequence[str]) -> None:
+        """Frames left the window; whole chunks of them are handed to the filer, never waited for."""
+        self._waiting.extend(frame_ids)
+        self._last_evicted = frame_ids[-1] if frame_ids else self._last_evicted
+        while len(self._waiting) >= self.settings.chunk_frames:
+            self._hand_over(self._waiting[: self.settings.chunk_frames])
+            del self._waiting[: self.settings.chunk_frames]
+
+    def flush(self) -> None:
+        """The instruction is over: what still waits, and what is still in the window, is filed too."""
+        self.evicted(self.pump.kept_since(self._last_evicted))
+        if self._waiting:
+            self._hand_over(self._waiting)
+            self._waiting.clear()
+
+    def _hand_over(self, frame_ids: Sequence[str]) -> None:
+        frames = [frame for one in frame_ids if (frame := self.pump.frame(one)) is not None]
+        sightings = [self._seen.pop(one, ()) for one in frame_ids]
+        if not frames or not self._instruction:
+            return
+        self._chunks += 1
+        mission = self.record.mission
+        keyframes = [ChunkFrame(self._keyframe(frame, sightings[frame_ids.index(frame.frame_id)])) for frame in frames]
+        self.filer.offer_chunk(Chunk(mission.mission_id, self._instruction, self._chunks, tuple(keyframes)))
+
+    def _keyframe(self, frame: Frame, sightings: tuple[Sighting, ...]) -> Keyframe:
+        mission = self.record.mission
+        return Keyframe(frame, sightings, mission_id=mission.mission_id, vehicle_id=mission.vehicle_id)
+
+
+def _known(number: int, entity: Entity) -> Known:
+    """A thing of another mission, as this mission's registry holds things."""
+    attributes = tuple(
+        control.Attribute(one.text, one.slot, 0, 0 if one.until_wall_ns else None) for one in entity.attributes
+    )
+    aliases = (entity.label, *entity.aliases)
+    return Known(number, f"{entity.kind}_{number}", entity.kind, aliases, attributes, entity.entity_id)

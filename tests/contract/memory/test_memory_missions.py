@@ -1,0 +1,126 @@
+"""python -m pytest tests/contract/memory/test_memory_missions.py
+
+A mission's things, chunks and recalls with a real bank behind the agent; bridge and engine answer from a script.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import agent_fakes
+import pytest
+from agent_fakes import DONE, FAST, FORWARD, Rig, make_rig
+
+from stillwing_agent.core.base import (
+    InstructionBegun,
+    InstructionLost,
+    KeyframeFiled,
+    Mission,
+    MissionEvent,
+    MissionState,
+)
+from stillwing_agent.core.mission_memory import MemorySettings
+from stillwing_common.errors import StoreUnavailable
+from stillwing_common.types import Image
+from stillwing_memory.core.bank import StoredBank
+from stillwing_memory.core.base import ByEntity, MemoryBank
+
+REMEMBERING = replace(FAST, memory_reader="noun_phrases", keyframe_queue=256, put_timeout_s=10.0)
+
+
+@pytest.fixture
+def make(bank: MemoryBank, make_jpeg: Callable[..., Image], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rig]:
+    """An agent on the test's bank, which takes real pictures only."""
+    monkeypatch.setattr(agent_fakes, "PICTURE", make_jpeg())
+
+    def made(script: list[str], flight: object = REMEMBERING) -> Rig:
+        rig = make_rig(script, flight=flight)  # type: ignore[arg-type]
+        rig.world.frame_interval_s = 0.1
+        rig.agent._crew = replace(rig.agent._crew, memory=bank)
+        return rig
+
+    return made
+
+
+async def fly(rig: Rig, goal: str) -> tuple[Mission, list[MissionEvent]]:
+    mission = await rig.agent.start_mission(rig.request(goal=goal))
+    events = [event async for event in rig.agent.watch_mission(mission.mission_id)]
+    return await rig.agent.get_mission(mission.mission_id), events
+
+
+def of(kind: type, events: list[MissionEvent]) -> list:
+    return [event.happening for event in events if isinstance(event.happening, kind)]
+
+
+# After each decision the scripted engine is asked where the beacon is.
+def seeing(*decisions: str) -> list[str]:
+    return [answer for decision in decisions for answer in (decision, "ahead")]
+
+
+async def test_what_one_mission_saw_the_next_one_recalls(bank: MemoryBank, make: Callable[..., Rig]) -> None:
+    first = make(seeing(*[FORWARD] * 6, DONE))
+    mission, events = await fly(first, "Fly to the red beacon.")
+    assert mission.state is MissionState.SUCCEEDED
+    (begun,) = of(InstructionBegun, events)
+    assert (begun.number, begun.recalled_by, begun.recalled_frame_ids) == (1, "nothing", ())
+    (entity_id,) = begun.entity_ids
+    asked = {request.prompt for request in first.engine.choices}
+    assert asked == {"Where is the red beacon?"} and len(first.engine.choices) == 7
+
+    shown = await bank.search_keyframes(ByEntity(entity_id), limit=50)
+    assert shown and all(match.keyframe.mission_id == mission.mission_id for match in shown)
+    filed = of(KeyframeFiled, events)
+    assert len(filed) == mission.figures.keyframes_filed > 7  # decisions, and chunks to the last frame in the window
+
+    second = make(seeing(FORWARD, DONE))
+    mission, events = await fly(second, "Go back to the beacon.")
+    (begun,) = of(InstructionBegun, events)
+    assert (begun.entity_ids, begun.recalled_by) == ((entity_id,), "things")
+    assert 1 <= len(begun.recalled_frame_ids) <= 3
+    assert set(begun.recalled_frame_ids) <= {match.keyframe.frame.frame_id for match in shown}
+    (record,) = await bank.list_instructions(mission.mission_id)
+    assert set(record.recalled_frame_ids) == set(begun.recalled_frame_ids)
+
+
+async def test_a_thing_that_is_not_seen_is_not_tagged(bank: MemoryBank, make: Callable[..., Rig]) -> None:
+    rig = make([FORWARD, "none", DONE, "none"])
+    _, events = await fly(rig, "Fly to the red beacon.")
+    (begun,) = of(InstructionBegun, events)
+    assert await bank.search_keyframes(ByEntity(begun.entity_ids[0])) == ()
+
+
+async def test_without_recall_the_engines_memory_stays_as_it_is(bank: MemoryBank, make: Callable[..., Rig]) -> None:
+    flight = replace(REMEMBERING, memory=MemorySettings(recall=False))
+    for expected in ("nothing", "things"):
+        _, events = await fly(make(seeing(FORWARD, DONE), flight), "Fly to the red beacon.")
+        (begun,) = of(InstructionBegun, events)
+        assert (begun.recalled_by, begun.recalled_frame_ids) == (expected, ())
+
+
+async def test_a_bank_that_is_gone_costs_memory_and_not_the_mission(
+    stored: StoredBank, make: Callable[..., Rig]
+) -> None:
+    rig = make([FORWARD, DONE])
+    await stored.close()
+    mission, events = await fly(rig, "Fly to the red beacon.")
+    assert mission.state is MissionState.SUCCEEDED
+    (lost,) = of(InstructionLost, events)
+    assert isinstance(lost.error, StoreUnavailable)
+    assert of(InstructionBegun, events) == [] and rig.engine.choices == []
+
+
+async def test_the_model_may_read_the_instruction(make: Callable[..., Rig]) -> None:
+    answer = '{"entities":[{"entity":"red beacon","attrs":["tall"],"matched_id":null}]}'
+    rig = make([answer, *seeing(FORWARD, DONE)], replace(REMEMBERING, memory_reader="model"))
+    mission, events = await fly(rig, "Fly to it.")
+    assert mission.state is MissionState.SUCCEEDED
+    (begun,) = of(InstructionBegun, events)
+    assert len(begun.entity_ids) == 1
+    assert rig.engine.asked[0].json_schema and rig.world.violations == []
+
+
+async def test_an_answer_that_cannot_be_read_costs_memory_alone(make: Callable[..., Rig]) -> None:
+    rig = make(['{"entities":[{"ent', FORWARD, DONE], replace(REMEMBERING, memory_reader="model"))
+    mission, events = await fly(rig, "Fly to it.")
+    assert mission.state is MissionState.SUCCEEDED
+    (lost,) = of(InstructionLost, events)
+    assert lost.error.reason == "ANSWER_UNREADABLE"
