@@ -100,6 +100,8 @@ class Trunk:
         self.sink: list[Chunk] = []
         self.memory: tuple[Chunk, ...] = ()
         self.window: deque[Chunk] = deque()
+        # Kept up to date: adding it up at each eviction would cost more the longer the window.
+        self._window_span = 0
         self.sink_open = True
         self.appended_chunks = 0
         self.evicted_frames = 0
@@ -148,7 +150,7 @@ class Trunk:
         """Position at which the window begins."""
         if self.has_gaps:
             return self.window[0].position if self.window else self.cursor
-        return self.cursor - sum(chunk.span for chunk in self.window)
+        return self.cursor - self._window_span
 
     @property
     def has_gaps(self) -> bool:
@@ -214,6 +216,7 @@ class Trunk:
             chunk = self.window[index]
             del self.window[index]
             self.head += chunk.tokens
+            self._window_span -= chunk.span
             self.evicted_frames += len(chunk.frame_ids)
             gone.append(chunk)
             stale = max(index, stale - 1)
@@ -271,6 +274,7 @@ class Trunk:
             self.head += chunk.tokens
         else:
             self.window.append(chunk)
+            self._window_span += chunk.span
         self.tail += chunk.tokens
         self.cursor += chunk.span
 
@@ -338,6 +342,7 @@ class Trunk:
             for part in (state.sink, state.memory, state.window)
         )
         self.sink, self.memory, self.window = sink, tuple(memory), deque(window)
+        self._window_span = sum(chunk.span for chunk in self.window)
         self.sink_open = not any(chunk.frame_ids for chunk in sink)
         self.head, self.tail = self.front_tokens, state.tokens
         self.cursor = state.cursor
@@ -367,6 +372,7 @@ class Trunk:
         start = self.start
         self.sink = list(mark.sink)
         self.window = deque(mark.window)
+        self._window_span = sum(chunk.span for chunk in mark.window)
         self.sink_open = not any(chunk.frame_ids for chunk in self.sink)
         self.head = start + self.front_tokens
         self.tail = start + mark.length
@@ -386,6 +392,7 @@ class Trunk:
         """Raise AssertionError where the book-keeping contradicts itself. For tests and debugging."""
         assert 0 <= self.start <= self.head <= self.tail <= self.capacity
         assert self.tail - self.head == sum(chunk.tokens for chunk in self.window)
+        assert self._window_span == sum(chunk.span for chunk in self.window)
         assert self.tokens <= self.budget
         gap = self.window_position - self.sink_offset - self.sink_span - self.memory_span
         assert gap >= 0 if self.has_gaps else gap == 0
