@@ -391,6 +391,12 @@ class SnapshotOverwritten(WrongState):
     reason = "SNAPSHOT_OVERWRITTEN"
 
 
+class FrameNotKept(NotFound):
+    """No keys and values of this frame are kept aside: it was not evicted, or too long ago, or none are kept at all."""
+
+    reason = "FRAME_NOT_KEPT"
+
+
 class UnknownExport(NotFound):
     """No export has this name."""
 

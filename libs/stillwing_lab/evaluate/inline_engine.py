@@ -97,6 +97,10 @@ class InlineSession:
         """See `Session`."""
         return self._session.recall(*frames)
 
+    async def recall_kept(self, frame_ids: Sequence[str]) -> RecallResult:
+        """See `Session`."""
+        return self._session.recall_kept(*frame_ids)
+
     async def take_snapshot(self, ttl_s: float | None = None) -> SnapshotInfo:
         """See `Session`."""
         return self._session.take_snapshot(ttl_s)
@@ -190,6 +194,10 @@ class BlindSession:
         raise Unsupported("this engine has no model")
 
     async def recall(self, frames: Sequence[Frame]) -> RecallResult:
+        """There is no memory."""
+        raise Unsupported("this engine has no memory")
+
+    async def recall_kept(self, frame_ids: Sequence[str]) -> RecallResult:
         """There is no memory."""
         raise Unsupported("this engine has no memory")
 

@@ -219,6 +219,10 @@ class RemoteSession:
         """See `Session`."""
         return self._ask_for(recall=vlm_pb2.Recall(frames=[frame_to_wire(frame) for frame in frames]))
 
+    def recall_kept(self, frame_ids: Sequence[str]) -> Awaitable[RecallResult]:
+        """See `Session`."""
+        return self._ask_for(recall_kept=vlm_pb2.RecallKept(frame_ids=frame_ids))
+
     def take_snapshot(self, ttl_s: float | None = None) -> Awaitable[SnapshotInfo]:
         """See `Session`."""
         ttl = None if ttl_s is None else duration_to_wire(ttl_s)

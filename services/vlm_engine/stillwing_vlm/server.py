@@ -209,6 +209,9 @@ class _SessionCall:
             case "recall":
                 placed = session.recall([frame_from_wire(frame) for frame in request.recall.frames])
                 self._later(seq, placed, lambda result: {"recalled": convert.recalled_to_wire(result)})
+            case "recall_kept":
+                placed = session.recall_kept(tuple(request.recall_kept.frame_ids))
+                self._later(seq, placed, lambda result: {"recalled": convert.recalled_to_wire(result)})
             case "take_snapshot":
                 ttl = request.take_snapshot
                 placed = session.take_snapshot(duration_from_wire(ttl.ttl) if ttl.HasField("ttl") else None)

@@ -60,6 +60,14 @@ class VlmSettings(ServerSettings):
         default=None, description="Folder in which sessions are kept when a client wants it; none unless set."
     )
     max_exports: int = Field(default=Limits().max_exports, ge=1, description="Most sessions kept in files.")
+    max_recalled_frames: int = Field(
+        default=Limits().max_recalled_frames, ge=1, description="Most frames in the memory segment."
+    )
+    kept_kv_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Bytes a session keeps of evicted keys and values, to recall them as they were; 0 keeps none.",
+    )
     max_sessions: int = Field(default=Limits().max_sessions, ge=1, description="Most sessions at once.")
     max_asks: int = Field(default=Limits().max_asks, ge=1, description="Most asks under way in a session.")
     frame_credits: int = Field(default=Limits().frame_credits, ge=1, description="Most frames not yet acknowledged.")

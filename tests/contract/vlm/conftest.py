@@ -20,7 +20,15 @@ from stillwing_vlm.core.engine import AsyncEngine
 from stillwing_vlm.core.exports import ExportFolder
 from stillwing_vlm.server import registration
 
-LIMITS = Limits(max_sessions=3, max_asks=3, max_text_chars=500, max_snapshots=2, max_recalled_frames=2, max_exports=2)
+LIMITS = Limits(
+    max_sessions=3,
+    max_asks=3,
+    max_text_chars=500,
+    max_snapshots=2,
+    max_recalled_frames=2,
+    max_exports=2,
+    kept_kv_bytes=1 << 20,
+)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from stillwing_common.errors import (
     BadGrammar,
     BudgetTooSmall,
     Exhausted,
+    FrameNotKept,
     ImageEmpty,
     ImageTooLarge,
     ImageUndecodable,
@@ -258,6 +259,24 @@ class TestEngine:
         assert (await session.recall([])).frame_ids == ()
         with pytest.raises(InvalidInput):
             await session.recall([frame(1), frame(2), frame(3)])
+
+    async def test_evicted_frames_are_recalled_as_they_were(self, engine: Engine) -> None:
+        assert (await engine.model_info()).can_recall_kept
+        session = await filled(engine, 30)
+        info = await engine.get_session(session.session_id)
+        assert info.recallable_frames == info.evicted_frames > 5
+        recalled = await session.recall_kept(["v/c/2", "v/c/1"])
+        assert recalled.frame_ids == ("v/c/2", "v/c/1")
+        done = await session.ask(AskRequest("Seen before?", max_tokens=1)).done()
+        assert done.provenance.recalled_frame_ids == ("v/c/2", "v/c/1")
+        for wrong in (["v/c/0"], ["v/c/29"], ["v/c/1", "v/c/none"]):
+            with pytest.raises(FrameNotKept):
+                await session.recall_kept(wrong)
+        with pytest.raises(InvalidInput):
+            await session.recall_kept(["v/c/1", "v/c/2", "v/c/3"])
+        again = await session.ask(AskRequest("Seen before?", max_tokens=1)).done()
+        assert again.provenance == done.provenance
+        assert (await session.recall_kept([])).frame_ids == ()
 
     async def test_snapshots_rewind_until_written_over(self, engine: Engine) -> None:
         session = await filled(engine, 3)

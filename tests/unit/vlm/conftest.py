@@ -6,7 +6,7 @@ positions that transformers itself computes for that sequence. It has no cache, 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +145,12 @@ class Oracle:
             self._run(piece, [*self.sink, *fresh], recalled=True)
             fresh.append(piece)
         self.memory = fresh
+        while self._tokens() > self._budget:
+            self._let_go()
+
+    def recall_kept(self, pieces: list[Piece]) -> None:
+        """As they were computed when they arrived; positions alone are others."""
+        self.memory = pieces
         while self._tokens() > self._budget:
             self._let_go()
 
@@ -292,6 +298,7 @@ class Pair:
         self._given = 0
         self._timed = engine.info().engine == "qwen3_vl"
         self._rng = np.random.default_rng(seed)
+        self.arrived: dict[str, Piece] = {}
         self.session = engine.open("You fly.", budget, eviction=eviction, gate_levels=gate_levels)
         loaded = engine.loaded
         opening = loaded.preparer.opening("You fly.")
@@ -304,7 +311,9 @@ class Pair:
         """`kept`: the vision tokens that a gate should leave standing."""
         self.appended = self.session.append(pixels)
         self.session.video.trunk.check_integrity()
-        return self.oracle.append(*self._patches(pixels), self._label(), kept)
+        (frame_id,) = self.appended.frame_ids
+        self.arrived[frame_id] = self.oracle.append(*self._patches(pixels), self._label(), kept)
+        return self.arrived[frame_id]
 
     def recall(self, *frames: np.ndarray) -> None:
         self.session.recall(*frames)
@@ -315,6 +324,11 @@ class Pair:
         """The engine counts arrays as taken a second apart."""
         self._given += 1
         return f"<{self._given - 1:.1f} seconds>" if self._timed else ""
+
+    def recall_kept(self, *frame_ids: str) -> None:
+        self.session.recall_kept(*frame_ids)
+        self.session.video.trunk.check_integrity()
+        self.oracle.recall_kept([self.arrived[frame_id] for frame_id in frame_ids])
 
     def _patches(self, pixels: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int]]:
         chunk = self._engine.loaded.preparer.pixels(("",), [pixels], 1.0).patches
@@ -347,8 +361,11 @@ def make_pair(engine: LocalEngine, short_engine: LocalEngine, hf_model: Any) -> 
         *,
         short: bool = False,
         gate_levels: float | None = None,
+        kept_kv_bytes: int = 0,
     ) -> Pair:
-        return Pair(short_engine if short else engine, hf_model, budget, seed, eviction, gate_levels)
+        loaded = (short_engine if short else engine).loaded
+        limits = replace(loaded.limits, kept_kv_bytes=kept_kv_bytes)
+        return Pair(LocalEngine(replace(loaded, limits=limits)), hf_model, budget, seed, eviction, gate_levels)
 
     return make
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from stillwing_common.errors import FrameNotKept, InvalidInput
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
 from stillwing_vlm.core.backend import Row
 from stillwing_vlm.core.base import AskRequest, Eviction, EvictionLevel, EvictionPositions, SessionConfig, View
@@ -17,6 +18,7 @@ from stillwing_vlm.core.local import LocalEngine, LocalSession
 from stillwing_vlm.core.positions import text_positions
 
 TOLERANCE = 1e-4
+WAYS = [Eviction(level, positions) for level in EvictionLevel for positions in EvictionPositions]
 SIZES = [(56, 84), (84, 84), (56, 112), (112, 56), (140, 84)]
 
 
@@ -113,15 +115,7 @@ def test_two_hundred_evictions_equal_the_oracle(make_pair: Any) -> None:
     assert worst < TOLERANCE
 
 
-@pytest.mark.parametrize(
-    "eviction",
-    [
-        Eviction(EvictionLevel.SUBSAMPLED),
-        Eviction(positions=EvictionPositions.GAP),
-        Eviction(EvictionLevel.SUBSAMPLED, EvictionPositions.GAP),
-    ],
-    ids=["subsampled", "gap", "subsampled with gap"],
-)
+@pytest.mark.parametrize("eviction", WAYS[1:], ids=lambda way: f"{way.level.value} {way.positions.value}")
 def test_other_ways_to_let_go_equal_the_oracle(make_pair: Any, eviction: Eviction) -> None:
     pair = make_pair(200, seed=11, eviction=eviction)
     errors = []
@@ -205,6 +199,66 @@ def test_recalled_memory_equals_the_oracle(make_pair: Any) -> None:
             errors += [pair.logits_error("And before?"), pair.values_error()]
     assert pair.oracle.evicted > 20
     assert max(errors) < TOLERANCE
+
+
+@pytest.mark.parametrize("eviction", WAYS, ids=lambda way: f"{way.level.value} {way.positions.value}")
+def test_frames_recalled_as_they_were_equal_the_oracle(make_pair: Any, eviction: Eviction) -> None:
+    """Over evictions, compactions and new beginnings of positions, in turn with frames that are encoded again."""
+    pair = make_pair(180, seed=14, eviction=eviction, short=True, kept_kv_bytes=1 << 20)
+    errors, gone = [], []
+    for index in range(120):
+        pair.append(pair.frame(*SIZES[(index // 7) % len(SIZES)]))
+        gone = [frame_id for evicted in pair.session.evicted for frame_id in evicted.frame_ids]
+        if index % 10 == 5 and len(gone) > 3:
+            pair.recall_kept(gone[-1], gone[len(gone) // 2], gone[-3])
+            errors += [pair.logits_error("Seen before?"), pair.values_error()]
+        if index % 30 == 29:
+            pair.recall(pair.frame())
+        if index % 30 == 19:
+            pair.recall_kept()
+        if index % 5 == 0:
+            errors += [pair.logits_error("And now?"), pair.values_error()]
+    assert len(gone) > 60
+    assert eviction.positions is EvictionPositions.GAP or pair.session.video.trunk.rebases > 0
+    assert max(errors) < TOLERANCE
+
+
+def test_what_is_kept_of_evicted_frames_is_bounded(make_pair: Any) -> None:
+    one = make_pair(160, kept_kv_bytes=1 << 20)
+    for _ in range(30):
+        one.append(one.frame())
+    info = one.session.info()
+    assert info.recallable_frames == info.evicted_frames > 10
+    size = one.session.video._kept_frames.size_bytes // info.recallable_frames
+    pair = make_pair(160, kept_kv_bytes=5 * size + 1)
+    for _ in range(30):
+        pair.append(pair.frame())
+    gone = [frame_id for evicted in pair.session.evicted for frame_id in evicted.frame_ids]
+    assert pair.session.info().recallable_frames == 5
+    pair.recall_kept(gone[-1])
+    digest = pair.session.video.digest()
+    for refused in ([gone[0]], [gone[-1], "v/c/unknown"], ["local/0"], ["local/29"]):
+        with pytest.raises(FrameNotKept):
+            pair.session.recall_kept(*refused)
+    with pytest.raises(InvalidInput):
+        pair.session.recall_kept(*gone[-4:])
+    assert pair.session.video.digest() == digest
+    without = make_pair(160)
+    without.append(without.frame())
+    with pytest.raises(FrameNotKept):
+        without.session.recall_kept("local/0")
+    too_little = make_pair(160, kept_kv_bytes=size - 1)
+    for _ in range(30):
+        too_little.append(too_little.frame())
+    assert too_little.session.info().recallable_frames == 0
+
+
+def test_keeping_evicted_frames_changes_nothing_else(make_pair: Any) -> None:
+    plain, keeping = make_pair(160), make_pair(160, kept_kv_bytes=1 << 20)
+    for _ in range(40):
+        plain.session.append(plain.frame())
+        keeping.session.append(keeping.frame())
+    assert plain.session.video.digest() == keeping.session.video.digest()
 
 
 def test_an_ask_leaves_no_trace(engine: LocalEngine) -> None:

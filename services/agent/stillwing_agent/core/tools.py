@@ -75,7 +75,7 @@ class Toolbox:
     cockpit: Cockpit
     memory: MemoryBank | None
     can_recall: bool
-    recalled_frames: int = 4
+    recalled_frames: int = 3
     refusal_reason: str | None = None
     _closed: set[Key] = field(default_factory=set)
     _circling: Circling = field(default_factory=Circling)

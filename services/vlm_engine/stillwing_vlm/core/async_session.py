@@ -205,6 +205,17 @@ class AsyncSession:
         found.add_done_callback(lambda _: give())
         return found
 
+    def recall_kept(self, frame_ids: Sequence[str]) -> Awaitable[RecallResult]:
+        """Replace the memory segment by evicted frames as they were."""
+        wanted = tuple(frame_ids)
+
+        def run() -> RecallResult:
+            result, evicted = self.video.recall_kept(wanted)
+            self._report(evicted)
+            return result
+
+        return self._place(run, heavy=True)
+
     def evictions(self) -> AsyncIterator[Evicted]:
         """Every eviction after this call."""
         stream = EvictionStream()

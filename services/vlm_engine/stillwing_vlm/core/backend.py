@@ -46,6 +46,12 @@ class Store(Protocol):
     def turned(self, pieces: Sequence[tuple[Any, int]]) -> Any:
         """The same as a copy beside the slab, as `copy_out` gives."""
 
+    def without_values(self, kept: Any) -> Any:
+        """A kept chunk's keys alone, for as long as its values are in the slab."""
+
+    def with_values(self, kept: Any, place: int) -> Any:
+        """The same again with the values that begin at slab `place`."""
+
     def move(self, source: int, target: int, length: int, turn: int = 0) -> None:
         """Move slab tokens; source and target may overlap. Their positions change by `turn`."""
 

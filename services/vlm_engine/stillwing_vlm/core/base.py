@@ -327,6 +327,7 @@ class ModelInfo:
     can_snapshot: bool = True
     can_recall: bool = True
     can_export: bool = False
+    can_recall_kept: bool = False
     default_eviction: Eviction = DEFAULT_EVICTION
     budget_plan: BudgetPlan | None = None
     attention: str = "sdpa"
@@ -353,6 +354,8 @@ class SessionInfo:
     oldest_frame_id: str
     eviction: Eviction = DEFAULT_EVICTION
     dropped_frames: int = 0
+    recallable_frames: int = 0
+    """Evicted frames whose keys and values are kept aside."""
     gate_levels: float = 0.0
     dropped_tokens: int = 0
 
@@ -418,6 +421,13 @@ class Session(Protocol):
 
     def recall(self, frames: Sequence[Frame]) -> Awaitable[RecallResult]:
         """Replace the memory segment by these frames, oldest first; none empties it. Raises like `append`."""
+
+    def recall_kept(self, frame_ids: Sequence[str]) -> Awaitable[RecallResult]:
+        """Replace the memory segment by evicted frames as they were: the keys and values they had, at other positions.
+
+        Costs no pass of the model. Their chunks come whole, with the other frames of each.
+        Raises, when awaited: FrameNotKept, InvalidInput, BudgetTooSmall; then nothing has changed.
+        """
 
     def take_snapshot(self, ttl_s: float | None = None) -> Awaitable[SnapshotInfo]:
         """Name the trunk's present state. O(1). It dies with the session, or `ttl_s` after its last use."""

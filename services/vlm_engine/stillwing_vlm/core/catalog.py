@@ -133,6 +133,7 @@ class LoadedEngine:
             budget_reason=self.plan.reason,
             default_eviction=self.eviction,
             default_gate_levels=self.gate_levels,
+            can_recall_kept=self.limits.kept_kv_bytes > 0,
             budget_plan=self.plan,
             limits=self.limits,
         )

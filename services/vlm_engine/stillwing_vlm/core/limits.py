@@ -20,7 +20,9 @@ class Limits:
     max_options: int = 64
     max_snapshots: int = 16
     max_exports: int = 64
-    max_recalled_frames: int = 8
+    max_recalled_frames: int = 3
+    kept_kv_bytes: int = 0
+    """Bytes a session keeps aside of evicted chunks' keys and values, to recall them as they were; 0 keeps none."""
     max_image_bytes: int = 8 * 1024 * 1024
     max_image_pixels: int = 4096 * 4096
     frame_credits: int = 4

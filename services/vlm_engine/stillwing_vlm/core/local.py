@@ -79,6 +79,13 @@ class LocalSession:
             self.evicted.append(evicted)
         return result
 
+    def recall_kept(self, *frame_ids: str) -> RecallResult:
+        """Replace the memory segment by evicted frames as they were; none empties it."""
+        result, evicted = self.video.recall_kept(frame_ids)
+        if evicted is not None:
+            self.evicted.append(evicted)
+        return result
+
     def ask(
         self,
         prompt: str,

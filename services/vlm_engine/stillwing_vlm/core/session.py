@@ -9,7 +9,7 @@ answer never changes what an append writes.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stillwing_common.clock import Clock
@@ -21,7 +21,6 @@ from stillwing_vlm.core.base import (
     DEFAULT_EVICTION,
     AppendResult,
     Evicted,
-    EvictionLevel,
     Limits,
     Provenance,
     RecallResult,
@@ -33,6 +32,7 @@ from stillwing_vlm.core.base import (
 )
 from stillwing_vlm.core.branch import AskBranch, Branch, ChoiceBranch
 from stillwing_vlm.core.gate import GatePast, TokenGate, Verdict
+from stillwing_vlm.core.kept_frames import KeptFrames
 from stillwing_vlm.core.layout import ChunkLayout, lay_out, time_labels
 from stillwing_vlm.core.planner import SLAB_SLACK
 from stillwing_vlm.core.positions import text_positions
@@ -86,8 +86,6 @@ class VideoSession:
         # A quarter of what the model was made for is left to questions and answers.
         position_limit = backend.figures.max_positions * 3 // 4 if rebases else None
         self.trunk = Trunk(budget, SLAB_SLACK, first_position, eviction, position_limit)
-        # Only chunks that may have to be written anew need more than their place in the slab.
-        self._keeps_window = eviction.level is not EvictionLevel.OLDEST
         self._backend = backend
         self._text = text
         self._clock = clock
@@ -99,6 +97,7 @@ class VideoSession:
         self._appended_frames = 0
         self._answered_asks = 0
         self._dropped_tokens = 0
+        self._kept_frames = KeptFrames(limits.kept_kv_bytes) if limits.kept_kv_bytes else None
         self._gate = TokenGate(config.gate_levels, backend.preprocessing) if config.gate_levels else None
         self._origin = Stamp(0, "")
         if saved is None:
@@ -126,8 +125,12 @@ class VideoSession:
         gone = self._make_room(tokens, span)
         # Making room may have begun the positions anew.
         positions = layout.positions + (trunk.cursor - began)
-        offset = trunk.cursor if trunk.sink_open or self._keeps_window else None
+        rewritten = trunk.sink_open or trunk.rewrites_window
+        # Only chunks that may have to be written anew need more than their place in the slab.
+        offset = trunk.cursor if rewritten or self._kept_frames is not None else None
         kept = self._backend.prefill(self._store, trunk.start, trunk.tail, embedding, positions, offset)
+        if kept is not None and not rewritten:
+            kept = self._store.without_values(kept)
         trunk.append(Chunk(chunk.frame_ids, tokens, span, kept))
         self._appended_frames += len(chunk.frame_ids)
         saved = self._accepted(verdict)
@@ -161,8 +164,7 @@ class VideoSession:
         for chunk in chunks:
             layouts.append(self._layout(chunk, layouts[-1].cursor if layouts else trunk.sink_span))
         wanted = sum(layout.tokens for layout in layouts)
-        if trunk.sink_tokens + wanted > trunk.budget:
-            raise BudgetTooSmall(f"sink {trunk.sink_tokens} + recalled {wanted} tokens > {trunk.budget}", needed=wanted)
+        self._check_memory_fits(wanted)
         scratch = backend.new_store(max(1, trunk.sink_tokens + wanted))
         offset = trunk.sink_offset
         scratch.place([(chunk.kept, at - offset) for chunk, at in trunk.front()[: len(trunk.sink)]], trunk.sink_tokens)
@@ -172,10 +174,32 @@ class VideoSession:
             kept = backend.prefill(scratch, 0, tail, embedding, layout.positions, cursor)
             memory.append(Chunk(chunk.frame_ids, layout.tokens, layout.cursor - cursor, kept))
             tail, cursor = tail + layout.tokens, layout.cursor
-        gone = trunk.evict_for(max(0, wanted - trunk.memory_tokens))
+        return self._set_memory(memory)
+
+    def recall_kept(self, frame_ids: tuple[str, ...]) -> tuple[RecallResult, Evicted | None]:
+        """Replace the memory segment by evicted chunks as they were when they arrived, at other positions.
+
+        Raises FrameNotKept, InvalidInput, BudgetTooSmall; then nothing has changed.
+        """
+        chunks = [] if not frame_ids else (self._kept_frames or KeptFrames(0)).chunks_of(frame_ids)
+        frames = sum(len(chunk.frame_ids) for chunk in chunks)
+        if frames > self._limits.max_recalled_frames:
+            most = self._limits.max_recalled_frames
+            raise InvalidInput(f"the chunks of these frames hold {frames} frames, at most {most} can be recalled")
+        self._check_memory_fits(sum(chunk.tokens for chunk in chunks))
+        return self._set_memory(chunks)
+
+    def _check_memory_fits(self, tokens: int) -> None:
+        sink, budget = self.trunk.sink_tokens, self.trunk.budget
+        if sink + tokens > budget:
+            raise BudgetTooSmall(f"sink {sink} + recalled {tokens} tokens > {budget}", needed=tokens)
+
+    def _set_memory(self, chunks: list[Chunk]) -> tuple[RecallResult, Evicted | None]:
+        trunk, wanted = self.trunk, sum(chunk.tokens for chunk in chunks)
+        gone = self._let_go(max(0, wanted - trunk.memory_tokens))
         self._keep_aside(trunk.place_of(gone.stale))
         self._moved(trunk.room_for_memory(wanted))
-        trunk.set_memory(memory)
+        trunk.set_memory(chunks)
         self._store.place(_kept(trunk.front(gone.stale)), trunk.place_of(gone.stale))
         recalled = tuple(frame_id for chunk in chunks for frame_id in chunk.frame_ids)
         return RecallResult(recalled, trunk.tokens), self._evicted(gone)
@@ -193,12 +217,26 @@ class VideoSession:
 
     def _make_room(self, tokens: int, span: int) -> Gone:
         trunk = self.trunk
-        gone = trunk.evict_for(tokens)
+        gone = self._let_go(tokens)
         if gone.chunks:
             end = trunk.place_of(gone.stale)
             self._keep_aside(end)
             self._store.place(_kept(trunk.front(gone.stale)), end)
         self._moved(trunk.compact_for(tokens, span))
+        return gone
+
+    def _let_go(self, tokens: int) -> Gone:
+        """Evict for so many tokens. What stands in the slab is not touched yet."""
+        place = self.trunk.head
+        gone = self.trunk.evict_for(tokens)
+        if self._kept_frames is None:
+            return gone
+        for chunk in gone.chunks:
+            # Oldest first, they stand one after another; others brought their values along. Those of a window that came
+            # from an export have no un-rotated keys.
+            if chunk.kept is not None:
+                self._kept_frames.add(replace(chunk, kept=self._store.with_values(chunk.kept, place)))
+            place += chunk.tokens
         return gone
 
     def _keep_aside(self, head: int) -> None:
@@ -223,7 +261,7 @@ class VideoSession:
                 view.turn += move.turn
         if move.turn:
             # What can be rotated anew is; the rest of the window was turned where it lies.
-            stale = len(self.trunk.window) if self._keeps_window else 0
+            stale = len(self.trunk.window) if self.trunk.rewrites_window else 0
             self._store.place(_kept(self.trunk.front(stale)), self.trunk.place_of(stale))
 
     def _evicted(self, gone: Gone) -> Evicted | None:
@@ -318,8 +356,7 @@ class VideoSession:
     def save(self) -> SavedSession:
         """A copy of everything that another process needs to go on from here; costs about as much as a compaction."""
         trunk, backend = self.trunk, self._backend
-        chunks = (*trunk.sink, *trunk.memory, *trunk.window)
-        kept = [chunk.kept for chunk in chunks if chunk.kept is not None]
+        kept = [chunk.kept for chunk in trunk.rewritable]
         past = None if self._gate is None else self._gate.past
         state = SessionState(
             version=VERSION,
@@ -375,6 +412,7 @@ class VideoSession:
             last_frame_id=trunk.last_frame_id,
             oldest_frame_id=trunk.oldest_frame_id,
             eviction=trunk.eviction,
+            recallable_frames=0 if self._kept_frames is None else len(self._kept_frames),
             gate_levels=self.config.gate_levels or 0.0,
             dropped_tokens=self._dropped_tokens,
         )
@@ -387,7 +425,8 @@ class VideoSession:
     def size_bytes(self) -> int:
         """Bytes of the device's memory this session's cache holds."""
         chunks = (*self.trunk.sink, *self.trunk.memory, *self.trunk.window)
-        return self._store.size_bytes + sum(int(chunk.kept.size_bytes) for chunk in chunks if chunk.kept is not None)
+        kept = sum(int(chunk.kept.size_bytes) for chunk in chunks if chunk.kept is not None)
+        return self._store.size_bytes + kept + (0 if self._kept_frames is None else self._kept_frames.size_bytes)
 
 
 def _sizes_of(past: GatePast) -> PastState:

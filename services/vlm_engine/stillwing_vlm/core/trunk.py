@@ -153,6 +153,16 @@ class Trunk:
         return self.cursor - self._window_span
 
     @property
+    def rewrites_window(self) -> bool:
+        """Whether chunks of the window may have to be written anew."""
+        return self.eviction.level is not EvictionLevel.OLDEST
+
+    @property
+    def rewritable(self) -> list[Chunk]:
+        """Chunks that may have to be written anew, in slab order."""
+        return [*self.sink, *self.memory, *(self.window if self.rewrites_window else ())]
+
+    @property
     def has_gaps(self) -> bool:
         """Whether chunks keep the positions at which they arrived."""
         return self.eviction.positions is EvictionPositions.GAP
@@ -316,9 +326,8 @@ class Trunk:
 
     def state(self) -> TrunkState:
         """All of it but the marks, for another process."""
-        sink, memory, window = (
-            tuple(_chunk_state(chunk) for chunk in part) for part in (self.sink, self.memory, self.window)
-        )
+        sink, memory = (tuple(_chunk_state(chunk, kept=True) for chunk in part) for part in (self.sink, self.memory))
+        window = tuple(_chunk_state(chunk, kept=self.rewrites_window) for chunk in self.window)
         return TrunkState(
             budget=self.budget,
             level=self.eviction.level,
@@ -400,10 +409,8 @@ class Trunk:
         assert all(mark.front_epoch == self.front_epoch for mark in self._marks if not mark.lost)
 
 
-def _chunk_state(chunk: Chunk) -> ChunkState:
-    return ChunkState(
-        chunk.frame_ids, chunk.tokens, chunk.span, chunk.ordinal, chunk.position, kept=chunk.kept is not None
-    )
+def _chunk_state(chunk: Chunk, *, kept: bool) -> ChunkState:
+    return ChunkState(chunk.frame_ids, chunk.tokens, chunk.span, chunk.ordinal, chunk.position, kept=kept)
 
 
 def _chunk_of(state: ChunkState, kept: Any) -> Chunk:

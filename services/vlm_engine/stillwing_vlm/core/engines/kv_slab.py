@@ -40,17 +40,17 @@ class SlabShape:
 @dataclass(frozen=True, slots=True, eq=False)
 class KeptChunk:
     """Un-rotated keys as the model computed them, values, both `[layers, kv_heads, tokens, head_dim]`, and positions
-    `int64[3, tokens]` from the chunk's own beginning.
+    `int64[3, tokens]` from the chunk's own beginning. Values are None while the slab alone has them.
     """
 
     keys: torch.Tensor
-    values: torch.Tensor
+    values: torch.Tensor | None
     positions: Positions
 
     @property
     def size_bytes(self) -> int:
         """Bytes it holds on the device."""
-        return self.keys.nbytes + self.values.nbytes
+        return self.keys.nbytes + (0 if self.values is None else self.values.nbytes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +98,21 @@ class KvSlab:
     def _rotated(self, pieces: Sequence[tuple[KeptChunk, int]]) -> KeyValue:
         keys = torch.cat([kept.keys for kept, _ in pieces], dim=2)
         positions = np.concatenate([kept.positions + at for kept, at in pieces], axis=1)
-        return rotate(keys, self._rotary.cos_sin(positions)), torch.cat([kept.values for kept, _ in pieces], dim=2)
+        values = [kept.values for kept, _ in pieces if kept.values is not None]
+        if len(values) != len(pieces):
+            raise ValueError("a chunk without its values cannot be written anew")
+        return rotate(keys, self._rotary.cos_sin(positions)), torch.cat(values, dim=2)
+
+    def without_values(self, kept: KeptChunk) -> KeptChunk:
+        """Keys alone."""
+        return KeptChunk(kept.keys, None, kept.positions)
+
+    @torch.inference_mode()
+    def with_values(self, kept: KeptChunk, place: int) -> KeptChunk:
+        """The same with the values that begin at `place`; as it is where it has values."""
+        if kept.values is not None:
+            return kept
+        return KeptChunk(kept.keys, self.values[:, :, place : place + kept.keys.shape[2]].clone(), kept.positions)
 
     @torch.inference_mode()
     def move(self, source: int, target: int, length: int, turn: int = 0) -> None:
