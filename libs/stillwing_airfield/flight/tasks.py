@@ -26,6 +26,9 @@ _LOOKAHEAD_PERIODS_ADAPTIVE, _LOOKAHEAD_PERIODS_FIXED = 30.0, 40.0
 # Progress below 5 cm/s counts as standing: the real one waits for its noise to turn the sign, and here there is none.
 _LEAST_PROGRESS_M = 0.001
 _ALREADY_THERE_M = 0.1
+# Above the first speed the last metres of a path are flown at the second: half the speed's metres, within bounds.
+_BRAKES_ABOVE_M_S, _BRAKING_SPEED_M_S = 3.0, 1.0
+_BRAKING_S, _LEAST_BRAKING_M, _MOST_BRAKING_M = 0.5, 1.0, 3.0
 
 Task = Generator[None, None, bool]
 
@@ -180,7 +183,10 @@ def rotate_by_yaw_rate(flight: Flight, rate_deg_s: float, duration_s: float) -> 
 
 
 def rotate_to_yaw(flight: Flight, yaw_deg: float, timeout_s: float, margin_deg: float) -> Task:
-    """Turn on the spot to a heading. True once within the margin and no longer turning, False on timeout."""
+    """Turn on the spot to a heading. True once within the margin and no longer turning, False on timeout.
+
+    Headings are compared as numbers: turned to 180 and read as -179.9 it is there and does not know it.
+    """
     if timeout_s <= 0:
         return True
     north, east, down = flight.state().position_ned_m
@@ -190,7 +196,8 @@ def rotate_to_yaw(flight: Flight, yaw_deg: float, timeout_s: float, margin_deg: 
     end_s = flight.time_s() + timeout_s
     while flight.time_s() < end_s - 1e-6:
         state = flight.state()
-        error_deg = abs(math.remainder(math.degrees(state.yaw_rad) - target_deg, 360.0))
+        # Not the shorter way round: the real one, too, never finds itself at a heading next to ±180 degrees.
+        error_deg = abs(math.degrees(state.yaw_rad) - target_deg)
         if error_deg <= margin_deg:
             flight.command(stop)
             if abs(state.rates_body_rad_s[2]) <= _STILL_RAD_S:
@@ -264,12 +271,15 @@ def move_on_path(
     if path.length_m < lookahead_m:
         return path.length_m <= _ALREADY_THERE_M
     end_s = flight.time_s() + timeout_s
+    braking_m = min(max(speed_m_s * _BRAKING_S, _LEAST_BRAKING_M), _MOST_BRAKING_M)
     done_m, lead_m, progress_m = 0.0, 0.0, 0.0
     while (done_m + lookahead_m + lead_m <= path.length_m) or progress_m > 0:
         if flight.time_s() >= end_s - 1e-6:
             return False
         carrot = path.at(done_m + lookahead_m + lead_m)
-        flight.command(_towards(flight.state().position_ned_m, carrot, speed_m_s, style))
+        brakes = speed_m_s > _BRAKES_ABOVE_M_S and path.length_m - done_m <= braking_m
+        now_m_s = _BRAKING_SPEED_M_S if brakes else speed_m_s
+        flight.command(_towards(flight.state().position_ned_m, carrot, now_m_s, style))
         yield
         here, position = path.at(done_m), flight.state().position_ned_m
         way = _minus(carrot, here)

@@ -146,6 +146,25 @@ def test_rotate_to_yaw_turns_on_the_spot(hovering: Vehicle, target_deg: float, m
     assert math.dist(hovering.state().position_ned_m, start) < 0.05
 
 
+def test_next_to_180_degrees_a_turn_arrives_and_does_not_know_it(hovering: Vehicle) -> None:
+    finish(hovering, tasks.rotate_to_yaw(hovering, -178, 20, 0.3))
+    assert finish(hovering, tasks.rotate_to_yaw(hovering, 180, 3, 0.3)) is False
+    assert abs(math.remainder(math.degrees(hovering.state().yaw_rad) - 180, 360)) < 1.0
+
+
+def test_a_fast_path_brakes_before_its_end(hovering: Vehicle) -> None:
+    answer = hovering.tasks.start(tasks.move_on_path(hovering, [(20.0, 6.0, -2.0)], 5.0, 30))
+    fastest_m_s, near_m_s = 0.0, 9.0
+    while not answer.done():
+        hovering.step()
+        speed_m_s = hovering.state().speed_m_s
+        fastest_m_s = max(fastest_m_s, speed_m_s)
+        if math.dist(hovering.state().position_ned_m[:2], (20.0, 6.0)) < 0.5:
+            near_m_s = min(near_m_s, speed_m_s)
+    assert fastest_m_s > 4.5
+    assert near_m_s < 2.5
+
+
 def test_rotate_by_yaw_rate_turns_at_the_rate(hovering: Vehicle) -> None:
     assert finish(hovering, tasks.rotate_by_yaw_rate(hovering, -30, 2)) is True
     assert math.degrees(hovering.state().yaw_rad) == pytest.approx(-60, abs=4)
