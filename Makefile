@@ -9,7 +9,7 @@ export PATH := $(BIN):$(PATH)
 STAMP := .venv/.stillwing-setup
 timed = start=$$SECONDS; trap 'echo "make $@: $$((SECONDS-start)) s"' EXIT
 
-.PHONY: help setup protos check protos-check up down fly test check-windows bench doctor clean-venv
+.PHONY: help setup protos check protos-check up down fly test check-windows fuzz bench doctor clean-venv
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,10 @@ fly: setup  ## one mission end to end: brings up what is not up, flies, reports,
 test: check  ## all that CI runs
 	@$(timed)
 	OMP_NUM_THREADS=1 python -m pytest
+
+fuzz: setup  ## a million inputs to everything that reads from a wire or a file
+	@$(timed)
+	python tests/fuzz/run.py --inputs 1000000
 
 bench: setup  ## figures with the hardware they were measured on
 	@$(timed)

@@ -57,6 +57,11 @@ class Methods:
         """Every call there is, sorted."""
         return sorted(self._table)
 
+    def arity(self, name: str) -> int:
+        """How many parameters a call takes; 0 for a name that is no call."""
+        binding = self._table.get(name)
+        return len(binding.parameters) if binding is not None else 0
+
     def close(self) -> None:
         """Wait for images being encoded."""
         self._pool.shutdown()

@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 MOST_REQUEST_BYTES = 1 << 24
 _UINT32 = 1 << 32
+# Lists are made as long as they say before anything of them has come: nested, a few bytes would cost gigabytes.
+_MOST_ITEMS = 1 << 14
 
 
 class BadCast(Exception):
@@ -173,7 +175,9 @@ def _map_header(count: int) -> bytes:
 def pack(value: Any) -> bytes:
     """One value: maps keep their order, floats are single, `Double` and `Float32Array` pack themselves."""
     pieces: list[bytes] = []
-    _pack_into(pieces, msgpack.Packer(use_single_float=True, use_bin_type=True), value)
+    _pack_into(
+        pieces, msgpack.Packer(use_single_float=True, use_bin_type=True, unicode_errors="surrogateescape"), value
+    )
     return b"".join(pieces)
 
 
@@ -203,7 +207,12 @@ class RequestStream:
 
     def __init__(self) -> None:
         self._unpacker = msgpack.Unpacker(
-            raw=False, strict_map_key=False, unicode_errors="surrogateescape", max_buffer_size=MOST_REQUEST_BYTES
+            raw=False,
+            strict_map_key=False,
+            unicode_errors="surrogateescape",
+            max_buffer_size=MOST_REQUEST_BYTES,
+            max_array_len=_MOST_ITEMS,
+            max_map_len=_MOST_ITEMS,
         )
 
     def feed(self, data: bytes) -> Iterator[Request]:
@@ -212,7 +221,7 @@ class RequestStream:
             self._unpacker.feed(data)
             for message in self._unpacker:
                 yield _request(message)
-        except (msgpack.UnpackException, ValueError, RecursionError) as error:
+        except (msgpack.UnpackException, ValueError, TypeError, RecursionError, MemoryError) as error:
             raise ProtocolViolation(f"not msgpack: {error or type(error).__name__}") from error
 
 

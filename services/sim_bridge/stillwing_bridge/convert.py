@@ -145,14 +145,16 @@ def vehicle_to_wire(info: VehicleInfo) -> vehicle_pb2.Vehicle:
 
 def vehicle_from_wire(message: vehicle_pb2.Vehicle) -> VehicleInfo:
     """One vehicle and what it can do."""
-    limits = message.limits
-    return VehicleInfo(
-        message.vehicle_id,
-        tuple(
-            Camera(camera.camera_id, camera.width_px, camera.height_px, camera.hfov_deg, camera.has_depth)
-            for camera in message.cameras
-        ),
-        Limits(
+    cameras = tuple(
+        Camera(camera.camera_id, camera.width_px, camera.height_px, camera.hfov_deg, camera.has_depth)
+        for camera in message.cameras
+    )
+    return VehicleInfo(message.vehicle_id, cameras, _limits_from_wire(message.limits), message.simulated)
+
+
+def _limits_from_wire(limits: vehicle_pb2.Limits) -> Limits:
+    try:
+        return Limits(
             max_speed_m_s=limits.max_speed_m_s,
             max_step_m=limits.max_step_m,
             min_altitude_m=limits.min_altitude_m,
@@ -165,9 +167,9 @@ def vehicle_from_wire(message: vehicle_pb2.Vehicle) -> VehicleInfo:
             max_unseen_speed_m_s=limits.max_unseen_speed_m_s,
             battery_floor_fraction=limits.battery_floor_fraction,
             battery_land_fraction=limits.battery_land_fraction,
-        ),
-        message.simulated,
-    )
+        )
+    except ValueError as error:
+        raise InvalidInput(f"limits: {error}", field="limits") from error
 
 
 # Leases

@@ -446,14 +446,21 @@ def model_from_wire(message: vlm_pb2.GetModelResponse) -> ModelInfo:
         can_export=message.can_export,
         can_recall_kept=message.can_recall_kept,
         budget_plan=_plan_from_wire(message) if message.HasField("budget_plan") else None,
-        limits=Limits(
+        limits=_limits_from_wire(message),
+    )
+
+
+def _limits_from_wire(message: vlm_pb2.GetModelResponse) -> Limits:
+    try:
+        return Limits(
             max_sessions=message.max_sessions,
             max_asks=message.max_asks,
             max_text_chars=message.max_text_chars,
             max_watches=message.max_watches,
             idle_timeout_s=duration_from_wire(message.idle_timeout),
-        ),
-    )
+        )
+    except ValueError as error:
+        raise InvalidInput(f"limits: {error}", field="limits") from error
 
 
 def session_to_wire(info: SessionInfo) -> vlm_pb2.SessionInfo:

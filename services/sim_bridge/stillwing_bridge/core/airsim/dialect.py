@@ -5,8 +5,11 @@ another order. Colosseum is recognised and refused by name: it sends arrays in p
 lie.
 """
 
+import functools
+import math
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from stillwing_bridge.core.airsim.transport import Transport
 from stillwing_common.errors import SimulatorError, Unsupported
@@ -16,6 +19,9 @@ SCENE = 0
 DEPTH_PLANAR = 1
 MAX_DEGREE_OF_FREEDOM = 0
 LANDED = 0
+_UNIT_TOLERANCE = 1e-3
+
+Method = TypeVar("Method", bound=Callable[..., Awaitable[Any]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +64,50 @@ async def detect(transport: Transport, vehicle_name: str, *, timeout_s: float) -
     return MICROSOFT
 
 
+def understood(method: Method) -> Method:
+    """Around a method that reads answers: what has not their shape is a `SimulatorError`, not the end of the bridge."""
+
+    @functools.wraps(method)
+    async def checked(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await method(*args, **kwargs)
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            nonsense = f"{type(error).__name__}: {error}"[:200]
+            raise SimulatorError(f"an answer makes no sense to {method.__name__}: {nonsense}") from error
+
+    return cast(Method, checked)
+
+
+def _finite(value: object) -> float:
+    # NaN passes every "is it too far, too fast, too near" as false.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r:.40} is no finite number")
+    return float(value)
+
+
+def time_of(value: object) -> int:
+    """TTimePoint to nanoseconds."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 63:
+        raise ValueError(f"{value!r:.40} is no time")
+    return value
+
+
 def position_of(vector: dict[str, float]) -> PositionNed:
     """Vector3r to metres NED."""
-    return PositionNed(vector["x_val"], vector["y_val"], vector["z_val"])
+    return PositionNed(_finite(vector["x_val"]), _finite(vector["y_val"]), _finite(vector["z_val"]))
 
 
 def velocity_of(vector: dict[str, float]) -> VelocityNed:
     """Vector3r to metres a second NED."""
-    return VelocityNed(vector["x_val"], vector["y_val"], vector["z_val"])
+    return VelocityNed(_finite(vector["x_val"]), _finite(vector["y_val"]), _finite(vector["z_val"]))
 
 
 def orientation_of(quaternion: dict[str, float]) -> Quaternion:
     """Quaternionr to body-to-world rotation."""
-    return Quaternion(quaternion["w_val"], quaternion["x_val"], quaternion["y_val"], quaternion["z_val"])
+    w, x, y, z = (_finite(quaternion[name]) for name in ("w_val", "x_val", "y_val", "z_val"))
+    if abs(math.hypot(w, x, y, z) - 1) > _UNIT_TOLERANCE:
+        raise ValueError(f"({w:.3g}, {x:.3g}, {y:.3g}, {z:.3g}) is no unit quaternion")
+    return Quaternion(w, x, y, z)
 
 
 def pose_of(pose: dict[str, Any]) -> Pose:

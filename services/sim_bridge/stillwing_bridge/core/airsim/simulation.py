@@ -63,13 +63,14 @@ class AirSimSimulation:
         """See `Simulation.vehicle_ground_truth`."""
         return await self._bridge.driver(vehicle_id).vehicle.ground_truth()
 
+    @dialect.understood
     async def object_ground_truth(self, object_name: str) -> GroundTruth:
         """See `Simulation.object_ground_truth`."""
         await self._connected()
-        pose = dialect.pose_of(await self._call("simGetObjectPose", *self._dialect.object_pose_params(object_name)))
-        if not math.isfinite(pose.position.north_m):
+        answer = await self._call("simGetObjectPose", *self._dialect.object_pose_params(object_name))
+        if math.isnan(answer["position"]["x_val"]):
             raise UnknownObject(object_name=object_name)
-        return GroundTruth(await self._stamp(), pose, None)
+        return GroundTruth(await self._stamp(), dialect.pose_of(answer), None)
 
     async def list_objects(self, name_regex: str = "") -> tuple[str, ...]:
         """See `Simulation.list_objects`."""

@@ -10,7 +10,9 @@ import contextlib
 import itertools
 import socket
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any
 
 import msgpack
@@ -18,7 +20,49 @@ import msgpack
 from stillwing_common.errors import LinkLost, SimulatorError
 
 _MAX_REPLY_BYTES = 1 << 28
+# Lists are made at the length they announce, before anything of them has come: no picture has more values than this.
+_MAX_ARRAY = 1 << 24
+_MAX_MAP = 1 << 10
 _RECEIVE_BYTES = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer of the server."""
+
+    call_id: int
+    error: Any
+    result: Any
+
+
+class ReplyStream:
+    """Bytes in, replies out, whatever the pieces they arrive in."""
+
+    def __init__(self) -> None:
+        self._unpacker = msgpack.Unpacker(
+            raw=False,
+            strict_map_key=False,
+            unicode_errors="surrogateescape",
+            max_buffer_size=_MAX_REPLY_BYTES,
+            max_array_len=_MAX_ARRAY,
+            max_map_len=_MAX_MAP,
+        )
+
+    def feed(self, data: bytes) -> Iterator[Reply]:
+        """Replies that are complete now. Raises `ValueError` for what is no msgpack-rpc."""
+        try:
+            self._unpacker.feed(data)
+            for message in self._unpacker:
+                yield _reply(message)
+        except (msgpack.UnpackException, TypeError, RecursionError, MemoryError) as error:
+            raise ValueError(str(error) or type(error).__name__) from error
+
+
+def _reply(message: object) -> Reply:
+    match message:
+        case [1, int(call_id), error, result]:
+            return Reply(call_id, error, result)
+    raise ValueError(f"no response: {str(message)[:80]}")
 
 
 class Transport:
@@ -104,27 +148,24 @@ class Transport:
             future.set_exception(self._loss)
 
     def _read(self) -> None:
-        unpacker = msgpack.Unpacker(raw=False, strict_map_key=False, max_buffer_size=_MAX_REPLY_BYTES)
+        replies = ReplyStream()
         loss = LinkLost(f"the simulator closed the {self._name} connection")
         try:
             while chunk := self._connection.recv(_RECEIVE_BYTES):
-                unpacker.feed(chunk)
-                for message in unpacker:
-                    self._reply(message)
+                for reply in replies.feed(chunk):
+                    self._settle(reply)
         except OSError as error:
             loss = LinkLost(f"{self._name} connection: {error}")
-        except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
+        except ValueError as error:
             loss = LinkLost(f"{self._name} connection: not msgpack-rpc: {error}")
         self._lose(loss)
 
-    def _reply(self, message: object) -> None:
-        if not isinstance(message, list) or len(message) != 4 or message[0] != 1:
-            raise ValueError(f"no response: {str(message)[:80]}")
+    def _settle(self, reply: Reply) -> None:
         with self._lock:
-            method, future = self._pending.pop(message[1], ("", None))
+            method, future = self._pending.pop(reply.call_id, ("", None))
         if future is None:
             return  # its deadline has passed
-        if message[2] is not None:
-            future.set_exception(SimulatorError(f"{method}: {message[2]}", method=method, error=message[2]))
+        if reply.error is not None:
+            future.set_exception(SimulatorError(f"{method}: {reply.error}", method=method, error=reply.error))
         else:
-            future.set_result(message[3])
+            future.set_result(reply.result)

@@ -125,6 +125,7 @@ class AirSimVehicle:
 
     # State
 
+    @dialect.understood
     async def state(self) -> VehicleState:
         """See `Vehicle.state`."""
         reading, collision, controlled = await asyncio.gather(
@@ -137,11 +138,12 @@ class AirSimVehicle:
             return reading
         return replace(reading, collided_with=collision["object_name"] or "unknown")
 
+    @dialect.understood
     async def _read(self) -> VehicleState:
         # Without the collision: reading it clears it, and only `state` hands it on.
         reading = await self._call("getMultirotorState", self._name)
         kinematics = reading["kinematics_estimated"]
-        time_ns, pose = reading["timestamp"], dialect.pose_of(kinematics)
+        time_ns, pose = dialect.time_of(reading["timestamp"]), dialect.pose_of(kinematics)
         self._check_continuity(time_ns, pose)
         self._state = VehicleState(
             stamp=self._stamp(time_ns),
@@ -165,12 +167,13 @@ class AirSimVehicle:
         elif passed_s == 0 and moved_m > _STUCK_M:
             raise SimulatorError(f"the vehicle moved {moved_m:.1f} m while its clock stood still")
 
+    @dialect.understood
     async def ground_truth(self) -> GroundTruth:
         """See `Vehicle.ground_truth`."""
         truth, reading = await asyncio.gather(
             self._call("simGetGroundTruthKinematics", self._name), self._call("getMultirotorState", self._name)
         )
-        stamp = self._stamp(reading["timestamp"])
+        stamp = self._stamp(dialect.time_of(reading["timestamp"]))
         return GroundTruth(stamp, dialect.pose_of(truth), dialect.velocity_of(truth["linear_velocity"]))
 
     def _stamp(self, time_ns: int) -> Stamp:
@@ -308,6 +311,7 @@ class AirSimVehicle:
             raise UnknownCamera(camera_id=camera_id)
         return await self._capture(camera_id, views)
 
+    @dialect.understood
     async def _capture(self, camera_name: str, views: Collection[View]) -> Capture:
         kinds = {View.COLOUR: (dialect.SCENE, False), View.DEPTH: (dialect.DEPTH_PLANAR, True)}
         ordered = [view for view in View if view in views]
@@ -323,9 +327,10 @@ class AirSimVehicle:
             )
         first = responses[0]
         pose = dialect.pose_of({"position": first["camera_position"], "orientation": first["camera_orientation"]})
-        stamp = Stamp(first["time_stamp"], self._clock_id)
+        stamp = Stamp(dialect.time_of(first["time_stamp"]), self._clock_id)
         return Capture(stamp, pose, pixels.get(View.COLOUR), pixels.get(View.DEPTH))
 
+    @dialect.understood
     async def _describe(self, camera_name: str) -> Camera:
         capture = await self._capture(camera_name, (View.COLOUR,))
         info = await self._image_call("simGetCameraInfo", *self._dialect.camera_info_params(camera_name, self._name))
@@ -401,4 +406,7 @@ def _depth(response: dict[str, Any]) -> Any:
     data = response["image_data_float"]
     if len(data) != height * width:
         raise SimulatorError(f"{len(data)} values are no {width}x{height} depth image")
-    return np.asarray(data, np.float32).reshape(height, width)
+    depth_m = np.asarray(data, np.float32).reshape(height, width)
+    if np.isnan(depth_m).any():
+        raise SimulatorError("the depth image holds what is no number")
+    return depth_m

@@ -1,0 +1,452 @@
+"""Everything that reads what others wrote, as functions of bytes that must not fail.
+
+A target takes any bytes and returns; it raises only if the code under it does what it must not: any exception that is
+no answer to bad input. Each makes what it needs once and leaves it to a stack to clean up. Half of the inputs are taken
+as they are; the others are dice for messages of nearly the right shape, which get farther.
+"""
+
+import asyncio
+import contextlib
+import logging
+import struct
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_type_hints
+
+import msgpack
+from google.protobuf.message import DecodeError, Message
+
+from stillwing_common.errors import StillwingError
+
+Target = Callable[[bytes], None]
+Make = Callable[[ExitStack], Target]
+
+KEYS = (
+    "x_val", "y_val", "z_val", "w_val", "position", "orientation", "linear_velocity", "is_rate", "yaw_or_rate",
+    "camera_name", "image_type", "pixels_as_float", "compress", "kinematics_estimated", "timestamp", "landed_state",
+    "has_collided", "object_name", "width", "height", "image_data_uint8", "image_data_float", "camera_position",
+    "camera_orientation", "time_stamp", "message", "fov", "latitude", "longitude", "altitude",
+)  # fmt: skip
+TEXTS = ("", "SimpleFlight", "front_center", "0", "Imu", "ground", ".*", "(", "\udcff", "tree_1", "x" * 300)
+
+
+class Dice:
+    """Decisions out of bytes; zeros when they are used up."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._place = 0
+
+    @property
+    def used_up(self) -> bool:
+        return self._place >= len(self._data)
+
+    def byte(self) -> int:
+        self._place += 1
+        return self._data[self._place - 1] if self._place <= len(self._data) else 0
+
+    def pick(self, options: Any) -> Any:
+        return options[self.byte() % len(options)]
+
+    def raw(self, most: int) -> bytes:
+        count = self.byte() % (most + 1)
+        taken = self._data[self._place : self._place + count]
+        self._place += count
+        return taken
+
+    def value(self, depth: int = 0) -> Any:
+        """Any msgpack value, of the shapes that AirSim's calls have more often than not."""
+        kind = self.byte() % (16 if depth < 4 else 10)
+        if kind < 2:
+            return float(self.byte()) / 16
+        if kind == 2:
+            return struct.unpack("<d", self.raw(8).ljust(8, b"\0"))[0]
+        if kind == 3:
+            return self.pick((float("nan"), float("inf"), -float("inf"), 1e308, -0.0))
+        if kind == 4:
+            return self.pick((True, False, None))
+        if kind == 5:
+            return self.byte() - 128
+        if kind == 6:
+            return self.pick((0, -1, 1 << 31, -(1 << 31), (1 << 63) - 1, (1 << 64) - 1, 1 << 32))
+        if kind < 9:
+            return self.pick(TEXTS)
+        if kind == 9:
+            return self.raw(40)
+        if kind < 12:
+            return [self.value(depth + 1) for _ in range(self.byte() % 6)]
+        if kind == 12:
+            return {"x_val": self.value(4), "y_val": self.value(4), "z_val": self.value(4), "w_val": self.value(4)}
+        return {self.pick(KEYS): self.value(depth + 1) for _ in range(self.byte() % 8)}
+
+
+# AirSim's wire
+
+
+class _Unforeseen(logging.Handler):
+    """What goes to the log with a traceback was foreseen by nobody: here it breaks the target."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[1]:
+            raise AssertionError(f"unforeseen: {record.getMessage()}") from record.exc_info[1]
+
+
+def airsim_requests(stack: ExitStack) -> Target:
+    """A simulator's server: any bytes of a connection, to the answers."""
+    from stillwing_airfield import wire
+    from stillwing_airfield.methods import Methods, Refused
+    from stillwing_airfield.sim import Airfield
+
+    logging.getLogger("airfield").addHandler(_Unforeseen())
+    logging.getLogger("airfield").propagate = False
+    airfield = stack.enter_context(Airfield.of("meadow", 0))
+    methods = Methods(airfield)
+    stack.callback(methods.close)
+    names = [*methods.names, "noSuchCall", ""]
+    # What waits for the passing of time would wait for ever: nothing passes it here.
+    waits = {"simContinueForTime", "simContinueForFrames"}
+
+    def serve(request: wire.Request) -> None:
+        if request.method in waits:
+            return
+        try:
+            result = methods.call(request)
+        except Refused as refused:
+            wire.pack_answer(request.message_id or 0, str(refused), None)
+            return
+        if isinstance(result, Future):
+            if not result.done():
+                return
+            error = result.exception()
+            result = None if error else result.result()
+            if error:
+                methods.explain(request, error)
+        wire.pack_answer(request.message_id or 0, None, result)
+
+    def target(data: bytes) -> None:
+        stream = wire.RequestStream()
+        if data[:1] < b"\x80":
+            cut = len(data) // 2
+            try:
+                for piece in (data[1:cut], data[max(cut, 1) :]):
+                    for request in stream.feed(piece):
+                        serve(request)
+            except wire.ProtocolViolation:
+                return
+            return
+        dice = Dice(data[1:])
+        name = dice.pick(names)
+        count = methods.arity(name) + dice.pick((0, 0, 0, 0, 0, 0, 1, -1))
+        params = [dice.value() for _ in range(max(0, count))]
+        for request in stream.feed(msgpack.packb([0, 1, name, params], unicode_errors="surrogateescape")):
+            serve(request)
+
+    return target
+
+
+def airsim_replies(stack: ExitStack) -> Target:
+    """The bridge's client of a simulator: any bytes of a connection, and any values in answers."""
+    from stillwing_bridge.core.airsim.transport import ReplyStream
+    from stillwing_bridge.core.airsim.vehicle import AirSimSettings, AirSimVehicle
+    from stillwing_bridge.core.base import Camera
+    from stillwing_bridge.core.vehicle import VehicleSpec, View
+
+    loop = asyncio.new_event_loop()
+    stack.callback(loop.close)
+    vehicle = AirSimVehicle(AirSimSettings())
+    vehicle.spec = VehicleSpec("drone", (Camera("front_center", 4, 3, 90.0, True),))
+    dice = Dice(b"")
+
+    class Answers:
+        alive = True
+
+        async def call(self, method: str, *params: object, timeout_s: float) -> Any:
+            return dice.value()
+
+        def close(self) -> None: ...
+
+    answers: Any = Answers()
+
+    async def use() -> None:
+        vehicle._motion = vehicle._images = answers
+        for ask in (
+            vehicle.state,
+            vehicle.ground_truth,
+            vehicle.hold,
+            lambda: vehicle.capture("front_center", (View.COLOUR, View.DEPTH)),
+            lambda: vehicle._describe("front_center"),
+        ):
+            vehicle._motion = vehicle._images = answers
+            try:
+                await ask()
+            except StillwingError:
+                continue
+
+    def target(data: bytes) -> None:
+        nonlocal dice
+        if data[:1] < b"\x80":
+            stream = ReplyStream()
+            try:
+                for _ in stream.feed(data[1:]):
+                    pass
+            except ValueError:
+                return
+            return
+        dice = Dice(data[1:])
+        loop.run_until_complete(use())
+
+    return target
+
+
+# Protobuf
+
+
+def read_or_fill(message: Message, data: bytes) -> bool:
+    """Half of the inputs are the message's bytes, whether it can be read; the others fill its fields at will."""
+    if data[:1] >= b"\x80":
+        _fill(message, Dice(data[1:]), 0)
+        return True
+    try:
+        message.ParseFromString(data[1:])
+    except DecodeError:
+        return False
+    return True
+
+
+def _fill(message: Message, dice: Dice, depth: int) -> None:
+    for field in message.DESCRIPTOR.fields:
+        if dice.used_up or dice.byte() % 3 == 0:
+            continue
+        times = dice.byte() % 3 if field.is_repeated else 1
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            continue
+        for _ in range(times):
+            if field.message_type is not None:
+                child = getattr(message, field.name)
+                child = child.add() if field.is_repeated else child
+                child.SetInParent()
+                if depth < 4:
+                    _fill(child, dice, depth + 1)
+            elif field.is_repeated:
+                getattr(message, field.name).append(_scalar(field, dice))
+            else:
+                setattr(message, field.name, _scalar(field, dice))
+
+
+def _scalar(field: Any, dice: Dice) -> Any:
+    if field.cpp_type in (field.CPPTYPE_DOUBLE, field.CPPTYPE_FLOAT):
+        return dice.pick((0.0, 1.0, -1.0, 0.5, 45.0, float("nan"), float("inf"), -float("inf"), 1e30, 1e300))
+    if field.type == field.TYPE_BYTES:
+        return dice.raw(40)
+    if field.cpp_type == field.CPPTYPE_STRING:
+        return dice.pick(("", "drone", "front_center", "drone/front_center/1", "tok", "0", "x" * 2000, "ünï", "mis_1"))
+    if field.cpp_type == field.CPPTYPE_BOOL:
+        return dice.byte() % 2 == 1
+    if field.cpp_type in (field.CPPTYPE_UINT32, field.CPPTYPE_UINT64):
+        return dice.pick((0, 1, 2, 7, 100, (1 << 32) - 1))
+    if field.cpp_type == field.CPPTYPE_ENUM:
+        return dice.pick((0, 1, 2, 3, 4, 40, 99))
+    return dice.pick((0, 1, -1, 5, 999_999_999, (1 << 31) - 1, -(1 << 31)))
+
+
+def _readers(module: ModuleType) -> Iterator[tuple[type[Message], Callable[[Any], Any]]]:
+    """Every `…_from_wire` of a convert module that takes one message."""
+    for name, function in vars(module).items():
+        if not name.endswith("from_wire") or not callable(function):
+            continue
+        hints = get_type_hints(function)
+        hints.pop("return", None)
+        kinds = list(hints.values())
+        if not kinds or not isinstance(kinds[0], type) or not issubclass(kinds[0], Message):
+            continue
+        rest: list[Any] = ["peer"] * (len(kinds) - 1)
+        yield kinds[0], lambda message, function=function, rest=rest: function(message, *rest)
+
+
+def _conversions(*modules: ModuleType) -> Target:
+    readers = [each for module in modules for each in _readers(module)]
+    assert len(readers) > 3
+
+    def target(data: bytes) -> None:
+        kind, read = readers[data[0] % len(readers)] if data else readers[0]
+        message = kind()
+        if not read_or_fill(message, data[1:]):
+            return
+        try:
+            read(message)
+        except StillwingError:
+            return
+
+    return target
+
+
+def vehicle_messages(stack: ExitStack) -> Target:
+    """Messages of the bridge, both ways, and what all services share."""
+    from stillwing_bridge import convert as bridge_convert
+    from stillwing_rpc import convert as rpc_convert
+
+    return _conversions(bridge_convert, rpc_convert)
+
+
+def session_messages(stack: ExitStack) -> Target:
+    """Messages of the engine's sessions, both ways."""
+    from stillwing_vlm import convert as vlm_convert
+
+    return _conversions(vlm_convert)
+
+
+def mission_messages(stack: ExitStack) -> Target:
+    """Messages of agent and memory bank, both ways."""
+    from stillwing_agent import convert as agent_convert
+    from stillwing_memory import convert as memory_convert
+
+    return _conversions(agent_convert, memory_convert)
+
+
+def bridge_calls(stack: ExitStack) -> Target:
+    """Calls into a bridge's servicers: any request message of any method, over a bridge that checks commands."""
+    from recording_values import VEHICLE, frame_update
+
+    from stillwing.vehicle.v1 import lease_pb2, vehicle_pb2
+    from stillwing_bridge.server import LeaseServicer, VehicleServicer
+    from stillwing_recording.replay import CommandMode, ReplayBridge
+    from stillwing_recording.writer import FlightWriter
+
+    loop = asyncio.new_event_loop()
+    stack.callback(loop.close)
+    path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stillwing-fuzz-"))) / "flight.mcap"
+    writer = FlightWriter(path, VEHICLE, 1)
+    writer.frame(frame_update(1), 2)
+    writer.close()
+    from stillwing_recording.reader import open_recording
+
+    async def make() -> ReplayBridge:
+        bridge = ReplayBridge(open_recording(path), commands=CommandMode.NOTE)
+        await bridge.start()
+        return bridge
+
+    bridge = loop.run_until_complete(make())
+    stack.callback(lambda: loop.run_until_complete(bridge.close()))
+    held = loop.run_until_complete(bridge.acquire_lease("drone", "fuzz", stale_after_s=30)).lease
+
+    class Context:
+        def time_remaining(self) -> float:
+            return 1.0
+
+    served: list[tuple[Any, type[Message]]] = []
+    for servicer, module in ((VehicleServicer(bridge), vehicle_pb2), (LeaseServicer(bridge), lease_pb2)):
+        for kind in vars(module).values():
+            if isinstance(kind, type) and issubclass(kind, Message) and kind.__name__.endswith("Request"):
+                call = getattr(servicer, kind.__name__.removesuffix("Request"))
+                if not kind.__name__.startswith("Watch"):
+                    served.append((call, kind))
+    assert len(served) >= 12
+
+    async def use(call: Any, request: Any, ours: bool) -> None:
+        nonlocal held
+        if ours and hasattr(request, "lease"):
+            request.lease.vehicle_id, request.lease.epoch, request.lease.sequence = (
+                held.vehicle_id, held.epoch, held.sequence,
+            )  # fmt: skip
+        if ours and hasattr(request, "vehicle_id"):
+            request.vehicle_id = "drone"
+        with contextlib.suppress(StillwingError):
+            await call(request, Context())
+        state = await bridge.get_lease("drone")
+        if state is None or state.lease != held or state.stale:
+            held = (await bridge.take_lease("drone", "fuzz", "fuzz", stale_after_s=30)).lease
+
+    def target(data: bytes) -> None:
+        dice = Dice(data)
+        call, kind = dice.pick(served)
+        request: Any = kind()
+        if not read_or_fill(request, data[2:]):
+            return
+        loop.run_until_complete(use(call, request, dice.byte() % 4 != 0))
+
+    return target
+
+
+# Files
+
+
+def recording_files(stack: ExitStack) -> Target:
+    """A recording that somebody else made, or that was damaged: whole files, and chunks with valid checksums."""
+    from mcap.opcode import Opcode
+    from mcap.writer import MCAP0_MAGIC, CompressionType, Writer
+
+    from stillwing_recording import topics
+    from stillwing_recording.mcap_file import McapRecording
+
+    folder = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
+    made = stack.enter_context(tempfile.TemporaryDirectory(prefix="stillwing-fuzz-", dir=folder))
+    path = Path(made) / "flight.mcap"
+    names = [
+        topics.VEHICLE, topics.TELEMETRY, topics.COMMANDS, topics.MISSION, topics.RECORDER,
+        topics.frame_topic("c"), topics.image_topic("c"),
+    ]  # fmt: skip
+    header = (
+        MCAP0_MAGIC + bytes([Opcode.HEADER]) + struct.pack("<Q", 17) + struct.pack("<I", 9) + b"stillwing" + b"\0" * 4
+    )
+
+    def structured(data: bytes) -> None:
+        dice = Dice(data)
+        with path.open("wb") as file:
+            writer = Writer(file, compression=dice.pick((CompressionType.NONE, CompressionType.ZSTD)))
+            writer.start(profile=topics.PROFILE)
+            channels = [writer.register_channel(name, "protobuf", 0) for name in names]
+            writer.add_message(channels[0], 1, b"\x0a\x05drone", 1)
+            while not dice.used_up:
+                writer.add_message(dice.pick(channels), dice.byte(), dice.raw(60), dice.byte(), dice.byte() % 3)
+            writer.finish()
+
+    def target(data: bytes) -> None:
+        if data[:1] < b"\x40":
+            path.write_bytes(data[1:])
+        elif data[:1] < b"\x80":
+            path.write_bytes(header + data[1:])
+        else:
+            structured(data[1:])
+        try:
+            recording = McapRecording(path)
+            recording.info()
+            for _ in recording.entries():
+                pass
+        except StillwingError:
+            return
+
+    return target
+
+
+def scripts(stack: ExitStack) -> Target:
+    """Scripts of timed commands."""
+    from stillwing_cli.script import parse_script
+
+    def target(data: bytes) -> None:
+        try:
+            parse_script(data.decode("utf-8", "replace"))
+        except StillwingError:
+            return
+
+    return target
+
+
+TARGETS: dict[str, tuple[Make, float, tuple[str, ...]]] = {
+    "airsim_requests": (
+        airsim_requests,
+        0.15,
+        ("stillwing_airfield.wire", "stillwing_airfield.methods", "stillwing_airfield.calls"),
+    ),
+    "airsim_replies": (airsim_replies, 0.04, ("stillwing_bridge.core.airsim",)),
+    "vehicle_messages": (vehicle_messages, 0.3, ("stillwing_bridge.convert", "stillwing_rpc.convert")),
+    "session_messages": (session_messages, 0.2, ("stillwing_vlm.convert",)),
+    "mission_messages": (mission_messages, 0.15, ("stillwing_agent.convert", "stillwing_memory.convert")),
+    "bridge_calls": (bridge_calls, 0.1, ("stillwing_bridge.server", "stillwing_recording.replay")),
+    "recording_files": (recording_files, 0.01, ("stillwing_recording.mcap_file",)),
+    "scripts": (scripts, 0.05, ("stillwing_cli.script",)),
+}
+"""By name: what makes it, its share of the inputs, and the modules whose coverage leads the search."""
