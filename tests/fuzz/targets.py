@@ -339,11 +339,10 @@ def bridge_calls(stack: ExitStack) -> Target:
 
     served: list[tuple[Any, type[Message]]] = []
     for servicer, module in ((VehicleServicer(bridge), vehicle_pb2), (LeaseServicer(bridge), lease_pb2)):
-        for kind in vars(module).values():
-            if isinstance(kind, type) and issubclass(kind, Message) and kind.__name__.endswith("Request"):
-                call = getattr(servicer, kind.__name__.removesuffix("Request"))
-                if not kind.__name__.startswith("Watch"):
-                    served.append((call, kind))
+        for service in module.DESCRIPTOR.services_by_name.values():
+            for method in service.methods:
+                if not (method.client_streaming or method.server_streaming):
+                    served.append((getattr(servicer, method.name), getattr(module, method.input_type.name)))
     assert len(served) >= 12
 
     async def use(call: Any, request: Any, ours: bool) -> None:
