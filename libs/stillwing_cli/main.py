@@ -7,6 +7,7 @@ from stillwing_cli.doctor import doctor
 from stillwing_cli.evaluate import evaluate
 from stillwing_cli.fly import fly
 from stillwing_cli.lab import lab
+from stillwing_cli.memory import memory
 from stillwing_cli.record import record
 from stillwing_cli.replay import replay
 from stillwing_cli.status import status
@@ -26,6 +27,7 @@ for command in (up, fly, status, watch, stop, record, replay, certs, doctor):
 app.command(name="eval")(evaluate)
 app.command(name="train-pilot")(train_pilot)
 app.add_typer(lab, name="lab")
+app.add_typer(memory, name="memory")
 
 
 def main() -> None:

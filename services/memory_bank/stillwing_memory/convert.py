@@ -293,38 +293,42 @@ def _recalled_by(value: int) -> RecalledBy:
     return found
 
 
+def mention_to_wire(mention: ThingMention) -> memory_pb2.ThingMention:
+    """What was said of a thing."""
+    return memory_pb2.ThingMention(
+        label=mention.label,
+        entity_id=mention.entity_id,
+        new=mention.new,
+        kind=mention.kind,
+        attributes=[attribute_to_wire(one) for one in mention.attributes],
+    )
+
+
+def mention_from_wire(message: memory_pb2.ThingMention) -> ThingMention:
+    """What was said of a thing."""
+    return ThingMention(
+        message.label,
+        message.entity_id,
+        message.new,
+        message.kind,
+        tuple(attribute_from_wire(one) for one in message.attributes),
+    )
+
+
 def instruction_to_wire(instruction: Instruction, include_image: bool) -> memory_pb2.BeginInstructionRequest:
     """A request to begin it."""
     return memory_pb2.BeginInstructionRequest(
         mission_id=instruction.mission_id,
         number=_count(instruction.number, "number"),
         text=instruction.text,
-        things=[
-            memory_pb2.ThingMention(
-                label=thing.label,
-                entity_id=thing.entity_id,
-                new=thing.new,
-                kind=thing.kind,
-                attributes=[attribute_to_wire(one) for one in thing.attributes],
-            )
-            for thing in instruction.things
-        ],
+        things=[mention_to_wire(thing) for thing in instruction.things],
         include_image=include_image,
     )
 
 
 def instruction_from_wire(message: memory_pb2.BeginInstructionRequest) -> Instruction:
     """What is to begin."""
-    things = tuple(
-        ThingMention(
-            thing.label,
-            thing.entity_id,
-            thing.new,
-            thing.kind,
-            tuple(attribute_from_wire(one) for one in thing.attributes),
-        )
-        for thing in message.things
-    )
+    things = tuple(mention_from_wire(thing) for thing in message.things)
     return Instruction(message.mission_id, message.number, message.text, things)
 
 
@@ -421,6 +425,7 @@ def record_to_wire(record: InstructionRecord) -> memory_pb2.InstructionRecord:
         recalled_frame_ids=record.recalled_frame_ids,
         memory_frame_ids=record.memory_frame_ids,
         begin_time=timestamp_to_wire(record.begin_wall_ns),
+        mentions=[mention_to_wire(one) for one in record.mentions],
     )
 
 
@@ -435,4 +440,5 @@ def record_from_wire(message: memory_pb2.InstructionRecord) -> InstructionRecord
         tuple(message.recalled_frame_ids),
         tuple(message.memory_frame_ids),
         timestamp_from_wire(message.begin_time),
+        tuple(mention_from_wire(one) for one in message.mentions),
     )

@@ -205,9 +205,7 @@ class StoredBank:
         """See `MemoryBank`."""
         check_keyframe(keyframe, self._limits)
 
-        return await self._run(
-            lambda: self._store.put(self._prepared(replace(keyframe, instruction=0, chunk=0, place=0)))
-        )
+        return await self._run(lambda: self._store.put(self._prepared(keyframe)))
 
     def _prepared(self, keyframe: Keyframe) -> Prepared:
         """Checks the pixels and computes what is kept beside the keyframe; takes milliseconds."""

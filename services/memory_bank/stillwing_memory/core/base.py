@@ -63,7 +63,7 @@ class Keyframe:
     """A frame worth keeping, and why. Reads leave `frame.image.data` empty unless pixels are asked for.
 
     `score` compares only within one mission. `instruction`, `chunk` (from 1) and `place` (from 0, inside the chunk) say
-    where in its mission it was filed, 0 and 0 for a frame put on its own. Set by the bank, ignored when given:
+    where in its mission it was filed, 0 for a frame put on its own. Set by the bank, ignored when given:
     `put_wall_ns` (nanoseconds since 1970 UTC), and `forgotten`: retention took its pixels and its place in searches.
     """
 
@@ -237,7 +237,10 @@ class ChunkFiled:
 
 @dataclass(frozen=True, slots=True)
 class InstructionRecord:
-    """An instruction as the bank remembers it: its things, and the frames it began with and holds now."""
+    """An instruction as the bank remembers it: its things, and the frames it began with and holds now.
+
+    `mentions` are what it called each thing of `entity_ids`, in the same order, and what it said of it.
+    """
 
     mission_id: str
     number: int
@@ -247,6 +250,7 @@ class InstructionRecord:
     recalled_frame_ids: tuple[str, ...]
     memory_frame_ids: tuple[str, ...]
     begin_wall_ns: int
+    mentions: tuple[ThingMention, ...] = ()
 
 
 # Queries

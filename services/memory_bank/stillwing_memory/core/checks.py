@@ -64,6 +64,8 @@ def check_keyframe(keyframe: Keyframe, limits: Limits) -> None:
         raise InvalidInput("frame.capture.time is out of range", field="frame.capture.time")
     check_text("caption", keyframe.caption, limits.max_caption_chars)
     check_finite("score", keyframe.score)
+    if not all(0 <= number < 2**31 for number in (keyframe.instruction, keyframe.chunk, keyframe.place)):
+        raise InvalidInput("instruction, chunk and place are not negative", field="instruction")
     if frame.hfov_deg is not None:
         check_finite("frame.hfov_deg", frame.hfov_deg)
     if frame.camera_pose is not None:

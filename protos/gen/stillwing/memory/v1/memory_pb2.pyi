@@ -359,7 +359,7 @@ class ListInstructionsRequest(_message.Message):
     def __init__(self, mission_id: _Optional[str] = ...) -> None: ...
 
 class InstructionRecord(_message.Message):
-    __slots__ = ("mission_id", "number", "text", "entity_ids", "recalled_by", "recalled_frame_ids", "memory_frame_ids", "begin_time")
+    __slots__ = ("mission_id", "number", "text", "entity_ids", "recalled_by", "recalled_frame_ids", "memory_frame_ids", "begin_time", "mentions")
     MISSION_ID_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
@@ -368,6 +368,7 @@ class InstructionRecord(_message.Message):
     RECALLED_FRAME_IDS_FIELD_NUMBER: _ClassVar[int]
     MEMORY_FRAME_IDS_FIELD_NUMBER: _ClassVar[int]
     BEGIN_TIME_FIELD_NUMBER: _ClassVar[int]
+    MENTIONS_FIELD_NUMBER: _ClassVar[int]
     mission_id: str
     number: int
     text: str
@@ -376,7 +377,8 @@ class InstructionRecord(_message.Message):
     recalled_frame_ids: _containers.RepeatedScalarFieldContainer[str]
     memory_frame_ids: _containers.RepeatedScalarFieldContainer[str]
     begin_time: _timestamp_pb2.Timestamp
-    def __init__(self, mission_id: _Optional[str] = ..., number: _Optional[int] = ..., text: _Optional[str] = ..., entity_ids: _Optional[_Iterable[str]] = ..., recalled_by: _Optional[_Union[RecalledBy, str]] = ..., recalled_frame_ids: _Optional[_Iterable[str]] = ..., memory_frame_ids: _Optional[_Iterable[str]] = ..., begin_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    mentions: _containers.RepeatedCompositeFieldContainer[ThingMention]
+    def __init__(self, mission_id: _Optional[str] = ..., number: _Optional[int] = ..., text: _Optional[str] = ..., entity_ids: _Optional[_Iterable[str]] = ..., recalled_by: _Optional[_Union[RecalledBy, str]] = ..., recalled_frame_ids: _Optional[_Iterable[str]] = ..., memory_frame_ids: _Optional[_Iterable[str]] = ..., begin_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., mentions: _Optional[_Iterable[_Union[ThingMention, _Mapping]]] = ...) -> None: ...
 
 class ListInstructionsResponse(_message.Message):
     __slots__ = ("instructions",)

@@ -3,14 +3,16 @@
 Which frame is filed or replaced is decided in `core.filing`; here it is read and written. It knows no connections.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, Row, RowMapping, delete, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
 from stillwing_common.errors import UnknownInstruction
-from stillwing_memory.core.base import Instruction, InstructionRecord, RecalledBy
+from stillwing_memory.core.base import Instruction, InstructionRecord, RecalledBy, ThingMention
 from stillwing_memory.core.filing import Scored
+from stillwing_memory.core.stores.rows import attributes_from_json, attributes_to_json
 from stillwing_memory.core.stores.schema import active, filed_chunks, instructions, keyframes, recalls, sightings
 
 VISIBLE = 0.5
@@ -34,7 +36,7 @@ def require(connection: Connection, mission_id: str, number: int) -> RowMapping:
 def add(
     connection: Connection,
     instruction: Instruction,
-    entity_ids: Sequence[str],
+    said: Mapping[str, ThingMention],
     recalled_by: RecalledBy,
     memory: Sequence[Scored],
     begin_wall_ns: int,
@@ -51,7 +53,8 @@ def add(
             body=instruction.text,
             tokens=list(tokens),
             embedding=embedding,
-            entity_ids=list(entity_ids),
+            entity_ids=list(said),
+            mentions=[_mention_to_json(one) for one in said.values()],
             recalled_by=recalled_by.value,
             begin_wall_ns=begin_wall_ns,
         )
@@ -177,6 +180,7 @@ def records(connection: Connection, mission_id: str) -> list[InstructionRecord]:
             _frame_ids(connection, _recalled(connection, mission_id, row["number"])),
             _frame_ids(connection, [int(one.key) for one in read_active(connection, mission_id, row["number"])]),
             row["begin_wall_ns"],
+            tuple(_mention_from_json(one) for one in row["mentions"]),
         )
         for row in rows
     ]
@@ -197,3 +201,18 @@ def _frame_ids(connection: Connection, revisions: Sequence[int]) -> tuple[str, .
     )
     names = {row.revision: row.frame_id for row in rows}
     return tuple(names[revision] for revision in revisions)
+
+
+def _mention_to_json(mention: ThingMention) -> dict[str, Any]:
+    return {
+        "label": mention.label,
+        "entity_id": mention.entity_id,
+        "kind": mention.kind,
+        "attributes": attributes_to_json(mention.attributes),
+    }
+
+
+def _mention_from_json(body: dict[str, Any]) -> ThingMention:
+    return ThingMention(
+        body["label"], body["entity_id"], kind=body["kind"], attributes=attributes_from_json(body["attributes"])
+    )

@@ -28,6 +28,7 @@ from stillwing_memory.core.base import (
     PutResult,
     RecalledBy,
     Sighting,
+    ThingMention,
 )
 from stillwing_memory.core.filing import Scored, admit
 from stillwing_memory.core.stores import entity_sql, instruction_sql, keyframe_sql
@@ -260,7 +261,8 @@ class PostgresStore:
             row = instruction_sql.find(connection, instruction.mission_id, instruction.number)
             created = row is None
             if row is None:
-                ids = self._speak_of_all(write, instruction, wall_ns)
+                said = self._speak_of_all(write, instruction, wall_ns)
+                ids = list(said)
                 memory, recalled_by = instruction_sql.that_show(connection, ids, size), RecalledBy.THINGS
                 if not memory:
                     nearest = instruction_sql.most_alike(
@@ -271,7 +273,7 @@ class PostgresStore:
                         memory = instruction_sql.best_of(connection, instruction.mission_id, nearest[0], size)
                         recalled_by = RecalledBy.SIMILARITY if memory else RecalledBy.NOTHING
                 instruction_sql.add(
-                    connection, instruction, ids, recalled_by, memory, wall_ns, tokens=tokens, embedding=embedding
+                    connection, instruction, said, recalled_by, memory, wall_ns, tokens=tokens, embedding=embedding
                 )
             else:
                 ids, recalled_by = row["entity_ids"], RecalledBy(row["recalled_by"])
@@ -282,22 +284,22 @@ class PostgresStore:
         oldest_first = tuple(loaded[revision] for revision in revisions)
         return InstructionBegun(things, oldest_first, recalled_by, created)
 
-    def _speak_of_all(self, write: _Write, instruction: Instruction, wall_ns: int) -> list[str]:
-        ids: list[str] = []
+    def _speak_of_all(self, write: _Write, instruction: Instruction, wall_ns: int) -> dict[str, ThingMention]:
+        """What was said of each thing, by the id it goes by, in the order of the mentions."""
+        said: dict[str, ThingMention] = {}
         for mention in instruction.things:
             connection, sighting = write.connection, Sighting(mention.label)
             if mention.entity_id:
                 entity_id = entity_sql.resolve(connection, mention.entity_id)
             else:
-                found = None if mention.new else entity_sql.find(connection, sighting, taken=ids, gate_m=self._gate_m)
+                found = None if mention.new else entity_sql.find(connection, sighting, taken=said, gate_m=self._gate_m)
                 entity_id = found or entity_sql.mint(
                     connection, sighting, entity_sql.NEVER_SEEN, write.next_revision(), kind=mention.kind
                 )
             if entity_sql.speak_of(connection, entity_id, mention, wall_ns, write.revision + 1):
                 write.next_revision()
-            if entity_id not in ids:
-                ids.append(entity_id)
-        return ids
+            said.setdefault(entity_id, replace(mention, entity_id=entity_id))
+        return said
 
     def instruction_things(self, mission_id: str, number: int) -> list[Entity]:
         """The things an instruction is about. Raises UnknownInstruction."""

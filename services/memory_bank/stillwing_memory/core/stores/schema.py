@@ -135,6 +135,7 @@ instructions = Table(
     Column("tokens", ARRAY(Text), nullable=False),
     Column("embedding", HALFVEC(EMBEDDING_DIMENSIONS)),
     Column("entity_ids", ARRAY(Text), nullable=False),
+    Column("mentions", JSONB, nullable=False),
     Column("recalled_by", Text, nullable=False),
     Column("begin_wall_ns", BigInteger, nullable=False),
 )
