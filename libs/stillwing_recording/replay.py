@@ -143,13 +143,6 @@ class ReplayBridge:
         self._check_vehicle(lease.vehicle_id)
         return self._leases.retain(lease)
 
-    async def attend_lease(self, lease: Lease) -> AsyncIterator[LeaseState]:
-        """See `Bridge.attend_lease`; there is no vehicle to hold when the reader goes away."""
-        self._check_vehicle(lease.vehicle_id)
-        while (state := self._leases.state) is not None and state.lease == lease:
-            yield state
-            await asyncio.sleep(_ATTEND_PERIOD_S)
-
     async def get_lease(self, vehicle_id: str) -> LeaseState | None:
         """See `Bridge.get_lease`."""
         self._check_vehicle(vehicle_id)

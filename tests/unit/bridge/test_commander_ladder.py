@@ -34,7 +34,7 @@ from stillwing_bridge.core.frames import FrameRecord, FrameRegistry
 from stillwing_bridge.core.lease import LeaseBook
 from stillwing_bridge.core.vehicle import Descend, FlyTo, VehicleState
 from stillwing_common.clock import FakeClock
-from stillwing_common.errors import BatteryLow, LinkLost
+from stillwing_common.errors import BatteryLow, CommandExpired, LinkLost
 from stillwing_common.types import Pose, PositionNed, Quaternion, Stamp, VelocityNed
 
 STAMP = Stamp(1_000_000_000, "clk")
@@ -110,6 +110,18 @@ def test_silence_is_noticed_held_stale_sunk_and_landed_in_that_order() -> None:
         LandingBegan("watchdog_descend"), LandingBegan("watchdog_land"),
     ]  # fmt: skip
     assert [event.change for event in events if isinstance(event, LeaseChanged)] == ["acquired", "stale"]
+
+
+def test_an_author_that_fell_silent_while_its_motion_was_checked_does_not_see_it_start() -> None:
+    flight = Flight()
+    draft = flight.commander.propose(
+        flight.state.lease, Step(forward_m=1), ttl_s=60, based_on_frame_id="v/c/1", request_id=""
+    )
+    assert isinstance(draft, Draft)
+    flight.wait(1.1)
+    with pytest.raises(CommandExpired, match="silent"):
+        flight.commander.accept(draft, FlyTo(PositionNed(1, 0, -2), 1))
+    assert flight.times(StartMotion) == []
 
 
 def test_a_sign_of_life_begins_the_ladder_anew() -> None:

@@ -1,18 +1,31 @@
 """python -m pytest tests/unit/bridge/test_commander_machine.py -v
 
-Any interleaving of commands, thinking, silence, takeovers, stops, resets, lost links and clock steps, on a clock that
-stands still: no motion is ever in force without a fresh lease, an unexpired ttl, an author who does not think, a
-picture that was fresh, and no emergency stop.
+Any interleaving of commands, thinking, silence, takeovers, cut lifelines, stops, resets, lost links, an empty battery
+and clock steps, on a clock that stands still: no motion is ever in force without a fresh lease, an unexpired ttl, an
+author who does not think, a picture that was fresh, a battery above its floor, and no emergency stop. At least
+100,000 steps, each followed by the invariants.
 """
 
-from hypothesis import event, settings
+from typing import ClassVar
+
+import pytest
+from hypothesis import HealthCheck, event, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from stillwing_bridge.core.base import (
     CommandEnded,
     CommandStarted,
     CommandState,
+    Land,
     Lease,
     Limits,
     SetVelocity,
@@ -42,13 +55,24 @@ from stillwing_common.errors import LinkLost, StillwingError
 from stillwing_common.types import Pose, PositionNed, Quaternion, Stamp, VelocityNed
 
 PLAN = FlyVelocity(1, 0, 0, 0)
+POSE = Pose(PositionNed(0, 0, -2), Quaternion(1, 0, 0, 0))
+STILL = VelocityNed(0, 0, 0)
 MAX_AGE_S = 5.0
-COMMANDS = (Step(forward_m=1), SetVelocity(forward_m_s=1), Turn(15), Takeoff())
+COMMANDS = (Step(forward_m=1), SetVelocity(forward_m_s=1), Turn(15), Takeoff(), Land())
+LIMITS = Limits(max_observation_age_s=MAX_AGE_S, battery_floor_fraction=0.2, battery_land_fraction=0.1)
+STEPS = 100_000
+ACTS = (
+    "think", "hold", "stop", "take", "return", "reset", "grow_old", "lose", "other", "silence", "expire", "go_stale",
+    "empty", "land",
+)  # fmt: skip
+MAKE_NO_DIFFERENCE_BEFORE = ("hold", "take", "other", "silence", "expire", "go_stale")
+MAY_ANYWAY = {"grow_old": (Takeoff, Land), "empty": (Land,), "land": (Takeoff,)}
 
 
 class CommanderMachine(RuleBasedStateMachine):
     """Plays the driver: carries out effects at once, late, or not at all, and watches what is in force."""
 
+    steps: ClassVar[int] = 0
     leases = Bundle("leases")
     drafts = Bundle("drafts")
 
@@ -63,15 +87,18 @@ class CommanderMachine(RuleBasedStateMachine):
         self.captured: dict[str, tuple[int, int]] = {}
         self.book = LeaseBook("v", "epoch", self.clock)
         self.log = FlightLog(self.clock)
-        self.commander = Commander(
-            self.book, self.frames, self.log, self.clock, Limits(max_observation_age_s=MAX_AGE_S), WatchdogSettings()
-        )
+        self.commander = Commander(self.book, self.frames, self.log, self.clock, LIMITS, WatchdogSettings())
+        self.battery: float | None = None
+        self.emptied = False
         self.pending_holds: list[int] = []
         self.executing: str | None = None
         self.deadlines: dict[str, float] = {}
         self.accepted: dict[str, Draft] = {}
         self.newest_lease: Lease | None = None
         self.last_sign_s = 0.0
+        self.read_seq = 0
+        self.logged_moving: set[str] = set()
+        self.logged_thinking = False
         self.see()
         self.look()
         self.given(self.commander.acquire_lease("first", None).lease)
@@ -81,18 +108,27 @@ class CommanderMachine(RuleBasedStateMachine):
 
     # The world
 
-    @rule()
-    def see(self) -> None:
-        pose = Pose(PositionNed(0, 0, -2), Quaternion(1, 0, 0, 0))
-        self.commander.observe(VehicleState(self.stamp(), pose, VelocityNed(0, 0, 0), self.flying, True))
+    def observe(self, hit: str | None = None) -> None:
+        state = VehicleState(self.stamp(), POSE, STILL, self.flying, True, hit, True, self.battery)
+        self.commander.observe(state)
         self.carry_out()
 
     @rule()
+    def see(self) -> None:
+        self.observe()
+
+    @rule()
     def bump(self) -> None:
-        pose = Pose(PositionNed(0, 0, -2), Quaternion(1, 0, 0, 0))
-        self.commander.observe(VehicleState(self.stamp(), pose, VelocityNed(0, 0, 0), self.flying, True, "tree"))
-        self.carry_out()
+        self.observe("tree")
         assert not self.commander.moving
+
+    @rule(battery=st.sampled_from([None, 1.0, 0.5, 0.2, 0.19, 0.15, 0.05]))
+    def empty_or_charge(self, battery: float | None) -> None:
+        self.battery = battery
+        self.observe()
+        if battery == 0.05 and self.flying and self.commander.stop_level is StopLevel.NONE:
+            assert self.emptied
+            assert not self.commander.moving
 
     @rule()
     def look(self) -> None:
@@ -127,6 +163,7 @@ class CommanderMachine(RuleBasedStateMachine):
     def reset_the_world(self) -> None:
         self.world += 1
         self.world_time_ns = 0
+        self.emptied, self.battery = False, None
         self.see()
         assert not self.commander.moving
         assert self.book.state is None
@@ -141,6 +178,7 @@ class CommanderMachine(RuleBasedStateMachine):
     @rule()
     def restore_the_link(self) -> None:
         self.commander.link_restored()
+        self.emptied = False
         self.see()
 
     # Callers
@@ -159,9 +197,12 @@ class CommanderMachine(RuleBasedStateMachine):
         self.given(lease)
         return lease
 
-    @rule(target=leases)
-    def take(self) -> Lease:
-        lease = self.commander.take_lease("person", "test", None).lease
+    @rule(target=leases, stale_after_s=st.sampled_from([None, 0.4]))
+    def take(self, stale_after_s: float | None) -> Lease:
+        return self.given_to_person(stale_after_s)
+
+    def given_to_person(self, stale_after_s: float | None = None) -> Lease:
+        lease = self.commander.take_lease("person", "test", stale_after_s).lease
         self.carry_out()
         self.given(lease)
         return lease
@@ -169,6 +210,13 @@ class CommanderMachine(RuleBasedStateMachine):
     @rule(lease=leases)
     def retain(self, lease: Lease) -> None:
         self.call(lease, lambda: self.commander.retain_lease(lease))
+
+    @rule(newest=st.booleans(), lease=leases)
+    def cut_the_lifeline(self, newest: bool, lease: Lease) -> None:
+        cut = self.newest_lease if newest and self.newest_lease is not None else lease
+        self.commander.author_gone(cut)
+        self.carry_out()
+        assert not (self.commander.moving and cut == self.newest_lease)
 
     @rule(lease=leases)
     def give_back(self, lease: Lease) -> None:
@@ -208,13 +256,16 @@ class CommanderMachine(RuleBasedStateMachine):
     @rule(command=st.sampled_from(COMMANDS), ttl_s=st.sampled_from([0.3, 2.0, 5.0]), between=st.booleans())
     def fly(self, command: Step, ttl_s: float, between: bool) -> None:
         """Everything is put right first, so that most runs have motions to break."""
-        self.flying = True
+        self.flying, self.battery = True, None
         if self.commander.state is None:
             self.commander.link_restored()
+            self.emptied = False
         self.see()
+        if self.emptied:  # only a new world has a new battery
+            self.reset_the_world()
         self.commander.clear_emergency_stop()
         if not self.book.fresh or self.newest_lease is None:
-            self.take()
+            self.given_to_person()
         assert self.newest_lease is not None
         self.end_thinking(self.newest_lease)
         pair = self.propose_well(command, ttl_s)
@@ -225,13 +276,15 @@ class CommanderMachine(RuleBasedStateMachine):
 
     @rule(
         command=st.sampled_from(COMMANDS),
-        act=st.sampled_from(["think", "hold", "stop", "take", "return", "reset", "grow_old", "lose", "other"]),
+        act=st.sampled_from(ACTS),
         first=st.booleans(),
     )
     def fly_interrupted(self, command: Step, act: str, first: bool) -> None:
         """Something happens before the motion is proposed, or while it is being checked: it must not start."""
         self.fly(Turn(1), 0.3, True)
         assert self.newest_lease is not None
+        if act == "go_stale":
+            self.given_to_person(0.4)
         lease, pair = self.newest_lease, (None, 0.0)
         before = self.commander.motion_id
         if not first:
@@ -244,7 +297,7 @@ class CommanderMachine(RuleBasedStateMachine):
             case "stop":
                 self.stop(StopLevel.HOLD, late=False)
             case "take":
-                self.take()
+                self.given_to_person()
             case "return":
                 self.give_back(lease)
             case "reset":
@@ -256,7 +309,19 @@ class CommanderMachine(RuleBasedStateMachine):
                 self.lose_the_link()
             case "other":
                 self.propose_well(Turn(2), 2.0)
-        if first and act in ("hold", "take", "other"):
+            case "silence":
+                self.pass_time(1.1)
+            case "go_stale":
+                self.pass_time(0.5)
+            case "empty":
+                self.empty_or_charge(0.15)
+            case "land":
+                self.land_or_fly(False)
+            case "expire":
+                for _ in range(4):
+                    self.pass_time(0.6)
+                    self.retain_newest()
+        if first and act in MAKE_NO_DIFFERENCE_BEFORE:
             return  # a motion after these is a motion like any other
         if first:
             frame_id = self.frame_ids[-1]
@@ -266,11 +331,10 @@ class CommanderMachine(RuleBasedStateMachine):
             except StillwingError:
                 return
             assert isinstance(draft, Draft)
-            assert isinstance(command, Takeoff), f"{act} does not keep a motion from being proposed"
-            assert act == "grow_old"
+            assert isinstance(command, MAY_ANYWAY.get(act, ())), f"{act} does not keep a motion from being proposed"
             return
         self.accept(pair)
-        assert self.commander.motion_id in (None, before) or (act == "grow_old" and isinstance(command, Takeoff))
+        assert self.commander.motion_id in (None, before) or isinstance(command, MAY_ANYWAY.get(act, ()))
 
     @rule()
     def retain_newest(self) -> None:
@@ -303,7 +367,7 @@ class CommanderMachine(RuleBasedStateMachine):
         event(f"accepted a {type(draft.command).__name__}")
         self.accepted[draft.command_id] = draft
         self.deadlines[draft.command_id] = deadline_s
-        if draft.based_on_frame_id and not isinstance(draft.command, Takeoff):
+        if draft.based_on_frame_id and not isinstance(draft.command, Takeoff | Land):
             world, time_ns = self.captured[draft.based_on_frame_id]
             assert world == self.world
             state = self.commander.state
@@ -326,6 +390,7 @@ class CommanderMachine(RuleBasedStateMachine):
     @rule(state=st.sampled_from([CommandState.SUCCEEDED, CommandState.OBSTRUCTED, CommandState.FENCE]))
     def motion_ends(self, state: CommandState) -> None:
         if self.commander.motion_id is not None:
+            self.executing = None
             self.commander.motion_ended(self.commander.motion_id, state)
             self.carry_out()
             assert not self.commander.moving
@@ -334,6 +399,7 @@ class CommanderMachine(RuleBasedStateMachine):
     def stop(self, level: StopLevel, late: bool) -> None:
         before = self.commander.stop_level
         latched, _ = self.commander.emergency_stop(level, "test")
+        self.emptied = False  # an operator's word outranks the bridge's own
         assert latched == max(before, level)
         assert not self.commander.moving
         self.carry_out(late=late)
@@ -368,7 +434,10 @@ class CommanderMachine(RuleBasedStateMachine):
                     assert ttl_s > 0
                     if self.commander.moving and self.commander.motion_id == command_id:
                         self.executing = command_id
-                case LandNow() | KillNow() | DescendNow():
+                case LandNow(cause):
+                    self.executing = None
+                    self.emptied = self.emptied or cause == "battery"
+                case KillNow() | DescendNow():
                     self.executing = None
         if self.commander._effects:
             self.carry_out()
@@ -408,30 +477,47 @@ class CommanderMachine(RuleBasedStateMachine):
         assert now_s < self.deadlines[command_id]
         assert self.commander.thinking is None
         assert self.commander.stop_level is StopLevel.NONE
+        if self.battery is not None and self.battery < LIMITS.battery_floor_fraction:
+            assert isinstance(draft.command, Land)
 
     @invariant()
     def the_log_says_the_same(self) -> None:
-        moving: set[str] = set()
-        thinking = False
-        for seq, entry in enumerate(self.log.after(0, 100_000), start=1):
-            assert entry.log_seq == seq
+        for entry in self.log.after(self.read_seq, 100_000):
+            self.read_seq += 1
+            assert entry.log_seq == self.read_seq
             match entry.event:
                 case CommandStarted(command_id, _, True, _):
-                    assert not thinking
-                    assert not moving
-                    moving.add(command_id)
+                    assert not self.logged_thinking
+                    assert not self.logged_moving
+                    self.logged_moving.add(command_id)
                 case CommandEnded(status):
                     assert status.ended
-                    moving.discard(status.command_id)
+                    self.logged_moving.discard(status.command_id)
                 case ThinkingBegan():
-                    assert not moving
-                    assert not thinking
-                    thinking = True
+                    assert not self.logged_moving
+                    assert not self.logged_thinking
+                    self.logged_thinking = True
                 case ThinkingEnded():
-                    assert thinking
-                    thinking = False
-        assert moving == ({self.commander.motion_id} if self.commander.motion_id else set())
+                    assert self.logged_thinking
+                    self.logged_thinking = False
+        assert self.logged_moving == ({self.commander.motion_id} if self.commander.motion_id else set())
+
+    @invariant()
+    def count(self) -> None:
+        CommanderMachine.steps += 1
 
 
-CommanderMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
-TestCommander = CommanderMachine.TestCase
+@pytest.mark.timeout(900)
+def test_the_invariant_holds_after_each_of_a_hundred_thousand_steps() -> None:
+    """A few hundred runs at a time, each of fresh random choices, until so many steps were taken."""
+    CommanderMachine.steps = 0
+    chosen = settings(
+        max_examples=300,
+        stateful_step_count=60,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    while CommanderMachine.steps < STEPS:
+        run_state_machine_as_test(CommanderMachine, settings=chosen)
+    assert CommanderMachine.steps >= STEPS

@@ -280,6 +280,10 @@ class Commander:
             self._leases.check(draft.lease)
             if self._clock.monotonic_s() >= draft.deadline_s:
                 raise CommandExpired(kind=kind_of(draft.command))
+            silence_s = self._leases.silence_s or 0.0
+            if self._watchdog.must_hold(silence_s):
+                detail = f"its author was silent for {silence_s:.1f} s while it was checked"
+                raise CommandExpired(detail, kind=kind_of(draft.command))
             self._check_moment(draft.lease, draft.command)
             if needs_observation(draft.command):
                 self._frames.check(draft.based_on_frame_id, self._now_stamp(), self._limits.max_observation_age_s)
