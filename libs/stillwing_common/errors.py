@@ -458,6 +458,18 @@ class TooManyBranches(Exhausted):
     reason = "TOO_MANY_BRANCHES"
 
 
+class TooManyWatches(Exhausted):
+    """The session has as many watch conditions as it may; unset one."""
+
+    reason = "TOO_MANY_WATCHES"
+
+
+class UnknownWatch(NotFound):
+    """No watch condition has this sequence number."""
+
+    reason = "UNKNOWN_WATCH"
+
+
 class TooManySessions(Exhausted):
     """The engine holds as many sessions as it may, or this peer does."""
 

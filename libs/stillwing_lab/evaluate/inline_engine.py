@@ -26,6 +26,8 @@ from stillwing_vlm.core.base import (
     SessionConfig,
     SessionInfo,
     SnapshotInfo,
+    Watch,
+    WatchRequest,
 )
 from stillwing_vlm.core.catalog import LoadedEngine
 from stillwing_vlm.core.local import LocalSession
@@ -92,6 +94,10 @@ class InlineSession:
         self._think_s.append(time.perf_counter() - began_s)
         await asyncio.sleep(self._thinking_s)
         return result
+
+    def set_watch(self, request: WatchRequest) -> Watch:
+        """Nothing runs between requests here."""
+        raise Unsupported("this engine keeps no watch conditions; use a running one")
 
     async def recall(self, frames: Sequence[Frame]) -> RecallResult:
         """See `Session`."""
@@ -192,6 +198,10 @@ class BlindSession:
     async def ask_choice(self, request: ChoiceRequest) -> ChoiceResult:
         """There is no model to ask."""
         raise Unsupported("this engine has no model")
+
+    def set_watch(self, request: WatchRequest) -> Watch:
+        """Nothing runs between requests here."""
+        raise Unsupported("this engine keeps no watch conditions; use a running one")
 
     async def recall(self, frames: Sequence[Frame]) -> RecallResult:
         """There is no memory."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, Self
 
 import grpc
@@ -23,7 +24,7 @@ from stillwing_rpc.convert import duration_to_wire, frame_to_wire
 from stillwing_rpc.errors import domain_errors, from_rpc_error, from_status
 from stillwing_rpc.settings import ChannelSettings
 from stillwing_vlm import convert
-from stillwing_vlm.core.answers import AsyncAnswer, EvictionStream, new_future, settle
+from stillwing_vlm.core.answers import AsyncAnswer, EvictionStream, RunningWatch, new_future, settle
 from stillwing_vlm.core.base import (
     AppendResult,
     AskRequest,
@@ -37,6 +38,7 @@ from stillwing_vlm.core.base import (
     SessionConfig,
     SessionInfo,
     SnapshotInfo,
+    WatchRequest,
 )
 from stillwing_vlm.server import SERVICE
 
@@ -128,6 +130,7 @@ class RemoteSession:
         self._seq = 0
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._answers: dict[int, AsyncAnswer] = {}
+        self._watches: dict[int, RunningWatch] = {}
         self._streams: list[EvictionStream] = []
         self._opened: vlm_pb2.SessionOpened | None = None
         self._ended: StillwingError | None = None
@@ -214,6 +217,25 @@ class RemoteSession:
     def ask_choice(self, request: ChoiceRequest) -> Awaitable[ChoiceResult]:
         """See `Session`."""
         return self._ask_for(ask_choice=convert.choice_to_wire(request))
+
+    def set_watch(self, request: WatchRequest) -> RunningWatch:
+        """See `Session`."""
+        seq = self._seq + 1
+        watch = RunningWatch(lambda: self._unset(seq))
+        if self._ended is not None:
+            watch.end(self._ended)
+            return watch
+        self._watches[seq] = watch
+        try:
+            self._send(set_watch=convert.watch_to_wire(request))
+        except QueueFull as error:
+            self._fail(seq, error)
+        return watch
+
+    def _unset(self, seq: int) -> None:
+        if seq in self._watches:
+            with suppress(QueueFull):
+                self._send(unset_watch=vlm_pb2.UnsetWatch(watch_seq=seq))
 
     def recall(self, frames: Sequence[Frame]) -> Awaitable[RecallResult]:
         """See `Session`."""
@@ -351,6 +373,12 @@ class RemoteSession:
             case "context_evicted":
                 for stream in self._streams:
                     stream.put(convert.evicted_from_wire(response.context_evicted))
+            case "watch_changed":
+                if seq in self._watches:
+                    self._watches[seq].put(convert.watch_changed_from_wire(response.watch_changed))
+            case "watch_ended":
+                if seq in self._watches:
+                    self._watches.pop(seq).end()
             case "frames_dropped":
                 dropped = response.frames_dropped.frame_ids
                 self._fail(seq, FrameSuperseded(", ".join(dropped), frames=len(dropped)))
@@ -366,6 +394,8 @@ class RemoteSession:
         self._unacknowledged.pop(seq, None)
         if seq in self._answers:
             self._answers.pop(seq).fail(error)
+        if seq in self._watches:
+            self._watches.pop(seq).end(error)
         if seq in self._waiting:
             settle(self._waiting.pop(seq), None, error)
 
@@ -373,5 +403,7 @@ class RemoteSession:
         self._ended = error
         for seq in [*self._answers, *self._waiting]:
             self._fail(seq, error)
+        for watch in self._watches.values():
+            watch.end(self._why)
         for stream in self._streams:
             stream.put(None)

@@ -32,6 +32,8 @@ from stillwing_vlm.core.base import (
     SessionInfo,
     TokenSaving,
     View,
+    WatchEvent,
+    WatchRequest,
 )
 from stillwing_vlm.core.planner import BudgetPlan, BudgetPolicy
 
@@ -206,6 +208,32 @@ def choice_from_wire(message: vlm_pb2.AskChoice) -> ChoiceRequest:
     return ChoiceRequest(message.prompt, tuple(message.options), view, deadline_from_wire(message))
 
 
+def watch_to_wire(request: WatchRequest) -> vlm_pb2.SetWatch:
+    """A watch condition."""
+    return vlm_pb2.SetWatch(
+        prompt=request.prompt,
+        every_chunks=request.every_chunks,
+        yes=request.yes,
+        no=request.no,
+        threshold=request.threshold,
+        margin=request.margin,
+        view=view_to_wire(request.view),
+    )
+
+
+def watch_from_wire(message: vlm_pb2.SetWatch) -> WatchRequest:
+    """A watch condition; what is not said is the default. Raises UnsetOneof, InvalidInput."""
+    return WatchRequest(
+        message.prompt,
+        message.every_chunks or 1,
+        message.yes or "yes",
+        message.no or "no",
+        message.threshold or 0.5,
+        message.margin,
+        view_from_wire(message.view) if message.HasField("view") else FULL_VIEW,
+    )
+
+
 # Events
 
 
@@ -309,6 +337,21 @@ def choice_done_from_wire(message: vlm_pb2.ChoiceDone) -> ChoiceResult:
         provenance_from_wire(message.provenance),
         duration_from_wire(message.elapsed),
     )
+
+
+def watch_changed_to_wire(event: WatchEvent) -> vlm_pb2.WatchChanged:
+    """A condition's new state."""
+    return vlm_pb2.WatchChanged(
+        is_true=event.is_true,
+        probability=event.probability,
+        frame_id=event.frame_id,
+        provenance=provenance_to_wire(event.provenance),
+    )
+
+
+def watch_changed_from_wire(message: vlm_pb2.WatchChanged) -> WatchEvent:
+    """A condition's new state."""
+    return WatchEvent(message.is_true, message.probability, message.frame_id, provenance_from_wire(message.provenance))
 
 
 def evicted_to_wire(evicted: Evicted) -> vlm_pb2.ContextEvicted:
@@ -484,6 +527,7 @@ def session_to_wire(info: SessionInfo) -> vlm_pb2.SessionInfo:
         gate_levels=info.gate_levels,
         dropped_tokens=info.dropped_tokens,
         dropped_frames=info.dropped_frames,
+        watches=info.watches,
     )
 
 
@@ -508,4 +552,5 @@ def session_from_wire(message: vlm_pb2.SessionInfo) -> SessionInfo:
         gate_levels=message.gate_levels,
         dropped_tokens=message.dropped_tokens,
         dropped_frames=message.dropped_frames,
+        watches=message.watches,
     )

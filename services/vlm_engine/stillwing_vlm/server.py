@@ -19,6 +19,7 @@ from stillwing_common.errors import (
     SlowReader,
     StillwingError,
     UnknownAsk,
+    UnknownWatch,
     UnsetOneof,
     WrongFirstMessage,
 )
@@ -26,7 +27,7 @@ from stillwing_common.mailbox import BoundedLog, Closed, Full
 from stillwing_rpc.convert import duration_from_wire, frame_from_wire
 from stillwing_rpc.server import Registration
 from stillwing_vlm import convert
-from stillwing_vlm.core.base import Answer, Engine, Session
+from stillwing_vlm.core.base import Answer, Engine, Session, Watch
 
 SERVICE = "stillwing.vlm.v1.VlmService"
 
@@ -112,6 +113,7 @@ class _SessionCall:
         self._event_seq = 0
         self._events: BoundedLog[vlm_pb2.SessionResponse] = BoundedLog(_MOST_UNSENT, _merge_deltas)
         self._answers: dict[int, Answer] = {}
+        self._watches: dict[int, Watch] = {}
         self._under_way: set[asyncio.Future[Any]] = set()
         self._reader: asyncio.Task[None] | None = None
         self._watchers: list[asyncio.Task[None]] = []
@@ -162,6 +164,9 @@ class _SessionCall:
             async for request in requests:
                 self._take(request)
                 await self._events.wait_below(_MANY_UNSENT)
+            # Without requests no more chunks come, so nothing more will be seen.
+            for watch in self._watches.values():
+                watch.unset()
             while self._under_way:
                 await asyncio.wait(self._under_way)
         finally:
@@ -206,6 +211,14 @@ class _SessionCall:
                 if wanted_answer is None:
                     raise UnknownAsk(f"no ask {request.cancel_ask.ask_seq} is under way")
                 wanted_answer.cancel()
+            case "set_watch":
+                self._watches[seq] = watch = session.set_watch(convert.watch_from_wire(request.set_watch))
+                self._spawn(self._follow(seq, watch))
+            case "unset_watch":
+                wanted_watch = self._watches.get(request.unset_watch.watch_seq)
+                if wanted_watch is None:
+                    raise UnknownWatch(f"no watch {request.unset_watch.watch_seq} is set")
+                wanted_watch.unset()
             case "recall":
                 placed = session.recall([frame_from_wire(frame) for frame in request.recall.frames])
                 self._later(seq, placed, lambda result: {"recalled": convert.recalled_to_wire(result)})
@@ -263,6 +276,16 @@ class _SessionCall:
             self._fail(seq, error, 0)
         finally:
             self._answers.pop(seq, None)
+
+    async def _follow(self, seq: int, watch: Watch) -> None:
+        try:
+            async for event in watch:
+                self._emit(seq, watch_changed=convert.watch_changed_to_wire(event))
+            self._emit(seq, watch_ended=vlm_pb2.WatchEnded())
+        except StillwingError as error:
+            self._fail(seq, error, 0)
+        finally:
+            self._watches.pop(seq, None)
 
     async def _watch_evictions(self) -> None:
         async for evicted in self._evictions:

@@ -126,6 +126,9 @@ async def test_a_budget_that_is_too_small_is_refused(served: Any) -> None:
         ({"ask_choice": vlm_pb2.AskChoice(prompt="a", options=["one"])}, "INVALID_INPUT", 0),
         ({"ask_choice": vlm_pb2.AskChoice(prompt="a", options=["one", "one"])}, "INVALID_INPUT", 0),
         ({"cancel_ask": vlm_pb2.CancelAsk(ask_seq=77)}, "UNKNOWN_ASK", 0),
+        ({"unset_watch": vlm_pb2.UnsetWatch(watch_seq=77)}, "UNKNOWN_WATCH", 0),
+        ({"set_watch": vlm_pb2.SetWatch(prompt="a", threshold=2)}, "INVALID_INPUT", 0),
+        ({"set_watch": vlm_pb2.SetWatch(prompt="a", yes="b", no="bb")}, "INVALID_INPUT", 0),
         ({"restore_snapshot": vlm_pb2.RestoreSnapshot(snapshot_id="snp_x")}, "UNKNOWN_SNAPSHOT", 0),
     ],
 )
@@ -153,6 +156,18 @@ async def test_what_was_asked_is_answered_after_the_client_has_said_all(served: 
     await call.call.done_writing()
     done = await call.hear("answer_done", asked)
     assert done.provenance.last_frame_id == "v/c/0"
+    assert await call.call.read() is grpc.aio.EOF
+    assert await call.call.code() is grpc.StatusCode.OK
+
+
+async def test_watches_end_when_the_client_has_said_all(served: Any) -> None:
+    call = await Call.opened(served.stub)
+    watched = await call.say(set_watch=vlm_pb2.SetWatch(prompt="Is there a beacon?"))
+    await call.say(append_frame=vlm_pb2.AppendFrame(frame=frame(0)))
+    changed = await call.hear("watch_changed", watched)
+    assert (changed.frame_id, changed.is_true) == ("v/c/0", changed.probability >= 0.5)
+    await call.call.done_writing()
+    await call.hear("watch_ended", watched)
     assert await call.call.read() is grpc.aio.EOF
     assert await call.call.code() is grpc.StatusCode.OK
 

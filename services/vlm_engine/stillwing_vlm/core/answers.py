@@ -5,12 +5,12 @@ Used on one event loop. It knows no threads, no device and no transport.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from stillwing_common.errors import Exhausted
-from stillwing_vlm.core.base import AnswerDelta, AnswerDone, Evicted
+from stillwing_vlm.core.base import AnswerDelta, AnswerDone, Evicted, WatchEvent
 
-_KEPT_EVICTIONS = 4096
+_KEPT_EVENTS = 4096
 
 
 class AsyncAnswer:
@@ -56,25 +56,63 @@ class AsyncAnswer:
             self._done.set_exception(error)
 
 
-class EvictionStream:
-    """A log of evictions from the moment it was made."""
+T = TypeVar("T")
+
+
+class EventStream(Generic[T]):
+    """A log of events from the moment it was made, for one reader; bounded."""
 
     def __init__(self) -> None:
-        self._items: asyncio.Queue[Evicted | None] = asyncio.Queue()
+        self._items: asyncio.Queue[T | None] = asyncio.Queue()
         self._overflowed = False
+        self._error: Exception | None = None
 
-    def put(self, evicted: Evicted | None) -> None:
+    def fail(self, error: Exception) -> None:
+        """End the log with an error, once what came before is read."""
+        self._error = error
+        self.put(None)
+
+    def put(self, event: T | None) -> None:
         """Add one; None ends the log."""
-        if self._items.qsize() >= _KEPT_EVICTIONS and evicted is not None:
+        if self._items.qsize() >= _KEPT_EVENTS and event is not None:
             self._overflowed = True
             return
-        self._items.put_nowait(evicted)
+        self._items.put_nowait(event)
 
-    async def __aiter__(self) -> AsyncIterator[Evicted]:
-        while (evicted := await self._items.get()) is not None:
-            yield evicted
+    async def __aiter__(self) -> AsyncIterator[T]:
+        while (event := await self._items.get()) is not None:
+            yield event
             if self._overflowed and self._items.empty():
-                raise Exhausted(f"more than {_KEPT_EVICTIONS} evictions were left unread")
+                raise Exhausted(f"more than {_KEPT_EVENTS} events were left unread")
+        if self._error is not None:
+            raise self._error
+
+
+class EvictionStream(EventStream[Evicted]):
+    """A log of evictions."""
+
+
+class RunningWatch(EventStream[WatchEvent]):
+    """A `Watch` that is fed by whoever asks its question."""
+
+    def __init__(self, unset: Callable[[], object]) -> None:
+        super().__init__()
+        self._unset = unset
+        self._ended = False
+
+    def unset(self) -> None:
+        """Ask no more."""
+        if not self._ended:
+            self._ended = True
+            self._unset()
+
+    def end(self, error: Exception | None = None) -> None:
+        """Called on the event loop when it is over."""
+        self._ended = True
+        if error is None:
+            self.put(None)
+        else:
+            self.fail(error)
 
 
 def new_future(loop: asyncio.AbstractEventLoop) -> "asyncio.Future[Any]":

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stillwing_common.errors import (
@@ -21,7 +22,7 @@ from stillwing_common.errors import (
     UnknownSession,
 )
 from stillwing_common.types import Frame
-from stillwing_vlm.core.answers import AsyncAnswer, EvictionStream, new_future, settle
+from stillwing_vlm.core.answers import AsyncAnswer, EvictionStream, RunningWatch, new_future, settle
 from stillwing_vlm.core.asking import AskUnderWay, deadlines
 from stillwing_vlm.core.async_exports import PeriodicExports
 from stillwing_vlm.core.base import (
@@ -35,12 +36,15 @@ from stillwing_vlm.core.base import (
     RecallResult,
     SessionInfo,
     SnapshotInfo,
+    WatchRequest,
     check_deadline,
 )
 from stillwing_vlm.core.frames import NewestWins, Waiting
 from stillwing_vlm.core.quotas import Resource
 from stillwing_vlm.core.scheduler import Lane, Live, Queued, Request, fault_of
 from stillwing_vlm.core.session import VideoSession
+from stillwing_vlm.core.watches import Watches
+from stillwing_vlm.core.watching import Watching
 
 if TYPE_CHECKING:
     from stillwing_vlm.core.engine import AsyncEngine
@@ -75,6 +79,9 @@ class AsyncSession:
         self._restored_frame_id = video.trunk.last_frame_id
         wanted = video.config.periodic_export
         self._periodic = None if wanted is None else PeriodicExports(engine.exports, wanted, video.save)
+        start = partial(self._scheduler.start_branch, lane)
+        self._watches = Watches(video, self._clock, self._observer, start)
+        self._watching = Watching(self._watches, engine, self._submit, self._on_loop)
         self._over: asyncio.Future[None] = self._loop.create_future()
         self._reason: StillwingError | None = None
         self._used_s = self._clock.monotonic_s()
@@ -102,7 +109,9 @@ class AsyncSession:
 
     def described(self, info: SessionInfo) -> SessionInfo:
         """What the memory says of itself, with what only the session knows."""
-        return replace(info, live_asks=self._asks_under_way, dropped_frames=self._dropped_frames)
+        return replace(
+            info, live_asks=self._asks_under_way, dropped_frames=self._dropped_frames, watches=self._watching.count
+        )
 
     # Frames
 
@@ -135,6 +144,7 @@ class AsyncSession:
         def append(ready: "Future[Any]") -> None:
             began_s = self._clock.monotonic_s()
             result, evicted = self.video.append(ready.result(), placed_s)
+            self._watches.appended()
             device_s = self._clock.monotonic_s() - began_s
             self._observer.chunk_appended(len(frames), result.chunk_tokens, result.elapsed_s, device_s)
             self._report(evicted)
@@ -355,6 +365,12 @@ class AsyncSession:
         for each in give:
             each()
 
+    # Watch conditions
+
+    def set_watch(self, request: WatchRequest) -> RunningWatch:
+        """Ask a yes/no question again and again."""
+        return self._watching.set(request)
+
     # Snapshots
 
     def take_snapshot(self, ttl_s: float | None = None) -> Awaitable[SnapshotInfo]:
@@ -387,6 +403,7 @@ class AsyncSession:
             self._idle_check.cancel()
         self._engine.forget(self.session_id)
         await asyncio.wrap_future(self._scheduler.close_lane(self._lane, self.gone()))
+        await asyncio.wrap_future(self._scheduler.call(partial(self._watches.close, self._reason)))
         self._spread(None)
         for give in self._held:
             give()

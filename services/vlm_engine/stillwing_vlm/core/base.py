@@ -197,6 +197,35 @@ class ChoiceRequest:
             raise InvalidInput("options are all different and none is empty")
 
 
+@dataclass(frozen=True, slots=True)
+class WatchRequest:
+    """A standing yes/no question, asked again after every `every_chunks`-th chunk.
+
+    The answer is one token: the probability of `yes` against `no` as its beginning. The state is true from
+    `threshold` + `margin` on and false from `threshold` - `margin` down; between the two it stays what it was.
+    """
+
+    prompt: str
+    every_chunks: int = 1
+    yes: str = "yes"
+    no: str = "no"
+    threshold: float = 0.5
+    margin: float = 0.0
+    view: View = FULL_VIEW
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.every_chunks <= 10_000:
+            raise InvalidInput("a watch is asked every 1 to 10,000 chunks", every_chunks=self.every_chunks)
+        if not self.yes or not self.no or self.yes == self.no:
+            raise InvalidInput("the two answers of a watch differ and neither is empty", yes=self.yes, no=self.no)
+        if not 0 < self.threshold < 1 or not 0 <= self.margin < min(self.threshold, 1 - self.threshold):
+            raise InvalidInput(
+                "a threshold is above 0 and below 1, and so is threshold - margin and threshold + margin",
+                threshold=self.threshold,
+                margin=self.margin,
+            )
+
+
 # Results
 
 
@@ -286,6 +315,16 @@ class ChoiceResult:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """A watch condition has another state than before, or its first; `frame_id`: the newest frame it saw."""
+
+    is_true: bool
+    probability: float
+    frame_id: str
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
 class RecallResult:
     """The frames now in the memory segment."""
 
@@ -356,6 +395,7 @@ class SessionInfo:
     dropped_frames: int = 0
     recallable_frames: int = 0
     """Evicted frames whose keys and values are kept aside."""
+    watches: int = 0
     gate_levels: float = 0.0
     dropped_tokens: int = 0
 
@@ -374,6 +414,19 @@ class Answer(Protocol):
 
     def cancel(self) -> None:
         """Stop decoding; `done` then returns what was decoded so far with reason CANCELLED. No effect after the end."""
+
+
+class Watch(Protocol):
+    """A watch condition that is set."""
+
+    def __aiter__(self) -> AsyncIterator[WatchEvent]:
+        """A log stream: its first state, then every change. Ends when it is unset or the session ends.
+
+        Raises what it was refused with: TooManyWatches, QueueFull, TextTooLong, InvalidInput.
+        """
+
+    def unset(self) -> None:
+        """Ask no more. No effect once it has ended."""
 
 
 class Session(Protocol):
@@ -418,6 +471,13 @@ class Session(Protocol):
 
     def ask_choice(self, request: ChoiceRequest) -> Awaitable[ChoiceResult]:
         """Score the options by the probability of their whole text. Raises like `ask`, and AnswerTimeout."""
+
+    def set_watch(self, request: WatchRequest) -> Watch:
+        """Ask a yes/no question now, if there is a frame, and again as chunks come; tell of changes.
+
+        Each time it is a branch of its own that is read in steps shared with other answers, so appends wait for it no
+        longer than for any answer; where the last reading is still under way, this one is left out.
+        """
 
     def recall(self, frames: Sequence[Frame]) -> Awaitable[RecallResult]:
         """Replace the memory segment by these frames, oldest first; none empties it. Raises like `append`."""

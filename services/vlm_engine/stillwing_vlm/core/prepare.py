@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from stillwing_common.errors import InvalidInput, TextTooLong
 from stillwing_common.types import Frame, Stamp
-from stillwing_vlm.core.base import AskRequest, ChoiceRequest, Limits, Sampling, View
+from stillwing_vlm.core.base import AskRequest, ChoiceRequest, Limits, Sampling, View, WatchRequest
 from stillwing_vlm.core.grammar import GrammarCompiler, Matcher
 from stillwing_vlm.core.images import PatchChunk, Pixels, Preprocessing, decode_image, to_patches
 from stillwing_vlm.core.text import ChatText
@@ -115,6 +115,19 @@ class Preparer:
             self._check_text("option", option)
         options = tuple([*self._text.encode(option), self._text.end_id] for option in request.options)
         return PreparedChoice(self._text.question(request.prompt), options, request.view)
+
+    def watch(self, request: WatchRequest) -> PreparedChoice:
+        """Two options of one token each. Raises TextTooLong, InvalidInput."""
+        for name, text in (("prompt", request.prompt), ("yes", request.yes), ("no", request.no)):
+            self._check_text(name, text)
+        yes, no = (self._text.encode(text)[:1] for text in (request.yes, request.no))
+        if yes == no:
+            raise InvalidInput(
+                f"{request.yes!r} and {request.no!r} begin with the same token; choose other words",
+                yes=request.yes,
+                no=request.no,
+            )
+        return PreparedChoice(self._text.question(request.prompt), (yes, no), request.view)
 
     def _check_text(self, name: str, text: str) -> None:
         if len(text) > self._limits.max_text_chars:

@@ -284,10 +284,10 @@ class VideoSession:
         branch = self._backend.new_branch(self._store, view, len(choice.question_ids))
         return ChoiceBranch(self._backend, self._clock, choice, branch, view, provenance, placed_s)
 
-    def release(self, branch: Branch) -> None:
-        """Let a branch go; its tokens are freed and nothing in the trunk has changed."""
+    def release(self, branch: Branch, *, answered: bool = True) -> None:
+        """Let a branch go; its tokens are freed, nothing in the trunk has changed. `answered`: count it as an ask."""
         self._views = [view for view in self._views if view is not branch.view]
-        self._answered_asks += 1
+        self._answered_asks += answered
 
     def _pin(self, wanted: View) -> tuple[PinnedView, Provenance]:
         trunk = self.trunk

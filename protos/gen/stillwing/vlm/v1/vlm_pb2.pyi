@@ -93,7 +93,7 @@ class BudgetPlan(_message.Message):
     def __init__(self, free_bytes: _Optional[int] = ..., reserved_bytes: _Optional[int] = ..., safe_tokens: _Optional[int] = ..., aggressive_tokens: _Optional[int] = ..., window_frames: _Optional[int] = ..., policy: _Optional[str] = ..., memory_tokens: _Optional[int] = ..., frame_tokens: _Optional[int] = ...) -> None: ...
 
 class SessionRequest(_message.Message):
-    __slots__ = ("request_seq", "open", "append_frame", "ask", "cancel_ask", "take_snapshot", "restore_snapshot", "append_chunk", "ask_choice", "recall", "export_session", "recall_kept")
+    __slots__ = ("request_seq", "open", "append_frame", "ask", "cancel_ask", "take_snapshot", "restore_snapshot", "append_chunk", "ask_choice", "recall", "set_watch", "unset_watch", "export_session", "recall_kept")
     REQUEST_SEQ_FIELD_NUMBER: _ClassVar[int]
     OPEN_FIELD_NUMBER: _ClassVar[int]
     APPEND_FRAME_FIELD_NUMBER: _ClassVar[int]
@@ -104,6 +104,8 @@ class SessionRequest(_message.Message):
     APPEND_CHUNK_FIELD_NUMBER: _ClassVar[int]
     ASK_CHOICE_FIELD_NUMBER: _ClassVar[int]
     RECALL_FIELD_NUMBER: _ClassVar[int]
+    SET_WATCH_FIELD_NUMBER: _ClassVar[int]
+    UNSET_WATCH_FIELD_NUMBER: _ClassVar[int]
     EXPORT_SESSION_FIELD_NUMBER: _ClassVar[int]
     RECALL_KEPT_FIELD_NUMBER: _ClassVar[int]
     request_seq: int
@@ -116,9 +118,11 @@ class SessionRequest(_message.Message):
     append_chunk: AppendChunk
     ask_choice: AskChoice
     recall: Recall
+    set_watch: SetWatch
+    unset_watch: UnsetWatch
     export_session: ExportSession
     recall_kept: RecallKept
-    def __init__(self, request_seq: _Optional[int] = ..., open: _Optional[_Union[OpenSession, _Mapping]] = ..., append_frame: _Optional[_Union[AppendFrame, _Mapping]] = ..., ask: _Optional[_Union[Ask, _Mapping]] = ..., cancel_ask: _Optional[_Union[CancelAsk, _Mapping]] = ..., take_snapshot: _Optional[_Union[TakeSnapshot, _Mapping]] = ..., restore_snapshot: _Optional[_Union[RestoreSnapshot, _Mapping]] = ..., append_chunk: _Optional[_Union[AppendChunk, _Mapping]] = ..., ask_choice: _Optional[_Union[AskChoice, _Mapping]] = ..., recall: _Optional[_Union[Recall, _Mapping]] = ..., export_session: _Optional[_Union[ExportSession, _Mapping]] = ..., recall_kept: _Optional[_Union[RecallKept, _Mapping]] = ...) -> None: ...
+    def __init__(self, request_seq: _Optional[int] = ..., open: _Optional[_Union[OpenSession, _Mapping]] = ..., append_frame: _Optional[_Union[AppendFrame, _Mapping]] = ..., ask: _Optional[_Union[Ask, _Mapping]] = ..., cancel_ask: _Optional[_Union[CancelAsk, _Mapping]] = ..., take_snapshot: _Optional[_Union[TakeSnapshot, _Mapping]] = ..., restore_snapshot: _Optional[_Union[RestoreSnapshot, _Mapping]] = ..., append_chunk: _Optional[_Union[AppendChunk, _Mapping]] = ..., ask_choice: _Optional[_Union[AskChoice, _Mapping]] = ..., recall: _Optional[_Union[Recall, _Mapping]] = ..., set_watch: _Optional[_Union[SetWatch, _Mapping]] = ..., unset_watch: _Optional[_Union[UnsetWatch, _Mapping]] = ..., export_session: _Optional[_Union[ExportSession, _Mapping]] = ..., recall_kept: _Optional[_Union[RecallKept, _Mapping]] = ...) -> None: ...
 
 class OpenSession(_message.Message):
     __slots__ = ("system_prompt", "max_context_tokens", "label", "frame_policy", "frame_period", "eviction", "gate_levels", "from_export", "periodic_export")
@@ -250,6 +254,30 @@ class AskChoice(_message.Message):
     deadline: _duration_pb2.Duration
     def __init__(self, prompt: _Optional[str] = ..., options: _Optional[_Iterable[str]] = ..., view: _Optional[_Union[View, _Mapping]] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
+class SetWatch(_message.Message):
+    __slots__ = ("prompt", "every_chunks", "yes", "no", "threshold", "margin", "view")
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    EVERY_CHUNKS_FIELD_NUMBER: _ClassVar[int]
+    YES_FIELD_NUMBER: _ClassVar[int]
+    NO_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    MARGIN_FIELD_NUMBER: _ClassVar[int]
+    VIEW_FIELD_NUMBER: _ClassVar[int]
+    prompt: str
+    every_chunks: int
+    yes: str
+    no: str
+    threshold: float
+    margin: float
+    view: View
+    def __init__(self, prompt: _Optional[str] = ..., every_chunks: _Optional[int] = ..., yes: _Optional[str] = ..., no: _Optional[str] = ..., threshold: _Optional[float] = ..., margin: _Optional[float] = ..., view: _Optional[_Union[View, _Mapping]] = ...) -> None: ...
+
+class UnsetWatch(_message.Message):
+    __slots__ = ("watch_seq",)
+    WATCH_SEQ_FIELD_NUMBER: _ClassVar[int]
+    watch_seq: int
+    def __init__(self, watch_seq: _Optional[int] = ...) -> None: ...
+
 class CancelAsk(_message.Message):
     __slots__ = ("ask_seq",)
     ASK_SEQ_FIELD_NUMBER: _ClassVar[int]
@@ -287,7 +315,7 @@ class ExportSession(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class SessionResponse(_message.Message):
-    __slots__ = ("event_seq", "request_seq", "opened", "chunk_appended", "answer_delta", "answer_done", "choice_done", "snapshot_taken", "snapshot_restored", "context_evicted", "recalled", "failed", "frames_dropped", "session_exported")
+    __slots__ = ("event_seq", "request_seq", "opened", "chunk_appended", "answer_delta", "answer_done", "choice_done", "snapshot_taken", "snapshot_restored", "context_evicted", "recalled", "failed", "frames_dropped", "watch_changed", "watch_ended", "session_exported")
     EVENT_SEQ_FIELD_NUMBER: _ClassVar[int]
     REQUEST_SEQ_FIELD_NUMBER: _ClassVar[int]
     OPENED_FIELD_NUMBER: _ClassVar[int]
@@ -301,6 +329,8 @@ class SessionResponse(_message.Message):
     RECALLED_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
     FRAMES_DROPPED_FIELD_NUMBER: _ClassVar[int]
+    WATCH_CHANGED_FIELD_NUMBER: _ClassVar[int]
+    WATCH_ENDED_FIELD_NUMBER: _ClassVar[int]
     SESSION_EXPORTED_FIELD_NUMBER: _ClassVar[int]
     event_seq: int
     request_seq: int
@@ -315,8 +345,10 @@ class SessionResponse(_message.Message):
     recalled: Recalled
     failed: RequestFailed
     frames_dropped: FramesDropped
+    watch_changed: WatchChanged
+    watch_ended: WatchEnded
     session_exported: SessionExported
-    def __init__(self, event_seq: _Optional[int] = ..., request_seq: _Optional[int] = ..., opened: _Optional[_Union[SessionOpened, _Mapping]] = ..., chunk_appended: _Optional[_Union[ChunkAppended, _Mapping]] = ..., answer_delta: _Optional[_Union[AnswerDelta, _Mapping]] = ..., answer_done: _Optional[_Union[AnswerDone, _Mapping]] = ..., choice_done: _Optional[_Union[ChoiceDone, _Mapping]] = ..., snapshot_taken: _Optional[_Union[SnapshotTaken, _Mapping]] = ..., snapshot_restored: _Optional[_Union[SnapshotRestored, _Mapping]] = ..., context_evicted: _Optional[_Union[ContextEvicted, _Mapping]] = ..., recalled: _Optional[_Union[Recalled, _Mapping]] = ..., failed: _Optional[_Union[RequestFailed, _Mapping]] = ..., frames_dropped: _Optional[_Union[FramesDropped, _Mapping]] = ..., session_exported: _Optional[_Union[SessionExported, _Mapping]] = ...) -> None: ...
+    def __init__(self, event_seq: _Optional[int] = ..., request_seq: _Optional[int] = ..., opened: _Optional[_Union[SessionOpened, _Mapping]] = ..., chunk_appended: _Optional[_Union[ChunkAppended, _Mapping]] = ..., answer_delta: _Optional[_Union[AnswerDelta, _Mapping]] = ..., answer_done: _Optional[_Union[AnswerDone, _Mapping]] = ..., choice_done: _Optional[_Union[ChoiceDone, _Mapping]] = ..., snapshot_taken: _Optional[_Union[SnapshotTaken, _Mapping]] = ..., snapshot_restored: _Optional[_Union[SnapshotRestored, _Mapping]] = ..., context_evicted: _Optional[_Union[ContextEvicted, _Mapping]] = ..., recalled: _Optional[_Union[Recalled, _Mapping]] = ..., failed: _Optional[_Union[RequestFailed, _Mapping]] = ..., frames_dropped: _Optional[_Union[FramesDropped, _Mapping]] = ..., watch_changed: _Optional[_Union[WatchChanged, _Mapping]] = ..., watch_ended: _Optional[_Union[WatchEnded, _Mapping]] = ..., session_exported: _Optional[_Union[SessionExported, _Mapping]] = ...) -> None: ...
 
 class SessionOpened(_message.Message):
     __slots__ = ("session_id", "frame_credits", "max_context_tokens", "restored_frame_id")
@@ -375,6 +407,22 @@ class FramesDropped(_message.Message):
     frame_ids: _containers.RepeatedScalarFieldContainer[str]
     credits: int
     def __init__(self, frame_ids: _Optional[_Iterable[str]] = ..., credits: _Optional[int] = ...) -> None: ...
+
+class WatchChanged(_message.Message):
+    __slots__ = ("is_true", "probability", "frame_id", "provenance")
+    IS_TRUE_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    FRAME_ID_FIELD_NUMBER: _ClassVar[int]
+    PROVENANCE_FIELD_NUMBER: _ClassVar[int]
+    is_true: bool
+    probability: float
+    frame_id: str
+    provenance: Provenance
+    def __init__(self, is_true: bool = ..., probability: _Optional[float] = ..., frame_id: _Optional[str] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ...) -> None: ...
+
+class WatchEnded(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class Provenance(_message.Message):
     __slots__ = ("last_frame_id", "oldest_frame_id", "context_tokens", "evicted_frames", "recalled_frame_ids")
@@ -479,7 +527,7 @@ class RequestFailed(_message.Message):
     def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., credits: _Optional[int] = ...) -> None: ...
 
 class SessionInfo(_message.Message):
-    __slots__ = ("session_id", "label", "peer", "create_time", "context_tokens", "max_context_tokens", "sink_tokens", "appended_frames", "evicted_frames", "live_asks", "answered_asks", "last_frame_id", "oldest_frame_id", "eviction", "recallable_frames", "dropped_frames", "gate_levels", "dropped_tokens")
+    __slots__ = ("session_id", "label", "peer", "create_time", "context_tokens", "max_context_tokens", "sink_tokens", "appended_frames", "evicted_frames", "live_asks", "answered_asks", "last_frame_id", "oldest_frame_id", "eviction", "recallable_frames", "dropped_frames", "watches", "gate_levels", "dropped_tokens")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
@@ -496,6 +544,7 @@ class SessionInfo(_message.Message):
     EVICTION_FIELD_NUMBER: _ClassVar[int]
     RECALLABLE_FRAMES_FIELD_NUMBER: _ClassVar[int]
     DROPPED_FRAMES_FIELD_NUMBER: _ClassVar[int]
+    WATCHES_FIELD_NUMBER: _ClassVar[int]
     GATE_LEVELS_FIELD_NUMBER: _ClassVar[int]
     DROPPED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     session_id: str
@@ -514,9 +563,10 @@ class SessionInfo(_message.Message):
     eviction: Eviction
     recallable_frames: int
     dropped_frames: int
+    watches: int
     gate_levels: float
     dropped_tokens: int
-    def __init__(self, session_id: _Optional[str] = ..., label: _Optional[str] = ..., peer: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., context_tokens: _Optional[int] = ..., max_context_tokens: _Optional[int] = ..., sink_tokens: _Optional[int] = ..., appended_frames: _Optional[int] = ..., evicted_frames: _Optional[int] = ..., live_asks: _Optional[int] = ..., answered_asks: _Optional[int] = ..., last_frame_id: _Optional[str] = ..., oldest_frame_id: _Optional[str] = ..., eviction: _Optional[_Union[Eviction, _Mapping]] = ..., recallable_frames: _Optional[int] = ..., dropped_frames: _Optional[int] = ..., gate_levels: _Optional[float] = ..., dropped_tokens: _Optional[int] = ...) -> None: ...
+    def __init__(self, session_id: _Optional[str] = ..., label: _Optional[str] = ..., peer: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., context_tokens: _Optional[int] = ..., max_context_tokens: _Optional[int] = ..., sink_tokens: _Optional[int] = ..., appended_frames: _Optional[int] = ..., evicted_frames: _Optional[int] = ..., live_asks: _Optional[int] = ..., answered_asks: _Optional[int] = ..., last_frame_id: _Optional[str] = ..., oldest_frame_id: _Optional[str] = ..., eviction: _Optional[_Union[Eviction, _Mapping]] = ..., recallable_frames: _Optional[int] = ..., dropped_frames: _Optional[int] = ..., watches: _Optional[int] = ..., gate_levels: _Optional[float] = ..., dropped_tokens: _Optional[int] = ...) -> None: ...
 
 class ListSessionsRequest(_message.Message):
     __slots__ = ()
