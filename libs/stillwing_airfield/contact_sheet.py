@@ -5,6 +5,7 @@ It knows nothing of flying.
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -43,33 +44,54 @@ def draw_sheet(
     sheet.save(out)
 
 
-def _draw(scene: SceneSpec) -> tuple[Image.Image, Image.Image]:
-    """The scene from above, north up, and what is seen from 2 m above the start."""
-    world = World(scene)
-    state = world.copy_render_state()
-    start, goal = scene.start_position_ned_m, scene.goal().position_ned_m
-    feet = [start[:2], *(thing.position_ned_m[:2] for thing in scene.of_kind("beacon"))]
-    low, high = np.min(feet, axis=0), np.max(feet, axis=0)
+@dataclass(frozen=True, slots=True)
+class Map:
+    """A scene from above, north up: the picture, the place (north, east) in its middle, its scale."""
+
+    image: Image.Image
+    middle_m: tuple[float, float]
+    px_per_m: float
+
+    def pixel(self, place_m: Sequence[float]) -> tuple[float, float]:
+        """Column and row of a place (north, east)."""
+        half_px = self.image.width / 2
+        return (
+            half_px + (place_m[1] - self.middle_m[1]) * self.px_per_m,
+            half_px - (place_m[0] - self.middle_m[0]) * self.px_per_m,
+        )
+
+
+def draw_map(world: World, size_px: int, also_m: Sequence[Sequence[float]] = ()) -> Map:
+    """The start, every beacon and the places `also_m` (north, east) from above. Raises `NoGraphics`."""
+    scene = world.scene
+    feet = [scene.start_position_ned_m[:2], *(thing.position_ned_m[:2] for thing in scene.of_kind("beacon"))]
+    places = np.array([*feet, *also_m])
+    low, high = places.min(axis=0), places.max(axis=0)
     middle, half_m = (low + high) / 2, float(np.max(high - low)) / 2 + 4.0
     # From high up with a long lens things hide little of the ground; beyond some 80 m there is only sky.
     height_m = min(half_m / math.tan(math.radians(_NARROW_DEG / 2)), _HIGHEST_M)
     hfov_deg = 2 * math.degrees(math.atan(half_m / height_m))
-    down = _pose((float(middle[0]), float(middle[1]), -height_m), pitch_deg=-90)
-    ahead = _pose((start[0], start[1], start[2] - _EYE_M), yaw_deg=scene.start_yaw_deg)
-    with Camera(world, _TILE_PX, _TILE_PX, hfov_deg, samples=4) as camera:
-        from_above = Image.fromarray(camera.render(state, down)["scene"])
+    down = level_pose((float(middle[0]), float(middle[1]), -height_m), pitch_deg=-90)
+    with Camera(world, size_px, size_px, hfov_deg, samples=4) as camera:
+        image = Image.fromarray(camera.render(world.copy_render_state(), down)["scene"])
+    return Map(image, (float(middle[0]), float(middle[1])), size_px / (2 * half_m))
+
+
+def _draw(scene: SceneSpec) -> tuple[Image.Image, Image.Image]:
+    """The scene from above, north up, and what is seen from 2 m above the start."""
+    world = World(scene)
+    start, goal = scene.start_position_ned_m, scene.goal().position_ned_m
+    ahead = level_pose((start[0], start[1], start[2] - _EYE_M), yaw_deg=scene.start_yaw_deg)
+    from_above = draw_map(world, _TILE_PX)
     with Camera(world, *_VIEW_PX, samples=4) as camera:
-        first_view = Image.fromarray(camera.render(state, ahead)["scene"])
-    per_m = _TILE_PX / (2 * half_m)
-
-    def pixel(place: Sequence[float]) -> tuple[float, float]:
-        return _TILE_PX / 2 + (place[1] - middle[1]) * per_m, _TILE_PX / 2 - (place[0] - middle[0]) * per_m
-
-    _mark(ImageDraw.Draw(from_above), pixel(start), pixel(goal), math.radians(scene.start_yaw_deg))
-    return from_above, first_view
+        first_view = Image.fromarray(camera.render(world.copy_render_state(), ahead)["scene"])
+    pen = ImageDraw.Draw(from_above.image)
+    _mark(pen, from_above.pixel(start), from_above.pixel(goal), math.radians(scene.start_yaw_deg))
+    return from_above.image, first_view
 
 
-def _pose(position: tuple[float, float, float], pitch_deg: float = 0.0, yaw_deg: float = 0.0) -> CameraPose:
+def level_pose(position: tuple[float, float, float], pitch_deg: float = 0.0, yaw_deg: float = 0.0) -> CameraPose:
+    """A camera that is not rolled, at a place in NED metres."""
     w, x, y, z = quaternion_from_euler(pitch_deg=pitch_deg, yaw_deg=yaw_deg).tolist()
     return CameraPose(position, (w, x, y, z))
 

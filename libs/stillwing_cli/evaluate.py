@@ -1,5 +1,6 @@
 """`stillwing eval`: fly many unseen scenes faster than real time and compare. The lab does the work."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -9,32 +10,55 @@ from stillwing_cli.terminal import AsJson, err, next_step, out, told_errors
 
 
 def evaluate(
-    scene: Annotated[str, typer.Argument(help="Which kind of scene.")] = "meadow",
-    episodes: Annotated[int, typer.Option(min=1, help="Scenes for each policy.")] = 40,
+    scene: Annotated[
+        str, typer.Argument(help="meadow, street, orchard or maze; maze,corridor_m=20 for a long one.")
+    ] = ("meadow"),
+    episodes: Annotated[int, typer.Option(min=1, help="Scenes for each way of flying.")] = 40,
     policy: Annotated[
         list[str] | None, typer.Option(help="A policy to compare; may be given again. Unset: all there are.")
     ] = None,
+    mode: Annotated[
+        list[str] | None,
+        typer.Option(help="coupled: the world goes on while the model thinks; paused: it waits. May be given again."),
+    ] = None,
+    memory: Annotated[
+        list[str] | None,
+        typer.Option(help="What an answer sees: none, recent, window or unbounded. May be given again."),
+    ] = None,
+    thinking_ms: Annotated[
+        float,
+        typer.Option(min=0, help="How long an answer takes on the world's clock; 0: as long as it really takes."),
+    ] = 50.0,
     model: Annotated[str, typer.Option(help="Directory of a model; empty takes the pilot.")] = "",
     first_seed: Annotated[
         int | None, typer.Option(help="Seed of the first scene; training never saw those from 1000000 on.")
     ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that fly; 0: one for each core.")] = 0,
+    ray: Annotated[
+        str, typer.Option(help='Fly on a Ray cluster instead: its address, "auto", or "local" for one started here.')
+    ] = "",
     output: Annotated[
-        Path | None, typer.Option("--out", help="Folder for the tables; unset: one of its own under runs/.")
+        Path | None, typer.Option("--out", help="Folder of the report; one that was begun is gone on with.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Fly unseen scenes with the model and with what it must beat, and print the table."""
     from stillwing_lab.evaluate import run  # brings torch along
+    from stillwing_lab.evaluate.jobs import POLICIES
     from stillwing_vlm.core.catalog import PILOT
 
     with told_errors():
-        run.main(
+        folder = run.main(
             scene,
             episodes,
-            tuple(policy) if policy else run.POLICIES,
+            tuple(policy) if policy else POLICIES,
+            modes=tuple(mode) if mode else ("coupled",),
+            memories=tuple(memory) if memory else ("window",),
             model=model or PILOT,
             first_seed=run.FIRST_UNSEEN_SEED if first_seed is None else first_seed,
+            thinking_s=thinking_ms / 1000 if thinking_ms else None,
+            where=run.Where(workers or os.cpu_count() or 1, ray),
             out=output,
             as_json=as_json,
         )
-    next_step(err if as_json else out, "stillwing fly --seed 1000000", "watch one of these flights")
+    next_step(err if as_json else out, f"open {folder}/report.html", "watch the best, the median and the worst flight")

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
 
-from stillwing_lab.evaluate.report import wilson
+from stillwing_lab.evaluate.statistics import wilson
 from stillwing_lab.recall.model import GRID_TOKENS
 from stillwing_lab.recall.sample import SIGN_S, Layout
 from stillwing_lab.recall.task import Asked

@@ -28,6 +28,7 @@ from stillwing_vlm.core.base import Engine
 MAX_DECISIONS = 60
 _TIME_LIMIT_S = 1200.0
 _PATH_SAMPLE_S = 0.1
+_TRACK_S = 0.25
 
 _AS_FLOWN = FlightSettings()
 
@@ -37,8 +38,10 @@ class EpisodeResult:
     """What came of one mission.
 
     `end` is "answered", or the reason it failed. Distances in metres on the level of flight: `distance_m` to the goal
-    at the end, `path_m` flown, `shortest_m` from the start to within reach of the goal. Times: `simulated_s` flown,
-    `think_s` of real time for each answer.
+    at the end, `nearest_m` the least ever, `path_m` flown, `shortest_m` from the start to within reach of the goal,
+    `drift_m` the farthest the vehicle strayed within one stretch of thinking. Times: `simulated_s` flown, of those
+    `thinking_s` spent thinking, `think_s` of real time for each answer. `track` is where the vehicle was every quarter
+    of a second of it: seconds, north, east, degrees clockwise from north, and 1 where it thought.
     """
 
     seed: int
@@ -53,6 +56,16 @@ class EpisodeResult:
     shortest_m: float
     simulated_s: float
     think_s: tuple[float, ...]
+    collisions: int = 0
+    nearest_m: float = math.inf
+    thinking_s: float = 0.0
+    drift_m: float = 0.0
+    track: tuple[tuple[float, float, float, float, int], ...] = ()
+
+    @property
+    def oracle_success(self) -> bool:
+        """Whether it was ever within reach of the goal, wherever it ended (oracle success of Anderson et al. 2018)."""
+        return self.nearest_m < SUCCESS_WITHIN_M
 
     @property
     def spl(self) -> float:
@@ -77,7 +90,9 @@ def fly_episode(
         loop = runner.get_loop()
         assert isinstance(loop, SimulatedLoop)
         truth = _Truth(airfield, loop)
-        mission, collisions = runner.run(_fly(airfield, loop, make_policy(airfield), engine, max_decisions, flight))
+        mission, collisions = runner.run(
+            _fly(airfield, loop, make_policy(airfield), engine, max_decisions, flight, truth)
+        )
     distance_m = _level_distance_m(truth.position_m, spec)
     answered = mission.state is MissionState.SUCCEEDED
     collided = collisions > 0
@@ -95,17 +110,29 @@ def fly_episode(
         shortest_m=max(0.0, _level_distance_m(spec.start_position_ned_m[:2], spec) - SUCCESS_WITHIN_M),
         simulated_s=truth.simulated_s,
         think_s=tuple(think_s),
+        collisions=collisions,
+        nearest_m=truth.nearest_m,
+        thinking_s=truth.thinking_s,
+        drift_m=truth.drift_m,
+        track=tuple(truth.track),
     )
 
 
 async def _fly(
-    airfield: Airfield, loop: SimulatedLoop, policy: Policy, engine: Engine, max_decisions: int, flight: FlightSettings
+    airfield: Airfield,
+    loop: SimulatedLoop,
+    policy: Policy,
+    engine: Engine,
+    max_decisions: int,
+    flight: FlightSettings,
+    truth: "_Truth",
 ) -> tuple[Mission, int]:
     clock = SimulatedClock(loop)
     vehicle = SteppedVehicle(airfield)
     await vehicle.connect()
     bridge = LocalBridge([vehicle], BridgeSettings(), clock)
     await bridge.start()
+    truth.is_thinking = lambda: bridge.driver(VEHICLE_ID).commander.thinking is not None
     try:
         record = _record(airfield.scene, clock)
         mission_loop = MissionLoop(
@@ -142,7 +169,7 @@ def _record(scene: SceneSpec, clock: Clock) -> MissionRecord:
 
 
 class _Truth:
-    """Lets the airfield run with the loop's time, and measures the way that is flown."""
+    """Lets the airfield run with the loop's time, and measures the way that is flown and what thinking costs."""
 
     def __init__(self, airfield: Airfield, loop: SimulatedLoop) -> None:
         self._airfield = airfield
@@ -150,7 +177,13 @@ class _Truth:
         self._unsampled_s = 0.0
         self.simulated_s = 0.0
         self.path_m = 0.0
+        self.thinking_s = self.drift_m = 0.0
+        self.is_thinking: Callable[[], bool] = lambda: False
+        self.track: list[tuple[float, float, float, float, int]] = []
+        self._next_point_s = 0.0
+        self._thinking_at_m: tuple[float, float] | None = None
         self.position_m = self._position_m()
+        self.nearest_m = _level_distance_m(self.position_m, airfield.scene)
         loop.advance = self.advance
 
     def advance(self, seconds: float) -> None:
@@ -162,11 +195,33 @@ class _Truth:
         self._owed_s -= steps_s
         self._airfield.advance(steps_s)
         self.simulated_s += steps_s
+        self._watch_thinking(steps_s)
         self._unsampled_s += steps_s
         if self._unsampled_s >= _PATH_SAMPLE_S:
             self._unsampled_s = 0.0
             before, self.position_m = self.position_m, self._position_m()
             self.path_m += math.dist(before, self.position_m)
+            self.nearest_m = min(self.nearest_m, _level_distance_m(self.position_m, self._airfield.scene))
+        if self.simulated_s >= self._next_point_s:
+            self._next_point_s = self.simulated_s + _TRACK_S
+            self.track.append(self._point())
+
+    def _watch_thinking(self, passed_s: float) -> None:
+        if not self.is_thinking():
+            self._thinking_at_m = None
+            return
+        self.thinking_s += passed_s
+        here_m = self._position_m()
+        if self._thinking_at_m is None:
+            self._thinking_at_m = here_m
+        self.drift_m = max(self.drift_m, math.dist(here_m, self._thinking_at_m))
+
+    def _point(self) -> tuple[float, float, float, float, int]:
+        state = self._airfield.do(lambda vehicle: vehicle.state())
+        north_m, east_m, _ = state.position_ned_m
+        yaw_deg = math.degrees(state.yaw_rad)
+        thinks = int(self._thinking_at_m is not None)
+        return round(self.simulated_s, 2), round(north_m, 3), round(east_m, 3), round(yaw_deg, 1), thinks
 
     def _position_m(self) -> tuple[float, float]:
         north_m, east_m, _ = self._airfield.do(lambda vehicle: vehicle.state()).position_ned_m

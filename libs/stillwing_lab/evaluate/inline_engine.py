@@ -1,18 +1,21 @@
 """Engines for evaluation, on the event loop's own thread: a loaded model, and one that only takes frames.
 
 An answer takes `thinking_s` of the loop's time however long it takes to compute, so that a run is the same on every
-machine; the real time it took is kept in `think_s`. It knows nothing of missions.
+machine, or where that is None as long as it really took. The real time is kept in `think_s`. How much of the past an
+answer sees is a `MemoryMode`. It knows nothing of missions.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import Self, TypeVar
 
-from stillwing_common.errors import StillwingError, Unsupported
+from stillwing_common.errors import StillwingError, UnknownBackend, Unsupported
 from stillwing_common.ids import new_id
 from stillwing_common.types import Frame
 from stillwing_vlm.core.base import (
+    FULL_VIEW,
     AnswerDelta,
     AnswerDone,
     AppendResult,
@@ -22,10 +25,12 @@ from stillwing_vlm.core.base import (
     Evicted,
     ExportInfo,
     ModelInfo,
+    Provenance,
     RecallResult,
     SessionConfig,
     SessionInfo,
     SnapshotInfo,
+    View,
     Watch,
     WatchRequest,
 )
@@ -34,6 +39,40 @@ from stillwing_vlm.core.local import LocalSession
 
 _T = TypeVar("_T")
 
+MEMORIES = ("none", "recent", "window", "unbounded")
+"""Names of memory modes; every one has the opening text and the first chunk, which are never evicted."""
+
+RECENT_CHUNKS = 4
+_UNBOUNDED_TOKENS = 1 << 17
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryMode:
+    """How much of the stream an answer sees: a view of the newest chunks, or everything in a budget of tokens."""
+
+    view: View = FULL_VIEW
+    max_context_tokens: int = 0
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """One of `MEMORIES`: the newest chunk alone, the newest four, the sliding window, or all there ever was.
+
+        Raises UnknownBackend.
+        """
+        match name:
+            case "none":
+                return cls(View(1))
+            case "recent":
+                return cls(View(RECENT_CHUNKS))
+            case "window":
+                return cls()
+            case "unbounded":
+                return cls(max_context_tokens=_UNBOUNDED_TOKENS)
+        raise UnknownBackend(f"no memory is called {name!r}; known: {', '.join(MEMORIES)}", name=name)
+
+
+_WINDOW = MemoryMode()
+
 
 class InlineAnswer:
     """An answer that is computed already and comes `thinking_s` later."""
@@ -41,6 +80,11 @@ class InlineAnswer:
     def __init__(self, done: AnswerDone, thinking_s: float) -> None:
         self._done = done
         self._thinking_s = thinking_s
+
+    @property
+    def provenance(self) -> Provenance:
+        """What it could see."""
+        return self._done.provenance
 
     async def __aiter__(self) -> AsyncIterator[AnswerDelta]:
         await asyncio.sleep(self._thinking_s)
@@ -62,8 +106,11 @@ class InlineSession:
     frame_credits = 4
     restored_frame_id = ""
 
-    def __init__(self, session: LocalSession, thinking_s: float, think_s: list[float]) -> None:
+    def __init__(
+        self, session: LocalSession, thinking_s: float | None, think_s: list[float], memory: MemoryMode = _WINDOW
+    ) -> None:
         self._session = session
+        self._memory = memory
         self._thinking_s = thinking_s
         self._think_s = think_s
         self._evicted: asyncio.Queue[Evicted] = asyncio.Queue()
@@ -83,17 +130,21 @@ class InlineSession:
     def ask(self, request: AskRequest) -> InlineAnswer:
         """See `Session`."""
         began_s = time.perf_counter()
-        done = self._session.answer(self._session.fork(request))
-        self._think_s.append(time.perf_counter() - began_s)
-        return InlineAnswer(done, self._thinking_s)
+        done = self._session.answer(self._session.fork(replace(request, view=self._memory.view)))
+        return InlineAnswer(done, self._thought(began_s))
 
     async def ask_choice(self, request: ChoiceRequest) -> ChoiceResult:
         """See `Session`."""
         began_s = time.perf_counter()
-        result = self._session.ask_choice(request.prompt, request.options, view=request.view)
-        self._think_s.append(time.perf_counter() - began_s)
-        await asyncio.sleep(self._thinking_s)
+        result = self._session.ask_choice(request.prompt, request.options, view=self._memory.view)
+        await asyncio.sleep(self._thought(began_s))
         return result
+
+    def _thought(self, began_s: float) -> float:
+        """Note the real time since then; how much of the loop's time the answer takes."""
+        taken_s = time.perf_counter() - began_s
+        self._think_s.append(taken_s)
+        return taken_s if self._thinking_s is None else self._thinking_s
 
     def set_watch(self, request: WatchRequest) -> Watch:
         """Nothing runs between requests here."""
@@ -161,9 +212,10 @@ class _OneCaller:
 class InlineEngine(_OneCaller):
     """One loaded model; see `Engine`."""
 
-    def __init__(self, loaded: LoadedEngine, thinking_s: float = 0.05) -> None:
+    def __init__(self, loaded: LoadedEngine, thinking_s: float | None = 0.05, memory: MemoryMode = _WINDOW) -> None:
         self._loaded = loaded
         self._thinking_s = thinking_s
+        self._memory = memory
         self.think_s: list[float] = []
 
     async def model_info(self) -> ModelInfo:
@@ -172,7 +224,9 @@ class InlineEngine(_OneCaller):
 
     async def open_session(self, config: SessionConfig) -> InlineSession:
         """See `Engine`."""
-        return InlineSession(LocalSession(self._loaded, config), self._thinking_s, self.think_s)
+        if self._memory.max_context_tokens:
+            config = replace(config, max_context_tokens=self._memory.max_context_tokens)
+        return InlineSession(LocalSession(self._loaded, config), self._thinking_s, self.think_s, self._memory)
 
 
 class BlindSession:

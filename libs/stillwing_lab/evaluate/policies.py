@@ -4,6 +4,7 @@ It knows nothing of how an episode is judged.
 """
 
 import math
+import random
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -76,6 +77,12 @@ class _WithoutModel:
 def always_forward(airfield: Airfield) -> Policy:
     """Forward, whatever is there."""
     return _as_policy(lambda toolbox: "forward")
+
+
+def random_moves(airfield: Airfield) -> Policy:
+    """One of the four moves by chance, the same ones for the same scene; `stop` one time in twenty."""
+    rng = random.Random(airfield.scene.seed)
+    return _as_policy(lambda toolbox: rng.choices(tuple(CHOICES), (0.55, 0.2, 0.2, 0.05))[0])
 
 
 def hover(airfield: Airfield) -> Policy:
@@ -157,5 +164,6 @@ BASELINES: Mapping[str, MakePolicy] = {
     "expert": expert,
     "always_forward": always_forward,
     "hover": hover,
+    "random": random_moves,
 }
 """Policies that need none."""

@@ -4,19 +4,26 @@ Episodes with the real agent, bridge and airfield in one process; rows and inter
 """
 
 import json
+import random
+import statistics
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillwing_common.errors import InvalidInput, UnknownBackend
+from stillwing_common.errors import InvalidInput, MissingExtra, UnknownBackend
 from stillwing_lab.evaluate.episode import EpisodeResult, fly_episode
-from stillwing_lab.evaluate.inline_engine import BlindEngine, InlineEngine
+from stillwing_lab.evaluate.inline_engine import BlindEngine, InlineAnswer, InlineEngine, InlineSession, MemoryMode
+from stillwing_lab.evaluate.jobs import RANDOM_WEIGHTS, Job, Ledger
+from stillwing_lab.evaluate.page import write_page
 from stillwing_lab.evaluate.policies import BASELINES, MODEL_POLICIES
-from stillwing_lab.evaluate.report import row_of, wilson
-from stillwing_lab.evaluate.run import FIRST_UNSEEN_SEED, RANDOM_WEIGHTS, evaluate
+from stillwing_lab.evaluate.report import row_of
+from stillwing_lab.evaluate.run import FIRST_UNSEEN_SEED, Where, evaluate
+from stillwing_lab.evaluate.statistics import mean, quantile, ratio, wilson
 from stillwing_lab.tiny_model import write_tiny_model
+from stillwing_vlm.core.base import AskRequest, SessionConfig
 from stillwing_vlm.core.catalog import ModelSource, load_engine
 
 SEED = FIRST_UNSEEN_SEED + 2
@@ -68,7 +75,7 @@ def test_evaluation_reports_every_policy_over_the_same_scenes(tmp_path: Path) ->
         2,
         ["expert", "hover"],
         max_decisions=5,
-        on_episode=lambda name, episode: told.append((name, episode.seed)),
+        on_episode=lambda job, episode: told.append((job.policy, episode.seed)),
     )
     assert told == [
         ("expert", FIRST_UNSEEN_SEED),
@@ -89,6 +96,8 @@ def test_evaluation_reports_every_policy_over_the_same_scenes(tmp_path: Path) ->
         ({"episodes": 0}, InvalidInput),
         ({"first_seed": 5}, InvalidInput),
         ({"policies": ["genius"]}, UnknownBackend),
+        ({"modes": ["asleep"]}, InvalidInput),
+        ({"memories": ["elephant"]}, UnknownBackend),
     ],
 )
 def test_evaluation_refuses_what_means_nothing(changes: dict[str, object], error: type[Exception]) -> None:
@@ -98,10 +107,12 @@ def test_evaluation_refuses_what_means_nothing(changes: dict[str, object], error
 
 def test_a_row_sums_up_episodes() -> None:
     row = row_of(RANDOM_WEIGHTS, "random", [result(success=True), result(success=False, collided=True)])
-    assert row.success == 0.5
-    assert row.collided == 0.5
-    assert row.spl == pytest.approx(0.4)
-    assert row.think_ms_median == pytest.approx(20.0)
+    assert row.success.value == row.collided.value == 0.5
+    assert row.spl.value == pytest.approx(0.4)
+    assert row.spl.low <= 0.4 <= row.spl.high
+    assert row.spl_max == pytest.approx(0.8)
+    assert row.think_ms_p50 is not None
+    assert row.think_ms_p50.value == pytest.approx(20.0)
     assert row.ends == {"answered": 2}
 
 
@@ -117,3 +128,114 @@ def test_wilson_holds_the_proportion_and_stays_within_bounds(successes: int, tri
     low, high = wilson(successes, trials)
     assert 0 <= low <= successes / trials <= high <= 1
     assert high - low < 1
+
+
+@given(st.lists(st.tuples(st.floats(0, 10), st.floats(0.1, 10)), min_size=1, max_size=30))
+def test_estimates_lie_within_their_intervals_or_beside_them(pairs: list[tuple[float, float]]) -> None:
+    parts, wholes = zip(*pairs, strict=True)
+    found = ratio(parts, wholes)
+    assert found.value == pytest.approx(sum(parts) / sum(wholes))
+    assert found.low <= found.high
+    assert min(parts) - 1e-9 <= mean(parts).low <= mean(parts).high <= max(parts) + 1e-9
+    assert quantile(parts, 0.5).value == pytest.approx(statistics.median(parts))
+
+
+def test_the_bootstrap_covers_a_known_mean_as_often_as_it_says() -> None:
+    rng = random.Random(3)
+    covered = sum(
+        found.low <= 5.0 <= found.high for found in (mean([rng.gauss(5, 2) for _ in range(40)]) for _ in range(200))
+    )
+    assert 180 <= covered <= 199
+
+
+def test_an_evaluation_that_was_cut_short_is_gone_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "episodes.jsonl"
+    first = evaluate("meadow", 2, ["hover"], max_decisions=3, ledger=Ledger(path))
+    lines = path.read_text().splitlines()
+    path.write_text(lines[0] + "\n" + lines[1][:40])
+    flown: list[int] = []
+    ledger = Ledger(path)
+    assert len(ledger.done) == 1
+    again = evaluate(
+        "meadow", 2, ["hover"], max_decisions=3, ledger=ledger, on_episode=lambda job, result: flown.append(job.seed)
+    )
+    assert flown == [FIRST_UNSEEN_SEED, FIRST_UNSEEN_SEED + 1]
+    assert len(Ledger(path).done) == 2
+    assert again.episodes == first.episodes
+
+
+def test_worker_processes_fly_what_one_process_flies() -> None:
+    alone = evaluate("street", 2, ["expert"], max_decisions=6)
+    together = evaluate("street", 2, ["expert"], max_decisions=6, where=Where(workers=2))
+    assert together.episodes == alone.episodes
+    assert all(result.track for result in together.episodes["expert"])
+
+
+def test_what_an_answer_sees_is_the_memory_that_was_asked_for(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path)
+    loaded = load_engine(ModelSource(str(tmp_path), random_weights=True, device="cpu", threads=1))
+
+    def tokens_seen(memory: str) -> list[int]:
+        seen: list[int] = []
+
+        class Spy(InlineEngine):
+            async def open_session(self, config: SessionConfig) -> InlineSession:
+                session = await super().open_session(config)
+                ask = session.ask
+
+                def noted(request: AskRequest) -> InlineAnswer:
+                    answer = ask(request)
+                    seen.append(answer.provenance.context_tokens)
+                    return answer
+
+                session.ask = noted  # type: ignore[method-assign]
+                return session
+
+        engine = Spy(loaded, 0.05, MemoryMode.named(memory))
+        fly_episode("meadow", SEED, MODEL_POLICIES["tool_calling"], engine, engine.think_s, max_decisions=4)
+        return seen
+
+    none, recent, unbounded = (tokens_seen(memory)[-1] for memory in ("none", "recent", "unbounded"))
+    assert none < recent < unbounded
+
+
+def test_paused_the_world_waits_and_coupled_it_goes_on(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path)
+    loaded = load_engine(ModelSource(str(tmp_path), random_weights=True, device="cpu", threads=1))
+    thought_s = []
+    for thinking_s in (0.0, 1.0):
+        engine = InlineEngine(loaded, thinking_s)
+        flown = fly_episode("meadow", SEED, MODEL_POLICIES["choice"], engine, engine.think_s, max_decisions=3)
+        thought_s.append(flown.thinking_s / flown.decisions)
+        assert flown.drift_m < 0.3
+    assert thought_s[1] - thought_s[0] == pytest.approx(1.0, abs=0.2)
+
+
+def test_a_job_says_what_it_does_not_know() -> None:
+    with pytest.raises(InvalidInput, match="coupled or paused"):
+        Job("expert", "meadow", 1, mode="asleep").check()
+
+
+def test_the_page_holds_the_table_and_flights_to_play(tmp_path: Path) -> None:
+    report = evaluate("maze", 2, ["expert", "hover"], max_decisions=8)
+    write_page(report, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "@" not in page.partition("<script>")[0].replace("@media", "")
+    flights = json.loads(page.partition("const flights=")[2].partition(";\n")[0])
+    assert {flight["title"] for flight in flights} >= {"expert: best", "hover: best"}
+    for flight in flights:
+        assert flight["map"].startswith("data:image/jpeg;base64,")
+        assert len(flight["shots"]) >= 2
+        assert all(0 <= part <= 420 for shot in flight["shots"] for part in shot["at"])
+
+
+def test_a_ray_cluster_flies_what_one_process_flies() -> None:
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    alone = evaluate("meadow", 2, ["expert"], max_decisions=4)
+    assert evaluate("meadow", 2, ["expert"], max_decisions=4, where=Where(ray="local")).episodes == alone.episodes
+
+
+def test_without_ray_a_cluster_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtra, match=r"stillwing\[ray\]"):
+        evaluate("meadow", 1, ["expert"], max_decisions=1, where=Where(ray="local"))
