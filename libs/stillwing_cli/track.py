@@ -58,6 +58,8 @@ def _draw_scene(axes: Any, record: FlightRecord) -> None:
                 axes.add_patch(
                     Circle((east_m, north_m), REACHED_M, fill=False, edgecolor=colour, linestyle="--", zorder=2)
                 )
+        elif thing.radius_m > 0:
+            axes.add_patch(Circle((east_m, north_m), max(thing.radius_m, 0.2), color="#555555", zorder=2))
         axes.update_datalim([(east_m - _MARGIN_M, north_m - _MARGIN_M), (east_m + _MARGIN_M, north_m + _MARGIN_M)])
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from stillwing_airfield.dialects import Dialect
+from stillwing_airfield.fleet import Fleet
 from stillwing_airfield.server import serving
 from stillwing_airfield.sim import Airfield
 
@@ -63,7 +64,7 @@ def run(python: Path, port: int, *arguments: str) -> "subprocess.CompletedProces
 @pytest.mark.parametrize("client", _SPOKEN)
 def test_the_stock_client_flies(client: str, stock_python: Callable[[str], Path]) -> None:
     python = stock_python(client)
-    with serving(Airfield.of("meadow", 7), dialect=_SPOKEN[client]) as port:
+    with serving(Airfield.of("meadow", 7, fleet=Fleet(clock_speed=4.0)), dialect=_SPOKEN[client]) as port:
         flight = run(python, port, "--client", client)
     assert flight.returncode == 0, flight.stderr + flight.stdout
     seen: dict[str, Any] = json.loads(flight.stdout.splitlines()[-1])
@@ -85,7 +86,7 @@ def test_the_stock_client_flies(client: str, stock_python: Callable[[str], Path]
 
 def test_a_client_of_the_other_dialect_is_told_what_is_wrong(stock_python: Callable[[str], Path]) -> None:
     python = stock_python("airsim")
-    with serving(Airfield.of("meadow", 7), dialect=Dialect.COSYS) as port:
+    with serving(Airfield.of("meadow", 7, fleet=Fleet(clock_speed=4.0)), dialect=Dialect.COSYS) as port:
         flight = run(python, port, "--client", "airsim")
     assert flight.returncode != 0
     assert "invalid number of arguments. Expected: 2, got: 3" in flight.stdout + flight.stderr
