@@ -133,14 +133,15 @@ def mission_words(event: agent.MissionEvent, time_ns: int) -> Log:
 
 def _flight_words(event: object) -> "tuple[Log.Level.ValueType, str]":
     match event:
-        case bridge.CommandStarted(command_id, kind, _, frame_id):
-            return Log.INFO, f"{kind} {command_id} in force" + (f", based on {frame_id}" if frame_id else "")
+        case bridge.CommandStarted(command_id, kind, _, frame_id, command, _):
+            words = f"{kind} {command_id} in force" if command is None else f"{command} {command_id} in force"
+            return Log.INFO, words + (f", based on {frame_id}" if frame_id else "")
         case bridge.CommandEnded(status):
             good = status.state is bridge.CommandState.SUCCEEDED
             why = f": {status.error}" if status.error else ""
             return Log.INFO if good else Log.WARNING, f"{status.kind} {status.command_id} {status.state.value}{why}"
-        case bridge.Refused(kind, error):
-            return Log.WARNING, f"{kind} refused: {error}"
+        case bridge.Refused(kind, error, command):
+            return Log.WARNING, f"{kind if command is None else command} refused: {error}"
         case bridge.Held(cause):
             return Log.INFO, f"holds: {cause}"
         case bridge.ThinkingBegan(thinking_id):

@@ -190,14 +190,14 @@ class ReplayBridge:
             self._judge(command, ttl_s, based_on_frame_id)
         except StillwingError as error:
             self._answers.put(request_id, error)
-            self._note(Refused(kind_of(command), error))
+            self._note(Refused(kind_of(command), error, command))
             raise
         state = CommandState.NOTED if is_motion(command) else CommandState.SUCCEEDED
         status = CommandStatus(new_id("cmd"), kind_of(command), state)
         self._statuses.put(status.command_id, status)
         self._answers.put(request_id, status.command_id)
         # No motion comes into force, and the log says so: it is noted, not flown.
-        self._note(CommandStarted(status.command_id, status.kind, False, based_on_frame_id))
+        self._note(CommandStarted(status.command_id, status.kind, False, based_on_frame_id, command, ttl_s))
         self._note(CommandEnded(status))
         if isinstance(command, Hold):
             self._note(Held("command"))

@@ -45,7 +45,7 @@ def flight_log() -> list[bridge.FlightLogEntry]:
     lease = bridge.LeaseState(bridge.Lease("drone", "epo_1", 1), "test", 9_000, False)
     events: list[bridge.FlightEvent] = [
         bridge.LeaseChanged("acquired", lease),
-        bridge.CommandStarted("cmd_1", "step", True, "drone/front_center/3"),
+        bridge.CommandStarted("cmd_1", "step", True, "drone/front_center/3", bridge.Step(forward_m=1.5), 5.0),
         bridge.CommandEnded(bridge.CommandStatus("cmd_1", "step", bridge.CommandState.SUCCEEDED)),
         bridge.Refused("step", Obstructed("0.8 m", distance_m="0.8")),
         bridge.Held("thinking"),

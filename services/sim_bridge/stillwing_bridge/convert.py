@@ -391,15 +391,20 @@ def entry_to_json(entry: FlightLogEntry) -> str:
 
 def _event_to_wire(event: FlightEvent, message: vehicle_pb2.WatchFlightLogResponse) -> None:
     match event:
-        case CommandStarted(command_id, kind, motion, based_on_frame_id):
-            message.command_started.CopyFrom(
-                vehicle_pb2.CommandStarted(
-                    command_id=command_id, kind=kind, motion=motion, based_on_frame_id=based_on_frame_id
-                )
-            )
+        case CommandStarted(command_id, kind, motion, based_on_frame_id, command, ttl_s):
+            started = message.command_started
+            started.command_id, started.kind, started.motion = command_id, kind, motion
+            started.based_on_frame_id = based_on_frame_id
+            if command is not None:
+                command_to_wire(command, started.request)
+                started.request.based_on_frame_id = based_on_frame_id
+                if ttl_s is not None:
+                    started.request.ttl.CopyFrom(duration_to_wire(ttl_s))
         case CommandEnded(status):
             message.command_ended.CopyFrom(status_to_wire(status))
-        case Refused(kind, error):
+        case Refused(kind, error, command):
+            if command is not None:
+                command_to_wire(command, message.refused.request)
             message.refused.kind = kind
             message.refused.status.CopyFrom(to_status(error, service=VEHICLE_SERVICE))
         case Held(cause):
@@ -431,9 +436,18 @@ def entry_from_wire(message: vehicle_pb2.WatchFlightLogResponse) -> FlightLogEnt
 
 
 _EVENT_FROM_WIRE: dict[str, Callable[[Any], FlightEvent]] = {
-    "command_started": lambda m: CommandStarted(m.command_id, m.kind, m.motion, m.based_on_frame_id),
+    "command_started": lambda m: CommandStarted(
+        m.command_id,
+        m.kind,
+        m.motion,
+        m.based_on_frame_id,
+        command_from_wire(m.request) if m.HasField("request") else None,
+        duration_from_wire(m.request.ttl) if m.request.HasField("ttl") else None,
+    ),
     "command_ended": lambda m: CommandEnded(status_from_wire(m)),
-    "refused": lambda m: Refused(m.kind, from_status(m.status)),
+    "refused": lambda m: Refused(
+        m.kind, from_status(m.status), command_from_wire(m.request) if m.HasField("request") else None
+    ),
     "held": lambda m: Held(m.cause),
     "thinking_began": lambda m: ThinkingBegan(m.thinking_id, duration_from_wire(m.expected)),
     "thinking_ended": lambda m: ThinkingEnded(m.thinking_id),

@@ -551,3 +551,21 @@ async def test_the_simulated_world(rig) -> None:
     assert (await rig.simulation.get_world()).paused
     await rig.simulation.step(0.1)
     assert await rig.simulation.spawn_object("box", "cube", truth.pose, 1.0) == "box_1"
+
+
+async def test_the_log_says_what_was_asked_for(rig) -> None:
+    lease = await rig.take_off()
+    step = Step(forward_m=0.5, up_m=0.25, speed_m_s=1.5)
+    frame_id = await rig.frame_id()
+    command_id = await rig.bridge.command(lease, step, ttl_s=4, based_on_frame_id=frame_id)
+    await rig.bridge.wait_command(command_id, 5)
+    with pytest.raises(TtlRequired):
+        await rig.bridge.command(lease, Turn(30), based_on_frame_id=frame_id)
+    await rig.bridge.command(lease, Hold())
+    events = [entry.event for entry in await log_of(rig)]
+    started = [event for event in events if isinstance(event, CommandStarted)]
+    assert started[-2:] == [
+        CommandStarted(command_id, "step", True, frame_id, step, 4.0),
+        CommandStarted(started[-1].command_id, "hold", False, "", Hold(), None),
+    ]
+    assert [event.command for event in events if isinstance(event, Refused)] == [Turn(30)]

@@ -300,12 +300,14 @@ class TimeSync:
 
 @dataclass(frozen=True, slots=True)
 class CommandStarted:
-    """A command came into force; from here to its `CommandEnded` it is in force."""
+    """A command came into force; from here to its `CommandEnded` it is in force. `command` is what was asked for."""
 
     command_id: str
     kind: str
     motion: bool
     based_on_frame_id: str
+    command: Command | None = None
+    ttl_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +323,7 @@ class Refused:
 
     kind: str
     error: StillwingError
+    command: Command | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from stillwing_bridge.core.base import (
     CommandStatus,
     EmergencyStopChanged,
     Held,
+    Hold,
     Land,
     LandingBegan,
     Lease,
@@ -265,7 +266,7 @@ class Commander:
             if needs_observation(command):
                 self._frames.check(based_on_frame_id, self._now_stamp(), self._limits.max_observation_age_s)
         except StillwingError as error:
-            self._records.refuse(kind_of(command), request_id, error)
+            self._records.refuse(command, request_id, error)
             raise
         self._void_drafts()
         deadline_s = self._clock.monotonic_s() + ttl_s
@@ -288,7 +289,7 @@ class Commander:
             if needs_observation(draft.command):
                 self._frames.check(draft.based_on_frame_id, self._now_stamp(), self._limits.max_observation_age_s)
         except StillwingError as error:
-            self._records.refuse(kind_of(draft.command), draft.request_id, error)
+            self._records.refuse(draft.command, draft.request_id, error)
             raise
         if self._motion is not None:
             self._finish(self._motion, self._motion.ending or CommandState.PREEMPTED, self._motion.error)
@@ -297,14 +298,18 @@ class Commander:
         stamp = self._now_stamp()
         self._motion = _Motion(draft.command_id, kind, draft.command, draft.lease, draft.deadline_s, stamp.clock_id)
         self._records.begin(
-            draft.command_id, kind, draft.request_id, motion=True, based_on_frame_id=draft.based_on_frame_id
+            draft.command_id,
+            draft.command,
+            draft.request_id,
+            ttl_s=draft.ttl_s,
+            based_on_frame_id=draft.based_on_frame_id,
         )
         self._effects.append(StartMotion(draft.command_id, plan, draft.deadline_s - now_s))
         return draft.command_id
 
     def refuse(self, draft: Draft, error: StillwingError) -> None:
         """A guard turned the draft down."""
-        self._records.refuse(kind_of(draft.command), draft.request_id, error)
+        self._records.refuse(draft.command, draft.request_id, error)
 
     def hold(self, lease: Lease, request_id: str) -> tuple[str, int | None]:
         """Hold by command; returns the command id and the hold to wait for, None for a repeated request."""
@@ -316,11 +321,11 @@ class Commander:
             self._retain(lease)
             self._check_may_hold()
         except StillwingError as error:
-            self._records.refuse("hold", request_id, error)
+            self._records.refuse(Hold(), request_id, error)
             raise
         self._void_drafts()
         command_id = new_id("cmd")
-        self._records.begin(command_id, "hold", request_id, motion=False)
+        self._records.begin(command_id, Hold(), request_id)
         motion = self._mark_ending(CommandState.PREEMPTED)
         return command_id, self._hold("command", motion, command_id, request_id)
 

@@ -3,12 +3,15 @@
 from collections.abc import Callable
 
 from stillwing_bridge.core.base import (
+    Command,
     CommandEnded,
     CommandStarted,
     CommandState,
     CommandStatus,
     FlightEvent,
     Refused,
+    is_motion,
+    kind_of,
 )
 from stillwing_bridge.core.flight_log import FlightLog
 from stillwing_bridge.core.recent import Recent
@@ -30,12 +33,21 @@ class CommandRecords:
         """Into the flight log."""
         self._log.append(event, self._now())
 
-    def begin(self, command_id: str, kind: str, request_id: str, *, motion: bool, based_on_frame_id: str = "") -> None:
+    def begin(
+        self,
+        command_id: str,
+        command: Command,
+        request_id: str,
+        *,
+        ttl_s: float | None = None,
+        based_on_frame_id: str = "",
+    ) -> None:
         """A command came into force, in answer to `request_id`."""
+        kind = kind_of(command)
         self.newest = CommandStatus(command_id, kind, CommandState.RUNNING)
         self._statuses.put(command_id, self.newest)
         self._answers.put(request_id, command_id)
-        self.note(CommandStarted(command_id, kind, motion, based_on_frame_id))
+        self.note(CommandStarted(command_id, kind, is_motion(command), based_on_frame_id, command, ttl_s))
 
     def end(self, status: CommandStatus) -> None:
         """A command ended. A newer one stays the newest."""
@@ -44,10 +56,10 @@ class CommandRecords:
         self._statuses.put(status.command_id, status)
         self.note(CommandEnded(status))
 
-    def refuse(self, kind: str, request_id: str, error: StillwingError) -> None:
+    def refuse(self, command: Command, request_id: str, error: StillwingError) -> None:
         """A request was turned down."""
         self._answers.put(request_id, error)
-        self.note(Refused(kind, error))
+        self.note(Refused(kind_of(command), error, command))
 
     def amend(self, request_id: str, error: StillwingError) -> None:
         """What was accepted could not be done after all: the same request again must not pass for done."""

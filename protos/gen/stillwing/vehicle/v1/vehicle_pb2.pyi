@@ -433,24 +433,28 @@ class WatchFlightLogResponse(_message.Message):
     def __init__(self, log_seq: _Optional[int] = ..., log_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., vehicle_time: _Optional[_Union[_common_pb2.Stamp, _Mapping]] = ..., command_started: _Optional[_Union[CommandStarted, _Mapping]] = ..., command_ended: _Optional[_Union[CommandStatus, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ..., held: _Optional[_Union[Held, _Mapping]] = ..., thinking_began: _Optional[_Union[ThinkingBegan, _Mapping]] = ..., thinking_ended: _Optional[_Union[ThinkingEnded, _Mapping]] = ..., lease_changed: _Optional[_Union[LeaseChanged, _Mapping]] = ..., emergency_stop_changed: _Optional[_Union[EmergencyStopChanged, _Mapping]] = ..., collided: _Optional[_Union[Collided, _Mapping]] = ..., silence_noticed: _Optional[_Union[SilenceNoticed, _Mapping]] = ..., landing_began: _Optional[_Union[LandingBegan, _Mapping]] = ...) -> None: ...
 
 class CommandStarted(_message.Message):
-    __slots__ = ("command_id", "kind", "motion", "based_on_frame_id")
+    __slots__ = ("command_id", "kind", "motion", "based_on_frame_id", "request")
     COMMAND_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     MOTION_FIELD_NUMBER: _ClassVar[int]
     BASED_ON_FRAME_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
     command_id: str
     kind: str
     motion: bool
     based_on_frame_id: str
-    def __init__(self, command_id: _Optional[str] = ..., kind: _Optional[str] = ..., motion: bool = ..., based_on_frame_id: _Optional[str] = ...) -> None: ...
+    request: CommandRequest
+    def __init__(self, command_id: _Optional[str] = ..., kind: _Optional[str] = ..., motion: bool = ..., based_on_frame_id: _Optional[str] = ..., request: _Optional[_Union[CommandRequest, _Mapping]] = ...) -> None: ...
 
 class Refused(_message.Message):
-    __slots__ = ("kind", "status")
+    __slots__ = ("kind", "status", "request")
     KIND_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
     kind: str
     status: _status_pb2.Status
-    def __init__(self, kind: _Optional[str] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
+    request: CommandRequest
+    def __init__(self, kind: _Optional[str] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., request: _Optional[_Union[CommandRequest, _Mapping]] = ...) -> None: ...
 
 class Held(_message.Message):
     __slots__ = ("cause",)
