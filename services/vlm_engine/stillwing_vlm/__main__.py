@@ -1,6 +1,8 @@
 """`stillwing-vlm`: load a model and serve sessions over it. The composition root; no logic here."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +18,7 @@ try:
     from stillwing_vlm.core.catalog import AttentionKind, Dtype, load_engine
     from stillwing_vlm.core.engine import AsyncEngine
     from stillwing_vlm.core.warmup import warm_up
+    from stillwing_vlm.metrics import HeldCollector, MetricsServer, PrometheusObserver
     from stillwing_vlm.settings import VlmSettings
 except ModuleNotFoundError as error:
     missing = MissingExtra(f"the engine needs {error.name}; run: pip install 'stillwing[engine]'")
@@ -46,14 +49,16 @@ def serve(
     gate_levels: Annotated[
         float | None, typer.Option(help="Leave out picture tokens that differ by no more than this, of 255; 0 is off.")
     ] = None,
+    metrics_port: Annotated[int | None, typer.Option(help="Port of the Prometheus endpoint; off without it.")] = None,
     exports_dir: Annotated[Path | None, typer.Option(help="Folder in which sessions may be kept.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
 ) -> None:
     """Serve until interrupted. What no flag says is read from STILLWING_VLM_…"""
     flags = {
-        "host": host, "port": port, "model": model, "random_weights": random_weights, "device": device, "dtype": dtype,
-        "attention": attention, "threads": threads, "max_context_tokens": max_context_tokens,
-        "window_frames": window_frames, "gate_levels": gate_levels, "exports_dir": exports_dir, "log_level": log_level,
+        "host": host, "port": port, "model": model, "random_weights": random_weights, "device": device,
+        "dtype": dtype, "attention": attention, "threads": threads, "max_context_tokens": max_context_tokens,
+        "window_frames": window_frames, "gate_levels": gate_levels, "exports_dir": exports_dir,
+        "metrics_port": metrics_port, "log_level": log_level,
     }  # fmt: skip
     given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
     try:
@@ -71,6 +76,32 @@ def serve(
 async def serve_until_signal(settings: VlmSettings) -> None:
     """Bind, load, warm up, serve, drain. Raises what any of that raises."""
     # Bound first: a port that somebody has is told at once, not after minutes of loading.
+    observer = PrometheusObserver()
+    with _metrics(settings, observer):
+        await _serve(settings, observer)
+
+
+@contextmanager
+def _metrics(settings: VlmSettings, observer: PrometheusObserver) -> Iterator[None]:
+    if settings.metrics_port is None:
+        yield
+        return
+    server = MetricsServer(
+        observer.registry,
+        settings.metrics_port,
+        settings.metrics_host,
+        tls_cert_file=settings.tls_cert_file,
+        tls_key_file=settings.tls_key_file,
+        tls_client_ca_file=settings.tls_client_ca_file,
+    )
+    _log.info("metrics.serving", url=f"http://{settings.metrics_host}:{server.port}/metrics")
+    try:
+        yield
+    finally:
+        server.stop()
+
+
+async def _serve(settings: VlmSettings, observer: PrometheusObserver) -> None:
     server = RpcServer([], settings)
     await server.bind()
     try:
@@ -86,7 +117,9 @@ async def serve_until_signal(settings: VlmSettings) -> None:
     except BaseException:
         await server.drain()
         raise
-    engine = AsyncEngine(loaded, exports=exports)
+    engine = AsyncEngine(loaded, observer, exports)
+    held = HeldCollector(engine.load, asyncio.get_running_loop())
+    observer.registry.register(held)
     try:
         server.add(registration(engine), on_drain=engine.close)
         await server.start()
@@ -107,6 +140,7 @@ async def serve_until_signal(settings: VlmSettings) -> None:
         await server.set_serving()
         await server.run_until_signal()
     finally:
+        observer.registry.unregister(held)
         await engine.close()
 
 

@@ -68,6 +68,13 @@ class VlmSettings(ServerSettings):
         ge=0,
         description="Bytes a session keeps of evicted keys and values, to recall them as they were; 0 keeps none.",
     )
+    metrics_port: int | None = Field(
+        default=None, ge=0, le=65535, description="Port of the Prometheus endpoint; 0 takes any free one, none: off."
+    )
+    metrics_host: str = Field(
+        default="127.0.0.1",
+        description="Its address; anything but loopback needs TLS files and a client certificate authority.",
+    )
     max_sessions: int = Field(default=Limits().max_sessions, ge=1, description="Most sessions at once.")
     max_asks: int = Field(default=Limits().max_asks, ge=1, description="Most asks under way in a session.")
     frame_credits: int = Field(default=Limits().frame_credits, ge=1, description="Most frames not yet acknowledged.")

@@ -12,7 +12,7 @@ from stillwing_vlm.core.answers import AsyncAnswer
 from stillwing_vlm.core.base import AnswerDone, DoneReason, Provenance
 from stillwing_vlm.core.branch import AskBranch
 from stillwing_vlm.core.observer import Observer
-from stillwing_vlm.core.scheduler import Live
+from stillwing_vlm.core.scheduler import Live, fault_of
 
 _ASK_PATIENCE_S = 1.0
 """Deadline of a question that carries none: questions begun later cannot keep it waiting for longer."""
@@ -70,6 +70,7 @@ class AskUnderWay:
             nothing = AnswerDone("", DoneReason.CANCELLED, Provenance("", "", 0, 0), elapsed_s, elapsed_s, 0)
             self._on_loop(self.answer.progress, (), nothing)
         else:
+            self._observer.refused(fault_of(error).reason)
             self._on_loop(self.answer.fail, error)
 
     def _cancel(self) -> None:

@@ -107,6 +107,16 @@ class AsyncSession:
         """Newest frame of the export it goes on from, or ""."""
         return self._restored_frame_id
 
+    @property
+    def watches(self) -> int:
+        """Watch conditions that are set."""
+        return self._watching.count
+
+    @property
+    def waiting_frames(self) -> int:
+        """Frames placed and not yet in the trunk."""
+        return self._frames_under_way
+
     def described(self, info: SessionInfo) -> SessionInfo:
         """What the memory says of itself, with what only the session knows."""
         return replace(
@@ -119,7 +129,9 @@ class AsyncSession:
         self, *frames: Frame, deadline_s: float | None = None, skipped_frames: int = 0
     ) -> Awaitable[AppendResult]:
         """Add one chunk."""
-        self._dropped_frames += max(0, skipped_frames)
+        if skipped_frames > 0:
+            self._dropped_frames += skipped_frames
+            self._observer.frames_dropped(skipped_frames)
         try:
             self._check_chunk(frames, deadline_s)
         except StillwingError as error:
@@ -153,6 +165,7 @@ class AsyncSession:
                 self._periodic.appended()
 
         def fail(error: Exception) -> None:
+            self._observer.refused(fault_of(error).reason)
             self._on_loop(end, None, fault_of(error))
 
         def drop() -> None:
@@ -295,6 +308,7 @@ class AsyncSession:
         try:
             give.append(self._take_ask())
         except StillwingError as error:
+            self._observer.refused(error.reason)
             under_way.answer.fail(error)
             return under_way.answer
         ready = self._engine.workers.submit(self._engine.loaded.preparer.ask, request)
@@ -458,6 +472,7 @@ class AsyncSession:
             return error
 
     def _refused(self, error: Exception) -> "asyncio.Future[Any]":
+        self._observer.refused(fault_of(error).reason)
         found: asyncio.Future[Any] = new_future(self._loop)
         found.set_exception(error)
         return found

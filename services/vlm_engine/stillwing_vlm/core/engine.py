@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from stillwing_common.errors import Unavailable, UnknownSession
+from stillwing_common.errors import StillwingError, Unavailable, UnknownSession
 from stillwing_vlm.core.async_exports import EngineExports
 from stillwing_vlm.core.async_session import AsyncSession
 from stillwing_vlm.core.base import ExportInfo, ModelInfo, SessionConfig, SessionInfo
@@ -18,7 +18,7 @@ from stillwing_vlm.core.catalog import LoadedEngine
 from stillwing_vlm.core.device import DeviceThread
 from stillwing_vlm.core.exports import ExportFolder
 from stillwing_vlm.core.hand_over import LoopCalls
-from stillwing_vlm.core.observer import Observer, SilentObserver
+from stillwing_vlm.core.observer import EngineLoad, Observer, SilentObserver
 from stillwing_vlm.core.quotas import Quotas, Resource
 from stillwing_vlm.core.scheduler import Lane, Request, Scheduler
 from stillwing_vlm.core.session import VideoSession
@@ -55,13 +55,19 @@ class AsyncEngine:
             raise Unavailable("the engine is closing")
         if config.periodic_export is not None:
             self.exports.check(config.periodic_export.name)
-        held = [self.quotas.take(config.owner, Resource.SESSIONS)]
+        try:
+            held = [self.quotas.take(config.owner, Resource.SESSIONS)]
+        except StillwingError as error:
+            self.observer.refused(error.reason)
+            raise
         lane = self.scheduler.add_lane(self.loaded.limits.max_waiting_requests)
         try:
             make, budget = await self._maker(config)
             held.append(self.quotas.take(config.owner, Resource.CONTEXT_TOKENS, budget))
             video = await asyncio.wrap_future(self._make(make, lane))
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, StillwingError):
+                self.observer.refused(error.reason)
             self.scheduler.close_lane(lane, UnknownSession("it was never opened"))
             for give in held:
                 give()
@@ -95,6 +101,23 @@ class AsyncEngine:
         if not self.scheduler.submit(lane, Request(run, fail, heavy=True, deadline_s=deadline_s)):
             fail(Unavailable("the engine is closing"))
         return made
+
+    async def load(self) -> EngineLoad:
+        """How much is held now."""
+        sessions = list(self._sessions.values())
+        videos = [session.video for session in sessions]
+        found = await self._read(lambda: [(video.trunk.tokens, video.size_bytes) for video in videos])
+        return EngineLoad(
+            sessions=len(sessions),
+            context_tokens=sum(tokens for tokens, _ in found),
+            cache_bytes=sum(size for _, size in found),
+            live_asks=self.quotas.held(Resource.ASKS),
+            watches=sum(session.watches for session in sessions),
+            waiting_requests=self.scheduler.waiting(),
+            waiting_frames=sum(session.waiting_frames for session in sessions),
+            waiting_frame_bytes=self.quotas.held(Resource.FRAME_BYTES),
+            free_bytes=self.loaded.backend.free_bytes(),
+        )
 
     async def list_sessions(self) -> list[SessionInfo]:
         """Open sessions, oldest first."""
