@@ -14,27 +14,32 @@ background:#fbfbf9}h1{font-size:1.6rem;margin-bottom:.2rem}h2{font-size:1.2rem;m
 h3{font-size:1.05rem;margin:0}.dim{color:#6b7280}.thing{border:1px solid #ddd;border-radius:.5rem;background:#fff;
 padding:.8rem 1rem;margin:.8rem 0}.row{display:flex;flex-wrap:wrap;gap:.7rem;margin-top:.6rem}
 figure{margin:0;width:13rem}figure .frame{position:relative;line-height:0}figure img{width:100%;border-radius:.3rem}
-figure svg{position:absolute;inset:0;width:100%;height:100%}figcaption{font-size:.8rem;margin-top:.2rem}
+figure svg{position:absolute;inset:0;width:100%;height:100%}figcaption{font-size:.8rem;margin-top:.2rem;
+overflow-wrap:anywhere}
 .chip{display:inline-block;border-radius:1rem;background:#eef1f5;padding:0 .6rem;margin:.1rem .2rem .1rem 0;
 font-size:.85rem}.chip.past{text-decoration:line-through;color:#8a8f98}.swatch{display:inline-block;width:.8rem;
 height:.8rem;border-radius:50%;margin-right:.4rem}table{border-collapse:collapse;width:100%}td,th{text-align:left;
-padding:.3rem .6rem .3rem 0;border-bottom:1px solid #e6e6e0;vertical-align:top}.map{width:min(34rem,100%);
+padding:.3rem .6rem .3rem 0;border-bottom:1px solid #e6e6e0;vertical-align:top}.map{max-width:100%;height:26rem;
 background:#fff;border:1px solid #ddd;border-radius:.5rem}.thumb{width:5rem;border-radius:.2rem;margin-right:.3rem}
 """
 _COLOURS = ("#d64545", "#2f6fd0", "#1f8f4d", "#b7791f", "#7b4ab8", "#0e8a92", "#c2427d", "#5f6b2f")
+_NAMED = {
+    "red": "#d64545", "blue": "#2f6fd0", "green": "#1f8f4d", "yellow": "#e0b000", "orange": "#e07b20",
+    "purple": "#7b4ab8", "pink": "#d76aa0", "brown": "#7a5230", "grey": "#8a8f98", "black": "#222222",
+}  # fmt: skip
 _SHOWN = 6
 
 
 def page(info: BankInfo, memory: Memory, images: Mapping[str, bytes]) -> str:
     """The whole page; `images` holds the pictures to show, by frame id."""
-    colours = {entity_id: _COLOURS[place % len(_COLOURS)] for place, entity_id in enumerate(memory.entities)}
+    colours = {one.entity_id: _colour(place, one) for place, one in enumerate(memory.entities.values())}
     now = {old: one.entity_id for one in memory.entities.values() for old in (one.entity_id, *one.merged_ids)}
     parts = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
         "<meta name='viewport' content='width=device-width,initial-scale=1'>",
         f"<title>Memory bank</title><style>{_STYLE}</style></head><body><h1>Memory bank</h1>",
-        f"<p class='dim'>{len(memory.keyframes)} keyframes, {len(memory.entities)} things, "
-        f"{len(memory.instructions)} missions with instructions · tenant {_text(info.tenant)} · texts compared by "
+        f"<p class='dim'>keyframes: {len(memory.keyframes)} · things: {len(memory.entities)} · "
+        f"missions with instructions: {len(memory.instructions)} · tenant {_text(info.tenant)} · texts compared by "
         f"{_text(info.similarity)}, frames scored by {_text(info.scorer)} · revision {info.revision}</p>",
         _map(memory, colours, now),
         "<h2>Things</h2>",
@@ -45,6 +50,12 @@ def page(info: BankInfo, memory: Memory, images: Mapping[str, bytes]) -> str:
         "</body></html>\n",
     ]
     return "".join(parts)
+
+
+def _colour(place: int, entity: Entity) -> str:
+    """The colour a thing is said to have, else one of a row of colours."""
+    said = [_NAMED[word] for word in entity.label.casefold().split() if word in _NAMED]
+    return said[0] if said else _COLOURS[place % len(_COLOURS)]
 
 
 def shown(memory: Memory) -> list[Keyframe]:

@@ -42,7 +42,10 @@ class AgentSettings(ServerSettings):
         default="",
         description="Who reads what an instruction is about, so that it can be filed and recalled; empty: nobody.",
     )
-    memory_recall: bool = Field(default=True, description="Put recalled keyframes before the model at an instruction.")
+    memory_recall: bool = Field(
+        default=False,
+        description="Put recalled keyframes before the model; the shipped pilot is not trained for it.",
+    )
     memory_chunk_frames: int = Field(
         default=3, ge=1, le=16, description="Of so many frames that left the model's sight the best is filed."
     )

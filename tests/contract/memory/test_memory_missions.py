@@ -24,7 +24,9 @@ from stillwing_common.types import Image
 from stillwing_memory.core.bank import StoredBank
 from stillwing_memory.core.base import ByEntity, MemoryBank
 
-REMEMBERING = replace(FAST, memory_reader="noun_phrases", keyframe_queue=256, put_timeout_s=10.0)
+REMEMBERING = replace(
+    FAST, memory_reader="noun_phrases", memory=MemorySettings(recall=True), keyframe_queue=256, put_timeout_s=10.0
+)
 
 
 @pytest.fixture

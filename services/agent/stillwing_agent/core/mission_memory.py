@@ -49,13 +49,14 @@ VISIBLE_FROM = 0.5
 class MemorySettings:
     """How a mission remembers.
 
-    `chunk_frames`: frames that left the model's sight, of which the best is filed. `recall` False files and recalls
-    nothing. `tag` asks the model at every decision where each thing of the instruction is, and tags what it sees;
-    `max_tagged` bounds the questions. `timeout_s` bounds every wait for the bank.
+    `chunk_frames`: frames that left the model's sight, of which the best is filed. `recall` puts what was filed of an
+    instruction's things before the model; only for a model that was trained with a memory segment: the shipped pilot
+    takes what it recalls for the present. `tag` asks the model at every decision where each thing of the instruction
+    is, and tags what it sees; `max_tagged` bounds the questions. `timeout_s` bounds every wait for the bank.
     """
 
     chunk_frames: int = 3
-    recall: bool = True
+    recall: bool = False
     tag: bool = True
     max_tagged: int = 3
     timeout_s: float = 5.0

@@ -1,0 +1,219 @@
+"""How fast the memory bank is when it is full: `python benchmarks/memory.py [--rows 100000] [--json]`.
+
+Fills an embedded bank with keyframes whose embeddings (384 numbers) lie in clusters, as those of real texts do, then
+measures search by vector against an exact scan in the same run, puts, memory, and filing a chunk in the core alone.
+A million rows take about half an hour to make on two cores, nearly all of it the index.
+"""
+
+import argparse
+import asyncio
+import io
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import psutil
+import psycopg
+from numpy.typing import NDArray
+from PIL import Image as PilImage
+from rich.console import Console
+from rich.progress import Progress
+from sqlalchemy import text
+
+from stillwing_common.types import Frame, Image, ImageEncoding, Pose, PositionNed, Quaternion, Stamp
+from stillwing_memory.core.bank import BankConfig, StoredBank
+from stillwing_memory.core.base import ByText, Chunk, ChunkFrame, Entity, Keyframe, ThingView, Vectors
+from stillwing_memory.core.evidence import choose_keyframe
+from stillwing_memory.core.filing import Scored, admit
+from stillwing_memory.core.scoring import AttentionScorer
+from stillwing_memory.core.text import EMBEDDING_DIMENSIONS
+
+_BATCH = 5_000
+_CLUSTERS = 2_000
+_SPREAD = 0.6
+
+
+class Clustered:
+    """Stands in for a sentence model: "vector 17" is always the same unit vector, near that of its cluster."""
+
+    name = "minilm"
+
+    def __init__(self) -> None:
+        self._centres = np.random.default_rng(1).standard_normal((_CLUSTERS, EMBEDDING_DIMENSIONS))
+
+    def rows(self, first: int, count: int) -> NDArray[np.float64]:
+        """Vectors `first` and on."""
+        rng = np.random.default_rng([2, first])
+        vectors = self._centres[rng.integers(0, _CLUSTERS, count)] + _SPREAD * rng.standard_normal(
+            (count, EMBEDDING_DIMENSIONS)
+        )
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    def embed(self, texts: list[str]) -> list[list[float]]:
+        """By the number at the end of each text."""
+        return [[float(x) for x in self.rows(10**9 + int(one.rstrip(". ").rsplit(" ", 1)[1]), 1)[0]] for one in texts]
+
+
+def picture() -> Image:
+    """A JPEG of 320 x 240."""
+    file = io.BytesIO()
+    PilImage.effect_noise((320, 240), 40).convert("RGB").save(file, "JPEG", quality=60)
+    return Image(ImageEncoding.JPEG, 320, 240, file.getvalue())
+
+
+def fill(dsn: str, vectors: Clustered, rows: int, step: Callable[[int], None]) -> float:
+    """Rows by COPY, then the index; returns seconds for the index. Images are one byte: they lie out of line anyway."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("DROP INDEX keyframes_embedding")
+        columns = (
+            "tenant, revision, frame_id, clock_id, capture_ns, vehicle_id, camera_id, mission_id, north_m, east_m, "
+            "down_m, orientation_wxyz, caption, score, put_wall_ns, encoding, width_px, height_px, image, image_bytes, "
+            "tokens, embedding"
+        )
+        for first in range(0, rows, _BATCH):
+            count = min(_BATCH, rows - first)
+            with connection.cursor().copy(f"COPY keyframes ({columns}) FROM STDIN") as copy:
+                for place, vector in enumerate(vectors.rows(first, count), first + 1):
+                    numbers = "[" + ",".join(f"{x:.4g}" for x in vector) + "]"
+                    copy.write_row(
+                        ("default", place, f"f{place}", "c", place, "v", "front", f"m{place % 100}", place % 997 / 10,
+                         place % 991 / 10, -2.0, "{1,0,0,0}", f"frame {place}", 0.5, place, "jpeg", 320, 240, b"x", 1,
+                         "{frame}", numbers)
+                    )  # fmt: skip
+            step(first + count)
+        connection.execute("UPDATE bank SET revision = %s, kept_keyframes = %s", [rows, rows])
+        began_s = time.perf_counter()
+        connection.execute("SET maintenance_work_mem = '3GB'")
+        connection.execute("CREATE INDEX keyframes_embedding ON keyframes USING hnsw (embedding halfvec_cosine_ops)")
+        connection.execute("ANALYZE")
+        return time.perf_counter() - began_s
+
+
+def p95(values: Sequence[float]) -> float:
+    """The 95th percentile."""
+    return statistics.quantiles(values, n=20, method="inclusive")[-1] if len(values) > 1 else values[0]
+
+
+def exact(bank: StoredBank, vector: list[float], limit: int) -> list[int]:
+    """The true neighbours, by a scan."""
+    with bank._engine.begin() as connection:
+        connection.execute(text("SET LOCAL enable_indexscan = off"))
+        query = "SELECT revision FROM keyframes ORDER BY embedding <=> CAST(:v AS halfvec) LIMIT :n"
+        rows = connection.execute(text(query), {"v": str(vector), "n": limit})
+        return [row.revision for row in rows]
+
+
+async def measure(rows: int, queries: int, progress: Progress) -> dict[str, float]:
+    """All figures."""
+    vectors = Clustered()
+    with tempfile.TemporaryDirectory(prefix="swm-") as folder:
+        bank = await StoredBank.open(BankConfig(folder=Path(folder) / "m", similarity="token_overlap"))
+        try:
+            bank._similarity = vectors
+            assert bank._server is not None
+            task = progress.add_task("rows", total=rows)
+            index_s = await asyncio.to_thread(
+                fill, bank._server.dsn, vectors, rows, lambda done: progress.update(task, completed=done)
+            )
+            searching = progress.add_task("searches and puts", total=2 * queries)
+            found_share, search_ms, exact_ms = [], [], []
+            for number in range(-10, queries):
+                began_s = time.perf_counter()
+                found = await bank.search_keyframes(ByText(f"vector {number + 10}"), limit=10)
+                took_ms = (time.perf_counter() - began_s) * 1e3
+                if number < 0:
+                    continue  # the first ones read the index from disk
+                search_ms.append(took_ms)
+                progress.advance(searching)
+                if number < 50:
+                    began_s = time.perf_counter()
+                    true = await asyncio.to_thread(exact, bank, vectors.embed([f"vector {number + 10}"])[0], 10)
+                    exact_ms.append((time.perf_counter() - began_s) * 1e3)
+                    names = {one.keyframe.frame.frame_id for one in found}
+                    found_share.append(len(names & {f"f{revision}" for revision in true}) / 10)
+            put_ms = []
+            image = picture()
+            for number in range(queries):
+                frame = Frame(f"put/{number}", "front", Stamp(number, "c2"), None, image)
+                began_s = time.perf_counter()
+                await bank.put_keyframe(Keyframe(frame, caption=f"vector {10**6 + number}"))
+                put_ms.append((time.perf_counter() - began_s) * 1e3)
+                progress.advance(searching)
+            server = psutil.Process(bank._server.pid)
+            processes = [server, *server.children(recursive=True)]
+            private = sum(one.memory_full_info().uss for one in processes)
+            return {
+                "rows": rows,
+                "index_s": round(index_s, 1),
+                "search_p95_ms": round(p95(search_ms), 2),
+                "search_median_ms": round(statistics.median(search_ms), 2),
+                "exact_median_ms": round(statistics.median(exact_ms), 2),
+                "search_against_exact": round(statistics.median(exact_ms) / statistics.median(search_ms), 1),
+                "recall_at_10": round(statistics.mean(found_share), 4),
+                "put_p95_ms": round(p95(put_ms), 2),
+                "put_median_ms": round(statistics.median(put_ms), 2),
+                "service_mib": round(psutil.Process().memory_info().rss / 2**20),
+                "database_private_mib": round(private / 2**20),
+            }
+        finally:
+            await bank.close()
+
+
+def chunks(count: int) -> Iterator[tuple[Chunk, list[Entity]]]:
+    """Chunks of three frames with pooled vectors of four layers, and five things: what a 3B model would hand over."""
+    rng = np.random.default_rng(3)
+
+    def vectors(heads: int) -> Vectors:
+        return Vectors((4, heads, 128), tuple(map(float, rng.standard_normal(4 * heads * 128))))
+
+    image = picture()
+    entities = [Entity(f"ent_{n}", f"thing {n}", Stamp(0, "")) for n in range(5)]
+    views = tuple(ThingView(one.entity_id, vectors(16), 6) for one in entities)
+    pose = Pose(PositionNed(0, 0, 0), Quaternion(1, 0, 0, 0))
+    for number in range(count):
+        frames = tuple(
+            ChunkFrame(Keyframe(Frame(f"{number}/{n}", "", Stamp(n, "c"), pose, image), mission_id="m"), vectors(2))
+            for n in range(3)
+        )
+        yield Chunk("m", 1, number + 1, frames, views), entities
+
+
+def filing_ms(count: int) -> list[float]:
+    """Milliseconds of scoring, choosing, tagging and admitting one chunk, without store or wire."""
+    active: tuple[Scored, ...] = ()
+    found = []
+    for chunk, entities in chunks(count):
+        began_s = time.perf_counter()
+        keyframe = choose_keyframe(chunk, entities, AttentionScorer())
+        active = admit(active, Scored(str(chunk.number), keyframe.score), 3)
+        found.append((time.perf_counter() - began_s) * 1e3)
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--queries", type=int, default=200)
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    parser.add_argument("--out", type=Path, help="also write the JSON here")
+    given = parser.parse_args()
+    filing = filing_ms(200)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        figures = asyncio.run(measure(given.rows, given.queries, progress))
+    figures |= {"filing_p95_ms": round(p95(filing), 2), "filing_median_ms": round(statistics.median(filing), 2)}
+    machine = f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}"
+    body = json.dumps({"machine": machine, "load": os.getloadavg()[0], **figures}, indent=2)
+    if given.out:
+        given.out.write_text(body + "\n", encoding="utf-8")
+    print(body if given.json else f"{machine}\n" + "\n".join(f"{name:24} {value}" for name, value in figures.items()))
+
+
+if __name__ == "__main__":
+    main()
