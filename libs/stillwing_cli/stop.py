@@ -1,5 +1,9 @@
-"""`stillwing stop`: every vehicle stays where it is, at once, whoever commands it."""
+"""`stillwing stop`: every vehicle stays where it is, lands or stops its motors, at once, whoever commands it.
 
+It needs the bridge and nothing else: agent, engine and memory bank may be dead.
+"""
+
+from enum import Enum
 from typing import Annotated
 
 import typer
@@ -12,19 +16,29 @@ from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run
 from stillwing_common.errors import StillwingError
 
 
+class Level(Enum):
+    """How hard to stop."""
+
+    HOLD = "hold"
+    LAND = "land"
+    KILL = "kill"
+
+
 def stop(
+    level: Annotated[Level, typer.Option(help="hold in the air, land, or stop the motors at once.")] = Level.HOLD,
     reason: Annotated[str, typer.Option(help="Why, for the flight log.")] = "stillwing stop",
+    bridge: Annotated[str, typer.Option(help="Address of a bridge that is not of this folder's stack.")] = "",
     clear: Annotated[bool, typer.Option("--clear", help="Clear the stop instead; for the operator.")] = False,
     operator_token: Annotated[str, typer.Option(help="Token of the bridge; known for a stack of this folder.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Emergency stop: hold every vehicle and refuse all motion until the stop is cleared."""
-    run(_stop(reason, clear, operator_token, as_json))
+    """Emergency stop: hold every vehicle, or land it, or stop its motors; refuses all motion until it is cleared."""
+    run(_stop(StopLevel[level.name], reason, bridge, clear, operator_token, as_json))
 
 
-async def _stop(reason: str, clear: bool, operator_token: str, as_json: bool) -> None:
+async def _stop(level: StopLevel, reason: str, address: str, clear: bool, operator_token: str, as_json: bool) -> None:
     state = read_state() or default_state()
-    bridge = await RemoteBridge.connect(state.address(BRIDGE), state.channel, wait_s=2.0)
+    bridge = await RemoteBridge.connect(address or state.address(BRIDGE), state.channel, wait_s=2.0)
     levels: dict[str, str] = {}
     failed: StillwingError | None = None
     try:
@@ -35,8 +49,8 @@ async def _stop(reason: str, clear: bool, operator_token: str, as_json: bool) ->
                     await bridge.clear_emergency_stop(vehicle_id, operator_token or state.operator_token)
                     levels[vehicle_id] = StopLevel.NONE.name
                 else:
-                    level = await bridge.emergency_stop(vehicle_id, StopLevel.HOLD, reason)
-                    levels[vehicle_id] = level.name
+                    latched = await bridge.emergency_stop(vehicle_id, level, reason)
+                    levels[vehicle_id] = latched.name
             except StillwingError as error:  # one vehicle out of reach must not keep the others flying
                 failed = error
     finally:

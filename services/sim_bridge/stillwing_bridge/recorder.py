@@ -1,6 +1,8 @@
 """Writes a vehicle's flight log to a file as lines of JSON, in the wire's field names. Knows nothing of commands."""
 
 import logging
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,11 +15,15 @@ _log = logging.getLogger(__name__)
 
 
 class FlightLogRecorder:
-    """Appends every entry, line by line, so that a killed bridge loses none; `close` when done."""
+    """Writes every entry, line by line, so that a killed bridge loses none; `close` when done.
+
+    One file for each run of the bridge, because each run numbers its entries anew.
+    """
 
     def __init__(self, log: FlightLog, folder: Path, vehicle_id: str) -> None:
         """Starts with the entries there are; `InvalidInput` if the folder cannot be written to."""
-        self.path = folder / f"flight_log_{vehicle_id}.jsonl"
+        started = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        self.path = folder / f"flight_log_{vehicle_id}_{started}_{os.getpid()}.jsonl"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("a", encoding="utf-8", buffering=1)

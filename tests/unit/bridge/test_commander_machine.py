@@ -63,10 +63,12 @@ LIMITS = Limits(max_observation_age_s=MAX_AGE_S, battery_floor_fraction=0.2, bat
 STEPS = 100_000
 ACTS = (
     "think", "hold", "stop", "take", "return", "reset", "grow_old", "lose", "other", "silence", "expire", "go_stale",
-    "empty", "land",
+    "empty", "land", "other_world",
 )  # fmt: skip
 MAKE_NO_DIFFERENCE_BEFORE = ("hold", "take", "other", "silence", "expire", "go_stale")
-MAY_ANYWAY = {"grow_old": (Takeoff, Land), "empty": (Land,), "land": (Takeoff,)}
+MAY_ANYWAY = {
+    "grow_old": (Takeoff, Land), "other_world": (Takeoff, Land), "empty": (Land,), "land": (Takeoff,),
+}  # fmt: skip
 
 
 class CommanderMachine(RuleBasedStateMachine):
@@ -317,6 +319,10 @@ class CommanderMachine(RuleBasedStateMachine):
                 self.empty_or_charge(0.15)
             case "land":
                 self.land_or_fly(False)
+            case "other_world":
+                self.look()
+                self.reset_the_world()
+                lease = self.given_to_person()
             case "expire":
                 for _ in range(4):
                     self.pass_time(0.6)

@@ -1,0 +1,135 @@
+"""python -m pytest tests/e2e/bridge/test_bridge_cut_off.py -v
+
+Real processes that are frozen, and links that stay open and carry nothing: the vehicle stands still soon, and the next
+command works. A relay in between plays the half-open link; network namespaces would do the same, and need root.
+"""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from bridge_field import ENV, Field, Pilot, end, looking, running_field, start, wait_for_line
+from silent_relay import SilentRelay
+
+from stillwing_bridge.client import RemoteBridge
+from stillwing_bridge.core.base import CommandState, SetVelocity, Step, StopLevel
+from stillwing_common.errors import StillwingError
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
+    with running_field(tmp_path_factory.mktemp("field")) as field:
+        yield field
+
+
+@pytest.fixture
+async def pilot(field: Field) -> AsyncIterator[Pilot]:
+    bridge = await RemoteBridge.connect(field.address, wait_s=30)
+    with looking(bridge, field.simulator) as pilot:
+        yield pilot
+    await bridge.close()
+
+
+async def fly_sideways(pilot: Pilot) -> str:
+    lease = await pilot.take_off()
+    frame_id = (await pilot.bridge.capture_frame("drone")).frame_id
+    command_id = await pilot.bridge.command(lease, SetVelocity(right_m_s=0.8), ttl_s=5, based_on_frame_id=frame_id)
+    await pilot.moves()
+    return command_id
+
+
+async def flies_again(pilot: Pilot) -> None:
+    pilot.lease = (await pilot.bridge.take_lease("drone", "test", "it was cut off")).lease
+    assert (await pilot.do(Step(right_m=-0.5))).state is CommandState.SUCCEEDED
+
+
+async def test_a_frozen_bridge_stops_and_wakes_up_to_a_hold(field: Field, pilot: Pilot) -> None:
+    command_id = await fly_sideways(pilot)
+    field.bridge.send_signal(signal.SIGSTOP)
+    try:
+        assert await pilot.comes_to_rest(5)
+    finally:
+        field.bridge.send_signal(signal.SIGCONT)
+    assert (await pilot.bridge.wait_command(command_id, 10)).ended
+    assert await pilot.comes_to_rest(5)
+    await flies_again(pilot)
+
+
+async def test_a_frozen_simulator_is_a_lost_link_and_is_held_when_it_wakes(field: Field, pilot: Pilot) -> None:
+    command_id = await fly_sideways(pilot)
+    field.airfield.send_signal(signal.SIGSTOP)
+    try:
+        status = await pilot.bridge.wait_command(command_id, 10)
+    finally:
+        field.airfield.send_signal(signal.SIGCONT)
+    assert status.state is CommandState.LINK_LOST
+    assert await pilot.comes_to_rest(10)
+    async with asyncio.timeout(20):
+        async for _ in pilot.bridge.watch_telemetry("drone", max_rate_hz=5):
+            break
+    await flies_again(pilot)
+
+
+async def test_a_client_behind_a_half_open_link_is_held(field: Field, pilot: Pilot) -> None:
+    await pilot.take_off()
+    assert pilot.lease is not None
+    await pilot.bridge.return_lease(pilot.lease)
+    with SilentRelay(field.address) as relay:
+        far = await RemoteBridge.connect(relay.address, wait_s=30)
+        lease = (await far.acquire_lease("drone", "far away")).lease
+        frame_id = (await far.capture_frame("drone")).frame_id
+        await far.command(lease, SetVelocity(right_m_s=0.8), ttl_s=5, based_on_frame_id=frame_id)
+        await pilot.moves()
+        relay.fall_silent()
+        assert await pilot.comes_to_rest(5)
+        relay.close()
+        await far.close()
+    await flies_again(pilot)
+
+
+async def test_a_bridge_behind_a_half_open_link_leaves_a_vehicle_that_stops(tmp_path: Path) -> None:
+    log, airfield_log = tmp_path / "bridge.log", tmp_path / "airfield.log"
+    airfield = start("stillwing_airfield", "--seed", "3", "--port", "0", log=airfield_log)
+    simulator = wait_for_line(airfield_log, "listening on").split()[-1]
+    with SilentRelay(simulator) as relay:
+        bridge = start("stillwing_bridge", "--simulator", relay.address, "--port", "0", log=log)
+        try:
+            address = "127.0.0.1:" + wait_for_line(log, "rpc.serving").split("port=")[1].split()[0]
+            remote = await RemoteBridge.connect(address, wait_s=30)
+            with looking(remote, simulator) as pilot:
+                command_id = await fly_sideways(pilot)
+                relay.fall_silent()
+                assert await pilot.comes_to_rest(5)
+                assert (await remote.wait_command(command_id, 10)).state is CommandState.LINK_LOST
+            relay.close()
+            await remote.close()
+        finally:
+            end(bridge)
+            end(airfield)
+
+
+async def test_the_operator_stops_it_with_one_command_when_all_else_is_dead(
+    field: Field, pilot: Pilot, tmp_path: Path
+) -> None:
+    await fly_sideways(pilot)
+    command = [sys.executable, "-m", "stillwing_cli.main", "stop", "--bridge", field.address, "--json"]
+    began_s = time.monotonic()
+    stopped = await asyncio.to_thread(
+        subprocess.run, command, cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert stopped.returncode == 0, stopped.stderr
+    assert json.loads(stopped.stdout) == {"latched": {"drone": "HOLD"}}
+    assert time.monotonic() - began_s < 30
+    assert await pilot.comes_to_rest(5)
+    with pytest.raises(StillwingError, match="emergency stop"):
+        await flies_again(pilot)
+    assert await pilot.bridge.emergency_stop("drone", StopLevel.KILL, "test") is StopLevel.KILL
+    assert (await anext(pilot.bridge.watch_telemetry("drone"))).emergency_stop is not StopLevel.NONE
