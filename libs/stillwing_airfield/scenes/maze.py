@@ -1,5 +1,8 @@
 """`maze`: a corridor to a junction, and a sign, seen only at the start, that tells which way to turn there.
 
+The vehicle stands with its back to the corridor: the first picture, which a streaming memory keeps for good, does not
+show the sign, so that only what is kept of later ones can tell the turn.
+
 It knows only where things stand.
 """
 
@@ -59,7 +62,7 @@ def maze(seed: int, *, corridor_m: float | None = None, sign: float = 1.0) -> Sc
     goal_colour = beacons[0]
     for beacon, side in zip(beacons, (SIGN_SIDES[colour], -SIGN_SIDES[colour]), strict=True):
         site.add_beacon(beacon, length_m + _JUNCTION_M / 2, side * _BEACON_AT_M, height_m=3.0, ball_m=0.55)
-    start_yaw_deg = math.remainder(site.heading_deg + float(rng.uniform(-4, 4)), 360.0)
+    start_yaw_deg = math.remainder(site.heading_deg + 180.0 + float(rng.uniform(-20, 20)), 360.0)
     given = [f"corridor_m={corridor_m:g}"] if corridor_m is not None else []
     name = ",".join(["maze", *given, *([] if sign else ["sign=0"])])
     texture = (

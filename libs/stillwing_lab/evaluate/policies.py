@@ -17,10 +17,10 @@ from stillwing_agent.core.prompts import CHOICES
 from stillwing_agent.core.tools import Toolbox
 from stillwing_airfield.sim import Airfield
 from stillwing_common.errors import DecisionsUsedUp
-from stillwing_lab.evaluate.route_expert import RouteExpert
 from stillwing_lab.evaluate.simulated_loop import SimulatedLoop
 from stillwing_lab.pilot.config import ACTIONS, STEP_M
 from stillwing_lab.pilot.expert import Expert, Pose
+from stillwing_lab.pilot.route_expert import RouteExpert
 
 _T = TypeVar("_T")
 
@@ -133,7 +133,7 @@ class _FollowsTheRoute:
         north_m, east_m, _ = state.position_ned_m
         refused = toolbox.refusal_reason is not None
         pose = Pose(north_m, east_m, math.degrees(state.yaw_rad))
-        action = ACTIONS[self._knows.action(pose, forward_refused=refused)]
+        action = ACTIONS[self._knows.action(pose, self._airfield.scene.goal_colour, forward_refused=refused)]
         if _UNDOES.get(action) == self._last:
             action = self._last if refused else "forward"
         self._last = action

@@ -3,7 +3,7 @@
 It knows nothing of what they are for.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,15 +17,16 @@ _EXPERT_SALT, _HEADLONG_SALT = 1, 2
 _HEADLONG_FIRST_SEED = 200_000
 
 
-def shard_path(folder: Path, kind: str, first: int, last: int) -> Path:
-    """Where the flights through scenes `first` up to `last` (exclusive) of one kind are kept."""
-    return folder / f"{kind}-{first:06d}-{last:06d}.npz"
+def shard_path(folder: Path, kind: str, scene: str, first: int, last: int) -> Path:
+    """Where the flights of one kind through `scene`, seeds `first` up to `last` (exclusive), are kept."""
+    return folder / f"{kind}-{scene}-{first:06d}-{last:06d}.npz"
 
 
 def record_flights(
     folder: Path,
     kind: str,
-    seeds: range,
+    scenes: Mapping[str, int],
+    first_seed: int,
     salt: int,
     policy_of: Callable[[np.random.Generator], Policy],
     workers: int,
@@ -33,34 +34,40 @@ def record_flights(
 ) -> list[Path]:
     """Record the shards that are missing in `workers` processes; `on_shard(done, total)` is called after each.
 
-    `policy_of` must pickle. The same seeds and salt give the same flights, however many workers there are.
+    `scenes` says through how many seeds of each family, from `first_seed` on. `policy_of` must pickle. The same scenes
+    and salt give the same flights, however many workers there are.
     """
-    starts = range(seeds.start, seeds.stop, SCENES_PER_SHARD)
-    blocks = [range(start, min(start + SCENES_PER_SHARD, seeds.stop)) for start in starts]
-    paths = [shard_path(folder, kind, block.start, block.stop) for block in blocks]
-    missing = [(path, block) for path, block in zip(paths, blocks, strict=True) if not path.exists()]
+    jobs: list[tuple[Path, str, range]] = []
+    for scene, count in scenes.items():
+        for start in range(first_seed, first_seed + count, SCENES_PER_SHARD):
+            block = range(start, min(start + SCENES_PER_SHARD, first_seed + count))
+            jobs.append((shard_path(folder, kind, scene, block.start, block.stop), scene, block))
+    missing = [job for job in jobs if not job[0].exists()]
     if missing:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             futures: list[Future[None]] = [
-                pool.submit(record_shard, path, block, salt, policy_of) for path, block in missing
+                pool.submit(record_shard, path, scene, block, salt, policy_of) for path, scene, block in missing
             ]
-            for done, future in enumerate(futures, start=len(paths) - len(missing) + 1):
+            for done, future in enumerate(futures, start=len(jobs) - len(missing) + 1):
                 future.result()
-                on_shard(done, len(paths))
-    return paths
+                on_shard(done, len(jobs))
+    return [path for path, _, _ in jobs]
 
 
-def record_expert_flights(folder: Path, scenes: int, workers: int, on_shard: Callable[[int, int], None]) -> list[Path]:
-    """The expert's flights through meadows 0 up to `scenes`."""
-    return record_flights(folder, "expert", range(scenes), _EXPERT_SALT, expert_policy, workers, on_shard)
+def record_expert_flights(
+    folder: Path, scenes: Mapping[str, int], workers: int, on_shard: Callable[[int, int], None]
+) -> list[Path]:
+    """The expert's flights."""
+    return record_flights(folder, "expert", scenes, 0, _EXPERT_SALT, expert_policy, workers, on_shard)
 
 
 def record_headlong_flights(
-    folder: Path, scenes: int, workers: int, on_shard: Callable[[int, int], None]
+    folder: Path, scenes: Mapping[str, int], workers: int, on_shard: Callable[[int, int], None]
 ) -> list[Path]:
-    """Flights straight at the goal through as many further meadows."""
-    seeds = range(_HEADLONG_FIRST_SEED, _HEADLONG_FIRST_SEED + scenes)
-    return record_flights(folder, "headlong", seeds, _HEADLONG_SALT, headlong_policy, workers, on_shard)
+    """Flights straight at the goal, through further seeds."""
+    return record_flights(
+        folder, "headlong", scenes, _HEADLONG_FIRST_SEED, _HEADLONG_SALT, headlong_policy, workers, on_shard
+    )
 
 
 def load_flights(paths: list[Path]) -> Frames:

@@ -1,5 +1,6 @@
 """Sizes, words and budgets of the pilot and its training, as plain data. It knows neither torch nor MuJoCo."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -7,6 +8,13 @@ from stillwing_agent.core.prompts import WHERES as WHERES
 
 COLOURS: tuple[str, ...] = ("red", "blue", "yellow", "green")
 """Colours of beacons, in the order of every array with a colour axis."""
+
+SIGN = "sign"
+GOALS: tuple[str, ...] = (*COLOURS, SIGN)
+"""What a mission may name: a beacon by its colour, or the one that a maze's sign tells of.
+
+The order of every array with a goal axis.
+"""
 
 ACTIONS: tuple[str, ...] = ("forward", "left", "right", "stop")
 """What the expert can do, in the order of every action label; the keys of `stillwing_agent.core.prompts.CHOICES`."""
@@ -121,9 +129,9 @@ class TrainingPlan:
     """How much of what; the defaults are the run that made the published weights.
 
     Attributes:
-        scenes: Scenes flown by the expert before training.
-        headlong_scenes: Scenes flown straight at the goal, blind to trees, labelled by the expert.
-        dagger_scenes: Scenes flown by the student in each round.
+        scenes: How many scenes of each family the expert flies before training.
+        headlong_scenes: How many are flown straight at the goal, blind to what is in between, labelled by the expert.
+        dagger_scenes: How many the student flies in each round.
         dagger_at: Shares of the joint stage after which a round is flown.
         dense_steps: Steps of stage 0, the vision tower alone on the simulator's truth.
         grounding_steps: Steps of stage 1, short trunks, where things are.
@@ -131,9 +139,15 @@ class TrainingPlan:
         joint_frames: Frames in one batch of stage 2, whatever the length of its trunks.
     """
 
-    scenes: int = 300
-    headlong_scenes: int = 100
-    dagger_scenes: int = 50
+    scenes: Mapping[str, int] = field(
+        default_factory=lambda: {"meadow": 300, "street": 250, "orchard": 250, "maze": 300}
+    )
+    headlong_scenes: Mapping[str, int] = field(
+        default_factory=lambda: {"meadow": 100, "street": 75, "orchard": 100, "maze": 50}
+    )
+    dagger_scenes: Mapping[str, int] = field(
+        default_factory=lambda: {"meadow": 50, "street": 50, "orchard": 50, "maze": 25}
+    )
     dagger_at: tuple[float, ...] = ()
     dense_steps: int = 720
     dense_batch: int = 32

@@ -43,7 +43,7 @@ def dense_loss(
     """Loss of one batch of frames, and the F1 of finding beacons in cells."""
     device = heads.truth.weight.device
     pixels, cells, near = frames.pixels[rows], frames.cells[rows], frames.nearness[rows]
-    bearing_deg = frames.bearing_deg[rows]
+    bearing_deg = frames.bearing_deg[rows, : len(COLOURS)]
     if rng.random() < 0.5:
         grid = (len(rows), CELL_ROWS, CELL_COLUMNS)
         pixels = pixels[:, :, ::-1]
@@ -55,7 +55,7 @@ def dense_loss(
     present, share, near_read, row, column, aside = heads(tokens)
     truth = as_tensor(cells.astype(np.float32), device)
     there = (truth > _PRESENT_FROM).float()
-    weight = torch.tensor([4.0] * len(COLOURS) + [2.0, 1.0, 1.0], device=device)
+    weight = torch.tensor([4.0] * len(COLOURS) + [2.0, 1.0, 1.0, 1.0, 4.0, 4.0], device=device)
     loss = F.binary_cross_entropy_with_logits(present, there, pos_weight=weight)
     loss = (
         loss

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from stillwing_lab.pilot.config import STEP_M, SUCCESS_WITHIN_M, TURN_DEG
+from stillwing_lab.pilot.config import SIGN, STEP_M, SUCCESS_WITHIN_M, TURN_DEG
 from stillwing_lab.pilot.expert import FORWARD, RIGHT, STOP, Pose, apply_action
 from stillwing_lab.pilot.policy import Pilot
 from stillwing_lab.pilot.rollout import Recorder
@@ -18,7 +18,7 @@ FIRST_UNSEEN_SEED = 1_000_000
 """Scenes from here on are for evaluation alone; training draws below."""
 
 Flyer = Callable[[Recorder, Pose, str, bool], int]
-"""Chooses an action from (recorder, pose, goal colour, whether moving forward was just refused)."""
+"""Chooses an action from (recorder, pose, goal, whether moving forward was just refused)."""
 
 
 @dataclass
@@ -50,16 +50,17 @@ class Tally:
 
 
 def fly_episode(
-    recorder: Recorder, seed: int, flyer: Flyer, tally: Tally, *, guarded: bool, max_decisions: int = 60
+    recorder: Recorder, scene: str, seed: int, flyer: Flyer, tally: Tally, *, guarded: bool, max_decisions: int = 60
 ) -> None:
-    """Fly meadow `seed` once and count what came of it.
+    """Fly `scene` drawn from `seed` once and count what came of it.
 
     With `guarded` a move into something near is refused, as the bridge does, and the policy is told; otherwise it
     collides.
     """
     rng = np.random.default_rng([7, seed])
-    recorder.start("meadow", seed)
-    expert, goal = recorder.expert, recorder.scene.goal_colour
+    recorder.start(scene, seed)
+    expert = recorder.expert
+    goal = SIGN if scene.startswith("maze") else recorder.scene.goal_colour
     pose, seen, refused = Pose(0.0, 0.0, recorder.scene.start_yaw_deg), False, False
     tally.episodes += 1
     for _ in range(max_decisions):
@@ -71,7 +72,7 @@ def fly_episode(
         tally.agreed_with_expert += int(action == right)
         refused = False
         if action == STOP:
-            near = expert.to_beacon(pose, goal)[0] < SUCCESS_WITHIN_M
+            near = expert.to_goal(pose, goal)[0] < SUCCESS_WITHIN_M
             tally.reached += int(near)
             tally.stopped_elsewhere += int(not near)
             return
@@ -129,6 +130,7 @@ def evaluate(
     episodes: int,
     *,
     guarded: bool,
+    scene: str = "meadow",
     first_seed: int = FIRST_UNSEEN_SEED,
     on_episode: Callable[[int, Tally], None] = lambda done, tally: None,
 ) -> Tally:
@@ -136,7 +138,7 @@ def evaluate(
     recorder, tally = Recorder(), Tally()
     try:
         for number in range(episodes):
-            fly_episode(recorder, first_seed + number, flyer, tally, guarded=guarded)
+            fly_episode(recorder, scene, first_seed + number, flyer, tally, guarded=guarded)
             recorder.take()
             on_episode(number + 1, tally)
     finally:

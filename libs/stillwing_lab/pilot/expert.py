@@ -19,8 +19,8 @@ AHEAD, WHERE_LEFT, WHERE_RIGHT, NONE = range(len(WHERES))
 _LOOKAHEAD_M = 3.5
 _SIDE_MARGIN_M = 0.65
 _END_MARGIN_M = 0.5
-_REFUSED_WITHIN_M = 1.5
-_REFUSED_HALF_WIDTH_M = 0.45
+REFUSED_WITHIN_M = 1.5
+REFUSED_HALF_WIDTH_M = 0.45
 
 
 def wrap_deg(angle_deg: float) -> float:
@@ -53,13 +53,13 @@ class Expert:
         things = [thing for thing in scene.objects if thing.radius_m > 0]
         self._centre_m = np.array([thing.position_ned_m[:2] for thing in things])
         self._radius_m = np.array([thing.radius_m for thing in things])
-        self.beacons: dict[str, int] = {
+        self.goals: dict[str, int] = {
             thing.colour: index for index, thing in enumerate(things) if thing.kind == "beacon" and thing.colour
         }
 
-    def to_beacon(self, pose: Pose, colour: str) -> tuple[float, float]:
+    def to_goal(self, pose: Pose, colour: str) -> tuple[float, float]:
         """Distance in metres and bearing in degrees (right positive) of the beacon of that colour, which must exist."""
-        x_m, y_m = self._centre_m[self.beacons[colour]] - (pose.x_m, pose.y_m)
+        x_m, y_m = self._centre_m[self.goals[colour]] - (pose.x_m, pose.y_m)
         return math.hypot(x_m, y_m), wrap_deg(math.degrees(math.atan2(y_m, x_m)) - pose.yaw_deg)
 
     def collides(self, pose: Pose, margin_m: float = VEHICLE_RADIUS_M) -> bool:
@@ -77,8 +77,8 @@ class Expert:
         ahead_m, aside_m = self._along(pose)
         # Depth is measured from the camera to the near surface, so the distance counted here is to that surface.
         near_m = ahead_m - np.sqrt(np.maximum(self._radius_m**2 - np.minimum(np.abs(aside_m), self._radius_m) ** 2, 0))
-        within = (np.abs(aside_m) < self._radius_m + _REFUSED_HALF_WIDTH_M) & (ahead_m > 0)
-        return bool(np.any(within & (near_m < _REFUSED_WITHIN_M)))
+        within = (np.abs(aside_m) < self._radius_m + REFUSED_HALF_WIDTH_M) & (ahead_m > 0)
+        return bool(np.any(within & (near_m < REFUSED_WITHIN_M)))
 
     def action(self, pose: Pose, colour: str, *, forward_refused: bool = False) -> int:
         """Index into `ACTIONS` for a pilot who knows where the beacon of that colour is; `RIGHT` where there is none.
@@ -86,9 +86,9 @@ class Expert:
         The heading nearest to the beacon's that is clear for some way is turned to, fifteen degrees at a time. With
         `forward_refused` the answer is never `FORWARD`.
         """
-        if colour not in self.beacons:
+        if colour not in self.goals:
             return RIGHT
-        distance_m, bearing_deg = self.to_beacon(pose, colour)
+        distance_m, bearing_deg = self.to_goal(pose, colour)
         close_m = STOP_WITHIN_M + (0.6 if forward_refused else 0.0)
         if distance_m < close_m:
             if abs(bearing_deg) < 40:
@@ -99,6 +99,19 @@ class Expert:
             return FORWARD
         return RIGHT if turns > 0 else LEFT
 
+    def steer_deg(self, pose: Pose, colour: str) -> float:
+        """Bearing (right positive) to fly at for the beacon of that colour: its own where the way there is clear."""
+        distance_m, bearing_deg = self.to_goal(pose, colour)
+        turns = self._best_turns(pose, colour, distance_m, bearing_deg, skip_ahead=False)
+        return bearing_deg if abs(turns * TURN_DEG - bearing_deg) <= TURN_DEG else turns * TURN_DEG
+
+    def somewhere(self, rng: np.random.Generator) -> Pose:
+        """A pose anywhere in the meadow with room round it."""
+        while True:
+            pose = Pose(rng.uniform(-11, 11), rng.uniform(-11, 11), rng.uniform(-180, 180))
+            if not self.collides(pose, margin_m=0.6):
+                return pose
+
     def _best_turns(self, pose: Pose, colour: str, distance_m: float, bearing_deg: float, *, skip_ahead: bool) -> int:
         """How many turns to the right bring the best clear heading; 0 is straight on."""
         best_cost, best = math.inf, 1
@@ -108,7 +121,7 @@ class Expert:
                 continue
             # The dearer half of a tie between both ways round an obstacle must not flip with every metre flown.
             cost = abs(wrap_deg(bearing_deg - turns * TURN_DEG)) + 1.2 * abs(turns)
-            if cost < best_cost and self._clear(pose.turned(turns * TURN_DEG), length_m, skip=self.beacons[colour]):
+            if cost < best_cost and self._clear(pose.turned(turns * TURN_DEG), length_m, skip=self.goals[colour]):
                 best_cost, best = cost, turns
         return best
 

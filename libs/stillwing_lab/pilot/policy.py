@@ -56,11 +56,11 @@ class Pilot:
             self._window.append(tokens)
 
     @torch.no_grad()
-    def decide(self, colour: str, refusal: str | None = None) -> tuple[int, npt.NDArray[np.float64]]:
-        """The action (index into `ACTIONS`) towards the beacon of that colour, and the probability of each, (4,)."""
+    def decide(self, goal: str, refusal: str | None = None) -> tuple[int, npt.NDArray[np.float64]]:
+        """The action (index into `ACTIONS`) towards one of `GOALS`, and the probability of each, (4,)."""
         assert self._sink is not None, "nothing was seen yet"
         pictures = torch.cat([self._sink, *self._window])
-        asked = self._words.question(decision_prompt(goal_texts(colour)[0], refusal))
+        asked = self._words.question(decision_prompt(goal_texts(goal)[0], refusal))
         ids = [*asked, self._opening, self._turn, self._glue]
         branch = Branch(len(pictures) - 1, ids, [0] * len(ids), [0.0] * len(ids))
         batch = lay_out([Sequence(self._system, len(pictures), [branch])])

@@ -95,12 +95,12 @@ def write_model_card(
         + f"{row['beacon_f1' if stage == 'dense' else 'accuracy']:.3f} |"
         for stage, row in last.items()
     )
-    rounds = plan.dagger_scenes * len(plan.dagger_at)
+    rounds = sum(plan.dagger_scenes.values()) * len(plan.dagger_at)
     flown = ", ".join(
         f"{count} {how}"
         for count, how in (
-            (plan.scenes, "scenes flown by the expert"),
-            (plan.headlong_scenes, "flown straight at the goal, blind to trees"),
+            (sum(plan.scenes.values()), "scenes flown by the expert"),
+            (sum(plan.headlong_scenes.values()), "flown straight at the goal, blind to trees"),
             (rounds, "flown by the student"),
         )
         if count

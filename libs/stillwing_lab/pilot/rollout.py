@@ -18,6 +18,7 @@ from PIL import Image
 from stillwing_airfield.camera import Camera, CameraPose
 from stillwing_airfield.frames import quaternion_from_euler, rotation_matrix
 from stillwing_airfield.scenes import build_scene
+from stillwing_airfield.scenes.base import SceneObject
 from stillwing_airfield.world import World
 from stillwing_lab.pilot.config import (
     CAMERA_AHEAD_M,
@@ -30,21 +31,26 @@ from stillwing_lab.pilot.config import (
     FLIGHT_HEIGHT_M,
     FRAME_HEIGHT_PX,
     FRAME_WIDTH_PX,
+    GOALS,
     IMAGE_TOKENS,
     JPEG_QUALITY,
+    SIGN,
     STEP_M,
     TURN_DEG,
 )
 from stillwing_lab.pilot.expert import FORWARD, LEFT, RIGHT, STOP, Expert, Pose, apply_action, straight_action
+from stillwing_lab.pilot.route_expert import RouteExpert
 
 IN_VIEW_PX = 25
-"""Pixels of the flight camera's picture from which a beacon counts as seen."""
+"""Pixels of the flight camera's picture from which a beacon or a sign counts as seen."""
 
-DENSE_CLASSES = (*COLOURS, "tree", "ground", "sky")
+DENSE_CLASSES = (*COLOURS, "tree", "ground", "sky", "wall", "red sign", "blue sign")
 """What a cell of the picture can hold; the truth of stage 0."""
 
 Policy = Callable[["Recorder", Pose, str, bool], int]
-"""Chooses an action from (recorder, pose, goal colour, whether that colour was seen)."""
+"""Chooses an action from (recorder, pose, goal, whether that goal was seen)."""
+
+_SIGNS = ("red", "blue")
 
 
 @dataclass
@@ -55,12 +61,14 @@ class Frames:
         pixels: uint8 (n, 112, 140, 3), RGB, after JPEG and resizing.
         flight: int32 (n,), which flight; a flight is one scene.
         still: bool (n,), taken hovering, where a decision was made, rather than under way.
-        visible_px: int32 (n, 4), pixels of each colour's beacon at the flight camera's size.
-        action: int8 (n, 4), the expert's action for each colour, its beacon's place known.
-        refused_action: int8 (n, 4), the same where moving forward has just been refused; -1 where it would not be.
-        bearing_deg: float32 (n, 4), right positive, NaN where there is no such beacon.
-        goal: int8 (n,), the colour flown to.
-        cells: float16 (n, 20, 7), share of each `DENSE_CLASSES` in each cell of the picture.
+        visible_px: int32 (n, 5), pixels of each of `GOALS` at the flight camera's size; of the sign, the sign's own.
+        action: int8 (n, 5), the expert's action for each of `GOALS`, its place known.
+        refused_action: int8 (n, 5), the same where moving forward has just been refused; -1 where it would not be.
+        bearing_deg: float32 (n, 5), of each goal's beacon, right positive, NaN where there is none.
+        steer_deg: float32 (n, 5), of the way to it: where to fly at, NaN where there is none.
+        goal: int8 (n,), the one of `GOALS` flown to.
+        sign: int8 (n,), the flight's sign: 0 sends left, 1 right, -1 there is none.
+        cells: float16 (n, 20, 10), share of each `DENSE_CLASSES` in each cell of the picture.
         nearness: float16 (n, 20), inverse of the least depth in each cell, 1/m.
     """
 
@@ -71,7 +79,9 @@ class Frames:
     action: npt.NDArray[np.int8]
     refused_action: npt.NDArray[np.int8]
     bearing_deg: npt.NDArray[np.float32]
+    steer_deg: npt.NDArray[np.float32]
     goal: npt.NDArray[np.int8]
+    sign: npt.NDArray[np.int8]
     cells: npt.NDArray[np.float16]
     nearness: npt.NDArray[np.float16]
 
@@ -110,6 +120,19 @@ def flight_frame(scene_rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.array(picture)
 
 
+_COLUMN_TYPES = (
+    np.uint8, np.int32, np.bool_, np.int32, np.int8, np.int8, np.float32, np.float32, np.int8, np.int8,
+    np.float16, np.float16,
+)  # fmt: skip
+
+
+def _dense_class(thing: SceneObject) -> int:
+    if thing.kind == "beacon":
+        return COLOURS.index(str(thing.colour))
+    name = {"sign": f"{thing.colour} sign"}.get(thing.kind, thing.kind if thing.kind in DENSE_CLASSES else "wall")
+    return DENSE_CLASSES.index(name)
+
+
 class Recorder:
     """Flies one scene at a time without dynamics and records what the camera sees. One thread: it owns a GL context."""
 
@@ -126,16 +149,14 @@ class Recorder:
         else:
             self._camera.show(self._world)
         self.scene = self._world.scene
-        self.expert = Expert(self.scene)
+        family = self.scene.name.partition(",")[0]
+        self.expert: Expert | RouteExpert = Expert(self.scene) if family == "meadow" else RouteExpert(self.scene)
+        signs = self.scene.of_kind("sign")
+        self.sign = _SIGNS.index(str(signs[0].colour)) if signs else -1
         self.flight += 1
         self.pictures: list[npt.NDArray[np.uint8]] = []
-        names = {f"beacon_{colour}": index for index, colour in enumerate(COLOURS)}
         # Object index + 1 to dense class; the last entry stands for -1, nothing there.
-        kinds = [
-            4 if thing.kind == "tree" else 5 if thing.kind == "ground" else names[thing.name]
-            for thing in self.scene.objects
-        ]
-        self._class_of_object = np.array([*kinds, 6], dtype=np.int64)
+        self._class_of_object = np.array([*(_dense_class(thing) for thing in self.scene.objects), 6], dtype=np.int64)
 
     def see(
         self,
@@ -159,34 +180,37 @@ class Recorder:
         )
         pixels = flight_frame(images["scene"])
         classes = self._class_of_object[images["segmentation"]]
-        visible_px = np.array([np.count_nonzero(classes == index) for index in range(len(COLOURS))], np.int32)
+        counts = np.bincount(classes.ravel(), minlength=len(DENSE_CLASSES))
+        visible_px = np.array([*counts[: len(COLOURS)], counts[-2:].sum()], np.int32)
         self.pictures.append(pixels)
         self.visible_px = visible_px
-        refused = self.expert.refused(pose)
+        expert, refused = self.expert, self.expert.refused(pose)
         self._rows.append(
             (
                 pixels,
                 self.flight,
                 still,
                 visible_px,
-                [self.expert.action(pose, colour) for colour in COLOURS],
-                [self.expert.action(pose, colour, forward_refused=True) if refused else -1 for colour in COLOURS],
-                [self.expert.to_beacon(pose, c)[1] if c in self.expert.beacons else math.nan for c in COLOURS],
-                COLOURS.index(goal),
+                [expert.action(pose, goal) for goal in GOALS],
+                [expert.action(pose, goal, forward_refused=True) if refused else -1 for goal in GOALS],
+                [expert.to_goal(pose, goal)[1] if goal in expert.goals else math.nan for goal in GOALS],
+                [expert.steer_deg(pose, goal) if goal in expert.goals else math.nan for goal in GOALS],
+                GOALS.index(goal),
+                self.sign,
                 *_cells(classes, images["depth"]),
             )
         )
 
-    def in_view(self, colour: str) -> bool:
-        """Whether the newest picture shows enough of that colour's beacon to count."""
-        return bool(self.visible_px[COLOURS.index(colour)] >= IN_VIEW_PX)
+    def in_view(self, goal: str) -> bool:
+        """Whether the newest picture shows enough of that goal, or of the sign that tells of it, to count."""
+        return bool(self.visible_px[GOALS.index(goal)] >= IN_VIEW_PX)
 
     def take(self) -> Frames:
         """Everything recorded, and forget it."""
         columns = list(zip(*self._rows, strict=True))
         self._rows = []
-        types = (np.uint8, np.int32, np.bool_, np.int32, np.int8, np.int8, np.float32, np.int8, np.float16, np.float16)
-        return Frames(*(np.array(column, dtype=kind) for column, kind in zip(columns, types, strict=True)))
+        pairs = zip(columns, _COLUMN_TYPES, strict=True)
+        return Frames(*(np.array(column, dtype=kind) for column, kind in pairs))
 
     def close(self) -> None:
         """Give the GL context back."""
@@ -227,7 +251,7 @@ def headlong_policy(rng: np.random.Generator) -> Policy:
     """Straight at the goal, blind to trees, one time in five the expert's way.
 
     A student that has learnt to head for beacons flies like this before it has learnt to look out, and so needs to be
-    shown what to do in front of trees.
+    shown what to do in front of trees. In a maze it turns the wrong way at times, and so sees both arms.
     """
 
     def choose(recorder: Recorder, pose: Pose, goal: str, seen: bool) -> int:
@@ -236,35 +260,38 @@ def headlong_policy(rng: np.random.Generator) -> Policy:
         action = recorder.expert.action(pose, goal)
         if action == STOP or rng.random() < 0.2:
             return action
-        return straight_action(recorder.expert.to_beacon(pose, goal)[1])
+        return straight_action(recorder.expert.to_goal(pose, goal)[1])
 
     return choose
 
 
-def fly(recorder: Recorder, seed: int, rng: np.random.Generator, policy: Policy, decisions: int = 32) -> None:
-    """Record one flight of `decisions` decisions from goal to goal through meadow `seed`.
+def fly(
+    recorder: Recorder, scene: str, seed: int, rng: np.random.Generator, policy: Policy, decisions: int = 32
+) -> None:
+    """Record one flight of `decisions` decisions, in a maze half as many again, through `scene` drawn from `seed`.
 
-    Half the flights begin somewhere in the meadow rather than at its start. A move that would touch something becomes a
-    turn: the data has no collisions, but comes close.
+    It goes from goal to goal. Half the flights begin somewhere in the scene rather than at its start, of those through
+    mazes one in five. A move that would touch something becomes a turn: the data has no collisions, but comes close.
     """
-    recorder.start("meadow", seed)
+    recorder.start(scene, seed)
     expert = recorder.expert
     pose = _first_pose(recorder, rng)
     height_m = FLIGHT_HEIGHT_M + rng.uniform(-0.2, 0.2)
-    goals = [recorder.scene.goal_colour, *(str(c) for c in rng.permutation(sorted(expert.beacons)))]
-    goal, seen = goals.pop(0), dict.fromkeys(COLOURS, False)
+    first = SIGN if SIGN in expert.goals and rng.random() < 0.85 else recorder.scene.goal_colour
+    goals = [first, *(str(goal) for goal in rng.permutation(sorted(expert.goals)))]
+    goal, seen = goals.pop(0), dict.fromkeys(GOALS, False)
     # In flight the stream may begin on the ground or climbing, and its first frame is kept for good.
     for share in sorted(rng.uniform(0.02, 0.95, rng.choice(3, p=(0.5, 0.3, 0.2)))):
         recorder.see(pose, goal, still=False, height_m=height_m * share)
-    for _ in range(decisions):
+    for _ in range(decisions if recorder.sign < 0 else decisions * 3 // 2):
         height_m = float(np.clip(height_m + rng.normal(0, 0.02), 1.7, 2.3))
         recorder.see(
             pose, goal, still=True, height_m=height_m, pitch_deg=rng.normal(0, 0.5), roll_deg=rng.normal(0, 0.5)
         )
-        seen = {colour: seen[colour] or recorder.in_view(colour) for colour in COLOURS}
+        seen = {known: seen[known] or recorder.in_view(known) for known in GOALS}
         action = policy(recorder, pose, goal, seen[goal])
         if action == STOP:
-            others = [colour for colour in goals if colour != goal] or [c for c in sorted(expert.beacons) if c != goal]
+            others = [other for other in goals if other != goal] or [o for o in sorted(expert.goals) if o != goal]
             goal = others[int(rng.integers(len(others)))]
             action = policy(recorder, pose, goal, seen[goal])
         if action == FORWARD and expert.path_collides(pose, STEP_M * 1.05, margin_m=0.45):
@@ -275,12 +302,9 @@ def fly(recorder: Recorder, seed: int, rng: np.random.Generator, policy: Policy,
 
 
 def _first_pose(recorder: Recorder, rng: np.random.Generator) -> Pose:
-    if rng.random() < 0.5:
+    if rng.random() < (0.8 if recorder.sign >= 0 else 0.5):
         return Pose(rng.normal(0, 0.1), rng.normal(0, 0.1), recorder.scene.start_yaw_deg + rng.normal(0, 2))
-    while True:
-        pose = Pose(rng.uniform(-11, 11), rng.uniform(-11, 11), rng.uniform(-180, 180))
-        if not recorder.expert.collides(pose, margin_m=0.6):
-            return pose
+    return recorder.expert.somewhere(rng)
 
 
 def _see_under_way(
@@ -307,14 +331,16 @@ def _see_under_way(
         )
 
 
-def record_shard(path: Path, seeds: range, salt: int, policy_of: Callable[[np.random.Generator], Policy]) -> None:
-    """Fly meadows `seeds` and write all their frames to `path`; nothing happens if it is there already."""
+def record_shard(
+    path: Path, scene: str, seeds: range, salt: int, policy_of: Callable[[np.random.Generator], Policy]
+) -> None:
+    """Fly `scene` drawn from `seeds` and write all frames to `path`; nothing happens if it is there already."""
     if path.exists():
         return
     recorder = Recorder()
     for seed in seeds:
         rng = np.random.default_rng([salt, seed])
-        fly(recorder, seed, rng, policy_of(rng))
+        fly(recorder, scene, seed, rng, policy_of(rng))
     frames = recorder.take()
     recorder.close()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ Counterfactual goals are the heart of it: at one frame the same trunk is asked f
 the expert's answer for each, so that nothing but the question says which is meant. It knows nothing of models.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,32 +12,41 @@ import numpy.typing as npt
 
 from stillwing_agent.core.prompts import (
     CHOICES,
+    FLY_TOWARDS,
+    MOVE,
     TOOLS,
+    ToolSpec,
     choice_prompt,
     decision_prompt,
     dump_tool_call,
     system_prompt,
     where_prompt,
 )
-from stillwing_lab.pilot.config import ACTIONS, COLOURS, WHERES
+from stillwing_lab.pilot.config import ACTIONS, COLOURS, GOALS, SIGN, STEP_M, WHERES
 from stillwing_lab.pilot.expert import FORWARD, LEFT, RIGHT, STOP, straight_action, where
 from stillwing_lab.pilot.layout import END, Branch, Sequence, Words
 from stillwing_lab.pilot.rollout import IN_VIEW_PX, Frames
-from stillwing_lab.pilot.tokenizer import goal_texts
+from stillwing_lab.pilot.tokenizer import SIGN_QUESTION, goal_texts, thing
 
 _TEMPLATE_WEIGHT = 0.1
 _DETOUR_WEIGHT = 4.0
 _CLOSE_PX = 5000
 _MIRRORED_ACTION = np.array([0, 2, 1, 3])
 _SINK_FROM_FRAMES = 9
+_SIGN_GOAL = GOALS.index(SIGN)
+_STEER_MOST_DEG = 36.0
+_STEER_GRID = 0.05
 
 
 @dataclass(frozen=True)
 class Trunk:
-    """Frames of one trunk as rows of `Frames`; `separate_sink` where the first was not followed by the second."""
+    """Frames of one trunk as rows of `Frames`.
+
+    `separate` of them come from earlier than the rest: the sink, and frames recalled behind it.
+    """
 
     rows: npt.NDArray[np.int64]
-    separate_sink: bool
+    separate: int
     mirrored: bool
 
 
@@ -49,7 +59,9 @@ class Sampler:
         self._first = np.concatenate([[0], edges])
         self._last = np.concatenate([edges, [len(frames)]])
         self._showing = np.flatnonzero((frames.visible_px >= IN_VIEW_PX).any(axis=1))
+        self._signed = np.flatnonzero(frames.visible_px[:, _SIGN_GOAL] >= IN_VIEW_PX)
         self._full_system = words.system(system_prompt())
+        self._by_pixels = False
 
     def grounding(self) -> tuple[Sequence, Trunk]:
         """One frame, mostly with a beacon in it, asked where beacons are and what to do about them.
@@ -59,9 +71,13 @@ class Sampler:
         """
         rng = self._rng
         row = int(rng.choice(self._showing) if rng.random() < 0.9 else rng.integers(len(self._frames)))
-        trunk = Trunk(np.array([row]), False, bool(rng.random() < 0.5))
+        signed = len(self._signed) > 0 and rng.random() < 0.12
+        row = int(rng.choice(self._signed)) if signed else row
+        trunk = Trunk(np.array([row]), 0, bool(self._frames.sign[row] < 0 and rng.random() < 0.5))
         sequence = Sequence(self._system(), 1)
-        for colour in range(len(COLOURS)):
+        if signed:
+            self._ask_sign(sequence, trunk, 0)
+        for colour in range(len(GOALS)):
             in_view = self._frames.visible_px[row, colour] >= IN_VIEW_PX
             if in_view or rng.random() < 0.2:
                 self._ask_where(sequence, trunk, 0, colour)
@@ -83,8 +99,10 @@ class Sampler:
                     self._ask_action(sequence, trunk, at, colour)
                 if self._rng.random() < 0.15:
                     self._ask_where(sequence, trunk, at, int(self._rng.integers(len(COLOURS))))
+                if self._frames.sign[row] >= 0 and self._rng.random() < 0.5:
+                    self._ask_sign(sequence, trunk, at)
         if not sequence.branches:
-            self._ask_action(sequence, trunk, len(trunk.rows) - 1, int(self._frames.goal[trunk.rows[-1]]))
+            self._ask_where(sequence, trunk, len(trunk.rows) - 1, int(self._rng.integers(len(COLOURS))), sure=True)
         return sequence, trunk
 
     def pixels(self, trunk: Trunk) -> npt.NDArray[np.uint8]:
@@ -93,28 +111,42 @@ class Sampler:
         pictures = self._frames.pixels[trunk.rows]
         if trunk.mirrored:
             pictures = pictures[:, :, ::-1]
-        gain, lift = rng.uniform(0.85, 1.15), rng.uniform(-10, 10)
+        gain, lift = rng.uniform(0.85, 1.15) * rng.uniform(0.96, 1.04, 3), rng.uniform(-10, 10)
         noise = rng.integers(-3, 4, (1 + len(pictures), *pictures.shape[1:]), dtype=np.int16)
-        brighter = (pictures.astype(np.float32) * gain + lift).astype(np.int16) + noise[1:]
+        brighter = (pictures.astype(np.float32) * gain.astype(np.float32) + np.float32(lift)).astype(np.int16) + noise[
+            1:
+        ]
         lit: npt.NDArray[np.uint8] = np.clip(brighter, 0, 255).astype(np.uint8)
         return lit
 
     def _system(self) -> list[int]:
+        """The opening text; where it names `fly_towards` and not `move`, steps are told as points of the picture."""
         rng = self._rng
-        if rng.random() < 0.8:
+        chance = rng.random()
+        if chance < 0.6:
+            self._by_pixels = False
             return self._full_system
-        kept = [tool for tool in TOOLS if rng.random() < 0.6]
+        kept: list[ToolSpec] = [tool for tool in TOOLS if rng.random() < 0.7 or tool in (MOVE, FLY_TOWARDS)]
+        self._by_pixels = chance < 0.85
+        kept.remove(MOVE if self._by_pixels else FLY_TOWARDS)
         return self._words.system(system_prompt(kept))
 
     def _trunk(self, wanted: int) -> Trunk:
-        """Frames from some moment of one flight on, repeated as in hovering, some left out, perhaps behind a sink."""
+        """Frames from some moment of one flight on, repeated as in hovering, some left out, perhaps behind a sink.
+
+        Behind the sink there may be frames from before that were recalled; in a maze one with the sign is among them.
+        """
         rng, frames = self._rng, self._frames
         flight = int(rng.integers(len(self._first)))
         first, last = int(self._first[flight]), int(self._last[flight])
+        maze = bool(frames.sign[first] >= 0)
         moving_share, repeats = rng.choice((0.0, 0.5, 1.0)), int(rng.choice((0, 1, 2, 3), p=(0.4, 0.3, 0.2, 0.1)))
-        picked: list[int] = []
         row = int(rng.integers(first, max(first + 1, last - wanted // 2)))
-        start = row
+        signed = first + np.flatnonzero(frames.visible_px[first:last, _SIGN_GOAL] >= IN_VIEW_PX)
+        if maze and len(signed) and rng.random() < 0.5:
+            # From where the sign is in view on, so that it is still there when the turn depends on it.
+            row, moving_share, repeats = int(rng.choice(signed)), rng.choice((0.0, 0.3)), 0
+        start, picked = row, list[int]()
         while row < last and len(picked) < wanted:
             if frames.still[row]:
                 picked += [row] * (1 + int(rng.integers(0, repeats + 1)))
@@ -122,41 +154,70 @@ class Sampler:
                 picked.append(row)
             row += 1
         rows = np.array(picked[:wanted] or [start], dtype=np.int64)
-        separate = len(rows) >= _SINK_FROM_FRAMES and start > first and rng.random() < 0.75
-        if separate:
-            rows[0] = int(rng.integers(first, start))
-        return Trunk(rows, separate, bool(rng.random() < 0.4))
+        separate = 0
+        if start > first and len(rows) >= _SINK_FROM_FRAMES and rng.random() < 0.75:
+            earlier = [int(rng.integers(first, start))]
+            before = signed[signed < start]
+            if maze and len(before) and rng.random() < 0.8:
+                earlier += [int(rng.choice(before)), *self._some(first, start, int(rng.integers(0, 3)))]
+            elif rng.random() < 0.2:
+                earlier += self._some(first, start, int(rng.integers(1, 4)))
+            separate = len(earlier)
+            rows[:separate] = [earlier[0], *sorted(earlier[1:])]
+        return Trunk(rows, separate, bool(not maze and rng.random() < 0.4))
+
+    def _some(self, first: int, last: int, count: int) -> list[int]:
+        return [int(row) for row in self._rng.integers(first, last, count)]
 
     def _goals(self, row: int) -> list[int]:
-        """Colours to ask about: all that are there where a decision was made, else one; at times one that is not."""
+        """Goals to ask about: all that are there where a decision was made, else one; at times one that is not."""
         rng = self._rng
-        there = [c for c in range(len(COLOURS)) if not np.isnan(self._frames.bearing_deg[row, c])]
-        absent = [c for c in range(len(COLOURS)) if c not in there]
+        there = [goal for goal in range(len(GOALS)) if not np.isnan(self._frames.bearing_deg[row, goal])]
+        absent = [goal for goal in range(len(COLOURS)) if goal not in there]
+        if _SIGN_GOAL in there and rng.random() < 0.7:
+            return [_SIGN_GOAL]
         chosen = there if self._frames.still[row] else [there[int(rng.integers(len(there)))]]
         return [*chosen, absent[int(rng.integers(len(absent)))]] if absent and rng.random() < 0.2 else chosen
 
     def _right_action(self, trunk: Trunk, at: int, colour: int, *, refused: bool) -> int | None:
         """The expert's action at frame `at`, or None where it is unclear whether the beacon was seen.
 
-        A beacon that no frame of the window shows is looked for to the right; what only a sink from long ago shows
-        counts as not seen.
+        A beacon that no frame of the window shows is looked for to the right, and so is a sign; what only a frame from
+        long ago shows tells nothing of where a beacon is now, and everything of what a sign said.
         """
         frames = self._frames
-        window = trunk.rows[1 if trunk.separate_sink and at > 0 else 0 : at + 1]
-        seen_px = frames.visible_px[window, colour]
+        window = trunk.rows[min(trunk.separate, at) : at + 1]
+        seen_px = frames.visible_px[trunk.rows[: at + 1] if colour == _SIGN_GOAL else window, colour]
         if seen_px.max() < IN_VIEW_PX:
-            return None if seen_px.max() > 0 else RIGHT
+            return self._unseen(int(trunk.rows[at]), colour) if seen_px.max() == 0 else None
+        if np.isnan(frames.bearing_deg[trunk.rows[at], colour]):
+            return None
         row = trunk.rows[at]
         action = int(frames.refused_action[row, colour] if refused else frames.action[row, colour])
         return int(_MIRRORED_ACTION[action]) if trunk.mirrored else action
+
+    def _unseen(self, row: int, colour: int) -> int | None:
+        """What to do about what was not seen: look for it to the right.
+
+        Beyond the sign, whoever has forgotten it can but guess, and guessing is not taught.
+        """
+        if colour != _SIGN_GOAL:
+            return RIGHT
+        flight = int(np.searchsorted(self._first, row, side="right")) - 1
+        before = self._frames.visible_px[self._first[flight] : row, _SIGN_GOAL]
+        return RIGHT if len(before) == 0 or before.max() == 0 else None
 
     def _ask_action(self, sequence: Sequence, trunk: Trunk, at: int, colour: int) -> None:
         """Ask for an action, and at times also as if moving forward had just been refused."""
         action = self._right_action(trunk, at, colour, refused=False)
         if action is None:
             return
-        self._ask_one(sequence, at, colour, action, self._emphasis(trunk, at, colour))
-        instead = self._after_refusal(trunk, at, colour, action)
+        steer_deg = float(self._frames.steer_deg[trunk.rows[at], colour]) * (-1 if trunk.mirrored else 1)
+        seen_now = action != RIGHT or self._is_seen(trunk, at, colour)
+        self._ask_one(
+            sequence, at, colour, action, self._emphasis(trunk, at, colour), steer_deg=steer_deg if seen_now else None
+        )
+        instead = None if self._by_pixels else self._after_refusal(trunk, at, colour, action)
         if instead is not None:
             self._ask_one(sequence, at, colour, instead, 1.0, "OBSTRUCTED")
 
@@ -164,6 +225,9 @@ class Sampler:
         """What an answer counts: more where a tree makes it another than the way straight to a beacon in view."""
         frames, row = self._frames, trunk.rows[at]
         action = frames.action[row, colour]
+        if colour == _SIGN_GOAL:
+            # A turn that only memory can tell, or the step that ends a scan: rare among steps down a corridor.
+            return _DETOUR_WEIGHT if action in (LEFT, RIGHT) and frames.visible_px[row, colour] == 0 else 1.0
         if frames.visible_px[row, colour] < IN_VIEW_PX or action == STOP:
             return 1.0
         return 1.0 if action == straight_action(float(frames.bearing_deg[row, colour])) else _DETOUR_WEIGHT
@@ -175,6 +239,8 @@ class Sampler:
             return self._right_action(trunk, at, colour, refused=True) if rng.random() < 0.8 else None
         if action != FORWARD:
             return action if rng.random() < 0.06 else None
+        if colour == _SIGN_GOAL:
+            return None
         # A refusal out of the blue is believed, too: the guard measures what the picture may not show.
         visible_px = int(frames.visible_px[row, colour])
         if not IN_VIEW_PX <= visible_px < _CLOSE_PX or rng.random() > 0.25:
@@ -183,12 +249,23 @@ class Sampler:
         return RIGHT if right else LEFT
 
     def _ask_one(
-        self, sequence: Sequence, at: int, colour: int, action: int, emphasis: float, refusal: str | None = None
+        self,
+        sequence: Sequence,
+        at: int,
+        colour: int,
+        action: int,
+        emphasis: float,
+        refusal: str | None = None,
+        steer_deg: float | None = None,
     ) -> None:
         rng = self._rng
-        texts = goal_texts(COLOURS[colour])
-        goal = texts[0] if rng.random() < 0.85 else texts[int(rng.integers(1, len(texts)))]
-        if rng.random() < 0.25:
+        texts = goal_texts(GOALS[colour])
+        goal = texts[0] if len(texts) == 1 or rng.random() < 0.85 else texts[int(rng.integers(1, len(texts)))]
+        if self._by_pixels and steer_deg is not None and action != STOP and abs(steer_deg) <= _STEER_MOST_DEG:
+            answer, weights, decided = self._pixel_call(steer_deg, emphasis)
+            kept = len(answer) if rng.random() < 0.12 else decided
+            question = decision_prompt(goal, refusal)
+        elif rng.random() < 0.25:
             answer = [*self._words.ids(ACTIONS[action]), END]
             weights = [emphasis, _TEMPLATE_WEIGHT]
             kept = 2 if rng.random() < 0.15 else 1
@@ -210,17 +287,43 @@ class Sampler:
             weights[3] = emphasis
         return answer, weights, 4 if turns else 2
 
-    def _ask_where(self, sequence: Sequence, trunk: Trunk, at: int, colour: int) -> None:
+    def _pixel_call(self, steer_deg: float, emphasis: float) -> tuple[list[int], list[float], int]:
+        """`fly_towards` the column of the picture that lies at that bearing, on the horizon (pinhole, 90° across)."""
+        u = round((0.5 + math.tan(math.radians(steer_deg)) / 2) / _STEER_GRID) * _STEER_GRID
+        call = {"name": FLY_TOWARDS.name, "arguments": {"u": round(u, 2), "v": 0.5, "step_m": int(STEP_M)}}
+        answer = [*self._words.ids(dump_tool_call(call)), END]
+        before_v = len(self._words.ids(dump_tool_call(call).partition(',"v"')[0]))
+        weights = [_TEMPLATE_WEIGHT] * len(answer)
+        weights[1] = emphasis
+        weights[3:before_v] = [emphasis] * (before_v - 3)
+        return answer, weights, before_v
+
+    def _is_seen(self, trunk: Trunk, at: int, colour: int) -> bool:
+        rows = trunk.rows[0 if colour == _SIGN_GOAL else min(trunk.separate, at) : at + 1]
+        return bool(self._frames.visible_px[rows, colour].max() >= IN_VIEW_PX)
+
+    def _ask_sign(self, sequence: Sequence, trunk: Trunk, at: int) -> None:
+        """What a sign said, wherever in the trunk it was; nothing where it is not clear whether it was seen."""
+        seen_px = int(self._frames.visible_px[trunk.rows[: at + 1], _SIGN_GOAL].max())
+        if 0 < seen_px < IN_VIEW_PX:
+            return
+        word = ("left", "right")[int(self._frames.sign[trunk.rows[at]])] if seen_px else "none"
+        answer = [*self._words.ids(word), END]
+        branch = self._words.branch(at, SIGN_QUESTION, answer[:1], [1.0 if seen_px else 0.3])
+        sequence.branches.append(branch)
+
+    def _ask_where(self, sequence: Sequence, trunk: Trunk, at: int, colour: int, *, sure: bool = False) -> None:
+        """Where what leads to a goal is in frame `at`; left out where that is unclear, unless `sure` to be asked."""
         row = trunk.rows[at]
         visible_px = int(self._frames.visible_px[row, colour])
-        if 0 < visible_px < IN_VIEW_PX:
+        if colour == _SIGN_GOAL or (0 < visible_px < IN_VIEW_PX and not sure):
             return
         bearing_deg = float(self._frames.bearing_deg[row, colour]) * (-1 if trunk.mirrored else 1)
         word = WHERES[where(bearing_deg, visible_px >= IN_VIEW_PX)]
         answer = [*self._words.ids(word), END]
         weights = [0.5 if word == "none" else 1.0, _TEMPLATE_WEIGHT]
         kept = 2 if self._rng.random() < 0.15 else 1
-        question = where_prompt(f"the {COLOURS[colour]} beacon")
+        question = where_prompt(thing(GOALS[colour]))
         sequence.branches.append(self._words.branch(at, question, answer[:kept], weights[:kept]))
 
 

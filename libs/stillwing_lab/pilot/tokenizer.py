@@ -20,9 +20,13 @@ from stillwing_agent.core.prompts import (
     system_prompt,
     where_prompt,
 )
-from stillwing_lab.pilot.config import ACTIONS, COLOURS, SPECIAL_TOKENS, WHERES
+from stillwing_airfield.scenes.maze import MISSION
+from stillwing_lab.pilot.config import ACTIONS, COLOURS, GOALS, SIGN, SPECIAL_TOKENS, WHERES
 
 VOCABULARY_LIMIT = 960
+
+SIGN_QUESTION = "Which way does the sign send?"
+"""Asked in training alone, so that what the sign said is learnt before turns depend on it; left, right or none."""
 
 # First the runs of JSON between two decisions and the fixed parts of questions, whole; then words, numbers of up to two
 # digits, other signs, white space.
@@ -34,6 +38,7 @@ _PIECES = "|".join(
         r'"?\}\}',
         r"assistant\n",
         r"(?:Fly to|Where is) the",
+        r"Remember the sign: red turns left, blue turns right\.",
         r" (?:Next action|Which way)\?",
         r" ?[A-Za-z_]+",
         r" ?\d{1,2}",
@@ -112,23 +117,31 @@ def _corpus() -> Iterator[str]:
         yield f" {number} m, {number} deg."
     for _ in range(40):
         yield f"<|im_start|>system\n{system_prompt()}<|im_end|>\n<|im_start|>user\n"
-        for colour in COLOURS:
-            for goal in goal_texts(colour):
+        for named in GOALS:
+            for goal in goal_texts(named):
                 for refusal in (None, "OBSTRUCTED", "OBSERVATION_STALE", "FENCE", "COLLISION", "TIMEOUT"):
                     yield f"{decision_prompt(goal, refusal)}<|im_end|>\n<|im_start|>assistant\n"
                     yield f"{choice_prompt(goal, refusal)}<|im_end|>\n<|im_start|>assistant\n"
-            yield f"{where_prompt(f'the {colour} beacon')}<|im_end|>\n<|im_start|>assistant\n"
+            yield f"{where_prompt(thing(named))}<|im_end|>\n<|im_start|>assistant\n"
+        yield f"{SIGN_QUESTION}<|im_end|>\n<|im_start|>assistant\n"
         yield from (dump_tool_call(call) for call in CHOICES.values())
         yield " ".join((*ACTIONS, *WHERES))
         yield from (*ACTIONS, *WHERES, *COLOURS)
         yield json.dumps({"tree": "ground", "sky": "wall", "door": "house", "sign": "path", "yes": "no"})
 
 
-def goal_texts(colour: str) -> tuple[str, ...]:
-    """Ways to say the goal; the first is the one missions use."""
+def thing(goal: str) -> str:
+    """What to look for on the way to a goal, in words."""
+    return "the sign" if goal == SIGN else f"the {goal} beacon"
+
+
+def goal_texts(goal: str) -> tuple[str, ...]:
+    """Ways to say one of `GOALS`; the first is the one missions use."""
+    if goal == SIGN:
+        return (MISSION,)
     return (
-        f"Fly to the {colour} beacon.",
-        f"Go to the {colour} beacon.",
-        f"Find the {colour} beacon and stop there.",
-        f"Reach the {colour} beacon.",
+        f"Fly to the {goal} beacon.",
+        f"Go to the {goal} beacon.",
+        f"Find the {goal} beacon and stop there.",
+        f"Reach the {goal} beacon.",
     )

@@ -126,7 +126,7 @@ class Trainer:
         self.shards = record_expert_flights(
             self.work / "data", self.plan.scenes, self.workers, _bar(progress, recording)
         )
-        if self.plan.headlong_scenes:
+        if any(self.plan.headlong_scenes.values()):
             blind = progress.add_task("record flights blind to trees", total=None)
             self.shards += record_headlong_flights(
                 self.work / "data", self.plan.headlong_scenes, self.workers, _bar(progress, blind)
@@ -175,11 +175,12 @@ class Trainer:
     def _fly_round(self, number: int, progress: Progress) -> list[Path]:
         """Flights by the student of the moment, or those of that round if they are there already."""
         task = progress.add_task(f"fly round {number + 1} of the student's own", total=None)
-        first = _DAGGER_FIRST_SEED + number * self.plan.dagger_scenes
+        first = _DAGGER_FIRST_SEED + number * max(self.plan.dagger_scenes.values())
         return record_flights(
             self.work / "data",
             f"student-{self.seed}",
-            range(first, first + self.plan.dagger_scenes),
+            self.plan.dagger_scenes,
+            first,
             _DAGGER_SALT + number,
             student_policy(self.out),
             self.workers,

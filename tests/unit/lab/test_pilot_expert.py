@@ -16,7 +16,7 @@ from stillwing_lab.pilot.expert import FORWARD, RIGHT, STOP, Expert, Pose, apply
 def test_it_reaches_every_beacon_of_any_meadow(seed: int) -> None:
     scene = build_scene("meadow", seed)
     expert = Expert(scene)
-    for colour in expert.beacons:
+    for colour in expert.goals:
         pose = Pose(0.0, 0.0, scene.start_yaw_deg)
         for _ in range(90):
             action = expert.action(pose, colour)
@@ -25,7 +25,7 @@ def test_it_reaches_every_beacon_of_any_meadow(seed: int) -> None:
             assert not (action == FORWARD and expert.path_collides(pose, 1.0))
             pose = apply_action(pose, action)
         assert action == STOP
-        assert expert.to_beacon(pose, colour)[0] < SUCCESS_WITHIN_M
+        assert expert.to_goal(pose, colour)[0] < SUCCESS_WITHIN_M
 
 
 @given(seed=st.integers(0, 1000), x_m=st.floats(-14, 14), y_m=st.floats(-14, 14), yaw_deg=st.floats(-180, 180))
@@ -38,7 +38,7 @@ def test_what_was_refused_is_not_tried_again(seed: int, x_m: float, y_m: float, 
 
 def test_a_colour_that_is_not_there_is_looked_for_to_the_right() -> None:
     expert = Expert(build_scene("meadow", 3))
-    absent = next(colour for colour in COLOURS if colour not in expert.beacons)
+    absent = next(colour for colour in COLOURS if colour not in expert.goals)
     assert expert.action(Pose(0, 0, 0), absent) == RIGHT
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from stillwing_lab.pilot.config import ACTIONS, COLOURS, TrainingPlan
+from stillwing_airfield.scenes.maze import MISSION
+from stillwing_lab.pilot.config import ACTIONS, COLOURS, GOALS, SIGN, TrainingPlan
 from stillwing_lab.pilot.evaluate import Tally, evaluate, expert_flyer, forward_flyer, pilot_flyer
 from stillwing_lab.pilot.expert import RIGHT
 from stillwing_lab.pilot.layout import Words
@@ -17,12 +18,12 @@ from stillwing_lab.pilot.optimizer import orthogonalise, schedule
 from stillwing_lab.pilot.policy import load_pilot
 from stillwing_lab.pilot.rollout import IN_VIEW_PX, Frames, Recorder, expert_policy, fly
 from stillwing_lab.pilot.sample import Sampler
-from stillwing_lab.pilot.tokenizer import build_tokenizer
+from stillwing_lab.pilot.tokenizer import SIGN_QUESTION, build_tokenizer
 from stillwing_lab.pilot.train import NotResumable, Trainer, main
 
 TINY = TrainingPlan(
-    scenes=2,
-    headlong_scenes=1,
+    scenes={"meadow": 2, "street": 1, "orchard": 1, "maze": 1},
+    headlong_scenes={"meadow": 1},
     dagger_at=(),
     dense_steps=3,
     dense_batch=4,
@@ -40,7 +41,7 @@ def frames() -> Frames:
     recorder = Recorder()
     for seed in range(2):
         rng = np.random.default_rng(seed)
-        fly(recorder, seed, rng, expert_policy(rng), decisions=12)
+        fly(recorder, "meadow", seed, rng, expert_policy(rng), decisions=12)
     taken = recorder.take()
     recorder.close()
     return taken
@@ -78,12 +79,53 @@ def test_labels_follow_the_goal_and_what_was_seen(frames: Frames) -> None:
             question = words._tokenizer.decode(branch.ids).partition("<|im_end|>")[0]
             answer = words._tokenizer.decode([target for target in branch.targets if target >= 0])
             colour = next(c for c, name in enumerate(COLOURS) if name in question)
-            window = trunk.rows[1 if trunk.separate_sink and branch.frame else 0 : branch.frame + 1]
+            window = trunk.rows[min(trunk.separate, branch.frame) : branch.frame + 1]
             if frames.visible_px[window, colour].max() < IN_VIEW_PX and "Where" not in question:
                 assert ACTIONS[RIGHT] in answer
             shown.setdefault(branch.frame, set()).add(answer)
         differing += sum(len(answers) > 1 for answers in shown.values())
     assert differing > 20, "one picture, several goals, several answers"
+
+
+@pytest.fixture(scope="module")
+def maze_frames() -> Frames:
+    recorder = Recorder()
+    for seed in (7, 8, 9):
+        rng = np.random.default_rng([9, seed])
+        fly(recorder, "maze", seed, rng, expert_policy(rng))
+    taken = recorder.take()
+    recorder.close()
+    return taken
+
+
+def test_a_maze_is_asked_about_only_while_its_sign_is_remembered(maze_frames: Frames) -> None:
+    words = Words(build_tokenizer())
+    sampler = Sampler(maze_frames, words, np.random.default_rng(6))
+    sign, told, by_pixels, from_before = GOALS.index(SIGN), set(), 0, 0
+    for _ in range(150):
+        sequence, trunk = sampler.joint(16)
+        assert not trunk.mirrored, "in a mirror the sign would send the other way"
+        for branch in sequence.branches:
+            question = words._tokenizer.decode(branch.ids).partition("<|im_end|>")[0]
+            answer = words._tokenizer.decode([target for target in branch.targets if target >= 0])
+            shown_px = maze_frames.visible_px[trunk.rows[: branch.frame + 1], sign]
+            if question == SIGN_QUESTION:
+                sent = ("left", "right")[maze_frames.sign[trunk.rows[0]]]
+                assert answer.startswith(sent if shown_px.max() else "none")
+                told.add(answer)
+            elif question.startswith(MISSION):
+                row = trunk.rows[branch.frame]
+                if shown_px.max() < IN_VIEW_PX:
+                    assert ACTIONS[RIGHT] in answer
+                elif "fly_towards" in answer:
+                    by_pixels += 1
+                elif "Refused" not in question:
+                    expected = (("move", "forward"), ("left",), ("right",), ("final_answer", "stop"))
+                    assert any(word in answer for word in expected[maze_frames.action[row, sign]])
+                from_before += int(trunk.separate > 0 and shown_px[: trunk.separate].max() >= IN_VIEW_PX)
+    assert {"left", "right", "none"} <= {answer.partition("<")[0] for answer in told}
+    assert by_pixels > 20
+    assert from_before > 20, "signs that only a recalled frame shows"
 
 
 def test_frames_survive_their_file(frames: Frames, tmp_path: Path) -> None:
@@ -94,6 +136,11 @@ def test_frames_survive_their_file(frames: Frames, tmp_path: Path) -> None:
     assert np.array_equal(joined.pixels[: len(frames)], frames.pixels)
     assert frames.cells.sum(-1) == pytest.approx(1, abs=0.01)
     assert np.all(frames.pixels.std(axis=(1, 2, 3)) > 5), "no blank pictures"
+
+
+@pytest.mark.parametrize("scene", ["meadow", "street", "orchard", "maze"])
+def test_the_expert_flies_every_scene(scene: str) -> None:
+    assert evaluate(expert_flyer(), 3, guarded=True, scene=scene).row()["reached"] == 1.0
 
 
 def test_closed_loop_tells_the_expert_from_a_fool() -> None:

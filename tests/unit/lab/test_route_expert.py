@@ -12,10 +12,10 @@ from stillwing_airfield.scenes.route import is_clear
 from stillwing_lab.evaluate.episode import fly_episode
 from stillwing_lab.evaluate.inline_engine import BlindEngine
 from stillwing_lab.evaluate.policies import BASELINES
-from stillwing_lab.evaluate.route_expert import RouteExpert
 from stillwing_lab.evaluate.run import FIRST_UNSEEN_SEED
 from stillwing_lab.pilot.config import SUCCESS_WITHIN_M, VEHICLE_RADIUS_M
 from stillwing_lab.pilot.expert import FORWARD, STOP, Pose, apply_action
+from stillwing_lab.pilot.route_expert import RouteExpert
 
 SCENES = ["street", "orchard", "maze", "maze,corridor_m=40"]
 
@@ -28,7 +28,7 @@ def test_it_reaches_the_goal_of_any_scene(name: str, seed: int) -> None:
     expert = RouteExpert(scene)
     pose = Pose(0.0, 0.0, scene.start_yaw_deg)
     for _ in range(120):
-        action = expert.action(pose)
+        action = expert.action(pose, scene.goal_colour)
         if action == STOP:
             break
         after = apply_action(pose, action)
