@@ -77,6 +77,7 @@ class Piece:
     grids: list[list[int]] = field(default_factory=list)
     deep: list[torch.Tensor] = field(default_factory=list)
     number: int = 0
+    double: bool = False
     raw_keys: list[torch.Tensor] = field(default_factory=list)
     values: list[torch.Tensor] = field(default_factory=list)
 
@@ -104,6 +105,7 @@ class Oracle:
         self.window: list[Piece] = []
         self.history: list[Piece] = []
         self.evicted = 0
+        self.evicted_frames = 0
         opening = self._text_piece(opening_ids)
         self._run(opening, [])
         self.sink.append(opening)
@@ -136,6 +138,7 @@ class Oracle:
             gone = next(piece for piece in older if piece.number % (2 * stride))
         self.window.remove(gone)
         self.evicted += 1
+        self.evicted_frames += 2 if gone.double else 1
 
     def recall(self, frames: list[tuple[np.ndarray, tuple[int, int, int], str]]) -> None:
         self.memory = []
@@ -309,11 +312,16 @@ class Pair:
 
     def append(self, pixels: np.ndarray, kept: np.ndarray | None = None) -> Piece:
         """`kept`: the vision tokens that a gate should leave standing."""
-        self.appended = self.session.append(pixels)
+        return self.append_chunk(pixels, kept=kept)
+
+    def append_chunk(self, *pixels: np.ndarray, kept: np.ndarray | None = None) -> Piece:
+        """One or two frames encoded together; two make one grid in time like one."""
+        self.appended = self.session.append(*pixels)
         self.session.video.trunk.check_integrity()
-        (frame_id,) = self.appended.frame_ids
-        self.arrived[frame_id] = self.oracle.append(*self._patches(pixels), self._label(), kept)
-        return self.arrived[frame_id]
+        piece = self.oracle.append(*self._patches(*pixels), self._label(), kept)
+        self.arrived.update(dict.fromkeys(self.appended.frame_ids, piece))
+        piece.double = len(pixels) == 2
+        return piece
 
     def recall(self, *frames: np.ndarray) -> None:
         self.session.recall(*frames)
@@ -325,14 +333,25 @@ class Pair:
         self._given += 1
         return f"<{self._given - 1:.1f} seconds>" if self._timed else ""
 
+    def reopen(self, path: Path) -> None:
+        """Close the session and go on from its export."""
+        self.session.export(path)
+        self.session = self._engine.open_export(path)
+
     def recall_kept(self, *frame_ids: str) -> None:
         self.session.recall_kept(*frame_ids)
         self.session.video.trunk.check_integrity()
-        self.oracle.recall_kept([self.arrived[frame_id] for frame_id in frame_ids])
+        # A chunk of two frames comes whole, whichever of them is named.
+        self.oracle.recall_kept(list(dict.fromkeys(self.arrived[frame_id] for frame_id in frame_ids)))
 
-    def _patches(self, pixels: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int]]:
-        chunk = self._engine.loaded.preparer.pixels(("",), [pixels], 1.0).patches
+    def _patches(self, *pixels: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int]]:
+        chunk = self._engine.loaded.preparer.pixels(("",) * len(pixels), pixels, 1.0).patches
         return chunk.patches, tuple(chunk.grid)
+
+    @property
+    def evicted_frames(self) -> int:
+        """Frames of the chunks that the oracle let go."""
+        return self.oracle.evicted_frames
 
     def logits_error(self, prompt: str, recent: int | None = None) -> float:
         """Largest difference of the logits after a question, in units of their spread."""
@@ -368,6 +387,12 @@ def make_pair(engine: LocalEngine, short_engine: LocalEngine, hf_model: Any) -> 
         return Pair(LocalEngine(replace(loaded, limits=limits)), hf_model, budget, seed, eviction, gate_levels)
 
     return make
+
+
+@pytest.fixture
+def pair_of() -> type[Pair]:
+    """For an engine and a transformers model of a test's own."""
+    return Pair
 
 
 @pytest.fixture

@@ -4,16 +4,20 @@ What "correct" means for the engine: the same numbers, up to rounding, as one of
 sink, memory and window as they were when it arrived.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from transformers import Qwen2_5_VLForConditionalGeneration
 
 from stillwing_common.errors import FrameNotKept, InvalidInput
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
+from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.backend import Row
 from stillwing_vlm.core.base import AskRequest, Eviction, EvictionLevel, EvictionPositions, SessionConfig, View
+from stillwing_vlm.core.catalog import ModelSource
 from stillwing_vlm.core.local import LocalEngine, LocalSession
 from stillwing_vlm.core.positions import text_positions
 
@@ -29,6 +33,43 @@ def test_attention_is_far_from_uniform(make_pair: Any) -> None:
         pair.append(pair.frame())
     pair.oracle.ask("Next action?")
     # 1 would be uniform; the share counts layers' means over heads.
+    assert np.mean(pair.oracle.entropies) < 0.75
+
+
+ROPE = {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 1e4}
+CONFIGS: list[dict[str, Any]] = [
+    {"num_hidden_layers": 1, "num_key_value_heads": 1, "initializer_range": 0.35},
+    # Sharper attention over as many layers makes rounding alone larger than the tolerance.
+    {"num_hidden_layers": 6, "num_key_value_heads": 4, "initializer_range": 0.2},
+    {
+        "hidden_size": 96,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 3,
+        "rope_parameters": {**ROPE, "rope_theta": 1e6},
+    },
+    {"num_attention_heads": 2, "num_key_value_heads": 1, "rope_parameters": {**ROPE, "mrope_section": [4, 6, 6]}},
+]
+
+
+@pytest.mark.parametrize("seed", range(len(CONFIGS)))
+def test_other_random_models_equal_the_oracle(pair_of: Any, tmp_path: Path, seed: int) -> None:
+    """Other numbers of layers and heads, other rotations, other weights; attention far from uniform in each."""
+    directory = write_tiny_model(tmp_path / "model", seed + 100, max_position_embeddings=320, **CONFIGS[seed])
+    engine = LocalEngine.load(ModelSource(str(directory), device="cpu", threads=1))
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(directory, dtype=torch.float32).eval()
+    pair = pair_of(engine, model, 160, seed)
+    errors = []
+    for index in range(90):
+        pair.append(pair.frame(*SIZES[(index // 4) % len(SIZES)]))
+        if index % 30 == 20:
+            pair.recall(pair.frame(), pair.frame())
+        if index % 5 == 0:
+            errors += [pair.logits_error("Where is it?"), pair.values_error()]
+            errors.append(pair.logits_error("Only the newest?", recent=1) if index else 0.0)
+    assert pair.oracle.evicted > 40
+    assert pair.session.video.trunk.rebases > 0
+    assert max(errors) < TOLERANCE
+    # 1 would be uniform.
     assert np.mean(pair.oracle.entropies) < 0.75
 
 

@@ -144,6 +144,21 @@ class TrunkMachine(RuleBasedStateMachine):
             seen.restorable = seen.restorable and len(seen.slab) <= live
         self._write(tokens, span, (f"frame {self.frames}",))
 
+    @rule(tokens=st.integers(1, 15), span=st.integers(1, 300))
+    def make_room_for_what_never_comes(self, tokens: int, span: int) -> None:
+        """As when the pass that was to fill it fails."""
+        if self.trunk.front_tokens + tokens > self.trunk.budget:
+            return
+        gone = self._evict(tokens)
+        if gone.chunks:
+            self._place_front(gone.stale)
+        moves, live = self.trunk.moves, self.trunk.tokens
+        self._move(self.trunk.compact_for(tokens, span))
+        if self.trunk.moves > moves:
+            for seen in self.seen:
+                seen.restorable = seen.restorable and len(seen.slab) <= live
+        assert self.trunk.tail + tokens <= self.trunk.capacity
+
     @rule(sizes=st.lists(st.integers(1, 8), max_size=3))
     def recall(self, sizes: list[int]) -> None:
         trunk, wanted = self.trunk, sum(sizes)
