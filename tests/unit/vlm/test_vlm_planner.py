@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import Qwen2_5_VLConfig
 
-from stillwing_vlm.core.base import Limits
+from stillwing_vlm.core.base import Eviction, EvictionLevel, Limits
 from stillwing_vlm.core.catalog import ModelSource, load_engine, planned_use
 from stillwing_vlm.core.engines.figures import model_figures
 from stillwing_vlm.core.engines.host_memory import free_host_bytes
@@ -44,7 +44,7 @@ def reference(free_bytes: int = RTX_4090_FREE, **changes: Any) -> Any:
 def test_figures_of_the_published_model() -> None:
     figures = model_figures(QWEN_3B, 2)
     assert figures.cache_bytes == 36_864
-    assert figures.pristine_bytes == 36 * 2 * 128 * (4 + 2)
+    assert figures.pristine_bytes == 36 * 2 * 128 * (2 + 2)
     assert (figures.patches_per_token, figures.heads, figures.max_positions) == (4, 16, 128_000)
 
 
@@ -86,8 +86,9 @@ def test_positions_limit_a_large_card_only_beyond_what_video_takes_of_them() -> 
     assert plan.memory_tokens == plan.fitting_tokens[0] > 700_000
     short = ModelFigures(1, 1, 1, 1, 4, 1, max_positions=1000)
     cut = plan_budget(short, PlannedUse(chunk_tokens=100, chunk_positions=20), free_bytes=2**40)
-    assert cut.memory_tokens == 5000
-    assert "1000 positions hold 5000 tokens" in cut.reason
+    # Nine sixteenths of them: three quarters of what a stream runs through, which is three quarters of all.
+    assert cut.memory_tokens == 562 * 100 // 20
+    assert "1000 positions 562 are a trunk's, which hold 2810 tokens" in cut.reason
 
 
 def test_the_window_a_model_was_trained_for_caps_the_rest() -> None:
@@ -136,3 +137,16 @@ def test_a_containers_limit_counts(tmp_path: Path) -> None:
     (own.parent / "memory.current").write_text(f"{3000 * 1024}\n")
     (own.parent / "memory.stat").write_text(f"anon 1\ninactive_file {500 * 1024}\nactive_file 0\n")
     assert free_host_bytes(proc, groups) == 2500 * 1024
+
+
+def test_what_is_kept_beside_the_slab_is_reckoned_with() -> None:
+    """Subsampling keeps a window a second time, recalling as it was keeps its keys, and a sum of its own."""
+    how = Preprocessing(14, 2, 2, 28 * 28 * 4, 28 * 28 * 1280, (0.5,) * 3, (0.5,) * 3)
+    plain, keeping = planned_use(how, Limits()), planned_use(how, Limits(kept_kv_bytes=2**30))
+    subsampled = planned_use(how, Limits(), eviction=Eviction(EvictionLevel.SUBSAMPLED))
+    assert (plain.kept_share, keeping.kept_share, subsampled.kept_share) == (0.0, 0.5, 1.0)
+    figures = ModelFigures(1000, 1000, 1, 1, 4, 1, max_positions=10**9)
+    tokens = [plan_budget(figures, use, free_bytes=2**34).memory_tokens for use in (plain, keeping, subsampled)]
+    assert tokens[0] > tokens[1]
+    assert tokens[0] * (2.25 * 2 * 1000) == pytest.approx(tokens[2] * (3.25 * 2 * 1000), rel=0.2)
+    assert plan_budget(figures, keeping, free_bytes=2**34).reserved_bytes > 2 * 2**30

@@ -14,7 +14,7 @@ from stillwing_common.clock import Clock, WallClock
 from stillwing_common.errors import Exhausted, ModelNotUsable
 from stillwing_common.registry import Registry
 from stillwing_vlm.core.backend import Backend
-from stillwing_vlm.core.base import DEFAULT_EVICTION, Eviction, Limits, ModelInfo, SessionConfig
+from stillwing_vlm.core.base import DEFAULT_EVICTION, Eviction, EvictionLevel, Limits, ModelInfo, SessionConfig
 from stillwing_vlm.core.grammar import GrammarCompiler
 from stillwing_vlm.core.images import Preprocessing, smart_resize
 from stillwing_vlm.core.layout import label_tokens
@@ -207,6 +207,7 @@ def planned_use(
     frame_px: tuple[int, int] = _PLANNED_FRAME_PX,
     chunk_frames: int = 1,
     label_tokens: int = 0,
+    eviction: Eviction = DEFAULT_EVICTION,
 ) -> PlannedUse:
     """What a stream of chunks of `chunk_frames` frames of that size takes beside its trunk, within the limits.
 
@@ -222,6 +223,8 @@ def planned_use(
         chunk_frames=chunk_frames,
         asks=limits.max_asks,
         ask_tokens=_PLANNED_QUESTION_TOKENS + limits.default_answer_tokens,
+        kept_share=1.0 if eviction.level is not EvictionLevel.OLDEST else 0.5 if limits.kept_kv_bytes else 0.0,
+        kept_bytes=limits.kept_kv_bytes,
     )
 
 
@@ -258,7 +261,12 @@ def load_engine(
         window_frames = PILOT_WINDOW_FRAMES
     plan = plan_budget(
         backend.figures,
-        planned_use(backend.preprocessing, limits, label_tokens=label_tokens(backend.chunk_format, text)),
+        planned_use(
+            backend.preprocessing,
+            limits,
+            label_tokens=label_tokens(backend.chunk_format, text),
+            eviction=eviction or DEFAULT_EVICTION,
+        ),
         free_bytes=backend.free_bytes(),
         usable_share=_USABLE_SHARE.get(backend.device, _USABLE_GPU_SHARE),
         policy=source.budget_policy,

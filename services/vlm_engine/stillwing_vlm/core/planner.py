@@ -10,6 +10,12 @@ from enum import Enum
 SLAB_SLACK = 0.25
 """Share of the budget that a slab is larger by, so that moves are rare."""
 
+STREAM_POSITIONS = 0.75
+"""Share of a model's positions that a stream runs through before they begin anew; questions and answers have the rest.
+
+A trunk spans at most three quarters of that share: then each time a quarter of it is gained.
+"""
+
 
 class BudgetPolicy(Enum):
     """How much is kept free for answers that outlast the window they see; the value is that share of a trunk.
@@ -26,8 +32,8 @@ class BudgetPolicy(Enum):
 class ModelFigures:
     """What a model costs in memory, in bytes of the device.
 
-    `pristine_bytes`: a token of sink or memory, held a second time, keys un-rotated in float32; `append_bytes`: a token
-    of the chunk under way in the language model; `patch_bytes`: a patch of it in the vision encoder; `heads`: query
+    `pristine_bytes`: a token of sink or memory, held a second time with its key un-rotated; `append_bytes`: a token of
+    the chunk under way in the language model; `patch_bytes`: a patch of it in the vision encoder; `heads`: query
     heads, each of which scores every cached token.
     """
 
@@ -54,6 +60,10 @@ class PlannedUse:
     sessions: int = 2
     asks: int = 8
     ask_tokens: int = 640
+    kept_share: float = 0.0
+    """How much of a window token's cache is held a second time, to be written anew or recalled as it was."""
+    kept_bytes: int = 0
+    """What each session keeps of evicted chunks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +120,8 @@ def plan_budget(
     safe, aggressive = (_fitting_tokens(figures, use, left, each) for each in BudgetPolicy)
     fitting = safe if policy is BudgetPolicy.SAFE else aggressive
     # A chunk takes fewer positions than tokens: its rows and columns share them.
-    in_positions = figures.max_positions * use.chunk_tokens // use.chunk_positions
+    positions = int(figures.max_positions * STREAM_POSITIONS * 0.75)
+    in_positions = positions * use.chunk_tokens // use.chunk_positions
     frame_tokens = -(-use.chunk_tokens // use.chunk_frames)
     kept = f"{SLAB_SLACK:.0%} of slack and {policy.value:.0%} of a trunk for long answers"
     reason = (
@@ -119,7 +130,10 @@ def plan_budget(
         f"{fitting} tokens (safe {safe}, aggressive {aggressive})"
     )
     if fitting > in_positions:
-        reason = f"the model's {figures.max_positions} positions hold {in_positions} tokens of such video; {reason}"
+        reason = (
+            f"of the model's {figures.max_positions} positions {positions} are a trunk's, which hold {in_positions} "
+            f"tokens of such video; {reason}"
+        )
     if window_frames is not None:
         reason = f"the model looks back on {window_frames} frames of {frame_tokens} tokens beside the sink; {reason}"
     return BudgetPlan(
@@ -146,11 +160,11 @@ def _reserved_bytes(figures: ModelFigures, use: PlannedUse) -> int:
     chunk = use.chunk_tokens * (figures.append_bytes + figures.patches_per_token * figures.patch_bytes)
     branches = use.sessions * use.asks * use.ask_tokens * figures.cache_bytes
     pristine = use.sessions * (use.opening_tokens + use.chunk_tokens) * figures.pristine_bytes
-    return chunk + branches + pristine
+    return chunk + branches + pristine + use.sessions * use.kept_bytes
 
 
 def _fitting_tokens(figures: ModelFigures, use: PlannedUse, left_bytes: int, policy: BudgetPolicy) -> int:
-    slabs = use.sessions * (1 + SLAB_SLACK + policy.value) * figures.cache_bytes
+    slabs = use.sessions * (1 + SLAB_SLACK + policy.value + use.kept_share) * figures.cache_bytes
     # One append or decoding step at a time, whatever the number of sessions: the mask of a chunk, or rows of scores.
     passing = max(use.chunk_tokens, _DECODED_ROWS * figures.heads * _SCORE_BYTES)
     return int(left_bytes / (slabs + passing))

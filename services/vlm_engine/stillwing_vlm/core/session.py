@@ -34,7 +34,7 @@ from stillwing_vlm.core.branch import AskBranch, Branch, ChoiceBranch
 from stillwing_vlm.core.gate import GatePast, TokenGate, Verdict
 from stillwing_vlm.core.kept_frames import KeptFrames
 from stillwing_vlm.core.layout import ChunkLayout, lay_out, time_labels
-from stillwing_vlm.core.planner import SLAB_SLACK
+from stillwing_vlm.core.planner import SLAB_SLACK, STREAM_POSITIONS
 from stillwing_vlm.core.positions import text_positions
 from stillwing_vlm.core.prepare import PreparedAsk, PreparedChoice, PreparedChunk
 from stillwing_vlm.core.session_state import VERSION, PastState, SavedSession, SessionState
@@ -83,8 +83,7 @@ class VideoSession:
         self.session_id = new_id("ses")
         self.config = config
         eviction = config.eviction or DEFAULT_EVICTION
-        # A quarter of what the model was made for is left to questions and answers.
-        position_limit = backend.figures.max_positions * 3 // 4 if rebases else None
+        position_limit = int(backend.figures.max_positions * STREAM_POSITIONS) if rebases else None
         self.trunk = Trunk(budget, SLAB_SLACK, first_position, eviction, position_limit)
         self._backend = backend
         self._text = text

@@ -27,7 +27,7 @@ def model_figures(config: Any, element_bytes: int) -> ModelFigures:
     pixels = int(vision.in_channels) * int(vision.temporal_patch_size) * int(vision.patch_size) ** 2
     return ModelFigures(
         cache_bytes=row * element_bytes,
-        pristine_bytes=row // 2 * (_FLOAT32_BYTES + element_bytes),
+        pristine_bytes=row * element_bytes,
         append_bytes=4 * int(text.hidden_size) * element_bytes + widest,
         patch_bytes=pixels * (_FLOAT32_BYTES + element_bytes) + 4 * vision_width * element_bytes + vision_widest,
         patches_per_token=int(vision.spatial_merge_size) ** 2,
