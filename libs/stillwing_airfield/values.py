@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from stillwing_airfield import wire
-from stillwing_airfield.calls.binding import CallFailed
+from stillwing_airfield.calls.binding import FARTHEST, CallFailed
 from stillwing_airfield.fleet import DistanceSensor, HomePoint
 from stillwing_airfield.flight.controller import Quadruple, Triple, VehicleState, Wrench
 from stillwing_airfield.mounts import Mount
@@ -78,10 +78,21 @@ def pose(position: Triple, orientation: Quadruple) -> dict[str, Any]:
 def mount(fields: dict[str, Any]) -> Mount:
     """A Pose that was read, as a place and a unit orientation. Raises `CallFailed` for what is neither."""
     place, turn = triple(fields["position"]), quadruple(fields["orientation"])
+    if any(map(math.isnan, (*place, *turn))):
+        raise _BAD_POSE
+    return Mount(place, unit(place, turn))
+
+
+def unit(place: Triple, turn: Quadruple) -> Quadruple:
+    """`turn` as a unit quaternion. Raises `CallFailed` if it is none or `place` is absurdly far; NaN passes."""
     size = math.hypot(*turn)
-    if not all(map(math.isfinite, (*place, *turn))) or size == 0:
-        raise CallFailed("a pose needs finite numbers and an orientation that is not zero")
-    return Mount(place, (turn[0] / size, turn[1] / size, turn[2] / size, turn[3] / size))
+    if any(abs(part) > FARTHEST for part in (*place, *turn)) or size < _LEAST_TURN:
+        raise _BAD_POSE
+    return turn[0] / size, turn[1] / size, turn[2] / size, turn[3] / size
+
+
+_LEAST_TURN = 1e-6
+_BAD_POSE = CallFailed(f"a pose needs finite numbers up to {FARTHEST:g} and an orientation that is not zero")
 
 
 NAN_POSE = pose((math.nan,) * 3, (math.nan,) * 4)

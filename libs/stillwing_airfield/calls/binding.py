@@ -125,11 +125,15 @@ def _ned(value: Any) -> bool:
 # Readers that check more than the type
 
 
+FARTHEST = 1e6
+"""Beyond this, in whatever unit, numbers are mistakes, and their squares would end the physics of everybody."""
+
+
 def finite(value: Any) -> float:
-    """A number that can be flown. Raises `CallFailed` for NaN and infinities."""
+    """A number that can be flown. Raises `CallFailed` for NaN, infinities and numbers beyond a million."""
     number = wire.real(value)
-    if not math.isfinite(number):
-        raise CallFailed(f"a motion needs finite numbers, got {number}")
+    if not abs(number) <= FARTHEST:
+        raise CallFailed(f"a motion needs finite numbers up to {FARTHEST:g}, got {number:g}")
     return number
 
 

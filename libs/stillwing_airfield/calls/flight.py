@@ -13,6 +13,7 @@ from stillwing_airfield.sim import Airfield
 from stillwing_airfield.values import VECTOR, YAW_MODE, local_position, triple
 
 _FORWARD_ONLY = 1
+_MOST_POINTS = 10_000
 _FINITE_POINTS = wire.array_of(VECTOR)
 Answer = Future[bool]
 
@@ -31,6 +32,8 @@ def yaw_mode(value: Any) -> YawMode:
 def points(value: Any) -> list[tuple[float, float, float]]:
     """A path, every coordinate finite."""
     found = [triple(point) for point in _FINITE_POINTS(value)]
+    if len(found) > _MOST_POINTS:
+        raise CallFailed(f"a path has at most {_MOST_POINTS} points, not {len(found)}")
     for point in found:
         for coordinate in point:
             finite(coordinate)

@@ -1,6 +1,5 @@
 """Calls that read a vehicle: state, ground truth, collisions, rotors. Nothing here moves it, but for the teleports."""
 
-import math
 from typing import Any
 
 from stillwing_airfield import values, wire
@@ -38,9 +37,8 @@ class StateCalls:
 
     @bind("simSetVehiclePose", values.POSE, wire.boolean, Slot.SIM_VEHICLE)
     def set_vehicle_pose(self, pose: dict[str, Any], _ignore_collision: bool, vehicle: str) -> None:
-        position, turn = values.triple(pose["position"]), values.quadruple(pose["orientation"])
-        if any(map(math.isinf, (*position, *turn))) or not any(turn):
-            raise CallFailed("a pose needs finite numbers and an orientation that is not zero")
+        position = values.triple(pose["position"])
+        turn = values.unit(position, values.quadruple(pose["orientation"]))
         self._faults.moved(vehicle)
         self._airfield.do(lambda v: v.place(position, turn), vehicle)
 
@@ -50,13 +48,13 @@ class StateCalls:
 
     @bind("simSetKinematics", values.KINEMATICS, wire.boolean, Slot.SIM_VEHICLE)
     def set_kinematics(self, state: dict[str, Any], _ignore_collision: bool, vehicle: str) -> None:
-        position, turn = values.triple(state["position"]), values.quadruple(state["orientation"])
+        place = values.mount(state)
         velocity, rates = values.triple(state["linear_velocity"]), values.triple(state["angular_velocity"])
-        if not all(map(math.isfinite, (*position, *turn, *velocity, *rates))) or not any(turn):
-            raise CallFailed("kinematics need finite numbers and an orientation that is not zero")
-        if max(map(abs, (*velocity, *rates))) > _FASTEST:
-            raise CallFailed(f"velocities and rates are at most {_FASTEST:g}")
-        self._airfield.do(lambda v: v.set_kinematics(position, turn, velocity, rates), vehicle)
+        if not all(abs(part) <= _FASTEST for part in (*velocity, *rates)):
+            raise CallFailed(f"velocities and rates are finite and at most {_FASTEST:g}")
+        self._airfield.do(
+            lambda v: v.set_kinematics(place.offset_body_m, place.orientation_wxyz, velocity, rates), vehicle
+        )
 
     @bind("simGetGroundTruthEnvironment", Slot.SIM_VEHICLE)
     def get_environment(self, vehicle: str) -> dict[str, Any]:
