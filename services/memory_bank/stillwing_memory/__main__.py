@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +21,9 @@ app = typer.Typer(add_completion=False, help="Stillwing's memory bank: keyframes
 _log = structlog.get_logger("stillwing.memory")
 
 
-@app.command()
+@app.callback(invoke_without_command=True)
 def serve(
+    context: typer.Context,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes any free one.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Data folder of the embedded server.")] = None,
@@ -29,6 +32,8 @@ def serve(
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
 ) -> None:
     """Serve until interrupted. What no flag says is read from STILLWING_MEMORY_…"""
+    if context.invoked_subcommand is not None:
+        return
     flags = {
         "host": host, "port": port, "folder": folder, "dsn": dsn, "similarity": similarity, "log_level": log_level,
     }  # fmt: skip
@@ -38,8 +43,51 @@ def serve(
         raise typer.BadParameter(str(error)) from error
     configure_logs(settings.log_level, settings.log_format)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # says at every start that there is nothing to do
-    try:
+    with _told_errors():
         asyncio.run(_serve(settings))
+
+
+Folder = Annotated[Path | None, typer.Option(help="Data folder of the embedded server.")]
+Dsn = Annotated[str | None, typer.Option(help="A PostgreSQL with pgvector, instead of the embedded one.")]
+
+
+@app.command()
+def backup(
+    to: Annotated[Path, typer.Argument(help="The file to write.")], folder: Folder = None, dsn: Dsn = None
+) -> None:
+    """Write the whole bank into one file; it may go on serving meanwhile."""
+    from stillwing_memory.core.stores.backup import back_up
+
+    settings = _place(folder, dsn)
+    with _told_errors():
+        size = back_up(settings.folder, settings.dsn.get_secret_value(), to)
+        typer.echo(f"{to}: {size / 2**20:.1f} MiB")
+        typer.echo(f"Next: stillwing-memory restore {to} --folder NEW   into an empty folder")
+
+
+@app.command()
+def restore(
+    source: Annotated[Path, typer.Argument(help="A file that backup wrote.")], folder: Folder = None, dsn: Dsn = None
+) -> None:
+    """Bring a backup into an empty folder or database."""
+    from stillwing_memory.core.stores.backup import restore as bring_back
+
+    settings = _place(folder, dsn)
+    with _told_errors():
+        bring_back(source, settings.folder, settings.dsn.get_secret_value())
+        typer.echo(f"restored {source}")
+        typer.echo("Next: stillwing-memory   serve it, with the same --folder or --dsn")
+
+
+def _place(folder: Path | None, dsn: str | None) -> MemorySettings:
+    given = {"folder": folder, "dsn": dsn}
+    return MemorySettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+
+
+@contextmanager
+def _told_errors() -> Iterator[None]:
+    try:
+        yield
     except StillwingError as error:
         typer.echo(f"stillwing-memory: {error}", err=True)
         raise typer.Exit(1) from error
