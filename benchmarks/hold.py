@@ -1,7 +1,7 @@
 """How long a hold takes until it is in force, over gRPC: `python benchmarks/hold.py [--count 20] [--json]`.
 
 Starts airfield and a bridge as processes, flies, and prints medians with the hardware they were measured on, beside
-a null call (`GetLease`), which says what the wire alone costs.
+a null call (`GetLease`), which says what the wire alone costs. All the while another client reads frames at 10 Hz.
 """
 
 import argparse
@@ -20,6 +20,8 @@ from pathlib import Path
 from stillwing_bridge.client import RemoteBridge
 from stillwing_bridge.core.base import Hold, Lease, SetVelocity, Step, Takeoff
 
+IMAGES_HZ = 10.0
+
 
 async def timed_ms(call: Callable[[], Awaitable[object]]) -> float:
     """Milliseconds until `call` has been answered."""
@@ -28,7 +30,27 @@ async def timed_ms(call: Callable[[], Awaitable[object]]) -> float:
     return (time.perf_counter() - began_s) * 1e3
 
 
+async def stream(address: str, rate_hz: float) -> None:
+    """Read frames until cancelled."""
+    reader = await RemoteBridge.connect(address, wait_s=60)
+    try:
+        async for _ in reader.watch_frames("drone", max_rate_hz=rate_hz):
+            pass
+    finally:
+        await reader.close()
+
+
 async def measure(address: str, count: int) -> dict[str, float]:
+    """Medians in milliseconds by name, while images stream."""
+    streaming = asyncio.create_task(stream(address, IMAGES_HZ))
+    try:
+        return await measured(address, count)
+    finally:
+        streaming.cancel()
+        await asyncio.wait({streaming})
+
+
+async def measured(address: str, count: int) -> dict[str, float]:
     """Medians in milliseconds by name."""
     bridge = await RemoteBridge.connect(address, wait_s=60)
     lease: Lease = (await bridge.acquire_lease("drone", "benchmark")).lease
@@ -52,6 +74,7 @@ async def measure(address: str, count: int) -> dict[str, float]:
         accepted.append((time.perf_counter() - began_s) * 1e3)
         await bridge.wait_command(command_id, 15)
         metre.append((time.perf_counter() - began_s) * 1e3)
+    await bridge.return_lease(lease)
     await bridge.close()
     figures = {"null_call": null, "hold_flying": flying, "hold_hovering": hovering, "step_accepted": accepted}
     return {f"{name}_ms": round(statistics.median(values), 2) for name, values in (figures | {"metre": metre}).items()}
@@ -98,7 +121,7 @@ def main() -> None:
     if arguments.json:
         print(json.dumps({"hardware": hardware, **figures}))
         return
-    print(f"{hardware}; medians of {arguments.count}")
+    print(f"{hardware}; medians of {arguments.count} while images stream at {IMAGES_HZ:g} Hz")
     for name, value in figures.items():
         print(f"  {name:20s} {value:8.2f}   {value / figures['null_call_ms']:6.1f} null calls")
 
