@@ -63,10 +63,15 @@ class Playback:
         self.ended = False
 
     async def start(self) -> None:
-        """Look at the first frame and wait for a reader; `InvalidInput` for a recording without frames."""
+        """Show the first frame and state and wait for a reader; `InvalidInput` for a recording without frames."""
         first = await asyncio.to_thread(lambda: next(self._recording.frames(), None))
         if first is None:
             raise InvalidInput("the recording holds no frame")
+        # Agents look at the state before they watch anything, and it must not be a later one than they will be shown.
+        state = await asyncio.to_thread(lambda: next(self._recording.telemetry(), None))
+        if state is not None:
+            self._newest_telemetry = state.value
+            self._set_now(state.value.stamp)
         self._show(first.value)
         self._player = asyncio.create_task(self._play(), name="replay")
 
@@ -189,6 +194,9 @@ class Playback:
                         reader.taken.clear()
                         reader.mailbox.put(self._newest[reader.camera_id])
             case Telemetry() as telemetry:
+                if telemetry == self._newest_telemetry:
+                    self._set_now(telemetry.stamp)  # it was shown before anything played
+                    return
                 self._newest_telemetry = telemetry
                 self._set_now(telemetry.stamp)
                 for each in self._telemetry_readers:

@@ -157,8 +157,8 @@ class Cockpit:
 
         return await self._think(prompt, answered, decision)
 
-    async def fly(self, command: Command) -> None:
-        """Give one command, wait for its end and for a frame captured after it.
+    async def fly(self, command: Command) -> CommandStatus:
+        """Give one command, wait for its end and for a frame captured after it; returns how it ended.
 
         Raises what the bridge refuses with, Obstructed, OutsideFence or MotionFailed if it was broken off, and
         EmergencyStopped or LinkLost, after which no mission goes on.
@@ -177,6 +177,7 @@ class Cockpit:
         status = await self._wait_end(command_id, ttl_s)
         await self.wait_fresh_frame()
         raise_unless_succeeded(status)
+        return status
 
     async def hold(self) -> None:
         """Stay; in force when this returns."""

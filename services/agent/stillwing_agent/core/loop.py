@@ -184,7 +184,7 @@ class MissionLoop:
         except StillwingError as error:
             self.record.add(ActionFinished(action_id, error=error))
             raise
-        self.record.add(ActionFinished(action_id, {"state": "succeeded"}))
+        self.record.add(ActionFinished(action_id, {"state": status.state.value}))
 
     async def _is_flying(self, vehicle_id: str) -> bool:
         states = self.crew.bridge.watch_telemetry(vehicle_id)

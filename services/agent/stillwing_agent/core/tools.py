@@ -130,11 +130,11 @@ class Toolbox:
                 return {"state": "holding"}
             case "final_answer":
                 return {"answer": arguments["answer"]}
-        await self.cockpit.fly(to_command(name, arguments))
+        status = await self.cockpit.fly(to_command(name, arguments))
         self._closed.clear()
         self._circling.moved(name, arguments)
         self.refusal_reason = None
-        return {"state": "succeeded"}
+        return {"state": status.state.value}
 
     async def _recall(self, query: str) -> dict[str, Any]:
         if self.memory is None:
