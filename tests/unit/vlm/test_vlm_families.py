@@ -92,13 +92,14 @@ def whole_pass(engine: LocalEngine, hf_model: Any, chunks: list[list[Frame]], la
 
 def test_the_stream_equals_one_pass_over_text_and_video(engine: LocalEngine, hf_model: Any, logits_of: Any) -> None:
     """Chunks of one, two and four frames; four are two grids in time."""
-    chunks = [frames(1), frames(4, 2_000_000_000), frames(2, 4_000_000_000), frames(4, 6_000_000_000)]
-    # The family's own processor gives each pair of frames the middle of their times.
+    half_s = 500_000_000
+    chunks = [frames(1), frames(4, 2_000_000_000, half_s), frames(2, 4_000_000_000), frames(4, 6_000_000_000, half_s)]
+    # The family's own processor gives each pair of frames the middle of their times, to a tenth, halves to even.
     words = [
         ["<0.0 seconds>"],
-        ["<2.1 seconds>", "<2.6 seconds>"],
+        ["<2.2 seconds>", "<3.2 seconds>"],
         ["<4.1 seconds>"],
-        ["<6.1 seconds>", "<6.6 seconds>"],
+        ["<6.2 seconds>", "<7.2 seconds>"],
     ]
     session = engine.open("You fly.", 2000)
     for chunk in chunks:

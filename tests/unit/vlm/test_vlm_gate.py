@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForImageTextToText
 
@@ -152,6 +152,7 @@ def _spy(gate: TokenGate, seen: list[np.ndarray]) -> Any:
 
 
 @given(st.data())
+@settings(deadline=None)
 def test_the_trunk_always_shows_the_present(data: Any) -> None:
     """Put together from the chunks that are there, newest on top, the picture is the last one, up to the threshold."""
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
@@ -190,6 +191,24 @@ def test_each_grid_of_a_chunk_is_compared_with_the_one_before(engine: LocalEngin
     assert (result.saving.dropped_tokens, result.saving.changed_share) == (10, 4 / 48)
 
 
+def test_a_place_is_held_by_the_chunk_that_showed_it_in_any_of_its_grids() -> None:
+    """And what is lost is shown once in a chunk, not in each grid."""
+    gate, plain = TokenGate(LEVELS, HOW), np.full((16, 24, 3), 90, np.uint8)
+    first, second = plain.copy(), plain.copy()
+    first[:8, :8] = second[:8, :8] = 140
+    second[8:, 16:] = 140
+    gate.accept(gate.judge(plain[None], set()), 0)
+    moving = gate.judge(np.stack([first, first, second, second]), set())
+    assert moving.keep.tolist() == [True] + [False] * 5 + [False] * 5 + [True]
+    gate.accept(moving, 1)
+    still = np.stack([second] * 4)
+    # Chunk 1 stays: nothing new, one token of each grid. It leaves: both its places, once, and one token of the other.
+    assert gate.judge(still, {1}).keep.reshape(2, 6).sum(axis=1).tolist() == [1, 1]
+    lost = gate.judge(still, set()).keep.reshape(2, 6)
+    assert lost[0].tolist() == [True, False, False, False, False, True]
+    assert lost[1].sum() == 1
+
+
 def test_what_cannot_be_compared_is_kept_whole(engine: LocalEngine) -> None:
     side = engine.loaded.backend.preprocessing.factor_px
     session = engine.open("You fly.", 500, gate_levels=LEVELS)
@@ -207,6 +226,12 @@ def test_what_cannot_be_compared_is_kept_whole(engine: LocalEngine) -> None:
     assert dropped(np.full((2 * side, 3 * side, 3), 90, np.uint8)) == 0
     session.restore_snapshot(snapshot.snapshot_id)
     assert dropped(picture) == 0
+    session.restore_snapshot(snapshot.snapshot_id)
+    other = np.full_like(picture, 200)
+    assert dropped(other) == 0
+    session.restore_snapshot(snapshot.snapshot_id)
+    # What the trunk no longer holds has not been shown.
+    assert dropped(other) == 0
     session.restore_snapshot(before.snapshot_id)
     assert dropped(picture) == 0
     assert dropped(picture) == 3

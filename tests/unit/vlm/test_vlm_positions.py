@@ -70,7 +70,7 @@ def test_long_videos_follow_the_older_rule(hf_model: Any, grids: int, agrees: bo
     columns=st.integers(1, 5),
     timed=st.booleans(),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_cursor_moves_everything_alike(
     text: ChatText, cursor: int, time: int, rows: int, columns: int, timed: bool
 ) -> None:

@@ -4,7 +4,7 @@ A token stands for one place of the picture. It is kept where its pixels differ 
 place, by more than a threshold in one of its patches. The comparison is with what the model was last given and not with
 the frame before, so that a change too slow to be seen from frame to frame is not lost. A token is also kept where the
 chunk that last held its place has left the trunk, or is about to: the model never loses sight of a place that stands
-still.
+still. That holds after a rewind too: what was shown by chunks that are no longer there counts as not shown.
 
 It knows pixels and which chunks are still there; nothing of models, positions or caches.
 """
@@ -72,6 +72,10 @@ class TokenGate:
             return Verdict(
                 np.ones(len(grids) * shape[0] * shape[1], np.bool_), 1.0, frames[-1], np.ones(shape, np.bool_)
             )
+
+        def by_place(picture: Pixels) -> Pixels:
+            return picture.reshape(shape[0], place, shape[1], place * 3)
+
         reference = self._reference.copy()
         gone = ~np.isin(self._holder, [_IN_SINK, *present])
         renewed = np.zeros(shape, np.bool_)
@@ -83,8 +87,7 @@ class TokenGate:
             if not keep.any():
                 # A chunk without any vision token is one that no model was trained on.
                 keep.flat[int(worst.argmax())] = True
-            shown = keep.repeat(place, 0).repeat(place, 1)
-            reference[shown] = grid[-1][shown]
+            np.copyto(by_place(reference), by_place(grid[-1]), where=keep[:, None, :, None])
             renewed |= keep
             kept.append(keep.ravel())
             changed.append((difference > self._threshold).mean())
@@ -108,15 +111,17 @@ class TokenGate:
         self._holder = np.zeros((0, 0), np.int64) if past is None else past.holder
 
     def forget(self) -> None:
-        """The trunk is no longer what it was: the next chunk is kept whole."""
+        """Nothing was shown yet: the next chunk is kept whole."""
         self._reference = None
 
 
 def patch_differences(frame: Pixels, other: Pixels, patch_px: int) -> npt.NDArray[np.float64]:
     """Mean absolute difference of each patch in levels of 0 to 255, float64[rows, columns] of patches."""
-    levels = np.abs(frame.astype(np.int16) - other)
+    levels = np.maximum(frame, other) - np.minimum(frame, other)
     rows, columns = levels.shape[0] // patch_px, levels.shape[1] // patch_px
-    sums = levels.reshape(rows, patch_px, columns, patch_px * 3).sum(axis=(1, 3), dtype=np.int64)
+    # Rows of pixels first: along them memory lies in order.
+    lines = levels.reshape(rows, patch_px, -1).sum(axis=1, dtype=np.uint32)
+    sums = lines.reshape(rows, columns, -1).sum(axis=2)
     found: npt.NDArray[np.float64] = sums / (patch_px * patch_px * 3)
     return found
 

@@ -329,8 +329,6 @@ class VideoSession:
                 view.kept = self._store.copy_out(view.kept, view.start, view.end)
                 view.start = view.end
         snapshot.expires_s = self._expiry(snapshot.ttl_s)
-        if self._gate is not None:
-            self._gate.forget()
         return self.trunk.last_frame_id
 
     def delete_snapshot(self, snapshot_id: str) -> bool:
