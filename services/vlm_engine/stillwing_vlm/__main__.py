@@ -45,6 +45,9 @@ def serve(
     ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of the tensor library.")] = None,
     max_context_tokens: Annotated[int | None, typer.Option(help="Default budget of a session, in tokens.")] = None,
+    budget_policy: Annotated[
+        str | None, typer.Option(help="safe, or aggressive: less room for answers that outlast their window.")
+    ] = None,
     window_frames: Annotated[int | None, typer.Option(help="Frames a session looks back on.")] = None,
     gate_levels: Annotated[
         float | None, typer.Option(help="Leave out picture tokens that differ by no more than this, of 255; 0 is off.")
@@ -57,7 +60,7 @@ def serve(
     flags = {
         "host": host, "port": port, "model": model, "random_weights": random_weights, "device": device,
         "dtype": dtype, "attention": attention, "threads": threads, "max_context_tokens": max_context_tokens,
-        "window_frames": window_frames, "gate_levels": gate_levels, "exports_dir": exports_dir,
+        "window_frames": window_frames, "budget_policy": budget_policy, "gate_levels": gate_levels, "exports_dir": exports_dir,
         "metrics_port": metrics_port, "log_level": log_level,
     }  # fmt: skip
     given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
