@@ -60,8 +60,8 @@ def serve(
     flags = {
         "host": host, "port": port, "model": model, "random_weights": random_weights, "device": device,
         "dtype": dtype, "attention": attention, "threads": threads, "max_context_tokens": max_context_tokens,
-        "window_frames": window_frames, "budget_policy": budget_policy, "gate_levels": gate_levels, "exports_dir": exports_dir,
-        "metrics_port": metrics_port, "log_level": log_level,
+        "window_frames": window_frames, "budget_policy": budget_policy, "gate_levels": gate_levels,
+        "exports_dir": exports_dir, "metrics_port": metrics_port, "log_level": log_level,
     }  # fmt: skip
     given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
     try:

@@ -14,7 +14,13 @@ import torch
 from stillwing_common.errors import BadGrammar, DeviceAbsent, ModelNotUsable
 from stillwing_vlm.core.base import Sampling
 from stillwing_vlm.core.catalog import ModelSource, load_engine
-from stillwing_vlm.core.engines.attention import branch_attention, decode_attention_on_cpu
+from stillwing_vlm.core.engines.attention import (
+    append_attention,
+    append_attention_on_cpu,
+    branch_attention,
+    branch_attention_on_cpu,
+    decode_attention_on_cpu,
+)
 from stillwing_vlm.core.engines.sampling import choose, new_draw
 from stillwing_vlm.core.local import LocalEngine
 from stillwing_vlm.core.text import ChatText
@@ -180,3 +186,31 @@ def test_a_model_says_how_far_back_it_looks(copy_dir: Path) -> None:
     assert len(session.video.trunk.window) == 5
     told = LocalEngine.load(ModelSource(str(copy_dir), device="cpu", window_frames=2))
     assert told.loaded.plan.window_frames == 2
+
+
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "count", "total"), [(8, 4, 60, 3000), (3, 1, 22, 17_000), (4, 4, 40, 8000)]
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_append_attention_in_two_calls_equals_one(
+    heads: int, kv_heads: int, count: int, total: int, dtype: torch.dtype
+) -> None:
+    """Long enough that it is split; scores far from uniform, and a slab that the cache is a slice of."""
+    draw = torch.Generator().manual_seed(0)
+    slab = 3 * torch.randn(2, kv_heads, total + 500, 32, generator=draw)
+    keys, values = slab[0, :, 100 : 100 + total].to(dtype), slab[1, :, 100 : 100 + total].to(dtype)
+    queries = torch.randn(heads, count, 32, generator=draw).to(dtype)
+    wanted = append_attention(queries.float(), keys.float(), values.float())
+    found = append_attention_on_cpu(queries, keys, values).float()
+    assert (found - wanted).abs().max() < (1e-4 if dtype is torch.float32 else 0.05) * wanted.std()
+
+
+@pytest.mark.parametrize(("count", "own"), [(1, 5), (7, 7), (7, 20)])
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+def test_pieces_by_the_fused_kernel_equal_one_softmax(count: int, own: int, pieces: int) -> None:
+    draw = torch.Generator().manual_seed(1)
+    lengths = [300, 40, own][3 - pieces :]
+    segments = [(3 * torch.randn(2, n, 16, generator=draw), torch.randn(2, n, 16, generator=draw)) for n in lengths]
+    queries = torch.randn(6, count, 16, generator=draw)
+    wanted = branch_attention(queries, segments)
+    assert (branch_attention_on_cpu(queries, segments) - wanted).abs().max() < 1e-5 * wanted.std() + 1e-6

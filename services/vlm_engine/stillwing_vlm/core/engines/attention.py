@@ -23,6 +23,9 @@ _fused: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _MOST_DISAGREEMENT = 4 * 2**-8
 """bfloat16 keeps eight bits: one rounding of the output, one of the weights, one of the pieces, and one to spare."""
 
+_WORTH_SPLITTING = 1 << 20
+"""Scores from which one append in two calls is faster than in one."""
+
 _MAX_SCORES = 1 << 26
 """Scores held at once by `branch_attention`; longer questions go in blocks of queries."""
 
@@ -54,8 +57,12 @@ def choose_attention(wanted: str, device: torch.device, dtype: torch.dtype, head
     Kernels differ between versions and devices, so flash attends a small example first and must agree with torch's own.
     Raises MissingExtra or DeviceAbsent where "flash" cannot run, cannot be imported or gives other numbers.
     """
+    on_cpu = device.type == "cpu"
     sdpa = Attention(
-        "sdpa", append_attention, branch_attention, decode_attention_on_cpu if device.type == "cpu" else None
+        "sdpa",
+        append_attention_on_cpu if on_cpu else append_attention,
+        branch_attention_on_cpu if on_cpu else branch_attention,
+        decode_attention_on_cpu if on_cpu else None,
     )
     if wanted == "sdpa":
         return sdpa
@@ -134,6 +141,37 @@ def append_attention(queries: torch.Tensor, keys: torch.Tensor, values: torch.Te
         mask = torch.ones(count, total, dtype=torch.bool, device=queries.device).tril(total - count)
     out = F.scaled_dot_product_attention(queries[None], keys[None], values[None], attn_mask=mask, enable_gqa=grouped)
     return out[0]
+
+
+def append_attention_on_cpu(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """The same as `append_attention`, by a quarter to a third faster over long caches.
+
+    What was there before needs no mask, and its keys are read once for all query heads that share them.
+    """
+    heads, count, _ = queries.shape
+    before = keys.shape[1] - count
+    if heads * count * before < _WORTH_SPLITTING:
+        return append_attention(queries, keys, values)
+    pieces = [(keys[:, :before], values[:, :before]), (keys[:, before:], values[:, before:])]
+    return branch_attention_on_cpu(queries, pieces)
+
+
+def branch_attention_on_cpu(queries: torch.Tensor, segments: Sequence[KeyValue]) -> torch.Tensor:
+    """The same as `branch_attention`, each piece by torch's fused kernel, which never holds all scores at once."""
+    heads, count, width = queries.shape
+    kv_heads, own = segments[-1][0].shape[:2]
+    groups = heads // kv_heads
+    # The query heads of one key head become more queries of one head, so that keys are read once.
+    packed = queries.reshape(1, kv_heads, groups * count, width)
+    later = torch.full((count, own), float("-inf"), dtype=queries.dtype).triu(own - count + 1).repeat(groups, 1)
+    out, log_sum = _fused(packed, segments[-1][0][None], segments[-1][1][None], attn_mask=later)
+    for keys, values in segments[:-1]:
+        if keys.shape[1]:
+            part, part_log_sum = _fused(packed, keys[None], values[None])
+            out = torch.lerp(out, part, _share(part_log_sum, log_sum, out.dtype))
+            log_sum = torch.logaddexp(log_sum, part_log_sum)
+    found: torch.Tensor = out.view(heads, count, width)
+    return found
 
 
 def branch_attention(queries: torch.Tensor, segments: Sequence[KeyValue]) -> torch.Tensor:
