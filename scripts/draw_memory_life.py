@@ -5,11 +5,11 @@ from pathlib import Path
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "images" / "memory_life.svg"
 
 _STEPS = (
-    ("1 · spoken of", "“Fly past the red van.”", "the agent reads: a van, red", "#2f6fd0"),
+    ("1 · spoken of", "“Fly past the red van.”", "the agent reads: red van", "#2f6fd0"),
     ("2 · known", "the bank mints ent_01…", "van_1: red van", "#2f6fd0"),
     ("3 · seen", "in the model's window", "tagged: visible 0.97", "#1f8f4d"),
-    ("4 · out of sight", "its chunk is evicted", "3 frames, one question: which?", "#8a8f98"),
-    ("5 · filed", "the best frame of the chunk", "image, pose, time, tag, score", "#b7791f"),
+    ("4 · out of sight", "its chunk is evicted", "which of three frames?", "#8a8f98"),
+    ("5 · filed", "the chunk's best frame", "image, pose, time, tag", "#b7791f"),
     ("6 · recalled", "“Go back to the van.”", "before the next decision", "#d64545"),
 )
 _WIDE, _HIGH, _GAP = 186, 84, 16
