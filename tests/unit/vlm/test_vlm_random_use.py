@@ -159,7 +159,19 @@ def machine(make_pair: Any, folder: Path) -> type[RuleBasedStateMachine]:
         @precondition(lambda self: self.pair is not None and self.snapshots)
         @rule(which=st.integers(0, 20))
         def restore(self, which: int) -> None:
-            kept = self.snapshots[which % len(self.snapshots)]
+            self._restore(self.snapshots[which % len(self.snapshots)])
+
+        @rule(which=st.integers(0, 20), later=st.integers(0, 20), size=SIZES)
+        def restore_and_write_over(self, which: int, later: int, size: tuple[int, int]) -> None:
+            """What seldom comes about by chance: snapshots that a later frame writes over, or just does not reach."""
+            self.snapshot()
+            there = [kept for kept in self.snapshots if kept.restorable]
+            if there:
+                self._restore(there[which % len(there)])
+                self._append(self.pair.frame(*size))
+                self._restore(self.snapshots[-1 - later % len(self.snapshots)])
+
+        def _restore(self, kept: Kept) -> None:
             if not kept.restorable:
                 with pytest.raises(SnapshotOverwritten):
                     self.pair.session.restore_snapshot(kept.snapshot_id)

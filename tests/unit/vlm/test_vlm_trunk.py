@@ -47,7 +47,7 @@ class TrunkMachine(RuleBasedStateMachine):
     """What lies in the slab is kept as labels, one a token, and written and moved as a slab would be."""
 
     @initialize(
-        budget=st.integers(30, 90),
+        budget=st.integers(30, 200),
         opening=st.integers(1, 6),
         first=st.sampled_from([0, 10**8]),
         level=st.sampled_from(EvictionLevel),
@@ -188,9 +188,19 @@ class TrunkMachine(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 50))
     def rewind(self, which: int) -> None:
-        if not self.seen:
-            return
-        seen = self.seen[which % len(self.seen)]
+        if self.seen:
+            self._rewind(self.seen[which % len(self.seen)])
+
+    @rule(which=st.integers(0, 50), later=st.integers(0, 50), tokens=st.integers(1, 4), span=st.integers(1, 4))
+    def mark_rewind_and_write_over(self, which: int, later: int, tokens: int, span: int) -> None:
+        """What seldom comes about by chance: marks that a later append writes over, or that it just does not reach."""
+        self.mark()
+        there = [seen for seen in self.seen if seen.restorable]
+        self._rewind(there[which % len(there)])
+        self.append(tokens, span)
+        self._rewind(self.seen[-1 - later % len(self.seen)])
+
+    def _rewind(self, seen: Seen) -> None:
         if not seen.restorable:
             with pytest.raises(SnapshotOverwritten):
                 self.trunk.rewind(seen.mark)
@@ -280,3 +290,80 @@ def test_positions_stay_in_range_for_ever() -> None:
 def test_a_trunk_as_wide_as_the_range_is_not_turned_at_every_chunk() -> None:
     trunk = trunk_of(1000, limit=9)
     assert trunk.rebases <= 1000 // (9 // 4)
+
+
+def _three_marks(**how: Any) -> tuple[Trunk, list[TrunkMark]]:
+    """A trunk of 1 + 3 chunks of 2 tokens, marked after each, and rewound to the first."""
+    trunk = Trunk(40, **how)
+    trunk.append(Chunk((), 1, 1))
+    marks = []
+    for index in range(3):
+        trunk.append(Chunk((f"{index}",), 2, 2))
+        marks.append(trunk.mark())
+    trunk.rewind(marks[0])
+    return trunk, marks
+
+
+def test_marks_beyond_what_was_written_over_are_lost_and_no_others() -> None:
+    trunk, marks = _three_marks()
+    trunk.rewind(marks[2])
+    assert (trunk.tokens, trunk.cursor) == (7, 7)
+    trunk.rewind(marks[1])
+    trunk.append(Chunk(("another",), 2, 2))
+    with pytest.raises(SnapshotOverwritten):
+        trunk.rewind(marks[2])
+    trunk.rewind(marks[1])
+    trunk.rewind(marks[0])
+
+
+def test_marks_beyond_what_was_moved_are_lost() -> None:
+    trunk, marks = _three_marks(position_limit=5, first_position=10)
+    # Where the pass that it was made for fails, nothing is appended after the move.
+    move = trunk.compact_for(1, 1)
+    assert move == (0, 0, 3, -10)
+    for mark in marks[1:]:
+        with pytest.raises(SnapshotOverwritten):
+            trunk.rewind(mark)
+
+
+def test_marks_follow_when_positions_begin_anew() -> None:
+    trunk, marks = _three_marks(position_limit=5, first_position=10)
+    trunk.rewind(marks[2])
+    assert trunk.compact_for(1, 1) == (0, 0, 7, -10)
+    assert (trunk.cursor, trunk.sink_offset) == (7, 0)
+    trunk.rewind(marks[0])
+    assert (trunk.cursor, trunk.sink_offset) == (3, 0)
+    trunk.rewind(marks[2])
+    assert (trunk.cursor, trunk.sink_offset) == (7, 0)
+
+
+def test_everything_before_the_newest_hole_is_written_anew() -> None:
+    """Several chunks may have to go for one, in any order of places."""
+    trunk = Trunk(40, eviction=Eviction(EvictionLevel.SUBSAMPLED))
+    trunk.append(Chunk((), 1, 1))
+    for index in range(13):
+        trunk.append(Chunk((f"{index}",), 3, 3))
+    # The older half shrinks with the window: 7 goes before 2, and 4 and 6 stand before the hole that 7 left.
+    gone, stale = trunk.evict_for(15)
+    assert [chunk.ordinal for chunk in gone] == [1, 3, 5, 7, 2]
+    assert [chunk.ordinal for chunk in trunk.window] == [4, 6, 8, 9, 10, 11, 12]
+    assert stale == 2
+
+
+@pytest.mark.parametrize("positions", EvictionPositions)
+def test_another_trunk_goes_on_from_its_state(positions: EvictionPositions) -> None:
+    trunk = Trunk(40, first_position=10**8, eviction=Eviction(positions=positions), position_limit=2 * 10**8)
+    trunk.append(Chunk((), 1, 1, "opening"))
+    for index in range(30):
+        trunk.evict_for(3)
+        trunk.compact_for(3, 2)
+        trunk.append(Chunk((f"{index}",), 3, 2, index))
+    trunk.evict_for(3)
+    trunk.set_memory([Chunk(("recalled",), 3, 2, "recalled")])
+    other = Trunk(40, eviction=Eviction(positions=positions))
+    other.adopt(trunk.state(), ["opening", 0, "recalled"])
+    assert other.state() == trunk.state()
+    assert other.start == 0
+    assert (other.sink_offset, other.window_position) == (trunk.sink_offset, trunk.window_position)
+    assert [chunk.kept for chunk in other.rewritable] == ["opening", 0, "recalled"]
+    other.check_integrity()
