@@ -14,6 +14,7 @@ from stillwing_cli.plan import DEFAULT_PORTS, Choices, free_ports, make_parts, r
 from stillwing_cli.state import RUN_FOLDER, StackState, the_only_stack, write_state
 from stillwing_cli.supervisor import KILL, Say, Supervisor, signal_group
 from stillwing_common.errors import InvalidInput
+from stillwing_rpc.server import on_signals
 
 LOG_FOLDER = RUN_FOLDER / "logs"
 _PID_FILE = RUN_FOLDER / "pids"
@@ -86,9 +87,7 @@ def ended_by_signals() -> Iterator[SignalWatch]:
             watch.came = True
             task.cancel()
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    for number in numbers:
-        loop.add_signal_handler(number, told)
+    restore = on_signals(loop, told)
     try:
         yield watch
     except asyncio.CancelledError:
@@ -96,8 +95,7 @@ def ended_by_signals() -> Iterator[SignalWatch]:
             raise
         task.uncancel()
     finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
+        restore()
 
 
 def _note_pids(pids: Mapping[str, int]) -> None:

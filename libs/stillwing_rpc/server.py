@@ -149,7 +149,7 @@ class RpcServer:
     async def run_until_signal(self) -> None:
         """Return once SIGINT or SIGTERM has come and the server is drained, or once it was drained otherwise."""
         loop = asyncio.get_running_loop()
-        restore = _on_signals(loop, self._told.set)
+        restore = on_signals(loop, self._told.set)
         try:
             await self._told.wait()
             await self.drain()
@@ -195,7 +195,7 @@ def _bind_error(host: str, port: int) -> PortInUse | InvalidInput:
     return PortInUse(f"{host}:{port}", host=host, port=port)
 
 
-def _on_signals(loop: asyncio.AbstractEventLoop, told: Callable[[], Any]) -> Callable[[], None]:
+def on_signals(loop: asyncio.AbstractEventLoop, told: Callable[[], Any]) -> Callable[[], None]:
     """Call `told` on the loop at SIGINT or SIGTERM; returns what undoes it."""
     signals = (signal.SIGINT, signal.SIGTERM)
     before: dict[signal.Signals, Any] = {}
