@@ -373,7 +373,7 @@ class FakeEngine:
         return self.script.pop(0) if self.script else self.past_end
 
     async def model_info(self) -> ModelInfo:
-        return ModelInfo("fake", "fake", "cpu", "float32", 0, 0, 1000, "", True, True, EngineLimits())
+        return ModelInfo("fake", "fake", "cpu", "float32", 0, 0, 1000, "", limits=EngineLimits())
 
     async def open_session(self, config: SessionConfig) -> FakeSession:
         self.configs.append(config)

@@ -18,6 +18,7 @@ from stillwing_vlm.core.base import Engine, Limits
 from stillwing_vlm.core.catalog import LoadedEngine, ModelSource, load_engine
 from stillwing_vlm.core.engine import AsyncEngine
 from stillwing_vlm.core.exports import ExportFolder
+from stillwing_vlm.core.text import ChatText
 from stillwing_vlm.server import registration
 
 LIMITS = Limits(
@@ -77,16 +78,27 @@ async def engine(kind: str, local: AsyncEngine) -> AsyncIterator[Engine]:
 
 
 @pytest.fixture
-async def engine_with(kind: str, loaded: LoadedEngine) -> AsyncIterator[Callable[..., Awaitable[Engine]]]:
+async def engine_with(
+    kind: str, loaded: LoadedEngine, tiny_dir: Path
+) -> AsyncIterator[Callable[..., Awaitable[Engine]]]:
     """Makes an engine with limits of its own."""
     async with AsyncExitStack() as stack:
 
-        async def make(**limits: Any) -> Engine:
-            local = AsyncEngine(replace(loaded, limits=replace(LIMITS, **limits)))
+        async def make(*, ends_at_once: bool = False, **limits: Any) -> Engine:
+            text = EndsAtOnce.from_file(tiny_dir / "tokenizer.json") if ends_at_once else loaded.text
+            local = AsyncEngine(replace(loaded, text=text, limits=replace(LIMITS, **limits)))
             stack.push_async_callback(local.close)
             return await stack.enter_async_context(reached(kind, local))
 
         yield make
+
+
+class EndsAtOnce(ChatText):
+    """A tokenizer by which every token ends an answer."""
+
+    @property
+    def end_ids(self) -> frozenset[int]:
+        return frozenset(range(10_000))
 
 
 class HeldDevice:

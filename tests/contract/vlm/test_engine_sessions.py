@@ -154,6 +154,17 @@ async def bystander(engine: Engine, loaded: LoadedEngine) -> AsyncIterator[Bysta
 
 
 class TestTrouble:
+    async def test_a_model_that_says_nothing(self, engine_with: Any) -> None:
+        engine = await engine_with(ends_at_once=True)
+        session = await engine.open_session(SMALL)
+        await session.append(frame(0))
+        answer = session.ask(AskRequest("What is it?", max_tokens=8))
+        assert [delta.text async for delta in answer] == []
+        done = await answer.done()
+        assert (done.text, done.answer_tokens, done.reason) == ("", 0, DoneReason.STOP)
+        assert 0 < done.time_to_first_token_s <= done.elapsed_s
+        assert (await engine.get_session(session.session_id)).live_asks == 0
+
     async def test_an_answer_of_no_tokens(self, engine: Engine, loaded: LoadedEngine) -> None:
         async with bystander(engine, loaded) as other:
             session = await engine.open_session(SMALL)

@@ -1,16 +1,17 @@
-"""One ask between the event loop, where its answer is read, and the device, where it is decoded.
+"""Asks and choices between the event loop, where their answers are read, and the device, where they are decoded.
 
 It knows nothing of order, limits or transports.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 from stillwing_common.clock import Clock
-from stillwing_common.errors import UnknownSession
-from stillwing_vlm.core.answers import AsyncAnswer
-from stillwing_vlm.core.base import AnswerDone, DoneReason, Provenance
-from stillwing_vlm.core.branch import AskBranch
+from stillwing_common.errors import AnswerTimeout, UnknownSession
+from stillwing_vlm.core.answers import AsyncAnswer, settle
+from stillwing_vlm.core.base import AnswerDone, ChoiceResult, DoneReason, Provenance
+from stillwing_vlm.core.branch import AskBranch, ChoiceBranch
 from stillwing_vlm.core.observer import Observer
 from stillwing_vlm.core.scheduler import Live, fault_of
 
@@ -105,3 +106,49 @@ class AskUnderWay:
             self._tokens, self._grown_s = tokens, now_s
         if branch.done is not None:
             observer.answer_ended(branch.done.reason)
+
+
+class ChoiceUnderWay:
+    """One question with its options, from its fork to its scores."""
+
+    def __init__(
+        self,
+        found: "asyncio.Future[ChoiceResult]",
+        deadline_s: float | None,
+        on_loop: Callable[..., None],
+        release: Callable[[ChoiceBranch], None],
+        ended: Callable[[], None],
+    ) -> None:
+        """`found` is settled and `ended` called on the loop; `release` lets the branch go."""
+        self._found = found
+        self._deadline_s = deadline_s
+        self._on_loop = on_loop
+        self._release = release
+        self._ended = ended
+        self._reason: Exception | None = None
+
+    def fork(self, branch: ChoiceBranch, closed: Exception) -> Live:
+        """The branch is there; `closed` is why it has no scores where nothing else is. Device thread, as all else."""
+        self._reason = closed
+
+        def progressed() -> None:
+            if branch.finished:
+                self._release(branch)
+                self._on_loop(self._end, branch.done, None if branch.done is not None else self._reason)
+
+        def stop(error: Exception) -> None:
+            self._reason = error
+            branch.cancel()
+
+        def expired() -> None:
+            stop(AnswerTimeout(f"not scored within {self._deadline_s:g} s", deadline_s=self._deadline_s))
+
+        return Live(branch, progressed, stop, expired=expired)
+
+    def fail(self, error: Exception) -> None:
+        """There was no fork."""
+        self._on_loop(self._end, None, error)
+
+    def _end(self, result: ChoiceResult | None, error: Exception | None) -> None:
+        self._ended()
+        settle(self._found, result, error)

@@ -11,7 +11,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stillwing_common.errors import (
-    AnswerTimeout,
     Exhausted,
     FrameSuperseded,
     InvalidInput,
@@ -23,7 +22,7 @@ from stillwing_common.errors import (
 )
 from stillwing_common.types import Frame
 from stillwing_vlm.core.answers import AsyncAnswer, EvictionStream, RunningWatch, new_future, settle
-from stillwing_vlm.core.asking import AskUnderWay, deadlines
+from stillwing_vlm.core.asking import AskUnderWay, ChoiceUnderWay, deadlines
 from stillwing_vlm.core.async_exports import PeriodicExports
 from stillwing_vlm.core.base import (
     AppendResult,
@@ -40,8 +39,9 @@ from stillwing_vlm.core.base import (
     check_deadline,
 )
 from stillwing_vlm.core.frames import NewestWins, Waiting
+from stillwing_vlm.core.idle import IdleTimer
 from stillwing_vlm.core.quotas import Resource
-from stillwing_vlm.core.scheduler import Lane, Live, Queued, Request, fault_of
+from stillwing_vlm.core.scheduler import Lane, Queued, Request, fault_of
 from stillwing_vlm.core.session import VideoSession
 from stillwing_vlm.core.watches import Watches
 from stillwing_vlm.core.watching import Watching
@@ -84,8 +84,7 @@ class AsyncSession:
         self._watching = Watching(self._watches, engine, self._submit, self._on_loop)
         self._over: asyncio.Future[None] = self._loop.create_future()
         self._reason: StillwingError | None = None
-        self._used_s = self._clock.monotonic_s()
-        self._idle_check = self._check_idle_later(self._limits.idle_timeout_s)
+        self._idle = IdleTimer(self._clock, self._limits.idle_timeout_s, self._is_busy, self._end_idle)
 
     @property
     def session_id(self) -> str:
@@ -336,33 +335,16 @@ class AsyncSession:
         ready = self._engine.workers.submit(self._engine.loaded.preparer.choice, request)
         due_s, expires_s = deadlines(placed_s, request.deadline_s)
 
-        def end(result: ChoiceResult | None, error: Exception | None) -> None:
-            self._ask_ended(give)
-            settle(found, result, error)
+        under_way = ChoiceUnderWay(
+            found, request.deadline_s, self._on_loop, self.video.release, lambda: self._ask_ended(give)
+        )
 
         def run() -> None:
-            branch = self.video.fork_choice(ready.result(), placed_s)
-            reason: Exception = self.gone()
+            live = under_way.fork(self.video.fork_choice(ready.result(), placed_s), self.gone())
+            live.deadline_s, live.expires_s = due_s, expires_s
+            self._scheduler.start_branch(self._lane, live)
 
-            def progressed() -> None:
-                if branch.finished:
-                    self.video.release(branch)
-                    self._on_loop(end, branch.done, None if branch.done is not None else reason)
-
-            def stop(error: Exception) -> None:
-                nonlocal reason
-                reason = error
-                branch.cancel()
-
-            def expired() -> None:
-                stop(AnswerTimeout(f"not scored within {request.deadline_s:g} s", deadline_s=request.deadline_s))
-
-            self._scheduler.start_branch(self._lane, Live(branch, progressed, stop, due_s, expires_s, expired))
-
-        def fail(error: Exception) -> None:
-            self._on_loop(end, None, error)
-
-        self._place_or_fail(Request(run, fail, ready, deadline_s=due_s))
+        self._place_or_fail(Request(run, under_way.fail, ready, deadline_s=due_s))
         return found
 
     def _take_ask(self) -> Callable[[], None]:
@@ -413,8 +395,7 @@ class AsyncSession:
         return self._closing
 
     async def _close(self) -> None:
-        if self._idle_check is not None:
-            self._idle_check.cancel()
+        self._idle.cancel()
         self._engine.forget(self.session_id)
         await asyncio.wrap_future(self._scheduler.close_lane(self._lane, self.gone()))
         await asyncio.wrap_future(self._scheduler.call(partial(self._watches.close, self._reason)))
@@ -423,19 +404,12 @@ class AsyncSession:
             give()
         self._over.set_result(None)
 
-    def _check_idle_later(self, after_s: float) -> asyncio.TimerHandle | None:
-        if not self._limits.idle_timeout_s:
-            return None
-        return self._loop.call_later(after_s, self._check_idle)
+    def _is_busy(self) -> bool:
+        return bool(self._frames_under_way or self._asks_under_way or self._lane.requests)
 
-    def _check_idle(self) -> None:
-        busy = self._frames_under_way or self._asks_under_way or self._lane.requests
-        left_s = self._used_s + self._limits.idle_timeout_s - self._clock.monotonic_s()
-        if busy or left_s > 0:
-            self._idle_check = self._check_idle_later(self._limits.idle_timeout_s if busy else left_s)
-        else:
-            idle_s = self._limits.idle_timeout_s
-            self._close_once(SessionIdle(f"nothing for {idle_s:g} s", session_id=self.session_id, idle_s=idle_s))
+    def _end_idle(self) -> None:
+        idle_s = self._limits.idle_timeout_s
+        self._close_once(SessionIdle(f"nothing for {idle_s:g} s", session_id=self.session_id, idle_s=idle_s))
 
     # Placing
 
@@ -461,7 +435,7 @@ class AsyncSession:
 
     def _submit(self, request: Queued) -> StillwingError | None:
         """Put it at the lane's end; why it was not taken, if it was not."""
-        self._used_s = self._clock.monotonic_s()
+        self._idle.touch()
         if self._run is not None:
             # What is placed now is to see the newest frame placed before it.
             self._run.seal()
@@ -482,5 +456,5 @@ class AsyncSession:
         return self._reason or UnknownSession(f"session {self.session_id} is closed", session_id=self.session_id)
 
     def _on_loop(self, function: Callable[..., None], *arguments: Any) -> None:
-        self._used_s = self._clock.monotonic_s()
+        self._idle.touch()
         self._engine.calls.call(function, *arguments)
