@@ -158,13 +158,13 @@ class InlineSession:
         """See `Session`."""
         return self._session.recall_kept(*frame_ids)
 
-    async def take_snapshot(self, ttl_s: float | None = None) -> SnapshotInfo:
+    async def take_snapshot(self, ttl_s: float | None = None, name: str = "") -> SnapshotInfo:
         """See `Session`."""
-        return self._session.take_snapshot(ttl_s)
+        return self._session.take_snapshot(ttl_s, name)
 
-    async def restore_snapshot(self, snapshot_id: str) -> str:
+    async def restore_snapshot(self, snapshot: str) -> str:
         """See `Session`."""
-        return self._session.restore_snapshot(snapshot_id)
+        return self._session.restore_snapshot(snapshot)
 
     async def export(self, name: str) -> ExportInfo:
         """Nothing is kept beyond an evaluation."""
@@ -202,7 +202,7 @@ class _OneCaller:
     async def delete_export(self, name: str) -> None:
         """There is none."""
 
-    async def delete_snapshot(self, snapshot_id: str) -> None:
+    async def delete_snapshot(self, snapshot: str, session_id: str = "") -> None:
         """Snapshots go with their session."""
 
     async def close(self) -> None:
@@ -265,11 +265,11 @@ class BlindSession:
         """There is no memory."""
         raise Unsupported("this engine has no memory")
 
-    async def take_snapshot(self, ttl_s: float | None = None) -> SnapshotInfo:
+    async def take_snapshot(self, ttl_s: float | None = None, name: str = "") -> SnapshotInfo:
         """There is no memory."""
         raise Unsupported("this engine has no memory")
 
-    async def restore_snapshot(self, snapshot_id: str) -> str:
+    async def restore_snapshot(self, snapshot: str) -> str:
         """There is no memory."""
         raise Unsupported("this engine has no memory")
 

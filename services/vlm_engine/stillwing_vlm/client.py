@@ -92,10 +92,10 @@ class RemoteEngine:
             answer = await self._stub.GetSession(vlm_pb2.GetSessionRequest(session_id=session_id))
         return convert.session_from_wire(answer.session)
 
-    async def delete_snapshot(self, snapshot_id: str) -> None:
+    async def delete_snapshot(self, snapshot: str, session_id: str = "") -> None:
         """See `Engine`."""
         with domain_errors():
-            await self._stub.DeleteSnapshot(vlm_pb2.DeleteSnapshotRequest(snapshot_id=snapshot_id))
+            await self._stub.DeleteSnapshot(vlm_pb2.DeleteSnapshotRequest(snapshot_id=snapshot, session_id=session_id))
 
     async def list_exports(self) -> list[ExportInfo]:
         """See `Engine`."""
@@ -245,14 +245,14 @@ class RemoteSession:
         """See `Session`."""
         return self._ask_for(recall_kept=vlm_pb2.RecallKept(frame_ids=frame_ids))
 
-    def take_snapshot(self, ttl_s: float | None = None) -> Awaitable[SnapshotInfo]:
+    def take_snapshot(self, ttl_s: float | None = None, name: str = "") -> Awaitable[SnapshotInfo]:
         """See `Session`."""
         ttl = None if ttl_s is None else duration_to_wire(ttl_s)
-        return self._ask_for(take_snapshot=vlm_pb2.TakeSnapshot(ttl=ttl))
+        return self._ask_for(take_snapshot=vlm_pb2.TakeSnapshot(ttl=ttl, name=name))
 
-    def restore_snapshot(self, snapshot_id: str) -> Awaitable[str]:
+    def restore_snapshot(self, snapshot: str) -> Awaitable[str]:
         """See `Session`."""
-        return self._ask_for(restore_snapshot=vlm_pb2.RestoreSnapshot(snapshot_id=snapshot_id))
+        return self._ask_for(restore_snapshot=vlm_pb2.RestoreSnapshot(snapshot_id=snapshot))
 
     @property
     def restored_frame_id(self) -> str:
@@ -362,8 +362,7 @@ class RemoteSession:
             case "choice_done":
                 self._settle(seq, convert.choice_done_from_wire(response.choice_done))
             case "snapshot_taken":
-                taken = response.snapshot_taken
-                self._settle(seq, SnapshotInfo(taken.snapshot_id, taken.size_bytes))
+                self._settle(seq, convert.taken_from_wire(response.snapshot_taken))
             case "snapshot_restored":
                 self._settle(seq, response.snapshot_restored.last_frame_id)
             case "session_exported":

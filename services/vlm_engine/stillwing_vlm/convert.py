@@ -30,6 +30,7 @@ from stillwing_vlm.core.base import (
     Sampling,
     SessionConfig,
     SessionInfo,
+    SnapshotInfo,
     TokenSaving,
     View,
     WatchEvent,
@@ -405,6 +406,18 @@ def export_from_wire(message: vlm_pb2.ExportInfo) -> ExportInfo:
     return ExportInfo(message.name, message.size_bytes, timestamp_from_wire(message.save_time))
 
 
+def taken_to_wire(info: SnapshotInfo) -> vlm_pb2.SnapshotTaken:
+    """A snapshot that was just taken."""
+    return vlm_pb2.SnapshotTaken(
+        snapshot_id=info.snapshot_id, size_bytes=info.size_bytes, name=info.name, last_frame_id=info.last_frame_id
+    )
+
+
+def taken_from_wire(message: vlm_pb2.SnapshotTaken) -> SnapshotInfo:
+    """A snapshot that was just taken."""
+    return SnapshotInfo(message.snapshot_id, message.size_bytes, message.name, message.last_frame_id)
+
+
 def failed_to_wire(error: StillwingError, *, credits: int, service: str) -> vlm_pb2.RequestFailed:
     """One bad request, and the frame credits it returns."""
     return vlm_pb2.RequestFailed(status=to_status(error, service=service), credits=credits)
@@ -528,6 +541,16 @@ def session_to_wire(info: SessionInfo) -> vlm_pb2.SessionInfo:
         dropped_tokens=info.dropped_tokens,
         dropped_frames=info.dropped_frames,
         watches=info.watches,
+        snapshots=[
+            vlm_pb2.SnapshotInfo(
+                snapshot_id=snapshot.snapshot_id,
+                size_bytes=snapshot.size_bytes,
+                name=snapshot.name,
+                last_frame_id=snapshot.last_frame_id,
+                is_restorable=snapshot.is_restorable,
+            )
+            for snapshot in info.snapshots
+        ],
     )
 
 
@@ -553,4 +576,14 @@ def session_from_wire(message: vlm_pb2.SessionInfo) -> SessionInfo:
         dropped_tokens=message.dropped_tokens,
         dropped_frames=message.dropped_frames,
         watches=message.watches,
+        snapshots=tuple(
+            SnapshotInfo(
+                snapshot_id=snapshot.snapshot_id,
+                size_bytes=snapshot.size_bytes,
+                name=snapshot.name,
+                last_frame_id=snapshot.last_frame_id,
+                is_restorable=snapshot.is_restorable,
+            )
+            for snapshot in message.snapshots
+        ),
     )

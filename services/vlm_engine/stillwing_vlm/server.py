@@ -70,7 +70,7 @@ class VlmServicer(vlm_pb2_grpc.VlmServiceServicer):
         self, request: vlm_pb2.DeleteSnapshotRequest, context: Any
     ) -> vlm_pb2.DeleteSnapshotResponse:
         """See the proto."""
-        await self._engine.delete_snapshot(request.snapshot_id)
+        await self._engine.delete_snapshot(request.snapshot_id, request.session_id)
         return vlm_pb2.DeleteSnapshotResponse()
 
     async def ListExports(self, request: vlm_pb2.ListExportsRequest, context: Any) -> vlm_pb2.ListExportsResponse:
@@ -226,9 +226,10 @@ class _SessionCall:
                 placed = session.recall_kept(tuple(request.recall_kept.frame_ids))
                 self._later(seq, placed, lambda result: {"recalled": convert.recalled_to_wire(result)})
             case "take_snapshot":
-                ttl = request.take_snapshot
-                placed = session.take_snapshot(duration_from_wire(ttl.ttl) if ttl.HasField("ttl") else None)
-                self._later(seq, placed, lambda info: {"snapshot_taken": _taken(info)})
+                take = request.take_snapshot
+                ttl_s = duration_from_wire(take.ttl) if take.HasField("ttl") else None
+                placed = session.take_snapshot(ttl_s, take.name)
+                self._later(seq, placed, lambda info: {"snapshot_taken": convert.taken_to_wire(info)})
             case "restore_snapshot":
                 snapshot_id = request.restore_snapshot.snapshot_id
                 placed = session.restore_snapshot(snapshot_id)
@@ -339,7 +340,3 @@ def _merge_deltas(unsent: vlm_pb2.SessionResponse, event: vlm_pb2.SessionRespons
         return False
     unsent.answer_delta.text += event.answer_delta.text
     return True
-
-
-def _taken(info: Any) -> vlm_pb2.SnapshotTaken:
-    return vlm_pb2.SnapshotTaken(snapshot_id=info.snapshot_id, size_bytes=info.size_bytes)

@@ -303,6 +303,77 @@ class TestEngine:
         with pytest.raises(InvalidInput):
             await session.take_snapshot(ttl_s=-1)
 
+    async def test_snapshots_go_by_name_too(self, engine: Engine) -> None:
+        session = await filled(engine, 2)
+        at_home = await session.take_snapshot(name="home")
+        assert (at_home.name, at_home.last_frame_id, at_home.is_restorable) == ("home", "v/c/1", True)
+        await session.append(frame(2))
+        unnamed = await session.take_snapshot()
+        assert (unnamed.name, unnamed.last_frame_id) == ("", "v/c/2")
+        assert (await engine.get_session(session.session_id)).snapshots == (at_home, unnamed)
+        assert await session.restore_snapshot("home") == "v/c/1"
+        assert await session.restore_snapshot(unnamed.snapshot_id) == "v/c/2"
+        assert await session.restore_snapshot(at_home.snapshot_id) == "v/c/1"
+        for unknown in ("", "away", "HOME", "home "):
+            with pytest.raises(UnknownSnapshot):
+                await session.restore_snapshot(unknown)
+
+    async def test_a_snapshots_name_is_used_again(self, engine: Engine) -> None:
+        session = await filled(engine, 2)
+        old = await session.take_snapshot(name="home")
+        unnamed = await session.take_snapshot()
+        await session.append(frame(2))
+        # There are as many as may be, so that one more is only taken in the place of another.
+        new = await session.take_snapshot(name="home")
+        assert (await engine.get_session(session.session_id)).snapshots == (unnamed, new)
+        with pytest.raises(UnknownSnapshot):
+            await session.restore_snapshot(old.snapshot_id)
+        for wrong, error in (({"name": "away"}, Exhausted), ({"name": "home", "ttl_s": -1}, InvalidInput)):
+            with pytest.raises(error):
+                await session.take_snapshot(**wrong)
+        assert await session.restore_snapshot(unnamed.snapshot_id) == "v/c/1"
+        assert await session.restore_snapshot("home") == "v/c/2"
+
+    @pytest.mark.parametrize("name", ["a" * 65, "two words", "-x", "../x", "ö", "snp_x", "x\n"])
+    async def test_what_is_no_snapshots_name_is_refused(self, engine: Engine, name: str) -> None:
+        session = await engine.open_session(SMALL)
+        with pytest.raises(InvalidInput, match="name"):
+            await session.take_snapshot(name=name)
+        assert (await engine.get_session(session.session_id)).snapshots == ()
+        await session.take_snapshot(name="a" * 64)
+
+    async def test_a_session_tells_which_snapshots_are_of_no_more_use(self, engine: Engine) -> None:
+        session = await filled(engine, 1)
+        early = await session.take_snapshot(name="early")
+        for index in range(1, 20):
+            await session.append(frame(index))
+        late = await session.take_snapshot(name="late")
+        lost = replace(early, is_restorable=False)
+        assert (await engine.get_session(session.session_id)).snapshots == (lost, late)
+        with pytest.raises(SnapshotOverwritten):
+            await session.restore_snapshot("early")
+        assert await session.restore_snapshot("late") == "v/c/19"
+        fresh = await session.take_snapshot(name="early")
+        assert (await engine.get_session(session.session_id)).snapshots == (late, fresh)
+        assert await session.restore_snapshot("early") == "v/c/19"
+
+    async def test_snapshots_are_deleted_in_their_session(self, engine: Engine) -> None:
+        ours, theirs = await filled(engine, 1), await filled(engine, 2)
+        await ours.take_snapshot(name="home")
+        kept = await theirs.take_snapshot(name="home")
+        with pytest.raises(InvalidInput, match="session"):
+            await engine.delete_snapshot("home")
+        await engine.delete_snapshot(kept.snapshot_id, ours.session_id)
+        for _ in range(2):
+            await engine.delete_snapshot("home", ours.session_id)
+        with pytest.raises(UnknownSnapshot):
+            await ours.restore_snapshot("home")
+        assert await theirs.restore_snapshot("home") == "v/c/1"
+        await engine.delete_snapshot(kept.snapshot_id, theirs.session_id)
+        assert (await engine.get_session(theirs.session_id)).snapshots == ()
+        await theirs.close()
+        await engine.delete_snapshot("home", theirs.session_id)
+
     @pytest.mark.parametrize(
         ("bad", "error"),
         [

@@ -369,13 +369,13 @@ class AsyncSession:
 
     # Snapshots
 
-    def take_snapshot(self, ttl_s: float | None = None) -> Awaitable[SnapshotInfo]:
-        """Name the trunk's present state."""
-        return self._place(lambda: self.video.take_snapshot(ttl_s))
+    def take_snapshot(self, ttl_s: float | None = None, name: str = "") -> Awaitable[SnapshotInfo]:
+        """Keep the trunk's present state."""
+        return self._place(lambda: self.video.take_snapshot(ttl_s, name))
 
-    def restore_snapshot(self, snapshot_id: str) -> Awaitable[str]:
+    def restore_snapshot(self, snapshot: str) -> Awaitable[str]:
         """Put the trunk back."""
-        return self._place(lambda: self.video.restore_snapshot(snapshot_id))
+        return self._place(lambda: self.video.restore_snapshot(snapshot))
 
     # Ending
 

@@ -332,12 +332,22 @@ class RecallResult:
     context_tokens: int
 
 
+SNAPSHOT_ID_PREFIX = "snp_"
+"""What every snapshot's id begins with and no snapshot's name does."""
+
+
 @dataclass(frozen=True, slots=True)
 class SnapshotInfo:
     """A named state of the trunk. `size_bytes` is what the engine holds for it alone."""
 
     snapshot_id: str
     size_bytes: int
+    name: str = ""
+    """"" where it was given none."""
+    last_frame_id: str = ""
+    """Newest frame in it, or ""."""
+    is_restorable: bool = True
+    """False once frames it covers were evicted, recalled or written over; it is then of no more use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,6 +408,8 @@ class SessionInfo:
     watches: int = 0
     gate_levels: float = 0.0
     dropped_tokens: int = 0
+    snapshots: tuple[SnapshotInfo, ...] = ()
+    """Oldest first."""
 
 
 # Protocols
@@ -489,11 +501,17 @@ class Session(Protocol):
         Raises, when awaited: FrameNotKept, InvalidInput, BudgetTooSmall; then nothing has changed.
         """
 
-    def take_snapshot(self, ttl_s: float | None = None) -> Awaitable[SnapshotInfo]:
-        """Name the trunk's present state. O(1). It dies with the session, or `ttl_s` after its last use."""
+    def take_snapshot(self, ttl_s: float | None = None, name: str = "") -> Awaitable[SnapshotInfo]:
+        """Keep the trunk's present state. O(1). It dies with the session, or `ttl_s` after its last use.
 
-    def restore_snapshot(self, snapshot_id: str) -> Awaitable[str]:
-        """Put the trunk back; returns the newest frame id of the restored context, or "".
+        It takes the place of the session's snapshot of this name in one step; what was there is there still where this
+        fails. Unnamed ones replace nothing.
+
+        Raises, when awaited: InvalidInput for a name that is none or a ttl of 0 or less, Exhausted.
+        """
+
+    def restore_snapshot(self, snapshot: str) -> Awaitable[str]:
+        """Put the trunk back, by id or name; returns the newest frame id of the restored context, or "".
 
         Raises, when awaited: UnknownSnapshot, SnapshotOverwritten.
         """
@@ -538,8 +556,11 @@ class Engine(Protocol):
     async def get_session(self, session_id: str) -> SessionInfo:
         """One open session. Raises UnknownSession."""
 
-    async def delete_snapshot(self, snapshot_id: str) -> None:
-        """Free a snapshot; deleting what is gone succeeds."""
+    async def delete_snapshot(self, snapshot: str, session_id: str = "") -> None:
+        """Free a snapshot, by its id, or by its name in a session; deleting what is gone succeeds.
+
+        Raises InvalidInput for a name without a session.
+        """
 
     async def list_exports(self) -> list[ExportInfo]:
         """Sessions kept in files, oldest first. Raises ExportsOff."""

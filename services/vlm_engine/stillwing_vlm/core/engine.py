@@ -10,10 +10,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from stillwing_common.errors import StillwingError, Unavailable, UnknownSession
+from stillwing_common.errors import InvalidInput, StillwingError, Unavailable, UnknownSession
 from stillwing_vlm.core.async_exports import EngineExports
 from stillwing_vlm.core.async_session import AsyncSession
-from stillwing_vlm.core.base import ExportInfo, ModelInfo, SessionConfig, SessionInfo
+from stillwing_vlm.core.base import SNAPSHOT_ID_PREFIX, ExportInfo, ModelInfo, SessionConfig, SessionInfo
 from stillwing_vlm.core.catalog import LoadedEngine
 from stillwing_vlm.core.device import DeviceThread
 from stillwing_vlm.core.exports import ExportFolder
@@ -133,10 +133,13 @@ class AsyncEngine:
             raise UnknownSession(f"no open session {session_id!r}", session_id=session_id)
         return session.described(await self._read(session.video.info))
 
-    async def delete_snapshot(self, snapshot_id: str) -> None:
-        """Free a snapshot; deleting what is gone succeeds."""
-        videos = [session.video for session in self._sessions.values()]
-        await self._read(lambda: any(video.delete_snapshot(snapshot_id) for video in videos))
+    async def delete_snapshot(self, snapshot: str, session_id: str = "") -> None:
+        """Free a snapshot, by its id, or by its name in a session; deleting what is gone succeeds."""
+        if not session_id and not snapshot.startswith(SNAPSHOT_ID_PREFIX):
+            raise InvalidInput("a snapshot's name is known in its session only: say which, or give its id")
+        wanted = [session for session in self._sessions.values() if session_id in ("", session.session_id)]
+        videos = [session.video for session in wanted]
+        await self._read(lambda: any(video.delete_snapshot(snapshot) for video in videos))
 
     async def list_exports(self) -> list[ExportInfo]:
         """Sessions kept in files, oldest first."""

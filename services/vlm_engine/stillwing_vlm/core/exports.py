@@ -7,7 +7,6 @@ It knows no tensors: what is in the file beside the description is the backend's
 """
 
 import os
-import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stillwing_common.errors import Exhausted, ExportNotWritten, ExportUnusable, InvalidInput, UnknownExport
+from stillwing_common.errors import Exhausted, ExportNotWritten, ExportUnusable, UnknownExport
 from stillwing_vlm.core.backend import Backend, CacheSizes
 from stillwing_vlm.core.base import ExportInfo
 from stillwing_vlm.core.gate import GatePast
+from stillwing_vlm.core.names import check_name
 from stillwing_vlm.core.session_state import SavedSession, from_json, to_json
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _SUFFIX = ".safetensors"
 _REFERENCE, _HOLDER = "gate_reference", "gate_holder"
 
@@ -88,10 +87,7 @@ class ExportFolder:
 
     def path(self, name: str) -> Path:
         """Where the export of this name lies or would lie. Raises InvalidInput for what is no plain name."""
-        if not _NAME.fullmatch(name):
-            raise InvalidInput(
-                "an export's name has 1 to 64 letters, digits, '-' and '_' and begins with a letter or digit", name=name
-            )
+        check_name(name, "an export")
         return self._folder / f"{name}{_SUFFIX}"
 
     def path_to_write(self, name: str) -> Path:

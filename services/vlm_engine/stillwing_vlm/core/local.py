@@ -126,13 +126,17 @@ class LocalSession:
         assert branch.done is not None
         return branch.done
 
-    def take_snapshot(self, ttl_s: float | None = None) -> SnapshotInfo:
-        """Name the trunk's present state."""
-        return self.video.take_snapshot(ttl_s)
+    def take_snapshot(self, ttl_s: float | None = None, name: str = "") -> SnapshotInfo:
+        """Keep the trunk's present state, in place of what has this name."""
+        return self.video.take_snapshot(ttl_s, name)
 
-    def restore_snapshot(self, snapshot_id: str) -> str:
-        """Put the trunk back; the newest frame of it."""
-        return self.video.restore_snapshot(snapshot_id)
+    def restore_snapshot(self, snapshot: str) -> str:
+        """Put the trunk back, by id or name; the newest frame of it."""
+        return self.video.restore_snapshot(snapshot)
+
+    def delete_snapshot(self, snapshot: str) -> None:
+        """Free a snapshot, by id or name; deleting what is gone succeeds."""
+        self.video.delete_snapshot(snapshot)
 
     def export(self, path: Path) -> int:
         """Keep the session in a file, in place of what is there; its bytes. Raises ExportNotWritten."""

@@ -9,11 +9,11 @@ answer never changes what an append writes.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from stillwing_common.clock import Clock
-from stillwing_common.errors import BudgetTooSmall, Exhausted, InvalidInput, UnknownSnapshot
+from stillwing_common.errors import BudgetTooSmall, InvalidInput
 from stillwing_common.ids import new_id
 from stillwing_common.types import Stamp
 from stillwing_vlm.core.backend import Backend, PinnedView
@@ -38,17 +38,11 @@ from stillwing_vlm.core.planner import SLAB_SLACK, STREAM_POSITIONS
 from stillwing_vlm.core.positions import text_positions
 from stillwing_vlm.core.prepare import PreparedAsk, PreparedChoice, PreparedChunk
 from stillwing_vlm.core.session_state import VERSION, PastState, SavedSession, SessionState
+from stillwing_vlm.core.snapshots import Snapshots
 from stillwing_vlm.core.text import ChatText
-from stillwing_vlm.core.trunk import Chunk, Gone, Move, Trunk, TrunkMark
+from stillwing_vlm.core.trunk import Chunk, Gone, Move, Trunk
 
 _SMALLEST_CHUNK_TOKENS = 3
-
-
-@dataclass(slots=True)
-class _Snapshot:
-    mark: TrunkMark
-    ttl_s: float | None
-    expires_s: float | None
 
 
 class VideoSession:
@@ -92,7 +86,7 @@ class VideoSession:
         self._created_wall_ns = clock.wall_ns()
         self._store = backend.new_store(self.trunk.capacity)
         self._views: list[PinnedView] = []
-        self._snapshots: dict[str, _Snapshot] = {}
+        self._snapshots = Snapshots(self.trunk, clock, limits.max_snapshots)
         self._appended_frames = 0
         self._answered_asks = 0
         self._dropped_tokens = 0
@@ -305,48 +299,23 @@ class VideoSession:
 
     # Snapshots
 
-    def take_snapshot(self, ttl_s: float | None) -> SnapshotInfo:
-        """Name the present state. Raises Exhausted where there are too many, InvalidInput for a ttl of 0 or less."""
-        if ttl_s is not None and ttl_s <= 0:
-            raise InvalidInput("a snapshot's ttl is greater than zero", ttl_s=ttl_s)
-        self._drop_expired()
-        if len(self._snapshots) >= self._limits.max_snapshots:
-            raise Exhausted(f"at most {self._limits.max_snapshots} snapshots in a session; delete one")
-        snapshot_id = new_id("snp")
-        self._snapshots[snapshot_id] = _Snapshot(self.trunk.mark(), ttl_s, self._expiry(ttl_s))
-        return SnapshotInfo(snapshot_id, 0)
+    def take_snapshot(self, ttl_s: float | None, name: str = "") -> SnapshotInfo:
+        """Keep the present state, in place of what has this name. Raises Exhausted, InvalidInput."""
+        return self._snapshots.take(ttl_s, name)
 
-    def restore_snapshot(self, snapshot_id: str) -> str:
-        """Put the trunk back; the newest frame of it. Raises UnknownSnapshot, SnapshotOverwritten."""
-        self._drop_expired()
-        snapshot = self._snapshots.get(snapshot_id)
-        if snapshot is None:
-            raise UnknownSnapshot(f"no snapshot {snapshot_id!r} in this session", snapshot_id=snapshot_id)
-        self.trunk.rewind(snapshot.mark)
+    def restore_snapshot(self, snapshot: str) -> str:
+        """Put the trunk back, by id or name; the newest frame of it. Raises UnknownSnapshot, SnapshotOverwritten."""
+        self._snapshots.restore(snapshot)
         for view in self._views:
             if view.end > self.trunk.tail and view.start < view.end:
                 # What lies beyond the restored end may be written over by the next append.
                 view.kept = self._store.copy_out(view.kept, view.start, view.end)
                 view.start = view.end
-        snapshot.expires_s = self._expiry(snapshot.ttl_s)
         return self.trunk.last_frame_id
 
-    def delete_snapshot(self, snapshot_id: str) -> bool:
-        """Forget a snapshot; False where there is none of this id."""
-        snapshot = self._snapshots.pop(snapshot_id, None)
-        if snapshot is not None:
-            self.trunk.forget(snapshot.mark)
-        return snapshot is not None
-
-    def _expiry(self, ttl_s: float | None) -> float | None:
-        return None if ttl_s is None else self._clock.monotonic_s() + ttl_s
-
-    def _drop_expired(self) -> None:
-        now_s = self._clock.monotonic_s()
-        for snapshot_id in [
-            known for known, kept in self._snapshots.items() if kept.expires_s is not None and kept.expires_s <= now_s
-        ]:
-            self.delete_snapshot(snapshot_id)
+    def delete_snapshot(self, snapshot: str) -> bool:
+        """Forget a snapshot, by id or name; False where there is none."""
+        return self._snapshots.delete(snapshot)
 
     # Exports
 
@@ -412,6 +381,7 @@ class VideoSession:
             recallable_frames=0 if self._kept_frames is None else len(self._kept_frames),
             gate_levels=self.config.gate_levels or 0.0,
             dropped_tokens=self._dropped_tokens,
+            snapshots=self._snapshots.infos(),
         )
 
     def digest(self) -> str:

@@ -374,9 +374,13 @@ class Trunk:
         mark.lost = True
         self._marks = [known for known in self._marks if known is not mark]
 
+    def can_rewind(self, mark: TrunkMark) -> bool:
+        """Whether a marked state is still whole."""
+        return not mark.lost and mark.front_epoch == self.front_epoch
+
     def rewind(self, mark: TrunkMark) -> None:
         """Go back (or forth again) to a marked state. Raises SnapshotOverwritten; then nothing has changed."""
-        if mark.lost or mark.front_epoch != self.front_epoch:
+        if not self.can_rewind(mark):
             raise SnapshotOverwritten("frames were evicted, recalled or written over since it was taken")
         start = self.start
         self.sink = list(mark.sink)

@@ -297,10 +297,12 @@ class RecallKept(_message.Message):
     def __init__(self, frame_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class TakeSnapshot(_message.Message):
-    __slots__ = ("ttl",)
+    __slots__ = ("ttl", "name")
     TTL_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
     ttl: _duration_pb2.Duration
-    def __init__(self, ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    name: str
+    def __init__(self, ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., name: _Optional[str] = ...) -> None: ...
 
 class RestoreSnapshot(_message.Message):
     __slots__ = ("snapshot_id",)
@@ -485,12 +487,30 @@ class ChoiceDone(_message.Message):
     def __init__(self, probabilities: _Optional[_Iterable[float]] = ..., best_index: _Optional[int] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class SnapshotTaken(_message.Message):
-    __slots__ = ("snapshot_id", "size_bytes")
+    __slots__ = ("snapshot_id", "size_bytes", "name", "last_frame_id")
     SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LAST_FRAME_ID_FIELD_NUMBER: _ClassVar[int]
     snapshot_id: str
     size_bytes: int
-    def __init__(self, snapshot_id: _Optional[str] = ..., size_bytes: _Optional[int] = ...) -> None: ...
+    name: str
+    last_frame_id: str
+    def __init__(self, snapshot_id: _Optional[str] = ..., size_bytes: _Optional[int] = ..., name: _Optional[str] = ..., last_frame_id: _Optional[str] = ...) -> None: ...
+
+class SnapshotInfo(_message.Message):
+    __slots__ = ("snapshot_id", "name", "last_frame_id", "is_restorable", "size_bytes")
+    SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LAST_FRAME_ID_FIELD_NUMBER: _ClassVar[int]
+    IS_RESTORABLE_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    snapshot_id: str
+    name: str
+    last_frame_id: str
+    is_restorable: bool
+    size_bytes: int
+    def __init__(self, snapshot_id: _Optional[str] = ..., name: _Optional[str] = ..., last_frame_id: _Optional[str] = ..., is_restorable: bool = ..., size_bytes: _Optional[int] = ...) -> None: ...
 
 class SnapshotRestored(_message.Message):
     __slots__ = ("snapshot_id", "last_frame_id")
@@ -527,7 +547,7 @@ class RequestFailed(_message.Message):
     def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., credits: _Optional[int] = ...) -> None: ...
 
 class SessionInfo(_message.Message):
-    __slots__ = ("session_id", "label", "peer", "create_time", "context_tokens", "max_context_tokens", "sink_tokens", "appended_frames", "evicted_frames", "live_asks", "answered_asks", "last_frame_id", "oldest_frame_id", "eviction", "recallable_frames", "dropped_frames", "watches", "gate_levels", "dropped_tokens")
+    __slots__ = ("session_id", "label", "peer", "create_time", "context_tokens", "max_context_tokens", "sink_tokens", "appended_frames", "evicted_frames", "live_asks", "answered_asks", "last_frame_id", "oldest_frame_id", "eviction", "recallable_frames", "snapshots", "dropped_frames", "watches", "gate_levels", "dropped_tokens")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
@@ -543,6 +563,7 @@ class SessionInfo(_message.Message):
     OLDEST_FRAME_ID_FIELD_NUMBER: _ClassVar[int]
     EVICTION_FIELD_NUMBER: _ClassVar[int]
     RECALLABLE_FRAMES_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOTS_FIELD_NUMBER: _ClassVar[int]
     DROPPED_FRAMES_FIELD_NUMBER: _ClassVar[int]
     WATCHES_FIELD_NUMBER: _ClassVar[int]
     GATE_LEVELS_FIELD_NUMBER: _ClassVar[int]
@@ -562,11 +583,12 @@ class SessionInfo(_message.Message):
     oldest_frame_id: str
     eviction: Eviction
     recallable_frames: int
+    snapshots: _containers.RepeatedCompositeFieldContainer[SnapshotInfo]
     dropped_frames: int
     watches: int
     gate_levels: float
     dropped_tokens: int
-    def __init__(self, session_id: _Optional[str] = ..., label: _Optional[str] = ..., peer: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., context_tokens: _Optional[int] = ..., max_context_tokens: _Optional[int] = ..., sink_tokens: _Optional[int] = ..., appended_frames: _Optional[int] = ..., evicted_frames: _Optional[int] = ..., live_asks: _Optional[int] = ..., answered_asks: _Optional[int] = ..., last_frame_id: _Optional[str] = ..., oldest_frame_id: _Optional[str] = ..., eviction: _Optional[_Union[Eviction, _Mapping]] = ..., recallable_frames: _Optional[int] = ..., dropped_frames: _Optional[int] = ..., watches: _Optional[int] = ..., gate_levels: _Optional[float] = ..., dropped_tokens: _Optional[int] = ...) -> None: ...
+    def __init__(self, session_id: _Optional[str] = ..., label: _Optional[str] = ..., peer: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., context_tokens: _Optional[int] = ..., max_context_tokens: _Optional[int] = ..., sink_tokens: _Optional[int] = ..., appended_frames: _Optional[int] = ..., evicted_frames: _Optional[int] = ..., live_asks: _Optional[int] = ..., answered_asks: _Optional[int] = ..., last_frame_id: _Optional[str] = ..., oldest_frame_id: _Optional[str] = ..., eviction: _Optional[_Union[Eviction, _Mapping]] = ..., recallable_frames: _Optional[int] = ..., snapshots: _Optional[_Iterable[_Union[SnapshotInfo, _Mapping]]] = ..., dropped_frames: _Optional[int] = ..., watches: _Optional[int] = ..., gate_levels: _Optional[float] = ..., dropped_tokens: _Optional[int] = ...) -> None: ...
 
 class ListSessionsRequest(_message.Message):
     __slots__ = ()
@@ -591,10 +613,12 @@ class GetSessionResponse(_message.Message):
     def __init__(self, session: _Optional[_Union[SessionInfo, _Mapping]] = ...) -> None: ...
 
 class DeleteSnapshotRequest(_message.Message):
-    __slots__ = ("snapshot_id",)
+    __slots__ = ("snapshot_id", "session_id")
     SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     snapshot_id: str
-    def __init__(self, snapshot_id: _Optional[str] = ...) -> None: ...
+    session_id: str
+    def __init__(self, snapshot_id: _Optional[str] = ..., session_id: _Optional[str] = ...) -> None: ...
 
 class DeleteSnapshotResponse(_message.Message):
     __slots__ = ()
