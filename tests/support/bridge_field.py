@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +21,16 @@ ENV = os.environ | {"OMP_NUM_THREADS": "1", "STILLWING_BRIDGE_MAX_UNSEEN_STEP_M"
 STILL_M_S = 0.1
 
 FLYING_CLIENT = """
-import asyncio, sys
+import asyncio, dataclasses, pathlib, sys
 from stillwing_bridge.client import RemoteBridge
 from stillwing_bridge.core.base import SetVelocity, Takeoff
+from stillwing_rpc.certificates import CertificateFolder
+from stillwing_rpc.settings import ChannelSettings
 
 async def main():
-    bridge = await RemoteBridge.connect(sys.argv[1])
+    settings = CertificateFolder(pathlib.Path(sys.argv[2])).channel() if sys.argv[2:] else ChannelSettings()
+    patient = dataclasses.replace(settings, default_deadline_s=60)
+    bridge = await RemoteBridge.connect(sys.argv[1], patient)
     lease = (await bridge.acquire_lease("drone", "doomed")).lease
     await bridge.wait_command(await bridge.command(lease, Takeoff(), ttl_s=30), 30)
     frame = await bridge.capture_frame("drone")
@@ -39,9 +43,13 @@ asyncio.run(main())
 """
 
 
-def start(module: str, *arguments: str, log: Path) -> subprocess.Popen[bytes]:
+def start(
+    module: str, *arguments: str, log: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     with log.open("ab") as file:
-        return subprocess.Popen([sys.executable, "-m", module, *arguments], stdout=file, stderr=file, env=ENV)
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *arguments], stdout=file, stderr=file, env=ENV | dict(environment or {})
+        )
 
 
 def start_client(address: str) -> subprocess.Popen[bytes]:

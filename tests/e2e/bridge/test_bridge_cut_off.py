@@ -1,7 +1,7 @@
 """python -m pytest tests/e2e/bridge/test_bridge_cut_off.py -v
 
 Real processes that are frozen, and links that stay open and carry nothing: the vehicle stands still soon, and the next
-command works. A relay in between plays the half-open link; network namespaces would do the same, and need root.
+command works. A relay in between plays the half-open link anywhere; `test_bridge_half_open.py` cuts a real one.
 """
 
 import asyncio
