@@ -77,6 +77,26 @@ def test_whoever_opens_it_goes_on_as_if_nothing_had_happened(
     assert ours_info.evicted_frames == theirs_info.evicted_frames
 
 
+@pytest.mark.parametrize("eviction", WAYS, ids=lambda way: f"{way.level.value} {way.positions.value}")
+def test_it_tells_where_the_sink_was(engine: LocalEngine, tmp_path: Path, logits_of: Any, eviction: Eviction) -> None:
+    """With gaps the sink stays where the stream began, which need not be at position 0."""
+    path, pictures = tmp_path / "flight.safetensors", frames(60)
+    config = SessionConfig("You fly.", 160, eviction=eviction)
+    session = LocalSession(engine.loaded, config, first_position=1000, rebases=False)
+    for frame in pictures[:25]:
+        session.append(frame)
+    session.recall(pictures[3])
+    session.export(path)
+    opened = engine.open_export(path)
+    assert opened.video.trunk.sink_offset == session.video.trunk.sink_offset >= 1000
+    for frame in pictures[25:]:
+        session.append(frame)
+        opened.append(frame)
+    assert opened.video.trunk.sink_offset == session.video.trunk.sink_offset
+    assert opened.video.digest() == session.video.digest()
+    assert torch.equal(logits_of(opened, "Where?"), logits_of(session, "Where?"))
+
+
 def test_one_of_the_opening_text_alone(engine: LocalEngine, tmp_path: Path, logits_of: Any) -> None:
     path = tmp_path / "flight.safetensors"
     fed(engine, []).export(path)
