@@ -17,6 +17,7 @@ from stillwing_common.errors import StillwingError
 from stillwing_memory.client import RemoteMemoryBank
 from stillwing_rpc.settings import ChannelSettings
 from stillwing_vlm.client import RemoteEngine
+from stillwing_vlm.core.base import SessionInfo
 
 _WAIT_S = 1.0
 
@@ -111,10 +112,20 @@ async def _engine(address: str, channel: ChannelSettings) -> str:
     try:
         info = await engine.model_info()
         sessions = await engine.list_sessions()
-        seen = "".join(f"; {each.label or each.session_id}: {each.appended_frames} frames" for each in sessions)
+        seen = "".join(f"; {session_text(each)}" for each in sessions)
         return f"{info.model} on {info.device} {info.dtype}, {len(sessions)} sessions{seen}"
     finally:
         await engine.close()
+
+
+def session_text(info: SessionInfo) -> str:
+    """A session of the engine in a few words: frames so far, and its snapshots by name or id."""
+    text = f"{info.label or info.session_id}: {info.appended_frames} frames"
+    kept = [
+        f"{snapshot.name or snapshot.snapshot_id}{'' if snapshot.is_restorable else ' (overwritten)'}"
+        for snapshot in info.snapshots
+    ]
+    return f"{text}, snapshots {' '.join(kept)}" if kept else text
 
 
 async def _agent(address: str, channel: ChannelSettings) -> str:

@@ -6,6 +6,7 @@ What each command says where little or nothing is there.
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from stillwing_cli import doctor
 from stillwing_cli.main import app
 from stillwing_cli.plan import AIRFIELD, Part
 from stillwing_cli.ready import ping, wait_ready
+from stillwing_cli.status import session_text
 from stillwing_common.errors import LinkLost, Unavailable
+from stillwing_vlm.core.base import SessionInfo, SnapshotInfo
 
 COMMANDS = ("up", "fly", "status", "watch", "stop", "doctor", "eval", "train-pilot")
 
@@ -49,6 +52,14 @@ def test_status_of_nothing(cli: Any) -> None:
     assert answer["managed"] is False
     assert {part["health"] for part in answer["parts"]} == {"unavailable", "link_lost"}
     assert "stillwing up" in told.stderr
+
+
+def test_status_tells_a_sessions_snapshots() -> None:
+    plain = SessionInfo("ses_1", "", "peer", 0, 10, 100, 5, 7, 0, 0, 0, "v/c/6", "v/c/0")
+    assert session_text(plain) == "ses_1: 7 frames"
+    kept = (SnapshotInfo("snp_1", 0, "home", "v/c/2", is_restorable=False), SnapshotInfo("snp_2", 0))
+    told = session_text(replace(plain, label="patrol", snapshots=kept))
+    assert told == "patrol: 7 frames, snapshots home (overwritten) snp_2"
 
 
 @pytest.mark.parametrize("command", ["watch", "stop"])
