@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -16,9 +17,20 @@ import pytest
 from agent_fakes import FORWARD, LEFT
 
 from stillwing_agent.client import RemoteAgent
-from stillwing_agent.core.base import ActionStarted, MissionRequest, MissionState, ThinkingFinished
+from stillwing_agent.core.base import (
+    ActionFinished,
+    ActionStarted,
+    Happening,
+    KeyframeFiled,
+    KeyframeLost,
+    MissionEvent,
+    MissionRequest,
+    MissionState,
+    ThinkingFinished,
+)
 from stillwing_bridge.client import RemoteBridge
 from stillwing_common.ids import new_id
+from stillwing_memory.client import RemoteMemoryBank
 from stillwing_vlm.client import RemoteEngine
 
 pytestmark = pytest.mark.e2e
@@ -36,23 +48,27 @@ def free_port() -> int:
 
 
 class Processes:
-    """Five ports and the processes behind them; each can be killed and started again."""
+    """Five ports and the processes behind them; each can be killed or frozen, and started again or woken."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, bank_folder: Path) -> None:
         self._folder = folder
+        self._bank_folder = bank_folder
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self.ports = {name: free_port() for name in ("airfield", "bridge", "engine", "agent")}
+        self.ports = {name: free_port() for name in ("airfield", "bridge", "engine", "memory", "agent")}
 
-    def start(self, name: str, *arguments: str) -> None:
+    def start(self, name: str, *arguments: str, memory: str = "") -> None:
         command = {
             "airfield": ["-m", "stillwing_airfield", "--port", str(self.ports["airfield"]), "--seed", "3"],
             "bridge": [
                 "-m", "stillwing_bridge", "--port", str(self.ports["bridge"]),
                 "--simulator", f"127.0.0.1:{self.ports['airfield']}",
             ],
+            "memory": [
+                "-m", "stillwing_memory", "--port", str(self.ports["memory"]), "--folder", str(self._bank_folder),
+            ],
             "engine": [str(SUPPORT / "scripted_engine.py"), str(self.ports["engine"])],
             "agent": [
-                "-m", "stillwing_agent", "--port", str(self.ports["agent"]), "--memory", "",
+                "-m", "stillwing_agent", "--port", str(self.ports["agent"]), "--memory", memory,
                 "--bridge", f"127.0.0.1:{self.ports['bridge']}", "--engine", f"127.0.0.1:{self.ports['engine']}",
             ],
         }[name]  # fmt: skip
@@ -70,10 +86,17 @@ class Processes:
         process.send_signal(signal.SIGKILL)
         process.wait(10)
 
+    def freeze(self, name: str) -> None:
+        self._running[name].send_signal(signal.SIGSTOP)
+
+    def wake(self, name: str) -> None:
+        self._running[name].send_signal(signal.SIGCONT)
+
     def end(self) -> None:
-        for name in ("agent", "engine", "bridge", "airfield"):
+        for name in ("agent", "memory", "engine", "bridge", "airfield"):
             process = self._running.pop(name, None)
             if process is not None:
+                process.send_signal(signal.SIGCONT)
                 process.terminate()
                 try:
                     process.wait(15)
@@ -84,11 +107,13 @@ class Processes:
 
 @pytest.fixture
 def processes(tmp_path: Path) -> Iterator[Processes]:
-    processes = Processes(tmp_path)
-    processes.start("airfield")
-    processes.start("bridge")
-    yield processes
-    processes.end()
+    # The database's own user cannot reach pytest's folder.
+    with tempfile.TemporaryDirectory(prefix="swm-") as bank_folder:
+        processes = Processes(tmp_path, Path(bank_folder) / "m")
+        processes.start("airfield")
+        processes.start("bridge")
+        yield processes
+        processes.end()
 
 
 @pytest.fixture
@@ -169,6 +194,51 @@ async def test_the_agent_killed_mid_motion(processes: Processes, bridge: RemoteB
     mission_id = await fly_until(agent, ThinkingFinished, 1)
     cancelled = await agent.cancel_mission(mission_id)
     assert cancelled.state is MissionState.CANCELLED
+    assert await seconds_until_still(bridge) < STOPS_WITHIN_S
+    assert await bridge.get_lease("drone") is None
+    await agent.close()
+
+
+async def seen_until(events: AsyncIterator[MissionEvent], kind: type, count: int = 1) -> list[Happening]:
+    """What happened up to the `count`th event of a kind."""
+    seen: list[Happening] = []
+    async with asyncio.timeout(90):
+        async for event in events:
+            seen.append(event.happening)
+            if sum(isinstance(happening, kind) for happening in seen) == count:
+                return seen
+    pytest.fail(f"the mission ended before: {seen[-3:]}")
+
+
+async def test_the_memory_bank_frozen_and_killed_mid_mission(processes: Processes, bridge: RemoteBridge) -> None:
+    """The mission flies on without it, says what could not be filed, and files again once the bank is back."""
+    address = f"127.0.0.1:{processes.ports['memory']}"
+    processes.start("memory")
+    processes.start("engine", FORWARD)
+    await (await RemoteMemoryBank.connect(address, wait_s=READY_S)).close()
+    processes.start("agent", memory=address)
+    agent = await reach(processes)
+    mission = await agent.start_mission(request())
+    events = agent.watch_mission(mission.mission_id)
+
+    async def flies_without_it(reason: str) -> None:
+        seen = await seen_until(events, KeyframeLost)
+        assert isinstance(seen[-1], KeyframeLost)
+        assert seen[-1].error.reason == reason
+        seen += await seen_until(events, ActionFinished)
+        assert any(isinstance(one, ActionFinished) and one.error is None for one in seen)
+
+    await seen_until(events, KeyframeFiled)
+    processes.freeze("memory")
+    await flies_without_it("EXPIRED")
+    processes.wake("memory")
+    await seen_until(events, KeyframeFiled)
+    processes.kill("memory")
+    await flies_without_it("UNAVAILABLE")
+    processes.start("memory")
+    await seen_until(events, KeyframeFiled)
+
+    assert (await agent.cancel_mission(mission.mission_id)).state is MissionState.CANCELLED
     assert await seconds_until_still(bridge) < STOPS_WITHIN_S
     assert await bridge.get_lease("drone") is None
     await agent.close()
