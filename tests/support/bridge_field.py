@@ -124,7 +124,8 @@ class Pilot:
     async def take_off(self) -> Lease:
         await self.simulation.reset()
         self.lease = (await self.bridge.acquire_lease("drone", "test")).lease
-        assert (await self.do(Takeoff(), 30)).state is CommandState.SUCCEEDED
+        status = await self.do(Takeoff(), 30)
+        assert status.state is CommandState.SUCCEEDED, status
         return self.lease
 
     async def speed_m_s(self) -> float:

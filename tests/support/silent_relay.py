@@ -1,10 +1,13 @@
-"""A TCP relay that can stop carrying while every connection stays open: a half-open link without privileges."""
+"""TCP relays: one that can stop carrying while every connection stays open, and one that tells another time."""
 
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+import msgpack
 
 
 class SilentRelay:
@@ -52,13 +55,42 @@ class SilentRelay:
                 return
             far.settimeout(None)
             self._sockets += [near, far]
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._carry, args=(source, sink), daemon=True).start()
+            for source, sink, change in ((near, far, bytes), (far, near, self._returned())):
+                threading.Thread(target=self._carry, args=(source, sink, change), daemon=True).start()
 
-    def _carry(self, source: socket.socket, sink: socket.socket) -> None:
+    def _carry(self, source: socket.socket, sink: socket.socket, change: Callable[[bytes], bytes]) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 self._carrying.wait()
                 if self._closing:
                     return
-                sink.sendall(data)
+                sink.sendall(change(data))
+
+    def _returned(self) -> Callable[[bytes], bytes]:
+        """What becomes of the bytes that one connection brings back."""
+        return bytes
+
+
+class SkewedRelay(SilentRelay):
+    """Stands before a simulator and moves every time it tells by `skew_s`, from one answer to the next."""
+
+    skew_s = 0.0
+
+    def _returned(self) -> Callable[[bytes], bytes]:
+        unpacker = msgpack.Unpacker(strict_map_key=False, unicode_errors="surrogateescape", max_buffer_size=1 << 28)
+
+        def changed(data: bytes) -> bytes:
+            unpacker.feed(data)
+            moved = (_moved(message, int(self.skew_s * 1e9)) for message in unpacker)
+            return b"".join(msgpack.packb(message, unicode_errors="surrogateescape") for message in moved)
+
+        return changed
+
+
+def _moved(value: Any, by_ns: int) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: part + by_ns if key in ("timestamp", "time_stamp") and part else _moved(part, by_ns)
+            for key, part in value.items()
+        }
+    return [_moved(part, by_ns) for part in value] if isinstance(value, list) else value

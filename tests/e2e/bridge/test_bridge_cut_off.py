@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 from bridge_field import ENV, Field, Pilot, end, looking, running_field, start, wait_for_line
-from silent_relay import SilentRelay
+from silent_relay import SilentRelay, SkewedRelay
 
 from stillwing_bridge.client import RemoteBridge
 from stillwing_bridge.core.base import CommandState, SetVelocity, Step, StopLevel
-from stillwing_common.errors import StillwingError
+from stillwing_common.errors import ObservationStale, StillwingError
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -109,6 +109,35 @@ async def test_a_bridge_behind_a_half_open_link_leaves_a_vehicle_that_stops(tmp_
                 relay.fall_silent()
                 assert await pilot.comes_to_rest(5)
                 assert (await remote.wait_command(command_id, 10)).state is CommandState.LINK_LOST
+            relay.close()
+            await remote.close()
+        finally:
+            end(bridge)
+            end(airfield)
+
+
+@pytest.mark.parametrize("jump_s", [-60.0, 60.0])
+async def test_a_vehicle_clock_that_jumps_moves_nothing_on_an_old_picture(jump_s: float, tmp_path: Path) -> None:
+    log, airfield_log = tmp_path / "bridge.log", tmp_path / "airfield.log"
+    airfield = start("stillwing_airfield", "--seed", "3", "--port", "0", log=airfield_log)
+    simulator = wait_for_line(airfield_log, "listening on").split()[-1]
+    with SkewedRelay(simulator) as relay:
+        relay.skew_s = 1000.0
+        bridge = start("stillwing_bridge", "--simulator", relay.address, "--port", "0", log=log)
+        try:
+            address = "127.0.0.1:" + wait_for_line(log, "rpc.serving").split("port=")[1].split()[0]
+            remote = await RemoteBridge.connect(address, wait_s=30)
+            with looking(remote, simulator) as pilot:
+                command_id = await fly_sideways(pilot)
+                before = (await remote.capture_frame("drone")).frame_id
+                relay.skew_s += jump_s
+                assert await pilot.comes_to_rest(7)
+                assert (await remote.wait_command(command_id, 10)).state is CommandState.PREEMPTED
+                pilot.lease = (await remote.take_lease("drone", "test", "its clock jumped")).lease
+                velocity = SetVelocity(right_m_s=0.8)
+                with pytest.raises(ObservationStale):
+                    await remote.command(pilot.lease, velocity, ttl_s=5, based_on_frame_id=before)
+                await flies_again(pilot)
             relay.close()
             await remote.close()
         finally:

@@ -9,6 +9,8 @@ ARRIVAL_M = 0.1
 SLOW_M_S = 0.15
 HEADING_DEG = 1.5
 _NEEDED_READINGS = 2
+_TAKING_NS = 1_000_000_000
+"""How long taking control may take, on the vehicle's clock."""
 
 
 class Progress:
@@ -22,19 +24,30 @@ class Progress:
         self._limits = limits
         self._good = 0
         self._uncontrolled = 0
+        self._had_control = False
+        self._began_ns: int | None = None
         self.error: StillwingError | None = None
 
     def judge(self, state: VehicleState) -> CommandState | None:
         """How the plan ends with this reading; None while it goes on."""
         if not isinstance(self._plan, Descend | ClimbTo) and heads_outside(state, self._limits):
             return CommandState.FENCE
-        # The first reading may be from before control was taken for this plan.
-        self._uncontrolled = 0 if state.controlled else self._uncontrolled + 1
+        self._watch_control(state)
         if self._uncontrolled >= _NEEDED_READINGS:
             self.error = SimulatorError("control of the vehicle was taken away by somebody else")
             return CommandState.FAILED
         self._good = self._good + 1 if self._there(state) else 0
         return CommandState.SUCCEEDED if self._good >= _NEEDED_READINGS else None
+
+    def _watch_control(self, state: VehicleState) -> None:
+        if state.controlled:
+            self._had_control, self._uncontrolled = True, 0
+            return
+        if self._began_ns is None:
+            self._began_ns = state.stamp.time_ns
+        # Control is taken at the plan's beginning, and a busy machine may show several readings from before that.
+        taking = not self._had_control and abs(state.stamp.time_ns - self._began_ns) < _TAKING_NS
+        self._uncontrolled += not taking
 
     def _there(self, state: VehicleState) -> bool:
         slow = state.velocity.speed_m_s < SLOW_M_S
