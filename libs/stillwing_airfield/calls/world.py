@@ -18,6 +18,9 @@ _SEVERITY = {0: logging.INFO, 1: logging.INFO, 2: logging.WARNING, 3: logging.ER
 _FRAME_S = 0.02
 _STRONGEST_WIND_M_S = 60.0
 
+_FARTHEST_SIGHT_M = 1e8
+"""Once round the Earth and more; squares of much larger numbers overflow."""
+
 
 class WorldCalls:
     """Bound to one simulator; `on_reset` is called after each reset."""
@@ -100,8 +103,8 @@ class WorldCalls:
 
     def _free_between(self, here: Triple, there: Triple) -> bool:
         distance_m = math.dist(here, there)
-        if not math.isfinite(distance_m):
-            raise CallFailed("a point needs finite coordinates")
+        if not distance_m <= _FARTHEST_SIGHT_M:
+            raise CallFailed(f"a point needs finite coordinates, at most {_FARTHEST_SIGHT_M:g} m away")
         if distance_m == 0:
             return True
         way = (there[0] - here[0], there[1] - here[1], there[2] - here[2])

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from stillwing_airfield.methods import Methods, Refused
@@ -59,6 +59,7 @@ def methods() -> Iterator[tuple[Airfield, Methods]]:
 
 
 @given(calls=st.lists(ANY_CALL, min_size=1, max_size=6))
+@example(calls=[("simTestLineOfSightToPoint", ({"latitude": 0.0, "longitude": 0.0, "altitude": 1.4e154}, ""))])
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_number_ends_the_physics(
     methods: tuple[Airfield, Methods], calls: list[tuple[str, tuple[Any, ...]]]
