@@ -22,10 +22,20 @@ from stillwing_agent.core.prompts import (
     system_prompt,
     where_prompt,
 )
-from stillwing_lab.pilot.config import ACTIONS, COLOURS, GOALS, SIGN, STEP_M, WHERES
+from stillwing_lab.pilot.config import (
+    ACTIONS,
+    CAMERA_HFOV_DEG,
+    CELL_COLUMNS,
+    CELL_ROWS,
+    COLOURS,
+    GOALS,
+    SIGN,
+    STEP_M,
+    WHERES,
+)
 from stillwing_lab.pilot.expert import FORWARD, LEFT, RIGHT, STOP, straight_action, where
 from stillwing_lab.pilot.layout import END, Branch, Sequence, Words
-from stillwing_lab.pilot.rollout import IN_VIEW_PX, Frames
+from stillwing_lab.pilot.rollout import DENSE_CLASSES, IN_VIEW_PX, Frames
 from stillwing_lab.pilot.tokenizer import SIGN_QUESTION, goal_texts, thing
 
 _TEMPLATE_WEIGHT = 0.1
@@ -34,6 +44,7 @@ _CLOSE_PX = 5000
 _MIRRORED_ACTION = np.array([0, 2, 1, 3])
 _SINK_FROM_FRAMES = 9
 _SIGN_GOAL = GOALS.index(SIGN)
+_SIGN_CLASSES = [index for index, name in enumerate(DENSE_CLASSES) if name.endswith("sign")]
 _STEER_MOST_DEG = 36.0
 _STEER_GRID = 0.05
 
@@ -98,7 +109,7 @@ class Sampler:
                 for colour in self._goals(int(row)):
                     self._ask_action(sequence, trunk, at, colour)
                 if self._rng.random() < 0.15:
-                    self._ask_where(sequence, trunk, at, int(self._rng.integers(len(COLOURS))))
+                    self._ask_where(sequence, trunk, at, self._sought(int(row)))
                 if self._frames.sign[row] >= 0 and self._rng.random() < 0.5:
                     self._ask_sign(sequence, trunk, at)
         if not sequence.branches:
@@ -312,19 +323,35 @@ class Sampler:
         branch = self._words.branch(at, SIGN_QUESTION, answer[:1], [1.0 if seen_px else 0.3])
         sequence.branches.append(branch)
 
+    def _sought(self, row: int) -> int:
+        """What to ask the whereabouts of: in a maze mostly its sign."""
+        if self._frames.sign[row] >= 0 and self._rng.random() < 0.7:
+            return _SIGN_GOAL
+        return int(self._rng.integers(len(COLOURS)))
+
     def _ask_where(self, sequence: Sequence, trunk: Trunk, at: int, colour: int, *, sure: bool = False) -> None:
-        """Where what leads to a goal is in frame `at`; left out where that is unclear, unless `sure` to be asked."""
+        """Where a beacon or the sign is in frame `at`; left out where that is unclear, unless `sure` to be asked."""
         row = trunk.rows[at]
         visible_px = int(self._frames.visible_px[row, colour])
-        if colour == _SIGN_GOAL or (0 < visible_px < IN_VIEW_PX and not sure):
+        if 0 < visible_px < IN_VIEW_PX and not sure:
             return
-        bearing_deg = float(self._frames.bearing_deg[row, colour]) * (-1 if trunk.mirrored else 1)
+        there_deg = self._sign_deg(int(row)) if colour == _SIGN_GOAL else float(self._frames.bearing_deg[row, colour])
+        bearing_deg = there_deg * (-1 if trunk.mirrored else 1)
         word = WHERES[where(bearing_deg, visible_px >= IN_VIEW_PX)]
         answer = [*self._words.ids(word), END]
         weights = [0.5 if word == "none" else 1.0, _TEMPLATE_WEIGHT]
         kept = 2 if self._rng.random() < 0.15 else 1
         question = where_prompt(thing(GOALS[colour]))
         sequence.branches.append(self._words.branch(at, question, answer[:kept], weights[:kept]))
+
+    def _sign_deg(self, row: int) -> float:
+        """Bearing of the sign in a picture, right positive, from the columns it covers; 0 where there is none."""
+        shares = self._frames.cells[row][:, _SIGN_CLASSES].sum(axis=1, dtype=np.float64)
+        columns = shares.reshape(CELL_ROWS, CELL_COLUMNS).sum(axis=0)
+        if columns.sum() == 0:
+            return 0.0
+        u = float((columns * (np.arange(CELL_COLUMNS) + 0.5)).sum() / columns.sum()) / CELL_COLUMNS
+        return math.degrees(math.atan((2 * u - 1) * math.tan(math.radians(CAMERA_HFOV_DEG / 2))))
 
 
 __all__ = ["Branch", "Sampler", "Trunk"]

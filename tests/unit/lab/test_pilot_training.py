@@ -128,6 +128,28 @@ def test_a_maze_is_asked_about_only_while_its_sign_is_remembered(maze_frames: Fr
     assert from_before > 20, "signs that only a recalled frame shows"
 
 
+def test_where_a_sign_is_follows_the_picture(maze_frames: Frames) -> None:
+    words = Words(build_tokenizer())
+    sampler = Sampler(maze_frames, words, np.random.default_rng(8))
+    visible_px = maze_frames.visible_px[:, GOALS.index(SIGN)]
+    told = []
+    for _ in range(200):
+        sequence, trunk = sampler.grounding()
+        row = trunk.rows[0]
+        for branch in sequence.branches:
+            if not words._tokenizer.decode(branch.ids).startswith("Where is the sign?"):
+                continue
+            answer = words._tokenizer.decode([target for target in branch.targets if target >= 0]).partition("<")[0]
+            assert (answer == "none") == (visible_px[row] == 0)
+            told.append(answer)
+            picture = maze_frames.pixels[row].astype(int)
+            red_or_blue = np.abs(picture[..., 0] - picture[..., 2]) - picture[..., 1] > 20
+            if answer != "none" and red_or_blue.sum() > 40:
+                column = float(np.nonzero(red_or_blue)[1].mean()) / picture.shape[1] - 0.5
+                assert answer == "left" if column < -0.2 else answer == "right" if column > 0.2 else True
+    assert {"ahead", "left", "right", "none"} <= set(told)
+
+
 def test_frames_survive_their_file(frames: Frames, tmp_path: Path) -> None:
     frames.save(tmp_path / "some.npz")
     joined = Frames.join([Frames.load(tmp_path / "some.npz"), frames])
