@@ -25,6 +25,7 @@ from stillwing_vlm.core.base import (
     Evicted,
     ExportInfo,
     ModelInfo,
+    Pooled,
     Provenance,
     RecallResult,
     SessionConfig,
@@ -158,6 +159,10 @@ class InlineSession:
         """See `Session`."""
         return self._session.recall_kept(*frame_ids)
 
+    async def pool_vectors(self, texts: Sequence[str], frame_ids: Sequence[str] = ()) -> Pooled:
+        """See `Session`."""
+        return self._session.pool_vectors(texts, frame_ids)
+
     async def take_snapshot(self, ttl_s: float | None = None, name: str = "") -> SnapshotInfo:
         """See `Session`."""
         return self._session.take_snapshot(ttl_s, name)
@@ -264,6 +269,10 @@ class BlindSession:
     async def recall_kept(self, frame_ids: Sequence[str]) -> RecallResult:
         """There is no memory."""
         raise Unsupported("this engine has no memory")
+
+    async def pool_vectors(self, texts: Sequence[str], frame_ids: Sequence[str] = ()) -> Pooled:
+        """There is no model to ask."""
+        raise Unsupported("this engine has no model")
 
     async def take_snapshot(self, ttl_s: float | None = None, name: str = "") -> SnapshotInfo:
         """There is no memory."""

@@ -34,6 +34,7 @@ from stillwing_vlm.core.base import (
     ExportInfo,
     FramePolicy,
     ModelInfo,
+    Pooled,
     RecallResult,
     SessionConfig,
     SessionInfo,
@@ -245,6 +246,10 @@ class RemoteSession:
         """See `Session`."""
         return self._ask_for(recall_kept=vlm_pb2.RecallKept(frame_ids=frame_ids))
 
+    def pool_vectors(self, texts: Sequence[str], frame_ids: Sequence[str] = ()) -> Awaitable[Pooled]:
+        """See `Session`."""
+        return self._ask_for(pool_vectors=vlm_pb2.PoolVectors(texts=texts, frame_ids=frame_ids))
+
     def take_snapshot(self, ttl_s: float | None = None, name: str = "") -> Awaitable[SnapshotInfo]:
         """See `Session`."""
         ttl = None if ttl_s is None else duration_to_wire(ttl_s)
@@ -369,6 +374,8 @@ class RemoteSession:
                 self._settle(seq, convert.exported_from_wire(response.session_exported))
             case "recalled":
                 self._settle(seq, convert.recalled_from_wire(response.recalled))
+            case "vectors_pooled":
+                self._settle(seq, convert.pooled_from_wire(response.vectors_pooled))
             case "context_evicted":
                 for stream in self._streams:
                     stream.put(convert.evicted_from_wire(response.context_evicted))

@@ -21,17 +21,21 @@ from stillwing_vlm.core.base import (
     EvictionLevel,
     EvictionPositions,
     ExportInfo,
+    FrameKeys,
     FramePolicy,
     Limits,
     ModelInfo,
     PeriodicExport,
+    Pooled,
     Provenance,
     RecallResult,
     Sampling,
     SessionConfig,
     SessionInfo,
     SnapshotInfo,
+    TextQuery,
     TokenSaving,
+    Vectors,
     View,
     WatchEvent,
     WatchRequest,
@@ -79,6 +83,7 @@ def config_to_wire(config: SessionConfig) -> vlm_pb2.OpenSession:
         frame_period=duration_to_wire(config.frame_period_s) if config.frame_period_s else None,
         gate_levels=config.gate_levels,
         from_export=config.from_export,
+        pooled_layers=config.pooled_layers,
         periodic_export=None
         if config.periodic_export is None
         else vlm_pb2.PeriodicExport(name=config.periodic_export.name, every_chunks=config.periodic_export.every_chunks),
@@ -108,6 +113,7 @@ def config_from_wire(message: vlm_pb2.OpenSession, peer: str) -> SessionConfig:
         if message.HasField("periodic_export")
         else None,
         owner=host_of_peer(peer),
+        pooled_layers=tuple(message.pooled_layers),
     )
 
 
@@ -361,12 +367,47 @@ def evicted_to_wire(evicted: Evicted) -> vlm_pb2.ContextEvicted:
         evicted_frame_ids=evicted.frame_ids,
         oldest_frame_id=evicted.oldest_frame_id,
         context_tokens=evicted.context_tokens,
+        frame_keys=[_frame_keys_to_wire(each) for each in evicted.frame_keys],
     )
 
 
 def evicted_from_wire(message: vlm_pb2.ContextEvicted) -> Evicted:
     """Frames that left."""
-    return Evicted(tuple(message.evicted_frame_ids), message.oldest_frame_id, message.context_tokens)
+    keys = tuple(_frame_keys_from_wire(each) for each in message.frame_keys)
+    return Evicted(tuple(message.evicted_frame_ids), message.oldest_frame_id, message.context_tokens, keys)
+
+
+def pooled_to_wire(pooled: Pooled) -> vlm_pb2.VectorsPooled:
+    """Mean vectors."""
+    return vlm_pb2.VectorsPooled(
+        texts=[
+            vlm_pb2.TextQuery(text=each.text, query=_vectors_to_wire(each.query), tokens=each.tokens)
+            for each in pooled.texts
+        ],
+        frames=[_frame_keys_to_wire(each) for each in pooled.frames],
+    )
+
+
+def pooled_from_wire(message: vlm_pb2.VectorsPooled) -> Pooled:
+    """Mean vectors."""
+    texts = tuple(TextQuery(each.text, _vectors_from_wire(each.query), each.tokens) for each in message.texts)
+    return Pooled(texts, tuple(_frame_keys_from_wire(each) for each in message.frames))
+
+
+def _frame_keys_to_wire(each: FrameKeys) -> vlm_pb2.FrameKeys:
+    return vlm_pb2.FrameKeys(frame_id=each.frame_id, keys=_vectors_to_wire(each.keys))
+
+
+def _frame_keys_from_wire(message: vlm_pb2.FrameKeys) -> FrameKeys:
+    return FrameKeys(message.frame_id, _vectors_from_wire(message.keys))
+
+
+def _vectors_to_wire(vectors: Vectors) -> vlm_pb2.Vectors:
+    return vlm_pb2.Vectors(shape=vectors.shape, values=vectors.values)
+
+
+def _vectors_from_wire(message: vlm_pb2.Vectors) -> Vectors:
+    return Vectors(tuple(message.shape), tuple(message.values))
 
 
 def recalled_to_wire(result: RecallResult) -> vlm_pb2.Recalled:
@@ -435,6 +476,7 @@ def model_to_wire(info: ModelInfo) -> vlm_pb2.GetModelResponse:
         dtype=info.dtype,
         attention=info.attention,
         default_gate_levels=info.default_gate_levels,
+        layers=info.layers,
         parameters=info.parameters,
         cache_bytes_per_token=info.cache_bytes_per_token,
         default_max_context_tokens=info.default_max_context_tokens,
@@ -492,6 +534,7 @@ def model_from_wire(message: vlm_pb2.GetModelResponse) -> ModelInfo:
         dtype=message.dtype,
         attention=message.attention,
         default_gate_levels=message.default_gate_levels,
+        layers=message.layers,
         parameters=message.parameters,
         cache_bytes_per_token=message.cache_bytes_per_token,
         default_max_context_tokens=message.default_max_context_tokens,

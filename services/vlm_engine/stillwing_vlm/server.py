@@ -225,6 +225,9 @@ class _SessionCall:
             case "recall_kept":
                 placed = session.recall_kept(tuple(request.recall_kept.frame_ids))
                 self._later(seq, placed, lambda result: {"recalled": convert.recalled_to_wire(result)})
+            case "pool_vectors":
+                placed = session.pool_vectors(tuple(request.pool_vectors.texts), tuple(request.pool_vectors.frame_ids))
+                self._later(seq, placed, lambda pooled: {"vectors_pooled": convert.pooled_to_wire(pooled)})
             case "take_snapshot":
                 take = request.take_snapshot
                 ttl_s = duration_from_wire(take.ttl) if take.HasField("ttl") else None

@@ -32,6 +32,7 @@ from stillwing_vlm.core.base import (
     Evicted,
     ExportInfo,
     FramePolicy,
+    Pooled,
     RecallResult,
     SessionInfo,
     SnapshotInfo,
@@ -360,6 +361,11 @@ class AsyncSession:
         self._asks_under_way -= 1
         for each in give:
             each()
+
+    def pool_vectors(self, texts: Sequence[str], frame_ids: Sequence[str] = ()) -> Awaitable[Pooled]:
+        """Mean queries of texts and mean keys of frames of the trunk."""
+        ready, wanted = self._engine.workers.submit(self._engine.loaded.preparer.texts, texts), tuple(frame_ids)
+        return self._place(lambda: self.video.pool_vectors(ready.result(), wanted), ready=ready, heavy=True)
 
     # Watch conditions
 

@@ -52,6 +52,11 @@ class Store(Protocol):
     def with_values(self, kept: Any, place: int) -> Any:
         """The same again with the values that begin at slab `place`."""
 
+    def mean_keys(self, kept: Any, layers: Sequence[int], groups: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Means of a kept chunk's un-rotated keys over its tokens of group 0, 1, …: float32[groups, layers, key heads,
+        dimensions]. `groups` int64[tokens]; tokens of -1 count nowhere.
+        """
+
     def move(self, source: int, target: int, length: int, turn: int = 0) -> None:
         """Move slab tokens; source and target may overlap. Their positions change by `turn`."""
 
@@ -145,6 +150,14 @@ class Backend(Protocol):
         """Run tokens through the model and write their keys and values at `tail`; they attend `[start, tail)` and,
         causally, themselves. Where `offset` is given, the result is what it takes to write them anew, with positions
         less `offset`.
+        """
+
+    def mean_queries(
+        self, store: Store, tail: int, embedding: Embedding, positions: Positions, layers: Sequence[int]
+    ) -> npt.NDArray[np.float32]:
+        """Means over the tokens of their queries before rotation: float32[layers, heads, dimensions].
+
+        The tokens attend slab `[0, tail)` and themselves, and are written at `tail`: for a store that is let go after.
         """
 
     def new_branch(self, store: Store, view: PinnedView, capacity: int) -> Any:

@@ -36,6 +36,12 @@ MAX_GATE_LEVELS = 255.0
 """Two pixels differ by no more."""
 
 
+MAX_POOLED_LAYERS = 8
+"""More would make every eviction a long message."""
+
+MAX_POOLED_TEXTS = 64
+
+
 class FramePolicy(Enum):
     """What becomes of frames that come faster than they can be appended."""
 
@@ -99,6 +105,8 @@ class SessionConfig:
     periodic_export: "PeriodicExport | None" = None
     owner: str = ""
     """Whose limits it counts against, with all sessions of the same owner."""
+    pooled_layers: tuple[int, ...] = ()
+    """Layers, from 0 and rising, of which mean keys of each frame and mean queries of texts are handed out."""
 
     def __post_init__(self) -> None:
         if self.gate_levels is not None and not 0 <= self.gate_levels <= MAX_GATE_LEVELS:
@@ -109,6 +117,9 @@ class SessionConfig:
             raise InvalidInput(
                 "budget, eviction and gate of a session that goes on are those of its export; leave them out"
             )
+        layers = self.pooled_layers
+        if len(layers) > MAX_POOLED_LAYERS or list(layers) != sorted(set(layers)) or any(one < 0 for one in layers):
+            raise InvalidInput(f"pooled_layers rise from 0 on, at most {MAX_POOLED_LAYERS}", pooled_layers=layers)
         if not 0 <= self.frame_period_s <= MAX_DEADLINE_S:
             raise InvalidInput(
                 f"a frame period is 0 (not known) to {MAX_DEADLINE_S:g} s", frame_period_s=self.frame_period_s
@@ -257,12 +268,53 @@ class AppendResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Vectors:
+    """Mean vectors before rotation, row by row; `shape`: layers as in `pooled_layers`, heads, dimensions."""
+
+    shape: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameKeys:
+    """Keys of a frame, averaged over its vision tokens in the trunk. Frames encoded as one grid share theirs."""
+
+    frame_id: str
+    keys: Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class TextQuery:
+    """Queries of a text, averaged over its `tokens`, each read behind the opening text and nothing else.
+
+    So they do not change while the session lives. The mean over heads of query · key / sqrt(dimensions) with a frame's
+    keys is the mean attention, before any softmax, that the text's tokens pay the frame's.
+    """
+
+    text: str
+    query: Vectors
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """Texts in the order asked, and those of the frames asked for that are in the trunk, in the order asked."""
+
+    texts: tuple[TextQuery, ...]
+    frames: tuple[FrameKeys, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Evicted:
-    """Frames the model can no longer see, oldest first; `oldest_frame_id`: oldest visible outside the sink."""
+    """Frames the model can no longer see, oldest first; `oldest_frame_id`: oldest visible outside the sink.
+
+    `frame_keys`: of these frames, in their order; none without `pooled_layers`, nor of frames from an export.
+    """
 
     frame_ids: tuple[str, ...]
     oldest_frame_id: str
     context_tokens: int
+    frame_keys: tuple[FrameKeys, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,6 +434,8 @@ class ModelInfo:
     attention: str = "sdpa"
     default_gate_levels: float = 0.0
     limits: Limits = field(default_factory=Limits)
+    layers: int = 0
+    """Of the language model; `SessionConfig.pooled_layers` are below it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -499,6 +553,13 @@ class Session(Protocol):
 
         Costs no pass of the model. Their chunks come whole, with the other frames of each.
         Raises, when awaited: FrameNotKept, InvalidInput, BudgetTooSmall; then nothing has changed.
+        """
+
+    def pool_vectors(self, texts: Sequence[str], frame_ids: Sequence[str] = ()) -> Awaitable[Pooled]:
+        """Mean queries of texts and mean keys of frames of the trunk, in the session's `pooled_layers`.
+
+        Frames that are not in the trunk are left out: they were evicted, and their keys were told then. The trunk never
+        changes by it. Raises, when awaited: InvalidInput, for a session without `pooled_layers` too, TextTooLong.
         """
 
     def take_snapshot(self, ttl_s: float | None = None, name: str = "") -> Awaitable[SnapshotInfo]:

@@ -136,6 +136,7 @@ class LoadedEngine:
             can_recall_kept=self.limits.kept_kv_bytes > 0,
             budget_plan=self.plan,
             limits=self.limits,
+            layers=backend.figures.layers,
         )
 
     def budget(self, config: SessionConfig, opening_ids: list[int]) -> int:

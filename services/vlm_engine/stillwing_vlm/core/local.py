@@ -24,6 +24,7 @@ from stillwing_vlm.core.base import (
     Eviction,
     Limits,
     ModelInfo,
+    Pooled,
     RecallResult,
     Sampling,
     SessionConfig,
@@ -142,6 +143,10 @@ class LocalSession:
         """Keep the session in a file, in place of what is there; its bytes. Raises ExportNotWritten."""
         return write_session(self._engine.backend, path, self.video.save())
 
+    def pool_vectors(self, texts: Sequence[str], frame_ids: Sequence[str] = ()) -> Pooled:
+        """Mean queries of texts and mean keys of frames of the trunk. Raises InvalidInput without `pooled_layers`."""
+        return self.video.pool_vectors(self._engine.preparer.texts(texts), tuple(frame_ids))
+
     def info(self) -> SessionInfo:
         """As it stands."""
         return self.video.info()
@@ -178,11 +183,17 @@ class LocalEngine:
         *,
         eviction: Eviction | None = None,
         gate_levels: float | None = None,
+        pooled_layers: Sequence[int] = (),
     ) -> LocalSession:
         """Open a session; the memory is freed with the object."""
-        return LocalSession(
-            self.loaded, SessionConfig(system_prompt, max_context_tokens, eviction=eviction, gate_levels=gate_levels)
+        config = SessionConfig(
+            system_prompt,
+            max_context_tokens,
+            eviction=eviction,
+            gate_levels=gate_levels,
+            pooled_layers=tuple(pooled_layers),
         )
+        return LocalSession(self.loaded, config)
 
     def open_export(self, path: Path) -> LocalSession:
         """Go on with a session from a file. Raises ExportUnusable, Exhausted."""

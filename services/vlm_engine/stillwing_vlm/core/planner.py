@@ -34,7 +34,7 @@ class ModelFigures:
 
     `pristine_bytes`: a token of sink or memory, held a second time with its key un-rotated; `append_bytes`: a token of
     the chunk under way in the language model; `patch_bytes`: a patch of it in the vision encoder; `heads`: query
-    heads, each of which scores every cached token.
+    heads, each of which scores every cached token; `layers` of the language model.
     """
 
     cache_bytes: int
@@ -44,6 +44,7 @@ class ModelFigures:
     patches_per_token: int
     heads: int
     max_positions: int
+    layers: int = 1
 
 
 @dataclass(frozen=True, slots=True)

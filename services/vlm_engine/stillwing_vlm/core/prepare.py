@@ -9,7 +9,15 @@ from itertools import pairwise
 
 from stillwing_common.errors import InvalidInput, TextTooLong
 from stillwing_common.types import Frame, Stamp
-from stillwing_vlm.core.base import AskRequest, ChoiceRequest, Limits, Sampling, View, WatchRequest
+from stillwing_vlm.core.base import (
+    MAX_POOLED_TEXTS,
+    AskRequest,
+    ChoiceRequest,
+    Limits,
+    Sampling,
+    View,
+    WatchRequest,
+)
 from stillwing_vlm.core.grammar import GrammarCompiler, Matcher
 from stillwing_vlm.core.images import PatchChunk, Pixels, Preprocessing, decode_image, to_patches
 from stillwing_vlm.core.text import ChatText
@@ -128,6 +136,19 @@ class Preparer:
                 no=request.no,
             )
         return PreparedChoice(self._text.question(request.prompt), (yes, no), request.view)
+
+    def texts(self, texts: Sequence[str]) -> list[tuple[str, list[int]]]:
+        """Texts with their tokens, of which each has one at least. Raises TextTooLong, InvalidInput."""
+        if len(texts) > MAX_POOLED_TEXTS:
+            raise InvalidInput(f"at most {MAX_POOLED_TEXTS} texts", texts=len(texts))
+        found = []
+        for text in texts:
+            self._check_text("text", text)
+            ids = self._text.encode(text)
+            if not ids:
+                raise InvalidInput("a text is empty", field="texts")
+            found.append((text, ids))
+        return found
 
     def _check_text(self, name: str, text: str) -> None:
         if len(text) > self._limits.max_text_chars:

@@ -12,6 +12,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from stillwing_common.clock import Clock
 from stillwing_common.errors import BudgetTooSmall, InvalidInput
 from stillwing_common.ids import new_id
@@ -21,19 +24,23 @@ from stillwing_vlm.core.base import (
     DEFAULT_EVICTION,
     AppendResult,
     Evicted,
+    FrameKeys,
     Limits,
+    Pooled,
     Provenance,
     RecallResult,
     SessionConfig,
     SessionInfo,
     SnapshotInfo,
+    TextQuery,
     TokenSaving,
+    Vectors,
     View,
 )
 from stillwing_vlm.core.branch import AskBranch, Branch, ChoiceBranch
 from stillwing_vlm.core.gate import GatePast, TokenGate, Verdict
 from stillwing_vlm.core.kept_frames import KeptFrames
-from stillwing_vlm.core.layout import ChunkLayout, lay_out, time_labels
+from stillwing_vlm.core.layout import VISION, ChunkLayout, lay_out, time_labels
 from stillwing_vlm.core.planner import SLAB_SLACK, STREAM_POSITIONS
 from stillwing_vlm.core.positions import text_positions
 from stillwing_vlm.core.prepare import PreparedAsk, PreparedChoice, PreparedChunk
@@ -74,6 +81,9 @@ class VideoSession:
                 budget=budget,
                 needed=smallest,
             )
+        layers = backend.figures.layers
+        if any(layer >= layers for layer in config.pooled_layers):
+            raise InvalidInput(f"pooled_layers are below {layers}, the layers of this model", layers=layers)
         self.session_id = new_id("ses")
         self.config = config
         eviction = config.eviction or DEFAULT_EVICTION
@@ -120,11 +130,13 @@ class VideoSession:
         positions = layout.positions + (trunk.cursor - began)
         rewritten = trunk.sink_open or trunk.rewrites_window
         # Only chunks that may have to be written anew need more than their place in the slab.
-        offset = trunk.cursor if rewritten or self._kept_frames is not None else None
+        pooled = bool(self.config.pooled_layers)
+        offset = trunk.cursor if rewritten or pooled or self._kept_frames is not None else None
         kept = self._backend.prefill(self._store, trunk.start, trunk.tail, embedding, positions, offset)
+        mean_keys = self._mean_keys(chunk, layout, kept) if pooled else ()
         if kept is not None and not rewritten:
-            kept = self._store.without_values(kept)
-        trunk.append(Chunk(chunk.frame_ids, tokens, span, kept))
+            kept = self._store.without_values(kept) if self._kept_frames is not None else None
+        trunk.append(Chunk(chunk.frame_ids, tokens, span, kept, mean_keys=mean_keys))
         self._appended_frames += len(chunk.frame_ids)
         saved = self._accepted(verdict)
         elapsed_s = self._clock.monotonic_s() - placed_s
@@ -261,7 +273,42 @@ class VideoSession:
         if not gone.chunks:
             return None
         frame_ids = tuple(frame_id for chunk in gone.chunks for frame_id in chunk.frame_ids)
-        return Evicted(frame_ids, self.trunk.oldest_frame_id, self.trunk.tokens)
+        keys = tuple(each for chunk in gone.chunks for each in _frame_keys(chunk))
+        return Evicted(frame_ids, self.trunk.oldest_frame_id, self.trunk.tokens, keys)
+
+    # What memory scorers compare
+
+    def _mean_keys(self, chunk: PreparedChunk, layout: ChunkLayout, kept: Any) -> tuple[npt.NDArray[np.float32], ...]:
+        """For each frame of the chunk, of the grid in time that it is part of."""
+        grids, frames_a_grid = chunk.patches.grid.time, self._backend.preprocessing.temporal_patch
+        tokens_a_grid = chunk.patches.grid.merged_tokens(self._backend.chunk_format.merge) // grids
+        groups = np.full(layout.tokens, -1, np.int64)
+        groups[layout.token_ids == VISION] = layout.features // tokens_a_grid
+        means = self._store.mean_keys(kept, self.config.pooled_layers, groups)
+        return tuple(means[place // frames_a_grid] for place in range(len(chunk.frame_ids)))
+
+    def pool_vectors(self, texts: list[tuple[str, list[int]]], frame_ids: tuple[str, ...]) -> Pooled:
+        """Mean queries of texts (with their tokens), and mean keys of those frames that are in the trunk.
+
+        Raises InvalidInput for a session without `pooled_layers`.
+        """
+        if not self.config.pooled_layers:
+            raise InvalidInput("this session was opened without pooled_layers", field="pooled_layers")
+        wanted = set(frame_ids)
+        chunks = (chunk for chunk in (*self.trunk.sink, *self.trunk.window) if not wanted.isdisjoint(chunk.frame_ids))
+        known = {each.frame_id: each for chunk in chunks for each in _frame_keys(chunk)}
+        frames = tuple(known[frame_id] for frame_id in frame_ids if frame_id in known)
+        return Pooled(tuple(self._query(text, ids) for text, ids in texts), frames)
+
+    def _query(self, text: str, ids: list[int]) -> TextQuery:
+        backend, opening = self._backend, self.trunk.sink[0]
+        scratch = backend.new_store(opening.tokens + len(ids))
+        scratch.place([(opening.kept, 0)], opening.tokens)
+        positions, _ = text_positions(opening.span, len(ids))
+        means = backend.mean_queries(
+            scratch, opening.tokens, backend.embed_text(ids), positions, self.config.pooled_layers
+        )
+        return TextQuery(text, _vectors(means), len(ids))
 
     # Questions
 
@@ -394,6 +441,15 @@ class VideoSession:
         chunks = (*self.trunk.sink, *self.trunk.memory, *self.trunk.window)
         kept = sum(int(chunk.kept.size_bytes) for chunk in chunks if chunk.kept is not None)
         return self._store.size_bytes + kept + (0 if self._kept_frames is None else self._kept_frames.size_bytes)
+
+
+def _vectors(array: npt.NDArray[np.float32]) -> Vectors:
+    return Vectors(array.shape, tuple(array.ravel().tolist()))
+
+
+def _frame_keys(chunk: Chunk) -> list[FrameKeys]:
+    pairs = zip(chunk.frame_ids, chunk.mean_keys, strict=False)  # chunks of an export have none
+    return [FrameKeys(frame_id, _vectors(keys)) for frame_id, keys in pairs]
 
 
 def _sizes_of(past: GatePast) -> PastState:

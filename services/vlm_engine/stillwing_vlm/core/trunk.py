@@ -30,7 +30,8 @@ from stillwing_vlm.core.session_state import ChunkState, TrunkState
 class Chunk:
     """Frames encoded together: `tokens` in the slab, `span` positions of the cursor.
 
-    `kept` is the caller's handle of what it takes to write the chunk anew elsewhere. The trunk numbers the chunks of
+    `kept` is the caller's handle of what it takes to write the chunk anew elsewhere, `mean_keys` whatever it wants to
+    know of each frame once the chunk is gone. The trunk numbers the chunks of
     its history in `ordinal` and notes in `position` where the cursor stood when the chunk arrived.
     """
 
@@ -40,6 +41,7 @@ class Chunk:
     kept: Any = None
     ordinal: int = 0
     position: int = 0
+    mean_keys: tuple[Any, ...] = ()
 
 
 class Gone(NamedTuple):

@@ -27,7 +27,7 @@ class GetModelRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetModelResponse(_message.Message):
-    __slots__ = ("engine", "model", "device", "dtype", "parameters", "cache_bytes_per_token", "default_max_context_tokens", "budget_reason", "can_snapshot", "can_recall", "max_sessions", "max_asks", "max_text_chars", "max_watches", "idle_timeout", "default_eviction", "can_export", "can_recall_kept", "attention", "default_gate_levels", "budget_plan")
+    __slots__ = ("engine", "model", "device", "dtype", "parameters", "cache_bytes_per_token", "default_max_context_tokens", "budget_reason", "can_snapshot", "can_recall", "max_sessions", "max_asks", "max_text_chars", "max_watches", "idle_timeout", "default_eviction", "can_export", "can_recall_kept", "attention", "default_gate_levels", "budget_plan", "layers")
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
@@ -49,6 +49,7 @@ class GetModelResponse(_message.Message):
     ATTENTION_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_GATE_LEVELS_FIELD_NUMBER: _ClassVar[int]
     BUDGET_PLAN_FIELD_NUMBER: _ClassVar[int]
+    LAYERS_FIELD_NUMBER: _ClassVar[int]
     engine: str
     model: str
     device: str
@@ -70,7 +71,8 @@ class GetModelResponse(_message.Message):
     attention: str
     default_gate_levels: float
     budget_plan: BudgetPlan
-    def __init__(self, engine: _Optional[str] = ..., model: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., parameters: _Optional[int] = ..., cache_bytes_per_token: _Optional[int] = ..., default_max_context_tokens: _Optional[int] = ..., budget_reason: _Optional[str] = ..., can_snapshot: bool = ..., can_recall: bool = ..., max_sessions: _Optional[int] = ..., max_asks: _Optional[int] = ..., max_text_chars: _Optional[int] = ..., max_watches: _Optional[int] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., default_eviction: _Optional[_Union[Eviction, _Mapping]] = ..., can_export: bool = ..., can_recall_kept: bool = ..., attention: _Optional[str] = ..., default_gate_levels: _Optional[float] = ..., budget_plan: _Optional[_Union[BudgetPlan, _Mapping]] = ...) -> None: ...
+    layers: int
+    def __init__(self, engine: _Optional[str] = ..., model: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., parameters: _Optional[int] = ..., cache_bytes_per_token: _Optional[int] = ..., default_max_context_tokens: _Optional[int] = ..., budget_reason: _Optional[str] = ..., can_snapshot: bool = ..., can_recall: bool = ..., max_sessions: _Optional[int] = ..., max_asks: _Optional[int] = ..., max_text_chars: _Optional[int] = ..., max_watches: _Optional[int] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., default_eviction: _Optional[_Union[Eviction, _Mapping]] = ..., can_export: bool = ..., can_recall_kept: bool = ..., attention: _Optional[str] = ..., default_gate_levels: _Optional[float] = ..., budget_plan: _Optional[_Union[BudgetPlan, _Mapping]] = ..., layers: _Optional[int] = ...) -> None: ...
 
 class BudgetPlan(_message.Message):
     __slots__ = ("free_bytes", "reserved_bytes", "safe_tokens", "aggressive_tokens", "window_frames", "policy", "memory_tokens", "frame_tokens")
@@ -93,7 +95,7 @@ class BudgetPlan(_message.Message):
     def __init__(self, free_bytes: _Optional[int] = ..., reserved_bytes: _Optional[int] = ..., safe_tokens: _Optional[int] = ..., aggressive_tokens: _Optional[int] = ..., window_frames: _Optional[int] = ..., policy: _Optional[str] = ..., memory_tokens: _Optional[int] = ..., frame_tokens: _Optional[int] = ...) -> None: ...
 
 class SessionRequest(_message.Message):
-    __slots__ = ("request_seq", "open", "append_frame", "ask", "cancel_ask", "take_snapshot", "restore_snapshot", "append_chunk", "ask_choice", "recall", "set_watch", "unset_watch", "export_session", "recall_kept")
+    __slots__ = ("request_seq", "open", "append_frame", "ask", "cancel_ask", "take_snapshot", "restore_snapshot", "append_chunk", "ask_choice", "recall", "set_watch", "unset_watch", "export_session", "recall_kept", "pool_vectors")
     REQUEST_SEQ_FIELD_NUMBER: _ClassVar[int]
     OPEN_FIELD_NUMBER: _ClassVar[int]
     APPEND_FRAME_FIELD_NUMBER: _ClassVar[int]
@@ -108,6 +110,7 @@ class SessionRequest(_message.Message):
     UNSET_WATCH_FIELD_NUMBER: _ClassVar[int]
     EXPORT_SESSION_FIELD_NUMBER: _ClassVar[int]
     RECALL_KEPT_FIELD_NUMBER: _ClassVar[int]
+    POOL_VECTORS_FIELD_NUMBER: _ClassVar[int]
     request_seq: int
     open: OpenSession
     append_frame: AppendFrame
@@ -122,10 +125,11 @@ class SessionRequest(_message.Message):
     unset_watch: UnsetWatch
     export_session: ExportSession
     recall_kept: RecallKept
-    def __init__(self, request_seq: _Optional[int] = ..., open: _Optional[_Union[OpenSession, _Mapping]] = ..., append_frame: _Optional[_Union[AppendFrame, _Mapping]] = ..., ask: _Optional[_Union[Ask, _Mapping]] = ..., cancel_ask: _Optional[_Union[CancelAsk, _Mapping]] = ..., take_snapshot: _Optional[_Union[TakeSnapshot, _Mapping]] = ..., restore_snapshot: _Optional[_Union[RestoreSnapshot, _Mapping]] = ..., append_chunk: _Optional[_Union[AppendChunk, _Mapping]] = ..., ask_choice: _Optional[_Union[AskChoice, _Mapping]] = ..., recall: _Optional[_Union[Recall, _Mapping]] = ..., set_watch: _Optional[_Union[SetWatch, _Mapping]] = ..., unset_watch: _Optional[_Union[UnsetWatch, _Mapping]] = ..., export_session: _Optional[_Union[ExportSession, _Mapping]] = ..., recall_kept: _Optional[_Union[RecallKept, _Mapping]] = ...) -> None: ...
+    pool_vectors: PoolVectors
+    def __init__(self, request_seq: _Optional[int] = ..., open: _Optional[_Union[OpenSession, _Mapping]] = ..., append_frame: _Optional[_Union[AppendFrame, _Mapping]] = ..., ask: _Optional[_Union[Ask, _Mapping]] = ..., cancel_ask: _Optional[_Union[CancelAsk, _Mapping]] = ..., take_snapshot: _Optional[_Union[TakeSnapshot, _Mapping]] = ..., restore_snapshot: _Optional[_Union[RestoreSnapshot, _Mapping]] = ..., append_chunk: _Optional[_Union[AppendChunk, _Mapping]] = ..., ask_choice: _Optional[_Union[AskChoice, _Mapping]] = ..., recall: _Optional[_Union[Recall, _Mapping]] = ..., set_watch: _Optional[_Union[SetWatch, _Mapping]] = ..., unset_watch: _Optional[_Union[UnsetWatch, _Mapping]] = ..., export_session: _Optional[_Union[ExportSession, _Mapping]] = ..., recall_kept: _Optional[_Union[RecallKept, _Mapping]] = ..., pool_vectors: _Optional[_Union[PoolVectors, _Mapping]] = ...) -> None: ...
 
 class OpenSession(_message.Message):
-    __slots__ = ("system_prompt", "max_context_tokens", "label", "frame_policy", "frame_period", "eviction", "gate_levels", "from_export", "periodic_export")
+    __slots__ = ("system_prompt", "max_context_tokens", "label", "frame_policy", "frame_period", "eviction", "gate_levels", "from_export", "periodic_export", "pooled_layers")
     SYSTEM_PROMPT_FIELD_NUMBER: _ClassVar[int]
     MAX_CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
@@ -135,6 +139,7 @@ class OpenSession(_message.Message):
     GATE_LEVELS_FIELD_NUMBER: _ClassVar[int]
     FROM_EXPORT_FIELD_NUMBER: _ClassVar[int]
     PERIODIC_EXPORT_FIELD_NUMBER: _ClassVar[int]
+    POOLED_LAYERS_FIELD_NUMBER: _ClassVar[int]
     system_prompt: str
     max_context_tokens: int
     label: str
@@ -144,7 +149,8 @@ class OpenSession(_message.Message):
     gate_levels: float
     from_export: str
     periodic_export: PeriodicExport
-    def __init__(self, system_prompt: _Optional[str] = ..., max_context_tokens: _Optional[int] = ..., label: _Optional[str] = ..., frame_policy: _Optional[_Union[FramePolicy, str]] = ..., frame_period: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., eviction: _Optional[_Union[Eviction, _Mapping]] = ..., gate_levels: _Optional[float] = ..., from_export: _Optional[str] = ..., periodic_export: _Optional[_Union[PeriodicExport, _Mapping]] = ...) -> None: ...
+    pooled_layers: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, system_prompt: _Optional[str] = ..., max_context_tokens: _Optional[int] = ..., label: _Optional[str] = ..., frame_policy: _Optional[_Union[FramePolicy, str]] = ..., frame_period: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., eviction: _Optional[_Union[Eviction, _Mapping]] = ..., gate_levels: _Optional[float] = ..., from_export: _Optional[str] = ..., periodic_export: _Optional[_Union[PeriodicExport, _Mapping]] = ..., pooled_layers: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class PeriodicExport(_message.Message):
     __slots__ = ("name", "every_chunks")
@@ -316,8 +322,42 @@ class ExportSession(_message.Message):
     name: str
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
+class PoolVectors(_message.Message):
+    __slots__ = ("texts", "frame_ids")
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    FRAME_IDS_FIELD_NUMBER: _ClassVar[int]
+    texts: _containers.RepeatedScalarFieldContainer[str]
+    frame_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, texts: _Optional[_Iterable[str]] = ..., frame_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Vectors(_message.Message):
+    __slots__ = ("shape", "values")
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    values: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, shape: _Optional[_Iterable[int]] = ..., values: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class TextQuery(_message.Message):
+    __slots__ = ("text", "query", "tokens")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    query: Vectors
+    tokens: int
+    def __init__(self, text: _Optional[str] = ..., query: _Optional[_Union[Vectors, _Mapping]] = ..., tokens: _Optional[int] = ...) -> None: ...
+
+class FrameKeys(_message.Message):
+    __slots__ = ("frame_id", "keys")
+    FRAME_ID_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    frame_id: str
+    keys: Vectors
+    def __init__(self, frame_id: _Optional[str] = ..., keys: _Optional[_Union[Vectors, _Mapping]] = ...) -> None: ...
+
 class SessionResponse(_message.Message):
-    __slots__ = ("event_seq", "request_seq", "opened", "chunk_appended", "answer_delta", "answer_done", "choice_done", "snapshot_taken", "snapshot_restored", "context_evicted", "recalled", "failed", "frames_dropped", "watch_changed", "watch_ended", "session_exported")
+    __slots__ = ("event_seq", "request_seq", "opened", "chunk_appended", "answer_delta", "answer_done", "choice_done", "snapshot_taken", "snapshot_restored", "context_evicted", "recalled", "failed", "frames_dropped", "watch_changed", "watch_ended", "session_exported", "vectors_pooled")
     EVENT_SEQ_FIELD_NUMBER: _ClassVar[int]
     REQUEST_SEQ_FIELD_NUMBER: _ClassVar[int]
     OPENED_FIELD_NUMBER: _ClassVar[int]
@@ -334,6 +374,7 @@ class SessionResponse(_message.Message):
     WATCH_CHANGED_FIELD_NUMBER: _ClassVar[int]
     WATCH_ENDED_FIELD_NUMBER: _ClassVar[int]
     SESSION_EXPORTED_FIELD_NUMBER: _ClassVar[int]
+    VECTORS_POOLED_FIELD_NUMBER: _ClassVar[int]
     event_seq: int
     request_seq: int
     opened: SessionOpened
@@ -350,7 +391,8 @@ class SessionResponse(_message.Message):
     watch_changed: WatchChanged
     watch_ended: WatchEnded
     session_exported: SessionExported
-    def __init__(self, event_seq: _Optional[int] = ..., request_seq: _Optional[int] = ..., opened: _Optional[_Union[SessionOpened, _Mapping]] = ..., chunk_appended: _Optional[_Union[ChunkAppended, _Mapping]] = ..., answer_delta: _Optional[_Union[AnswerDelta, _Mapping]] = ..., answer_done: _Optional[_Union[AnswerDone, _Mapping]] = ..., choice_done: _Optional[_Union[ChoiceDone, _Mapping]] = ..., snapshot_taken: _Optional[_Union[SnapshotTaken, _Mapping]] = ..., snapshot_restored: _Optional[_Union[SnapshotRestored, _Mapping]] = ..., context_evicted: _Optional[_Union[ContextEvicted, _Mapping]] = ..., recalled: _Optional[_Union[Recalled, _Mapping]] = ..., failed: _Optional[_Union[RequestFailed, _Mapping]] = ..., frames_dropped: _Optional[_Union[FramesDropped, _Mapping]] = ..., watch_changed: _Optional[_Union[WatchChanged, _Mapping]] = ..., watch_ended: _Optional[_Union[WatchEnded, _Mapping]] = ..., session_exported: _Optional[_Union[SessionExported, _Mapping]] = ...) -> None: ...
+    vectors_pooled: VectorsPooled
+    def __init__(self, event_seq: _Optional[int] = ..., request_seq: _Optional[int] = ..., opened: _Optional[_Union[SessionOpened, _Mapping]] = ..., chunk_appended: _Optional[_Union[ChunkAppended, _Mapping]] = ..., answer_delta: _Optional[_Union[AnswerDelta, _Mapping]] = ..., answer_done: _Optional[_Union[AnswerDone, _Mapping]] = ..., choice_done: _Optional[_Union[ChoiceDone, _Mapping]] = ..., snapshot_taken: _Optional[_Union[SnapshotTaken, _Mapping]] = ..., snapshot_restored: _Optional[_Union[SnapshotRestored, _Mapping]] = ..., context_evicted: _Optional[_Union[ContextEvicted, _Mapping]] = ..., recalled: _Optional[_Union[Recalled, _Mapping]] = ..., failed: _Optional[_Union[RequestFailed, _Mapping]] = ..., frames_dropped: _Optional[_Union[FramesDropped, _Mapping]] = ..., watch_changed: _Optional[_Union[WatchChanged, _Mapping]] = ..., watch_ended: _Optional[_Union[WatchEnded, _Mapping]] = ..., session_exported: _Optional[_Union[SessionExported, _Mapping]] = ..., vectors_pooled: _Optional[_Union[VectorsPooled, _Mapping]] = ...) -> None: ...
 
 class SessionOpened(_message.Message):
     __slots__ = ("session_id", "frame_credits", "max_context_tokens", "restored_frame_id")
@@ -521,14 +563,24 @@ class SnapshotRestored(_message.Message):
     def __init__(self, snapshot_id: _Optional[str] = ..., last_frame_id: _Optional[str] = ...) -> None: ...
 
 class ContextEvicted(_message.Message):
-    __slots__ = ("evicted_frame_ids", "oldest_frame_id", "context_tokens")
+    __slots__ = ("evicted_frame_ids", "oldest_frame_id", "context_tokens", "frame_keys")
     EVICTED_FRAME_IDS_FIELD_NUMBER: _ClassVar[int]
     OLDEST_FRAME_ID_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    FRAME_KEYS_FIELD_NUMBER: _ClassVar[int]
     evicted_frame_ids: _containers.RepeatedScalarFieldContainer[str]
     oldest_frame_id: str
     context_tokens: int
-    def __init__(self, evicted_frame_ids: _Optional[_Iterable[str]] = ..., oldest_frame_id: _Optional[str] = ..., context_tokens: _Optional[int] = ...) -> None: ...
+    frame_keys: _containers.RepeatedCompositeFieldContainer[FrameKeys]
+    def __init__(self, evicted_frame_ids: _Optional[_Iterable[str]] = ..., oldest_frame_id: _Optional[str] = ..., context_tokens: _Optional[int] = ..., frame_keys: _Optional[_Iterable[_Union[FrameKeys, _Mapping]]] = ...) -> None: ...
+
+class VectorsPooled(_message.Message):
+    __slots__ = ("texts", "frames")
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    texts: _containers.RepeatedCompositeFieldContainer[TextQuery]
+    frames: _containers.RepeatedCompositeFieldContainer[FrameKeys]
+    def __init__(self, texts: _Optional[_Iterable[_Union[TextQuery, _Mapping]]] = ..., frames: _Optional[_Iterable[_Union[FrameKeys, _Mapping]]] = ...) -> None: ...
 
 class Recalled(_message.Message):
     __slots__ = ("frame_ids", "context_tokens")

@@ -33,4 +33,5 @@ def model_figures(config: Any, element_bytes: int) -> ModelFigures:
         patches_per_token=int(vision.spatial_merge_size) ** 2,
         heads=heads,
         max_positions=int(text.max_position_embeddings),
+        layers=layers,
     )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from stillwing_vlm.core.backend import PinnedView
@@ -153,6 +154,16 @@ class KvSlab:
         if kept is None:
             return keys.clone(), values.clone()
         return torch.cat((kept[0], keys), dim=2), torch.cat((kept[1], values), dim=2)
+
+    @torch.inference_mode()
+    def mean_keys(
+        self, kept: KeptChunk, layers: Sequence[int], groups: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        """Means of un-rotated keys over groups of tokens, `[groups, layers, kv_heads, head_dim]`."""
+        keys = kept.keys[list(layers)].double()
+        means = [keys[:, :, np.flatnonzero(groups == group)].mean(dim=2) for group in range(int(groups.max()) + 1)]
+        found: npt.NDArray[np.float32] = torch.stack(means).float().cpu().numpy()
+        return found
 
     @torch.inference_mode()
     def copy_cache(self, start: int, end: int, kept: Sequence[KeptChunk]) -> CacheCopy:

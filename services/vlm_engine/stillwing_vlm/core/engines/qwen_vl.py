@@ -32,8 +32,8 @@ from stillwing_vlm.core.images import PatchChunk, Preprocessing
 from stillwing_vlm.core.layout import VISION, ChunkFormat, ChunkLayout
 from stillwing_vlm.core.positions import Positions
 
-# Per layer: turned queries, turned keys, un-rotated keys, values; returns the attention output [heads, tokens,
-# head_dim].
+# Per layer: turned queries, turned keys, un-rotated queries and keys one after the other, values; returns the attention
+# output [heads, tokens, head_dim].
 _Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -156,18 +156,39 @@ class QwenVlBackend:
         raw: list[torch.Tensor] = []
 
         def attend(
-            layer: int, queries: torch.Tensor, keys: torch.Tensor, raw_keys: torch.Tensor, values: torch.Tensor
+            layer: int, queries: torch.Tensor, keys: torch.Tensor, unturned: torch.Tensor, values: torch.Tensor
         ) -> torch.Tensor:
             store.keys[layer, :, tail:end] = keys
             store.values[layer, :, tail:end] = values
             if offset is not None:
-                raw.append(raw_keys)
+                raw.append(unturned[self._heads :])
             return self._attention.append(queries, store.keys[layer, :, start:end], store.values[layer, :, start:end])
 
         self._walk(embedding, self._rotary.cos_sin(positions), attend, needs_output=False)
         if offset is None:
             return None
         return KeptChunk(torch.stack(raw), store.values[:, :, tail:end].clone(), positions - offset)
+
+    @torch.inference_mode()
+    def mean_queries(
+        self, store: KvSlab, tail: int, embedding: TokenEmbeddings, positions: Positions, layers: Sequence[int]
+    ) -> npt.NDArray[np.float32]:
+        """Mean queries before rotation, `[layers, heads, head_dim]`; the tokens are written at `tail`."""
+        end = tail + embedding.hidden.shape[0]
+        means: dict[int, torch.Tensor] = {}
+
+        def attend(
+            layer: int, queries: torch.Tensor, keys: torch.Tensor, unturned: torch.Tensor, values: torch.Tensor
+        ) -> torch.Tensor:
+            store.keys[layer, :, tail:end] = keys
+            store.values[layer, :, tail:end] = values
+            if layer in layers:
+                means[layer] = unturned[: self._heads].double().mean(dim=1)
+            return self._attention.append(queries, store.keys[layer, :, :end], store.values[layer, :, :end])
+
+        self._walk(embedding, self._rotary.cos_sin(positions), attend, needs_output=False)
+        found: npt.NDArray[np.float32] = torch.stack([means[layer] for layer in layers]).float().cpu().numpy()
+        return found
 
     @torch.inference_mode()
     def step(self, rows: Sequence[Row]) -> list[torch.Tensor]:
@@ -179,7 +200,7 @@ class QwenVlBackend:
         positions = np.concatenate([row.positions for row in rows], axis=1)
 
         def attend(
-            layer: int, queries: torch.Tensor, keys: torch.Tensor, raw_keys: torch.Tensor, values: torch.Tensor
+            layer: int, queries: torch.Tensor, keys: torch.Tensor, unturned: torch.Tensor, values: torch.Tensor
         ) -> torch.Tensor:
             parts = zip(passes, torch.split(keys, counts, dim=1), torch.split(values, counts, dim=1), strict=True)
             for each, row_keys, row_values in parts:
@@ -212,7 +233,7 @@ class QwenVlBackend:
             raw = self._queries_keys(attn, normed)
             turned = rotate(raw, cos_sin).to(self._dtype)
             values = self._by_head(attn.v_proj(normed))
-            out = attend(index, turned[: self._heads], turned[self._heads :], raw[self._heads :], values)
+            out = attend(index, turned[: self._heads], turned[self._heads :], raw, values)
             if index == len(self._layers) - 1 and not needs_output:
                 break
             hidden = hidden + attn.o_proj(out.transpose(0, 1).reshape(tokens, -1))
