@@ -82,12 +82,11 @@ class Field:
     address: str = ""
     starts: int = 1
 
-    def start_bridge(self) -> None:
+    def start_bridge(self, environment: Mapping[str, str] | None = None) -> None:
         self.starts += 1
         log = self.folder / f"bridge{self.starts}.log"
-        self.bridge = start(
-            "stillwing_bridge", "--simulator", self.simulator, "--port", "0", "--record", str(self.folder), log=log
-        )
+        arguments = ("--simulator", self.simulator, "--port", "0", "--record", str(self.folder))
+        self.bridge = start("stillwing_bridge", *arguments, log=log, environment=environment)
         self.address = "127.0.0.1:" + wait_for_line(log, "rpc.serving").split("port=")[1].split()[0]
 
 

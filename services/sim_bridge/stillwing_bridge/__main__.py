@@ -49,9 +49,9 @@ def serve(
 
 
 async def _serve(settings: SimBridgeSettings) -> None:
-    airsim, enforced = settings.airsim(), settings.bridge()
+    airsim, enforced, stops = settings.airsim(), settings.bridge(), settings.stops()
     vehicle = await _discover(airsim, settings.wait_s)
-    bridge = LocalBridge([vehicle], enforced)
+    bridge = LocalBridge([vehicle], enforced, stops=stops)
     simulation = AirSimSimulation(airsim, bridge) if settings.simulated else NoSimulation()
     recorders = [
         FlightLogRecorder(driver.log, settings.record, driver.vehicle.spec.vehicle_id)

@@ -11,6 +11,7 @@ from stillwing_bridge.core.bridge import BridgeSettings
 from stillwing_bridge.core.effects import WatchdogSettings
 from stillwing_bridge.core.guards import GuardSettings
 from stillwing_bridge.core.streams import FrameSettings
+from stillwing_bridge.stop_file import StopFile
 from stillwing_common.errors import InvalidInput
 from stillwing_rpc.settings import ServerSettings
 
@@ -32,6 +33,9 @@ class SimBridgeSettings(ServerSettings):
     wait_s: float = Field(default=600.0, ge=0, description="Longest wait for the simulator at the start.")
     operator_token: SecretStr = Field(
         default=SecretStr(""), description="Clears emergency stops; without one they last until the bridge restarts."
+    )
+    stop_file: Path | None = Field(
+        default=None, description="File that keeps emergency stops over a restart; needs an operator token."
     )
     record: Path | None = Field(default=None, description="Folder that gets a flight log as lines of JSON.")
 
@@ -88,6 +92,17 @@ class SimBridgeSettings(ServerSettings):
     jpeg_quality: int = Field(default=_FRAMES.jpeg_quality, ge=1, le=95, description="Quality of JPEG frames.")
     state_rate_hz: float = Field(default=20.0, gt=0, le=200, description="How often the vehicle's state is read.")
     flight_log_capacity: int = Field(default=20_000, ge=100, description="Entries of the flight log kept in memory.")
+
+    def stops(self) -> StopFile | None:
+        """Where emergency stops are kept; `InvalidInput` where none could ever be cleared again."""
+        if self.stop_file is None:
+            return None
+        if not self.operator_token.get_secret_value():
+            raise InvalidInput(
+                "a stop_file keeps emergency stops until an operator clears them: set an operator_token too",
+                field="stop_file",
+            )
+        return StopFile(self.stop_file)
 
     def airsim(self) -> AirSimSettings:
         """Where and what the simulator is; `InvalidInput` for an address that is none."""

@@ -18,8 +18,8 @@ from bridge_field import ENV, Field, Pilot, end, looking, running_field, start, 
 from silent_relay import SilentRelay, SkewedRelay
 
 from stillwing_bridge.client import RemoteBridge
-from stillwing_bridge.core.base import CommandState, SetVelocity, Step, StopLevel
-from stillwing_common.errors import ObservationStale, StillwingError
+from stillwing_bridge.core.base import CommandState, SetVelocity, Step, StopLevel, Takeoff
+from stillwing_common.errors import EmergencyStopped, ObservationStale, StillwingError
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -162,3 +162,26 @@ async def test_the_operator_stops_it_with_one_command_when_all_else_is_dead(
         await flies_again(pilot)
     assert await pilot.bridge.emergency_stop("drone", StopLevel.KILL, "test") is StopLevel.KILL
     assert (await anext(pilot.bridge.watch_telemetry("drone"))).emergency_stop is not StopLevel.NONE
+
+
+async def test_an_emergency_stop_outlives_a_killed_bridge(field: Field, pilot: Pilot, tmp_path: Path) -> None:
+    keeping = {"STILLWING_BRIDGE_STOP_FILE": str(tmp_path / "stops.json"), "STILLWING_BRIDGE_OPERATOR_TOKEN": "secret"}
+
+    async def killed_and_started_again() -> RemoteBridge:
+        end(field.bridge)
+        await asyncio.to_thread(field.start_bridge, keeping)
+        return await RemoteBridge.connect(field.address, wait_s=30)
+
+    bridge = await killed_and_started_again()
+    await bridge.emergency_stop("drone", StopLevel.HOLD, "a bird")
+    await bridge.close()
+    bridge = await killed_and_started_again()
+    pilot.bridge, pilot.lease = bridge, (await bridge.acquire_lease("drone", "test")).lease
+    assert (await anext(bridge.watch_telemetry("drone"))).emergency_stop is StopLevel.HOLD
+    with pytest.raises(EmergencyStopped):
+        await pilot.do(Takeoff())
+    await bridge.clear_emergency_stop("drone", "secret")
+    await bridge.close()
+    bridge = await killed_and_started_again()
+    assert (await anext(bridge.watch_telemetry("drone"))).emergency_stop is StopLevel.NONE
+    await bridge.close()

@@ -26,6 +26,7 @@ from stillwing_bridge.core.flight_log import FlightLog
 from stillwing_bridge.core.frames import FrameRegistry
 from stillwing_bridge.core.guards import GuardSettings
 from stillwing_bridge.core.lease import LeaseBook
+from stillwing_bridge.core.stops import StopKeeper, StopStore
 from stillwing_bridge.core.streams import FrameSettings
 from stillwing_bridge.core.vehicle import Vehicle
 from stillwing_common.clock import Clock, WallClock
@@ -55,8 +56,16 @@ class BridgeSettings:
 class LocalBridge:
     """See `core.base.Bridge`. Made on its event loop; `start` before anything else, `close` holds every vehicle."""
 
-    def __init__(self, vehicles: Sequence[Vehicle], settings: BridgeSettings, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        vehicles: Sequence[Vehicle],
+        settings: BridgeSettings,
+        clock: Clock | None = None,
+        stops: StopStore | None = None,
+    ) -> None:
+        """`stops` keeps emergency stops over a restart; without it they end with this bridge."""
         self._settings = settings
+        self._keeper = None if stops is None else StopKeeper(stops)
         self._clock = clock or WallClock()
         epoch = new_id("epo")
         self._drivers = {vehicle.spec.vehicle_id: self._driver(vehicle, epoch) for vehicle in vehicles}
@@ -76,9 +85,14 @@ class LocalBridge:
         )
 
     async def start(self) -> None:
-        """Begin to supervise every vehicle; `LinkLost`."""
-        for driver in self._drivers.values():
+        """Begin to supervise every vehicle, stopped as it was kept; `LinkLost`, `InvalidInput` from the store."""
+        kept = {} if self._keeper is None else await self._keeper.load()
+        for vehicle_id, driver in self._drivers.items():
             await driver.start()
+            if (stop := kept.get(vehicle_id)) is not None:
+                driver.latch_again(stop.level, stop.reason)
+            if self._keeper is not None:
+                self._keeper.follow(vehicle_id, driver.log)
 
     async def run(self) -> None:
         """Wait until a driver breaks, which must never happen; raises what broke it."""
@@ -217,7 +231,9 @@ class LocalBridge:
 
     async def emergency_stop(self, vehicle_id: str, level: StopLevel, reason: str) -> StopLevel:
         """See `Bridge.emergency_stop`."""
-        return await self.driver(vehicle_id).emergency_stop(level, reason)
+        # Side by side, and in this order: the latch falls in the first step of the first.
+        latched, _ = await asyncio.gather(self.driver(vehicle_id).emergency_stop(level, reason), self._settle_stops())
+        return latched
 
     async def clear_emergency_stop(self, vehicle_id: str, operator_token: str) -> None:
         """See `Bridge.clear_emergency_stop`."""
@@ -228,6 +244,12 @@ class LocalBridge:
             raise NotPermitted("this is not the operator's token")
         driver.commander.clear_emergency_stop()
         driver.pump()
+        await self._settle_stops()
+
+    async def _settle_stops(self) -> None:
+        if self._keeper is not None:
+            # Shielded: a caller that goes away takes no write with it.
+            await asyncio.shield(asyncio.ensure_future(self._keeper.settle()))
 
     async def time_sync(self, vehicle_id: str, client_send_time_ns: int | None = None) -> TimeSync:
         """See `Bridge.time_sync`; `client_send_time_ns` is the present for a caller in this process."""

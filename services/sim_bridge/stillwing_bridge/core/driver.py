@@ -169,6 +169,13 @@ class VehicleDriver:
             await asyncio.shield(self._killing)
         return latched
 
+    def latch_again(self, level: StopLevel, reason: str) -> None:
+        """Stop as before a restart, waiting for nothing: a vehicle out of reach is stopped once it answers."""
+        _, hold_id = self.commander.emergency_stop(level, reason)
+        self.pump()
+        if hold_id is not None:
+            self._holds[hold_id].add_done_callback(_forget_outcome)
+
     async def attend_lease(self, lease: Lease) -> AsyncIterator[LeaseState]:
         """See `Bridge.attend_lease`."""
         try:
@@ -451,3 +458,8 @@ class VehicleDriver:
         """The vehicle's clock at the newest reading; None while the link is down."""
         state = self.commander.state
         return state.stamp if state is not None else None
+
+
+def _forget_outcome(hold: asyncio.Future[None]) -> None:
+    if not hold.cancelled():
+        hold.exception()
