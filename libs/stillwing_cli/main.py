@@ -4,6 +4,7 @@ import typer
 
 from stillwing_cli.certs import certs
 from stillwing_cli.doctor import doctor
+from stillwing_cli.eval_recording import eval_recording
 from stillwing_cli.evaluate import evaluate
 from stillwing_cli.fly import fly
 from stillwing_cli.lab import lab
@@ -25,6 +26,7 @@ app = typer.Typer(
 for command in (up, fly, status, watch, stop, record, replay, certs, doctor):
     app.command()(command)
 app.command(name="eval")(evaluate)
+app.command(name="eval-recording")(eval_recording)
 app.command(name="train-pilot")(train_pilot)
 app.add_typer(lab, name="lab")
 app.add_typer(memory, name="memory")

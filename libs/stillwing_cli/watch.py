@@ -11,6 +11,7 @@ from rich.text import Text
 
 from stillwing_agent.client import RemoteAgent
 from stillwing_agent.core import base
+from stillwing_agent.core.prompts import call_text
 from stillwing_cli.plan import AGENT
 from stillwing_cli.state import default_state, read_state
 from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run
@@ -82,11 +83,6 @@ def describe(happening: base.Happening) -> Text:
         case base.MotionRefused(_, error):
             return Text(f"refused: {error}", "yellow")
     return Text(_compact(as_plain(happening)))
-
-
-def call_text(tool: str, arguments: Any) -> str:
-    """A tool call as one would write it: `move(direction=forward, distance_m=1)`."""
-    return f"{tool}({', '.join(f'{key}={value}' for key, value in arguments.items())})"
 
 
 def as_plain(value: Any) -> Any:

@@ -5,7 +5,7 @@ It knows nothing about models, tokens, transports or how a tool is carried out.
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,3 +104,8 @@ def tool_call_schema(tools: Collection[ToolSpec] = TOOLS) -> str:
 def dump_tool_call(call: dict[str, Any]) -> str:
     """The one canonical text of a tool call: compact, keys in order name, arguments; whole numbers without a point."""
     return json.dumps(call, separators=(",", ":"), ensure_ascii=False)
+
+
+def call_text(tool: str, arguments: Mapping[str, Any]) -> str:
+    """A tool call as one would write it for people: `move(direction=forward, distance_m=1)`."""
+    return f"{tool}({', '.join(f'{key}={value}' for key, value in arguments.items())})"

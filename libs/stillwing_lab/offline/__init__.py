@@ -1,0 +1,1 @@
+"""Decisions of a model over a recording: what it would have done, beside what was flown."""

@@ -1,0 +1,149 @@
+"""A model's decisions over a recording: its frames go through the engine in order, and every n-th is asked about.
+
+It knows nothing of files it writes, tables or pages.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from stillwing_common.types import Frame, Stamp
+from stillwing_lab.offline.asking import Asker
+from stillwing_lab.offline.flown import Flown
+from stillwing_recording.reader import Recording
+from stillwing_vlm.core.base import Provenance
+from stillwing_vlm.core.local import LocalEngine
+
+_GRACE = 0.05
+"""Share of a frame's period that it may come early: cameras jitter, and times of videos are rounded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Which frames the engine sees, at most `fps` a second (None: every one), and which it is asked about.
+
+    These are every `every`-th. Frames that a flown decision was based on are always seen and always asked about.
+    """
+
+    every: int = 4
+    fps: float | None = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One question and its answer.
+
+    `time_s` since the recording's first frame; `manoeuvre` "" where the answer names none; `agrees` None where nothing
+    was flown from this frame, or the answer cannot be compared.
+    """
+
+    number: int
+    time_s: float
+    frame: Frame
+    prompt: str
+    answer: str
+    manoeuvre: str
+    probabilities: Mapping[str, float]
+    time_to_first_token_ms: float
+    elapsed_ms: float
+    seen: Provenance
+    flown: Flown | None
+    agrees: bool | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values, without pixels."""
+        return {
+            "number": self.number,
+            "time_s": round(self.time_s, 4),
+            "frame_id": self.frame.frame_id,
+            "prompt": self.prompt,
+            "answer": self.answer,
+            "manoeuvre": self.manoeuvre,
+            "probabilities": dict(self.probabilities),
+            "time_to_first_token_ms": round(self.time_to_first_token_ms, 3),
+            "elapsed_ms": round(self.elapsed_ms, 3),
+            "context_tokens": self.seen.context_tokens,
+            "evicted_frames": self.seen.evicted_frames,
+            "oldest_frame_id": self.seen.oldest_frame_id,
+            "flown": None if self.flown is None else asdict(self.flown),
+            "agrees": self.agrees,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One frame of the recording was passed; `appended` to the engine or left out; `decision` where it was asked."""
+
+    appended: bool
+    decision: Decision | None
+
+
+class _Rate:
+    """At most so many frames a second by the camera's clock, evenly; None: all."""
+
+    def __init__(self, fps: float | None) -> None:
+        self._period_ns = 0.0 if fps is None else 1e9 / fps
+        self._due_ns = 0.0
+        self._clock_id: str | None = None
+
+    def lets_through(self, capture: Stamp) -> bool:
+        """Whether this frame is due. A clock that begins anew begins the count anew."""
+        if capture.clock_id == self._clock_id and capture.time_ns < self._due_ns - _GRACE * self._period_ns:
+            return False
+        # After a gap the count goes on from the frame, so that what follows is no denser.
+        behind = capture.clock_id != self._clock_id or capture.time_ns > self._due_ns + self._period_ns
+        self._due_ns = (capture.time_ns if behind else self._due_ns) + self._period_ns
+        self._clock_id = capture.clock_id
+        return True
+
+
+def decide(
+    engine: LocalEngine,
+    recording: Recording,
+    asker: Asker,
+    flown: Mapping[str, Flown],
+    pace: Pace,
+    *,
+    camera_id: str = "",
+    max_context_tokens: int = 0,
+) -> Iterator[Step]:
+    """Stream the recording, frame by frame.
+
+    Raises what `Recording.frames` raises, ImageUndecodable, BudgetTooSmall.
+    """
+    session = engine.open(asker.system_text, max_context_tokens)
+    rate = _Rate(pace.fps)
+    first_ns: int | None = None
+    appended = decisions = 0
+    for entry in recording.frames(camera_id):
+        frame = entry.value.frame
+        first_ns = entry.time_ns if first_ns is None else first_ns
+        known = flown.get(frame.frame_id) if asker.decides else None
+        if not rate.lets_through(frame.capture) and known is None:
+            yield Step(False, None)
+            continue
+        session.append(frame)
+        appended += 1
+        if known is None and (appended - 1) % pace.every:
+            yield Step(True, None)
+            continue
+        decisions += 1
+        prompt = asker.prompt_after(known.prompt) if known is not None else asker.prompt
+        found = asker.ask(session, prompt)
+        yield Step(
+            True,
+            Decision(
+                decisions,
+                (entry.time_ns - first_ns) / 1e9,
+                frame,
+                prompt,
+                found.text,
+                found.manoeuvre,
+                found.probabilities,
+                found.time_to_first_token_s * 1000,
+                found.elapsed_s * 1000,
+                found.provenance,
+                known,
+                None if known is None or not found.manoeuvre else found.manoeuvre == known.manoeuvre,
+            ),
+        )

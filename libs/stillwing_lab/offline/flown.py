@@ -1,0 +1,123 @@
+"""What a recording says was decided or commanded, and the frame each was based on. It knows nothing of models."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from stillwing_agent.core.base import (
+    ActionStarted,
+    MissionEvent,
+    MotionRefused,
+    ThinkingFinished,
+    ThinkingStarted,
+)
+from stillwing_agent.core.prompts import call_text
+from stillwing_bridge.core.base import Command, CommandStarted, FlightLogEntry, FrameUpdate, kind_of
+from stillwing_lab.offline.manoeuvres import GO_TO, of_call, of_command
+from stillwing_recording.reader import Recording
+
+
+@dataclass(slots=True)
+class Flown:
+    """One decision of the recorded flight.
+
+    `frame_id`: the frame it was based on, or where the recording lacks that, the newest before it (`exact` False);
+    `prompt`: the question in the recorded words, "" where nobody was asked (flown by hand).
+    """
+
+    frame_id: str
+    exact: bool
+    manoeuvre: str
+    words: str
+    prompt: str = ""
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FlownDecisions:
+    """All of them, oldest first; `source`: "mission", "commands" or "nothing"."""
+
+    source: str
+    decisions: tuple[Flown, ...] = ()
+
+    def by_frame(self) -> Mapping[str, Flown]:
+        """The decision based on each frame; of several on one the first, before which nothing else was seen."""
+        found: dict[str, Flown] = {}
+        for decision in self.decisions:
+            found.setdefault(decision.frame_id, decision)
+        return found
+
+
+def read_flown(recording: Recording, camera_id: str = "") -> FlownDecisions:
+    """One pass over the recording. A mission's own decisions count before the commands they led to."""
+    camera = camera_id or recording.vehicle.cameras[0].camera_id
+    mission, commands = _MissionReader(), _CommandReader()
+    seen: set[str] = set()
+    newest = ""
+    for entry in recording.entries():
+        match entry.value:
+            case FrameUpdate(frame=frame) if frame.camera_id == camera:
+                newest = frame.frame_id
+                seen.add(newest)
+            case MissionEvent() as event:
+                mission.take(event, newest, seen)
+            case FlightLogEntry() as logged:
+                commands.take(logged, newest, seen)
+            case _:
+                pass
+    if mission.found:
+        return FlownDecisions("mission", tuple(mission.found))
+    return FlownDecisions("commands" if commands.found else "nothing", tuple(commands.found))
+
+
+class _MissionReader:
+    """Pairs each answer with the tool call that came of it."""
+
+    def __init__(self) -> None:
+        self.found: list[Flown] = []
+        self._prompt = ""
+        self._newest = ""
+        self._answered_frame: tuple[str, bool] | None = None
+        self._action_of: dict[str, Flown] = {}
+
+    def take(self, event: MissionEvent, newest: str, seen: set[str]) -> None:
+        match event.happening:
+            case ThinkingStarted(_, prompt):
+                self._prompt, self._newest = prompt, newest
+                self._answered_frame = None
+            case ThinkingFinished(last_frame_id=frame_id):
+                exact = frame_id in seen
+                self._answered_frame = (frame_id if exact else self._newest, exact)
+            case ActionStarted(action_id, tool, arguments) if self._answered_frame is not None:
+                frame_id, exact = self._answered_frame
+                # What a tool asks or does after this is not the answer's.
+                self._answered_frame = None
+                if frame_id:
+                    words = call_text(tool, arguments)
+                    flown = Flown(frame_id, exact, of_call(tool, arguments), words, self._prompt)
+                    self.found.append(flown)
+                    self._action_of[action_id] = flown
+            case MotionRefused(action_id) if action_id in self._action_of:
+                self._action_of[action_id].refused = True
+            case _:
+                pass
+
+
+class _CommandReader:
+    """Motions of the flight log that were based on a frame."""
+
+    def __init__(self) -> None:
+        self.found: list[Flown] = []
+
+    def take(self, entry: FlightLogEntry, newest: str, seen: set[str]) -> None:
+        match entry.event:
+            case CommandStarted(motion=True, based_on_frame_id=based_on, command=command) if based_on and command:
+                exact = based_on in seen
+                frame_id, manoeuvre = (based_on if exact else newest), of_command(command)
+                if frame_id and manoeuvre != GO_TO:
+                    self.found.append(Flown(frame_id, exact, manoeuvre, _command_text(command)))
+            case _:
+                pass
+
+
+def _command_text(command: Command) -> str:
+    return call_text(kind_of(command), {name: value for name, value in asdict(command).items() if value})
