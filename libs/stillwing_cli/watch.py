@@ -78,6 +78,8 @@ def describe(happening: base.Happening) -> Text:
             return Text(f"instruction {number}: {text} ({len(entity_ids)} things{brought})")
         case base.InstructionLost(number, error):
             return Text(f"instruction {number} is not remembered: {error}", "yellow")
+        case base.FramesRecalled(frame_ids):
+            return Text(f"recalled {', '.join(frame_ids)}", "dim")
         case base.KeyframeFiled(frame_id, revision):
             return Text(f"filed keyframe {frame_id} (revision {revision})", "dim")
         case base.MotionRefused(_, error):

@@ -35,7 +35,7 @@ from stillwing_bridge.core.base import (
     VehicleInfo,
     kind_of,
 )
-from stillwing_common.errors import LeaseHeld, LeaseSuperseded, StillwingError, Thinking, Unavailable
+from stillwing_common.errors import FrameNotKept, LeaseHeld, LeaseSuperseded, StillwingError, Thinking, Unavailable
 from stillwing_common.types import (
     Frame,
     Image,
@@ -288,6 +288,8 @@ class FakeSession:
         self.frame_ids: list[str] = []
         self.in_flight = 0
         self.most_in_flight = 0
+        self.recalled: list[tuple[str, tuple[str, ...]]] = []
+        self.kept: set[str] = set()
 
     def append(
         self, *frames: Frame, deadline_s: float | None = None, skipped_frames: int = 0
@@ -304,6 +306,8 @@ class FakeSession:
         self.frame_ids += [frame.frame_id for frame in frames]
         if len(self.frame_ids) > self._window:
             oldest = self.frame_ids.pop(0)
+            if self._engine.keeps:
+                self.kept.add(oldest)
             self._evicted.put_nowait(Evicted((oldest,), self.frame_ids[0], 100))
         return AppendResult(tuple(frame.frame_id for frame in frames), 20, 100, 0.0)
 
@@ -341,7 +345,17 @@ class FakeSession:
         return ChoiceResult(probabilities, best, provenance, 0.0)
 
     async def recall(self, frames: Sequence[Frame]) -> RecallResult:
-        return RecallResult(tuple(frame.frame_id for frame in frames), 100)
+        assert all(frame.image.data for frame in frames)
+        return self._recall("pixels", tuple(frame.frame_id for frame in frames))
+
+    async def recall_kept(self, frame_ids: Sequence[str]) -> RecallResult:
+        if not set(frame_ids) <= self.kept:
+            raise FrameNotKept
+        return self._recall("kept", tuple(frame_ids))
+
+    def _recall(self, how: str, frame_ids: tuple[str, ...]) -> RecallResult:
+        self.recalled.append((how, frame_ids))
+        return RecallResult(frame_ids, 100)
 
     async def evictions(self) -> AsyncIterator[Evicted]:
         while True:
@@ -364,6 +378,7 @@ class FakeEngine:
         self.think_s = think_s
         self.free_text = False
         self.past_end = DONE
+        self.keeps = False
         self.asked: list[AskRequest] = []
         self.choices: list[ChoiceRequest] = []
         self.configs: list[SessionConfig] = []

@@ -12,6 +12,7 @@ from stillwing_agent.core.base import (
     ActionStarted,
     AgentInfo,
     FramesEvicted,
+    FramesRecalled,
     Happening,
     InstructionBegun,
     InstructionLost,
@@ -198,6 +199,8 @@ def event_to_wire(event: MissionEvent) -> agent_pb2.WatchMissionResponse:
             message.instruction_lost.CopyFrom(
                 agent_pb2.InstructionLost(number=happening.number, status=to_status(happening.error, service=SERVICE))
             )
+        case FramesRecalled():
+            message.frames_recalled.CopyFrom(agent_pb2.FramesRecalled(frame_ids=happening.frame_ids))
         case KeyframeLost():
             message.keyframe_lost.CopyFrom(
                 agent_pb2.KeyframeLost(frame_id=happening.frame_id, status=to_status(happening.error, service=SERVICE))
@@ -266,6 +269,7 @@ _HAPPENING_FROM_WIRE: Mapping[str, Callable[[Any], Happening]] = {
         tuple(message.recalled_frame_ids),
     ),
     "instruction_lost": lambda message: InstructionLost(message.number, from_status(message.status)),
+    "frames_recalled": lambda message: FramesRecalled(tuple(message.frame_ids)),
     "keyframe_lost": lambda message: KeyframeLost(message.frame_id, from_status(message.status)),
     "motion_refused": lambda message: MotionRefused(message.action_id, from_status(message.status)),
 }

@@ -8,7 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from stillwing_agent.core.agent import AgentSettings as CoreSettings
 from stillwing_agent.core.cockpit import FlightSettings
-from stillwing_agent.core.mission_memory import MemorySettings
+from stillwing_agent.core.mission_memory import MemorySettings, RecallBy
 from stillwing_rpc.settings import ChannelSettings, ServerSettings
 
 
@@ -46,6 +46,11 @@ class AgentSettings(ServerSettings):
         default=False,
         description="Put recalled keyframes before the model; the shipped pilot is not trained for it.",
     )
+    memory_recall_by: RecallBy = Field(
+        default=RecallBy.PIXELS,
+        description="pixels: recalled keyframes are encoded again; kept: the engine's own keys and values, where it "
+        "keeps them aside.",
+    )
     memory_chunk_frames: int = Field(
         default=3, ge=1, le=16, description="Of so many frames that left the model's sight the best is filed."
     )
@@ -64,7 +69,11 @@ class AgentSettings(ServerSettings):
                 answer_timeout_s=self.answer_timeout_s,
                 max_context_tokens=self.max_context_tokens,
                 memory_reader=self.memory_reader,
-                memory=MemorySettings(chunk_frames=self.memory_chunk_frames, recall=self.memory_recall),
+                memory=MemorySettings(
+                    chunk_frames=self.memory_chunk_frames,
+                    recall=self.memory_recall,
+                    recall_by=self.memory_recall_by,
+                ),
             ),
         )
 

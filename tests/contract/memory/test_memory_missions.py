@@ -11,6 +11,7 @@ import pytest
 from agent_fakes import DONE, FAST, FORWARD, Rig, make_rig
 
 from stillwing_agent.core.base import (
+    FramesRecalled,
     InstructionBegun,
     InstructionLost,
     KeyframeFiled,
@@ -18,7 +19,7 @@ from stillwing_agent.core.base import (
     MissionEvent,
     MissionState,
 )
-from stillwing_agent.core.mission_memory import MemorySettings
+from stillwing_agent.core.mission_memory import MemorySettings, RecallBy
 from stillwing_common.errors import StoreUnavailable
 from stillwing_common.types import Image
 from stillwing_memory.core.bank import StoredBank
@@ -90,12 +91,37 @@ async def test_a_thing_that_is_not_seen_is_not_tagged(bank: MemoryBank, make: Ca
     assert await bank.search_keyframes(ByEntity(begun.entity_ids[0])) == ()
 
 
+@pytest.mark.parametrize(
+    ("by", "keeps", "how"),
+    [(RecallBy.PIXELS, True, "pixels"), (RecallBy.KEPT, True, "kept"), (RecallBy.KEPT, False, "pixels")],
+)
+async def test_what_leaves_the_window_comes_back_as_memory(
+    by: RecallBy, keeps: bool, how: str, bank: MemoryBank, make: Callable[..., Rig]
+) -> None:
+    unseen = [answer for _ in range(9) for answer in (FORWARD, "none")]
+    flight = replace(REMEMBERING, memory=MemorySettings(chunk_frames=1, recall=True, recall_by=by))
+    rig = make([*seeing(FORWARD, FORWARD), *unseen, DONE, "none"], flight)
+    rig.engine.keeps = keeps
+    mission, events = await fly(rig, "Fly to the red beacon.")
+    assert mission.state is MissionState.SUCCEEDED and rig.world.violations == []
+    (begun,) = of(InstructionBegun, events)
+    found = await bank.search_keyframes(ByEntity(begun.entity_ids[0]), limit=50)
+    # What shows nothing of it stays away.
+    shown = sorted((one.keyframe.frame for one in found), key=lambda frame: frame.capture.time_ns)
+    recalled = [one.frame_ids for one in of(FramesRecalled, events)]
+    assert recalled[0] == (shown[0].frame_id,)
+    assert recalled[-1] == tuple(frame.frame_id for frame in shown)
+    session = rig.engine.sessions[0]
+    assert session.recalled == [(how, frame_ids) for frame_ids in recalled]
+
+
 async def test_without_recall_the_engines_memory_stays_as_it_is(bank: MemoryBank, make: Callable[..., Rig]) -> None:
     flight = replace(REMEMBERING, memory=MemorySettings(recall=False))
     for expected in ("nothing", "things"):
         _, events = await fly(make(seeing(FORWARD, DONE), flight), "Fly to the red beacon.")
         (begun,) = of(InstructionBegun, events)
         assert (begun.recalled_by, begun.recalled_frame_ids) == (expected, ())
+        assert of(FramesRecalled, events) == []
 
 
 async def test_a_bank_that_is_gone_costs_memory_and_not_the_mission(

@@ -186,6 +186,13 @@ class InstructionLost:
 
 
 @dataclass(frozen=True, slots=True)
+class FramesRecalled:
+    """Keyframes that the instruction has in sight were put before the model again, in place of those before them."""
+
+    frame_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class MotionRefused:
     """The bridge would not fly an action, or broke it off."""
 
@@ -207,6 +214,7 @@ Happening = (
     | MotionRefused
     | InstructionBegun
     | InstructionLost
+    | FramesRecalled
 )
 
 

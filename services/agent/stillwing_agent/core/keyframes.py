@@ -6,23 +6,25 @@ nothing of what makes a frame worth keeping.
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 from stillwing_agent.core.base import KeyframeFiled, KeyframeLost
 from stillwing_agent.core.mission import MissionRecord
 from stillwing_common.errors import Exhausted, Expired, StillwingError
-from stillwing_memory.core.base import Chunk, Keyframe, MemoryBank
+from stillwing_memory.core.base import Chunk, ChunkFiled, Keyframe, MemoryBank, PutResult
 
 _log = logging.getLogger(__name__)
 
 
 class KeyframeFiler:
-    """One queue to one bank; `put_timeout_s` bounds each put."""
+    """One queue to one bank; `put_timeout_s` bounds each put. `on_filed` is told of each chunk once it is filed."""
 
     def __init__(self, bank: MemoryBank, record: MissionRecord, *, queue_size: int, put_timeout_s: float) -> None:
         self._bank = bank
         self._record = record
         self._queue: asyncio.Queue[Keyframe | Chunk] = asyncio.Queue(queue_size)
         self._put_timeout_s = put_timeout_s
+        self.on_filed: Callable[[Chunk, ChunkFiled], Awaitable[None]] | None = None
 
     def offer(self, keyframe: Keyframe) -> None:
         """Queue a keyframe; returns at once. A full queue loses it, and the event log says so."""
@@ -70,16 +72,14 @@ class KeyframeFiler:
         except StillwingError as error:
             self._lost(item, error)
         else:
-            if filed is not None:
-                self._record.add(filed)
+            # What was there already is no news: two decisions on one picture file it once.
+            if filed.created:
+                self._record.add(KeyframeFiled(filed.keyframe.frame.frame_id, filed.revision))
+            if isinstance(item, Chunk) and isinstance(filed, ChunkFiled) and self.on_filed is not None:
+                await self.on_filed(item, filed)
 
-    async def _put(self, item: Keyframe | Chunk) -> KeyframeFiled | None:
-        """None where it was there already: two decisions on one picture file it once."""
-        if isinstance(item, Chunk):
-            filed = await self._bank.file_chunk(item)
-            return KeyframeFiled(filed.keyframe.frame.frame_id, filed.revision) if filed.created else None
-        result = await self._bank.put_keyframe(item)
-        return KeyframeFiled(item.frame.frame_id, result.revision) if result.created else None
+    async def _put(self, item: Keyframe | Chunk) -> PutResult | ChunkFiled:
+        return await (self._bank.file_chunk(item) if isinstance(item, Chunk) else self._bank.put_keyframe(item))
 
     def _lost(self, item: Keyframe | Chunk, error: StillwingError) -> None:
         frames = [one.keyframe for one in item.frames] if isinstance(item, Chunk) else [item]

@@ -123,6 +123,7 @@ class MissionLoop:
             )  # fmt: skip
             if filer is not None and self.settings.memory_reader:
                 cockpit.memory = self._memory(session, pump, filer, cockpit, info.can_recall)
+                filer.on_filed = cockpit.memory.filed
             toolbox = Toolbox(cockpit, self.crew.memory, info.can_recall)
             beside = [pump.run(), self._watch_evictions(session, cockpit.memory)]
             if filer is not None:
@@ -160,7 +161,7 @@ class MissionLoop:
 
     async def _drain(self, filer: KeyframeFiler | None, memory: MissionMemory | None) -> None:
         if memory is not None:
-            memory.flush()
+            memory.end()
         # Only after ends at which the vehicle holds already: after any other, telling it to hold comes first.
         if filer is not None:
             await filer.drain(self.settings.put_timeout_s)

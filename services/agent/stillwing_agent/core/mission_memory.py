@@ -2,8 +2,9 @@
 
 At a new instruction the things it mentions are read, the memory bank gives them their ids and hands back the keyframes
 that show them, and those enter the engine's memory segment before the next frame does. In flight, frames that leave the
-model's sight are handed on in chunks; the bank files the best of each. All of it is beside the mission, never in its
-way: a bank that is silent or an instruction that cannot be read costs memory, is logged, and the mission goes on.
+model's sight are handed on in chunks; the bank files the best of each, and the segment follows what the instruction has
+in sight from then on: what leaves the window comes back as memory. All of it is beside the mission, never in its way: a
+bank that is silent or an instruction that cannot be read costs memory, is logged, and the mission goes on.
 
 It knows nothing of how an instruction is read or of how the bank scores. All methods run on one event loop.
 """
@@ -12,20 +13,22 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
 
 from stillwing_agent.core import prompts
-from stillwing_agent.core.base import InstructionBegun, InstructionLost
+from stillwing_agent.core.base import FramesRecalled, InstructionBegun, InstructionLost
 from stillwing_agent.core.control import base as control
 from stillwing_agent.core.control.base import InstructionReader, Known, Mention, Registry
 from stillwing_agent.core.control.noun_phrases import slot_of
 from stillwing_agent.core.frames import FramePump
 from stillwing_agent.core.keyframes import KeyframeFiler
 from stillwing_agent.core.mission import MissionRecord
-from stillwing_common.errors import Expired, StillwingError
+from stillwing_common.errors import Expired, FrameNotKept, StillwingError
 from stillwing_common.types import Frame
 from stillwing_memory.core.base import (
     Attribute,
     Chunk,
+    ChunkFiled,
     ChunkFrame,
     Entity,
     Instruction,
@@ -45,18 +48,29 @@ MAX_KNOWN = 200
 VISIBLE_FROM = 0.5
 
 
+class RecallBy(Enum):
+    """What goes into the engine's memory segment."""
+
+    PIXELS = "pixels"
+    """The bank's pictures, encoded again."""
+    KEPT = "kept"
+    """The keys and values the engine kept as they were; pictures where it kept none."""
+
+
 @dataclass(frozen=True, slots=True)
 class MemorySettings:
     """How a mission remembers.
 
     `chunk_frames`: frames that left the model's sight, of which the best is filed. `recall` puts what was filed of an
-    instruction's things before the model; only for a model that was trained with a memory segment: the shipped pilot
-    takes what it recalls for the present. `tag` asks the model at every decision where each thing of the instruction
-    is, and tags what it sees; `max_tagged` bounds the questions. `timeout_s` bounds every wait for the bank.
+    instruction's things before the model, by `recall_by`; only for a model that was trained with a memory segment: the
+    shipped pilot takes what it recalls for the present. `tag` asks the model at every decision where each thing of the
+    instruction is, and tags what it sees; `max_tagged` bounds the questions. `timeout_s` bounds every wait for the
+    bank.
     """
 
     chunk_frames: int = 3
     recall: bool = False
+    recall_by: RecallBy = RecallBy.PIXELS
     tag: bool = True
     max_tagged: int = 3
     timeout_s: float = 5.0
@@ -81,6 +95,9 @@ class MissionMemory:
     _last_evicted: str = ""
     _waiting: list[str] = field(default_factory=list)
     _seen: dict[str, tuple[Sighting, ...]] = field(default_factory=dict)
+    _showing: set[str] = field(default_factory=set)
+    _recalled: tuple[str, ...] = ()
+    _over: bool = False
 
     async def begin(self, text: str) -> None:
         """Take a new instruction in and recall what was filed of its things; what fails is logged as lost."""
@@ -92,9 +109,9 @@ class MissionMemory:
             async with asyncio.timeout(self.settings.timeout_s):
                 begun = await self._register(text, number, mentions)
             recalled: tuple[str, ...] = ()
-            if self.can_recall and self.settings.recall and begun.memory:
-                result = await self.session.recall([one.frame for one in begun.memory])
-                recalled = result.frame_ids
+            self._showing = {one.frame.frame_id for one in begun.memory}
+            if self._recalls and begun.memory:
+                recalled = await self._bring_back([one.frame for one in begun.memory])
         except TimeoutError:
             self._lost(number, Expired(f"the memory bank took longer than {self.settings.timeout_s:g} s"))
         except StillwingError as error:
@@ -177,12 +194,56 @@ class MissionMemory:
             self._hand_over(self._waiting[: self.settings.chunk_frames])
             del self._waiting[: self.settings.chunk_frames]
 
+    def end(self) -> None:
+        """The mission is over: what still waits is filed, and nothing comes back any more."""
+        self._over = True
+        self.flush()
+
     def flush(self) -> None:
         """The instruction is over: what still waits, and what is still in the window, is filed too."""
         self.evicted(self.pump.kept_since(self._last_evicted))
         if self._waiting:
             self._hand_over(self._waiting)
             self._waiting.clear()
+
+    # What comes back
+
+    async def filed(self, chunk: Chunk, filed: ChunkFiled) -> None:
+        """A chunk was filed: what its instruction has in sight goes before the model, where that has changed.
+
+        Frames that show none of its things stay away: they are in the active memory for want of better.
+        """
+        if filed.keyframe.sightings:
+            self._showing.add(filed.keyframe.frame.frame_id)
+        wanted = tuple(one for one in filed.memory_frame_ids if one in self._showing)
+        of_now = chunk.instruction == self._instruction and not self._over
+        if not self._recalls or not of_now or set(wanted) == set(self._recalled):
+            return
+        try:
+            async with asyncio.timeout(self.settings.timeout_s):
+                found = [await self.bank.get_keyframe(one, include_image=True) for one in wanted]
+                clock_id = filed.keyframe.frame.capture.clock_id
+                # What another clock has stamped is from before this flight.
+                frames = sorted(
+                    (one.frame for one in found),
+                    key=lambda frame: (frame.capture.clock_id == clock_id, frame.capture.time_ns),
+                )
+                self.record.add(FramesRecalled(await self._bring_back(frames)))
+        except (TimeoutError, StillwingError) as error:
+            _log.warning("frames %s are not recalled: %s", ", ".join(wanted), error or "the memory bank took too long")
+
+    @property
+    def _recalls(self) -> bool:
+        return self.can_recall and self.settings.recall
+
+    async def _bring_back(self, frames: Sequence[Frame]) -> tuple[str, ...]:
+        self._recalled = tuple(frame.frame_id for frame in frames)
+        if self.settings.recall_by is RecallBy.KEPT:
+            try:
+                return (await self.session.recall_kept(self._recalled)).frame_ids
+            except FrameNotKept as error:
+                _log.info("encoded again, because %s", error)
+        return (await self.session.recall(frames)).frame_ids
 
     def _hand_over(self, frame_ids: Sequence[str]) -> None:
         frames = [frame for one in frame_ids if (frame := self.pump.frame(one)) is not None]

@@ -146,7 +146,7 @@ class WatchMissionRequest(_message.Message):
     def __init__(self, mission_id: _Optional[str] = ..., after_event_seq: _Optional[int] = ...) -> None: ...
 
 class WatchMissionResponse(_message.Message):
-    __slots__ = ("event_seq", "event_time", "state_changed", "plan_made", "action_started", "action_finished", "observed", "thinking_started", "thinking_finished", "frames_evicted", "keyframe_filed", "motion_refused", "keyframe_lost", "instruction_begun", "instruction_lost")
+    __slots__ = ("event_seq", "event_time", "state_changed", "plan_made", "action_started", "action_finished", "observed", "thinking_started", "thinking_finished", "frames_evicted", "keyframe_filed", "motion_refused", "keyframe_lost", "instruction_begun", "instruction_lost", "frames_recalled")
     EVENT_SEQ_FIELD_NUMBER: _ClassVar[int]
     EVENT_TIME_FIELD_NUMBER: _ClassVar[int]
     STATE_CHANGED_FIELD_NUMBER: _ClassVar[int]
@@ -162,6 +162,7 @@ class WatchMissionResponse(_message.Message):
     KEYFRAME_LOST_FIELD_NUMBER: _ClassVar[int]
     INSTRUCTION_BEGUN_FIELD_NUMBER: _ClassVar[int]
     INSTRUCTION_LOST_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_RECALLED_FIELD_NUMBER: _ClassVar[int]
     event_seq: int
     event_time: _timestamp_pb2.Timestamp
     state_changed: Mission
@@ -177,7 +178,8 @@ class WatchMissionResponse(_message.Message):
     keyframe_lost: KeyframeLost
     instruction_begun: InstructionBegun
     instruction_lost: InstructionLost
-    def __init__(self, event_seq: _Optional[int] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state_changed: _Optional[_Union[Mission, _Mapping]] = ..., plan_made: _Optional[_Union[PlanMade, _Mapping]] = ..., action_started: _Optional[_Union[ActionStarted, _Mapping]] = ..., action_finished: _Optional[_Union[ActionFinished, _Mapping]] = ..., observed: _Optional[_Union[Observed, _Mapping]] = ..., thinking_started: _Optional[_Union[ThinkingStarted, _Mapping]] = ..., thinking_finished: _Optional[_Union[ThinkingFinished, _Mapping]] = ..., frames_evicted: _Optional[_Union[FramesEvicted, _Mapping]] = ..., keyframe_filed: _Optional[_Union[KeyframeFiled, _Mapping]] = ..., motion_refused: _Optional[_Union[MotionRefused, _Mapping]] = ..., keyframe_lost: _Optional[_Union[KeyframeLost, _Mapping]] = ..., instruction_begun: _Optional[_Union[InstructionBegun, _Mapping]] = ..., instruction_lost: _Optional[_Union[InstructionLost, _Mapping]] = ...) -> None: ...
+    frames_recalled: FramesRecalled
+    def __init__(self, event_seq: _Optional[int] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state_changed: _Optional[_Union[Mission, _Mapping]] = ..., plan_made: _Optional[_Union[PlanMade, _Mapping]] = ..., action_started: _Optional[_Union[ActionStarted, _Mapping]] = ..., action_finished: _Optional[_Union[ActionFinished, _Mapping]] = ..., observed: _Optional[_Union[Observed, _Mapping]] = ..., thinking_started: _Optional[_Union[ThinkingStarted, _Mapping]] = ..., thinking_finished: _Optional[_Union[ThinkingFinished, _Mapping]] = ..., frames_evicted: _Optional[_Union[FramesEvicted, _Mapping]] = ..., keyframe_filed: _Optional[_Union[KeyframeFiled, _Mapping]] = ..., motion_refused: _Optional[_Union[MotionRefused, _Mapping]] = ..., keyframe_lost: _Optional[_Union[KeyframeLost, _Mapping]] = ..., instruction_begun: _Optional[_Union[InstructionBegun, _Mapping]] = ..., instruction_lost: _Optional[_Union[InstructionLost, _Mapping]] = ..., frames_recalled: _Optional[_Union[FramesRecalled, _Mapping]] = ...) -> None: ...
 
 class PlanMade(_message.Message):
     __slots__ = ("steps", "rationale")
@@ -290,3 +292,9 @@ class InstructionLost(_message.Message):
     number: int
     status: _status_pb2.Status
     def __init__(self, number: _Optional[int] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
+
+class FramesRecalled(_message.Message):
+    __slots__ = ("frame_ids",)
+    FRAME_IDS_FIELD_NUMBER: _ClassVar[int]
+    frame_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, frame_ids: _Optional[_Iterable[str]] = ...) -> None: ...
