@@ -1,0 +1,404 @@
+"""Attention of one query of each of several branches over pieces of cache that lie anywhere on the device.
+
+Where the pieces lie and how long they are is read from device memory, so that a captured graph goes on being right
+while trunks grow and slide, sessions come and go, and branches lengthen. Keys that several branches share are read once
+for all of them; all query heads of one key head are attended together. It knows nothing of layers, sessions or chunks.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+
+BLOCK_TOKENS = 64
+"""Cached tokens that a program attends at a time."""
+
+LEAST_BLOCKS = 4
+"""Blocks that a program gets before another one is given any."""
+
+LOG2_E = tl.constexpr(math.log2(math.e))
+LN_2 = tl.constexpr(math.log(2.0))
+
+TRITON_TYPES: dict[torch.dtype, Any] = {
+    torch.float32: tl.float32,
+    torch.float16: tl.float16,
+    torch.bfloat16: tl.bfloat16,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SegmentTable:
+    """What each row attends, on the device: up to `segments` pieces of cache, in any order, all of one `dtype`.
+
+    A piece has keys and values `[layers, kv_heads, capacity, head_dim]` of equal strides, tokens and heads' entries
+    side by side; its span is the tokens `[start, end)` of it that the row attends. Pieces that a row does not need have
+    an empty span. Rows that name one piece at the same place share its reading. All of it may be rewritten between two
+    steps, from the host or on the device; `plan_decode` takes note of it.
+    """
+
+    addresses: torch.Tensor
+    """int64[rows, segments, 2]: where keys and values begin."""
+    strides: torch.Tensor
+    """int64[rows, segments, 2]: elements between layers, and between heads; multiples of 8."""
+    spans: torch.Tensor
+    """int32[rows, segments, 2]: start and end."""
+    dtype: torch.dtype
+
+    @classmethod
+    def empty(cls, rows: int, segments: int, dtype: torch.dtype, device: torch.device) -> "SegmentTable":
+        """A table in which no row attends anything."""
+        shape = (rows, segments, 2)
+        return cls(
+            torch.zeros(shape, dtype=torch.int64, device=device),
+            torch.zeros(shape, dtype=torch.int64, device=device),
+            torch.zeros(shape, dtype=torch.int32, device=device),
+            dtype,
+        )
+
+    @property
+    def rows(self) -> int:
+        """Branches."""
+        return self.spans.shape[0]
+
+    @property
+    def segments(self) -> int:
+        """Pieces of each."""
+        return self.spans.shape[1]
+
+    def put(self, row: int, segment: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Say where a piece lies; its span stays. `keys` and `values` `[layers, kv_heads, capacity, head_dim]`.
+
+        The tensors must outlive the table's use of them.
+        """
+        if keys.dtype != self.dtype or values.dtype != self.dtype:
+            raise ValueError(f"a piece of {keys.dtype} and {values.dtype} in a table of {self.dtype}")
+        if keys.stride() != values.stride() or keys.stride()[2:] != (keys.shape[3], 1):
+            raise ValueError(f"keys strided {keys.stride()} beside values strided {values.stride()}")
+        self.addresses[row, segment] = torch.tensor([keys.data_ptr(), values.data_ptr()])
+        self.strides[row, segment] = torch.tensor(keys.stride()[:2])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecodeWorkspace:
+    """Scratch of `decode`, and the plan of a step. One for a table of its size; steps use it one after another."""
+
+    rows: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    segments: int
+    splits: int
+    """Programs that share the tokens of one key head."""
+    together: int
+    """Rows that one program attends."""
+    jobs: torch.Tensor = field(repr=False)
+    """int32[groups of rows, pieces, 3]: first token, last and beyond, and blocks up to this piece's end."""
+    partial: torch.Tensor = field(repr=False)
+    """float32[rows, heads, splits, head_dim]."""
+    partial_log_sum: torch.Tensor = field(repr=False)
+    """float32[rows, heads, splits], to the base of 2."""
+
+    @classmethod
+    def empty(
+        cls, table: SegmentTable, heads: int, kv_heads: int, head_dim: int, splits: int | None = None
+    ) -> "DecodeWorkspace":
+        """Scratch for a table. `splits`: None fills the device."""
+        device, rows = table.spans.device, table.rows
+        together = min(rows, max(1, 64 // (heads // kv_heads)))
+        groups = -(-rows // together)
+        splits = splits or max(1, 2 * multiprocessors(device) // (kv_heads * groups))
+        return cls(
+            rows,
+            heads,
+            kv_heads,
+            head_dim,
+            table.segments,
+            splits,
+            together,
+            torch.zeros(groups, together * table.segments, 3, dtype=torch.int32, device=device),
+            torch.empty(rows, heads, splits, head_dim, device=device),
+            torch.empty(rows, heads, splits, device=device),
+        )
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes on the device."""
+        return self.jobs.nbytes + self.partial.nbytes + self.partial_log_sum.nbytes
+
+
+def multiprocessors(device: torch.device) -> int:
+    """How many programs run side by side at least."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 2
+
+
+def plan_decode(table: SegmentTable, workspace: DecodeWorkspace) -> None:
+    """Take note of the table's addresses and spans, once before the layers of a step: one small kernel."""
+    units = workspace.together * workspace.segments
+    _plan_kernel[(workspace.jobs.shape[0],)](
+        table.addresses,
+        table.spans,
+        workspace.jobs,
+        workspace.rows,
+        units,
+        SEGMENTS=workspace.segments,
+        TOGETHER=workspace.together,
+        UNITS=triton.next_power_of_2(units),
+        BLOCK_N=BLOCK_TOKENS,
+        num_warps=1,
+        enable_fp_fusion=True,
+    )
+
+
+def decode(
+    queries: torch.Tensor,
+    table: SegmentTable,
+    layer: int,
+    out: torch.Tensor,
+    workspace: DecodeWorkspace,
+    log_sum: torch.Tensor | None = None,
+) -> None:
+    """Attend `queries[heads, rows, head_dim]`, one of each row, into `out` of the same shape and any strides.
+
+    `layer` of the table's pieces is attended; `log_sum` float32[heads, rows] receives the natural log-sum-exp of each
+    row's scores. A row that attends nothing gets zeros and minus infinity. `plan_decode` must have run since the table
+    changed. No host synchronisation, and a grid that depends on the workspace alone.
+    """
+    work = workspace
+    groups = work.heads // work.kv_heads
+    unit_rows, units = work.jobs.shape[:2]
+    _decode_kernel[(work.splits, work.kv_heads, unit_rows)](
+        queries,
+        queries.stride(0),
+        queries.stride(1),
+        table.addresses,
+        table.strides,
+        table.spans,
+        work.jobs,
+        layer,
+        work.partial,
+        work.partial_log_sum,
+        work.rows,
+        work.heads,
+        units,
+        1.0 / math.sqrt(work.head_dim),
+        GROUPS=groups,
+        SEGMENTS=work.segments,
+        TOGETHER=work.together,
+        HEAD_DIM=work.head_dim,
+        BLOCK_M=max(16, triton.next_power_of_2(work.together * groups)),
+        BLOCK_N=BLOCK_TOKENS,
+        LEAST=LEAST_BLOCKS,
+        TYPE=TRITON_TYPES[table.dtype],
+        PRECISE=table.dtype == torch.float32,
+        num_warps=4,
+        num_stages=3,
+        enable_fp_fusion=True,
+    )
+    merged = out if log_sum is None else log_sum
+    _merge_kernel[(work.rows, work.heads)](
+        work.partial,
+        work.partial_log_sum,
+        work.jobs,
+        out,
+        out.stride(0),
+        out.stride(1),
+        merged,
+        merged.stride(0),
+        merged.stride(1),
+        work.splits,
+        units,
+        TOGETHER=work.together,
+        HEAD_DIM=work.head_dim,
+        BLOCK_S=16,
+        LEAST=LEAST_BLOCKS,
+        LOG_SUM=log_sum is not None,
+        num_warps=4,
+        enable_fp_fusion=True,
+    )
+
+
+@triton.jit
+def active_splits(blocks, splits, LEAST: tl.constexpr):
+    """Programs that get any of `blocks`."""
+    return tl.minimum(splits, tl.maximum(1, tl.cdiv(blocks, LEAST)))
+
+
+@triton.jit
+def _plan_kernel(
+    addresses,
+    spans,
+    jobs,
+    rows,
+    units,
+    SEGMENTS: tl.constexpr,
+    TOGETHER: tl.constexpr,
+    UNITS: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+):
+    group = tl.program_id(0)
+    unit = tl.arange(0, UNITS)
+    row = group * TOGETHER + unit // SEGMENTS
+    real = (unit < units) & (row < rows)
+    place = row * SEGMENTS + unit % SEGMENTS
+    start = tl.load(spans + 2 * place, mask=real, other=0)
+    end = tl.load(spans + 2 * place + 1, mask=real, other=0)
+    # Rows that attend nothing of a piece take no part in its job.
+    real &= end > start
+    address = tl.load(addresses + 2 * place, mask=real, other=0)
+    same = (address[:, None] == address[None, :]) & real[:, None] & real[None, :]
+    same &= unit[:, None] % SEGMENTS == unit[None, :] % SEGMENTS
+    earlier = tl.sum((same & (unit[None, :] < unit[:, None])).to(tl.int32), axis=1)
+    first = tl.min(tl.where(same, start[None, :], 2147483647), axis=1)
+    last = tl.max(tl.where(same, end[None, :], 0), axis=1)
+    leads = real & (earlier == 0)
+    blocks = tl.where(leads, tl.cdiv(last - first, BLOCK_N), 0)
+    job = jobs + (group * units + unit) * 3
+    tl.store(job, first, mask=unit < units)
+    tl.store(job + 1, last, mask=unit < units)
+    tl.store(job + 2, tl.cumsum(blocks, axis=0), mask=unit < units)
+
+
+@triton.jit
+def _decode_kernel(
+    queries,
+    query_head,
+    query_row,
+    addresses,
+    strides,
+    spans,
+    jobs,
+    layer,
+    partial,
+    partial_log_sum,
+    rows,
+    heads,
+    units,
+    scale,
+    GROUPS: tl.constexpr,
+    SEGMENTS: tl.constexpr,
+    TOGETHER: tl.constexpr,
+    HEAD_DIM: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    LEAST: tl.constexpr,
+    TYPE: tl.constexpr,
+    PRECISE: tl.constexpr,
+):
+    split, kv_head, group = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    splits = tl.num_programs(0)
+    jobs += group * units * 3
+    blocks = tl.load(jobs + (units - 1) * 3 + 2)
+    active = active_splits(blocks, splits, LEAST)
+    if split >= active:
+        return
+    block = (blocks.to(tl.int64) * split // active).to(tl.int32)
+    last_block = (blocks.to(tl.int64) * (split + 1) // active).to(tl.int32)
+
+    lane = tl.arange(0, BLOCK_M)
+    row = group * TOGETHER + lane // GROUPS
+    head = kv_head * GROUPS + lane % GROUPS
+    real = (lane < TOGETHER * GROUPS) & (row < rows)
+    dim = tl.arange(0, HEAD_DIM)
+    asked = tl.load(
+        queries + head[:, None] * query_head + row[:, None] * query_row + dim[None, :], mask=real[:, None], other=0.0
+    )
+    highest = tl.full([BLOCK_M], float("-inf"), tl.float32)
+    total = tl.zeros([BLOCK_M], tl.float32)
+    gathered = tl.zeros([BLOCK_M, HEAD_DIM], tl.float32)
+    scale *= LOG2_E
+
+    unit = 0
+    before = 0
+    while block < last_block:
+        until = tl.load(jobs + unit * 3 + 2)
+        if until > block:
+            first = tl.load(jobs + unit * 3)
+            beyond = tl.load(jobs + unit * 3 + 1)
+            segment = unit % SEGMENTS
+            place = (group * TOGETHER + unit // SEGMENTS) * SEGMENTS + segment
+            offset = layer * tl.load(strides + 2 * place) + kv_head * tl.load(strides + 2 * place + 1)
+            address = tl.load(addresses + 2 * place)
+            keys = tl.multiple_of(address.to(tl.pointer_type(TYPE)) + offset, 16)
+            values = tl.multiple_of(tl.load(addresses + 2 * place + 1).to(tl.pointer_type(TYPE)) + offset, 16)
+            own = row * SEGMENTS + segment
+            attends = real & (tl.load(addresses + 2 * own, mask=real, other=0) == address)
+            start = tl.load(spans + 2 * own, mask=attends, other=0)
+            end = tl.load(spans + 2 * own + 1, mask=attends, other=0)
+            stop = tl.minimum(last_block, until)
+            for at in range(first + (block - before) * BLOCK_N, first + (stop - before) * BLOCK_N, BLOCK_N):
+                token = at + tl.arange(0, BLOCK_N)
+                there = token[:, None] < beyond
+                cell = token[:, None].to(tl.int64) * HEAD_DIM + dim[None, :]
+                key = tl.load(keys + cell, mask=there, other=0.0)
+                value = tl.load(values + cell, mask=there, other=0.0)
+                score = tl.dot(asked, tl.trans(key), input_precision="ieee" if PRECISE else None) * scale
+                seen = (token[None, :] >= start[:, None]) & (token[None, :] < end[:, None])
+                score = tl.where(seen, score, float("-inf"))
+                now = tl.maximum(highest, tl.max(score, axis=1))
+                # Minus infinity less itself is no number.
+                base = tl.where(now == float("-inf"), 0.0, now)
+                weight = tl.exp2(score - base[:, None])
+                shrink = tl.exp2(highest - base)
+                total = total * shrink + tl.sum(weight, axis=1)
+                gathered = gathered * shrink[:, None]
+                gathered = tl.dot(weight.to(TYPE), value, gathered, input_precision="ieee" if PRECISE else None)
+                highest = now
+            block = stop
+        before = until
+        unit += 1
+
+    place = ((row * heads + head) * splits + split).to(tl.int64)
+    weighed = tl.where(total == 0.0, 1.0, total)
+    tl.store(partial + place[:, None] * HEAD_DIM + dim[None, :], gathered / weighed[:, None], mask=real[:, None])
+    tl.store(partial_log_sum + place, highest + tl.log2(weighed), mask=real)
+
+
+@triton.jit
+def _merge_kernel(
+    partial,
+    partial_log_sum,
+    jobs,
+    out,
+    out_head,
+    out_row,
+    log_sum,
+    log_sum_head,
+    log_sum_row,
+    splits,
+    units,
+    TOGETHER: tl.constexpr,
+    HEAD_DIM: tl.constexpr,
+    BLOCK_S: tl.constexpr,
+    LEAST: tl.constexpr,
+    LOG_SUM: tl.constexpr,
+):
+    row, head = tl.program_id(0), tl.program_id(1)
+    heads = tl.num_programs(1)
+    blocks = tl.load(jobs + ((row // TOGETHER + 1) * units - 1) * 3 + 2)
+    active = active_splits(blocks, splits, LEAST)
+    active = tl.where(blocks > 0, active, 0)
+    dim = tl.arange(0, HEAD_DIM)
+    first = (row * heads + head).to(tl.int64) * splits
+    highest = tl.full([1], float("-inf"), tl.float32)
+    total = tl.zeros([1], tl.float32)
+    gathered = tl.zeros([HEAD_DIM], tl.float32)
+    for at in range(0, active, BLOCK_S):
+        split = at + tl.arange(0, BLOCK_S)
+        there = split < active
+        part = tl.load(partial_log_sum + first + split, mask=there, other=float("-inf"))
+        values = tl.load(partial + (first + split)[:, None] * HEAD_DIM + dim[None, :], mask=there[:, None], other=0.0)
+        now = tl.maximum(highest, tl.max(part, axis=0))
+        base = tl.where(now == float("-inf"), 0.0, now)
+        weight = tl.exp2(part - base)
+        shrink = tl.exp2(highest - base)
+        total = total * shrink + tl.sum(weight, axis=0)
+        gathered = gathered * shrink + tl.sum(values * weight[:, None], axis=0)
+        highest = now
+    weighed = tl.where(total == 0.0, 1.0, total)
+    tl.store(out + head * out_head + row * out_row + dim, (gathered / weighed).to(out.dtype.element_ty))
+    if LOG_SUM:
+        found = (highest + tl.log2(weighed)) * LN_2
+        tl.store(log_sum + head * log_sum_head + row * log_sum_row + tl.arange(0, 1), found)

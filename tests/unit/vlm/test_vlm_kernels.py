@@ -1,0 +1,162 @@
+"""python -m pytest tests/unit/vlm/test_vlm_kernels.py -v
+
+The attention kernels beside float64 on random inputs of odd lengths: on an NVIDIA card where there is one, else in
+Triton's interpreter, which knows no bfloat16 products. Scratch and outputs start as no numbers.
+"""
+
+from typing import Any
+
+import pytest
+import torch
+from attention_reference import attended
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("triton", reason="needs triton: pip install triton")
+
+from stillwing_vlm.core.engines.kernels import append as append_kernels
+from stillwing_vlm.core.engines.kernels.append import Segment, Tile, append, attend
+from stillwing_vlm.core.engines.kernels.decode import DecodeWorkspace, SegmentTable, decode, plan_decode
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+NAN = float("nan")
+SMALL = Tile(32, 32, 4, 2)
+TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3}
+DTYPES = [torch.float32, torch.float16]
+
+
+def _random(*shape: int, dtype: torch.dtype) -> torch.Tensor:
+    return (2 * torch.randn(*shape)).to(DEVICE, dtype)
+
+
+def _close(found: torch.Tensor, wanted: torch.Tensor, dtype: torch.dtype) -> bool:
+    return bool((found.double() - wanted).abs().max() <= TOLERANCE[dtype] * max(1.0, float(wanted.abs().max())))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "head_dim", "count", "start", "end", "splits"),
+    [(6, 2, 32, 13, 7, 291, 3), (3, 1, 64, 1, 0, 65, 2), (4, 4, 16, 70, 0, 70, 1), (14, 2, 16, 9, 20, 29, 3)],
+)
+def test_appended_queries_attend_all_up_to_themselves(
+    dtype: torch.dtype, heads: int, kv_heads: int, head_dim: int, count: int, start: int, end: int, splits: int
+) -> None:
+    torch.manual_seed(end)
+    slab = _random(2, kv_heads, 300, head_dim, dtype=dtype)
+    queries = _random(count, heads, head_dim, dtype=dtype).transpose(0, 1)
+    span = torch.tensor([start, end], dtype=torch.int32, device=DEVICE)
+    out = torch.full_like(queries, NAN)
+    log_sum = torch.full((heads, count), NAN, device=DEVICE)
+    attend(queries, [Segment(slab[0], slab[1], span)], out=out, log_sum=log_sum, splits=splits, tile=SMALL)
+    wanted, wanted_log_sum = attended(queries, [(slab[0, :, start:end], slab[1, :, start:end])])
+    assert _close(out, wanted, dtype)
+    assert _close(log_sum, wanted_log_sum, torch.float32)
+    # A slice says the same as a span.
+    assert torch.equal(append(queries, slab[0], slab[1], span), append(queries, *slab[:, :, start:end]))
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    st.lists(st.integers(0, 70), max_size=3),
+    st.integers(1, 20),
+    st.integers(0, 40),
+    st.sampled_from([(3, 1), (2, 2)]),
+    st.integers(1, 3),
+)
+def test_a_question_attends_its_pieces_as_one(
+    before: list[int], count: int, own: int, heads: tuple[int, int], splits: int
+) -> None:
+    torch.manual_seed(count + own)
+    lengths = [*before, count + own]
+    pieces = [tuple(_random(2, heads[1], tokens, 16, dtype=torch.float32)) for tokens in lengths]
+    queries = _random(heads[0], count, 16, dtype=torch.float32)
+    log_sum = torch.full((heads[0], count), NAN, device=DEVICE)
+    out = attend(
+        queries, [Segment(keys, values) for keys, values in pieces], log_sum=log_sum, splits=splits, tile=SMALL
+    )
+    wanted, wanted_log_sum = attended(queries, pieces)
+    assert _close(out, wanted, torch.float32)
+    assert _close(log_sum, wanted_log_sum, torch.float32)
+
+
+def test_programs_are_as_few_as_keep_the_device_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(append_kernels, "multiprocessors", lambda device: 132)
+    # 25 tiles of two key heads make 50 programs: 5 shares of them are 250 of 264 places, 2 would be 100 of 132.
+    assert append_kernels._splits(50, 100_000, DEVICE) == 5
+    assert append_kernels._splits(132, 100_000, DEVICE) == 1
+    assert append_kernels._splits(4, 400, DEVICE) == 1
+
+
+class Rows:
+    """Rows over trunks and branches of their own: `spans` names each row's trunk and what it sees of it."""
+
+    def __init__(
+        self, dtype: torch.dtype, heads: int, kv_heads: int, head_dim: int, spans: list[Any], own: list[int]
+    ) -> None:
+        torch.manual_seed(len(spans))
+        self.spans, self.own = spans, own
+        self.trunks = _random(2, 2, 2, kv_heads, 700, head_dim, dtype=dtype)
+        self.branches = _random(len(spans), 2, 2, kv_heads, 40, head_dim, dtype=dtype)
+        self.queries = _random(heads, len(spans), head_dim, dtype=dtype)
+        self.table = SegmentTable.empty(len(spans), 3, dtype, DEVICE)
+        for row, (trunk, *_) in enumerate(spans):
+            self.table.put(row, 0, *self.trunks[trunk])
+            # The second piece stays unused.
+            self.table.put(row, 2, *self.branches[row])
+        self.write_spans()
+
+    def write_spans(self) -> None:
+        for row, (_, start, end) in enumerate(self.spans):
+            self.table.spans[row, 0] = torch.tensor([start, end])
+            self.table.spans[row, 2] = torch.tensor([0, self.own[row]])
+
+    def check(self, workspace: DecodeWorkspace, dtype: torch.dtype) -> None:
+        workspace.partial.fill_(NAN)
+        workspace.partial_log_sum.fill_(NAN)
+        plan_decode(self.table, workspace)
+        for layer in (0, 1):
+            out = torch.full_like(self.queries, NAN)
+            log_sum = torch.full(self.queries.shape[:2], NAN, device=DEVICE)
+            decode(self.queries, self.table, layer, out, workspace, log_sum)
+            for row, (trunk, start, end) in enumerate(self.spans):
+                pieces = [
+                    tuple(self.trunks[trunk, :, layer, :, start:end]),
+                    tuple(self.branches[row, :, layer, :, : self.own[row]]),
+                ]
+                wanted, wanted_log_sum = attended(self.queries[:, [row]], pieces, causal=False)
+                assert _close(out[:, [row]], wanted, dtype)
+                if wanted_log_sum.isinf().all():
+                    assert torch.equal(log_sum[:, [row]].double(), wanted_log_sum)
+                else:
+                    assert _close(log_sum[:, [row]], wanted_log_sum, torch.float32)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_attend_their_own_views_of_shared_and_other_trunks(dtype: torch.dtype) -> None:
+    spans = [(0, 7, 531), (0, 130, 533), (1, 0, 700), (0, 7, 400), (1, 699, 700), (0, 0, 0)]
+    rows = Rows(dtype, 6, 2, 32, spans, [1, 40, 17, 0, 3, 0])
+    workspace = DecodeWorkspace.empty(rows.table, 6, 2, 32, splits=3)
+    rows.check(workspace, dtype)
+    # The same scratch and the same grid go on as trunks slide and branches grow.
+    rows.spans = [(0, 30, 560), (0, 130, 533), (1, 690, 700), (0, 7, 7), (1, 0, 65), (0, 0, 1)]
+    rows.own = [2, 40, 0, 1, 4, 9]
+    rows.write_spans()
+    rows.check(workspace, dtype)
+
+
+def test_more_rows_than_one_program_takes() -> None:
+    rows = Rows(torch.float32, 32, 1, 16, [(0, row, 300 + row) for row in range(5)], [1, 2, 3, 4, 5])
+    workspace = DecodeWorkspace.empty(rows.table, 32, 1, 16, splits=2)
+    assert workspace.jobs.shape[0] > 1
+    rows.check(workspace, torch.float32)
+
+
+def test_pieces_that_do_not_fit_the_kernel_are_refused() -> None:
+    table = SegmentTable.empty(1, 1, torch.float32, DEVICE)
+    keys = torch.empty(1, 1, 8, 16, device=DEVICE)
+    with pytest.raises(ValueError, match="in a table of"):
+        table.put(0, 0, keys.half(), keys.half())
+    with pytest.raises(ValueError, match="strided"):
+        table.put(0, 0, keys.transpose(2, 3), keys.transpose(2, 3))
+    with pytest.raises(ValueError, match="strided"):
+        append(torch.empty(1, 1, 8, device=DEVICE), keys[0].transpose(1, 2), keys[0].transpose(1, 2))
