@@ -33,7 +33,7 @@ def probabilities(loaded: LoadedEngine, request: WatchRequest) -> list[float]:
         session.append(frame(index))
         branch = session.video.fork_choice(loaded.preparer.watch(request), 0.0)
         while not branch.finished:
-            branch.accept(loaded.backend.step(branch.rows()))
+            branch.accept(loaded.backend.advance(branch.rows()))
         session.video.release(branch)
         assert branch.done is not None
         found.append(branch.done.probabilities[0])

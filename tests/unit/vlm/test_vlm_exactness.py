@@ -348,8 +348,8 @@ def test_appends_during_an_answer_change_nothing_of_it(engine: LocalEngine) -> N
     while not all(branch.finished for branch in branches):
         live = [branch for branch in branches if not branch.finished]
         rows = [branch.rows() for branch in live]
-        logits = engine.loaded.backend.step([row for part in rows for row in part])
-        for branch, found in zip(live, logits, strict=True):
+        outcomes = engine.loaded.backend.advance([row for part in rows for row in part])
+        for branch, found in zip(live, outcomes, strict=True):
             branch.accept([found])
         busy.append(frame())
         if step == 12:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from stillwing_common.errors import BadGrammar, DeviceAbsent, ModelNotUsable
+from stillwing_vlm.core.backend import Choosing
 from stillwing_vlm.core.base import Sampling
 from stillwing_vlm.core.catalog import ModelSource, load_engine
 from stillwing_vlm.core.engines.attention import (
@@ -21,7 +22,7 @@ from stillwing_vlm.core.engines.attention import (
     branch_attention_on_cpu,
     decode_attention_on_cpu,
 )
-from stillwing_vlm.core.engines.sampling import choose, new_draw
+from stillwing_vlm.core.engines.sampling import choose, draw_tokens
 from stillwing_vlm.core.local import LocalEngine
 from stillwing_vlm.core.text import ChatText
 
@@ -149,16 +150,31 @@ def test_long_questions_go_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_tokens_are_drawn_as_the_probabilities_say() -> None:
-    logits = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05]))
-    draw = new_draw(0)
-    counts = np.bincount([choose(logits, None, Sampling(1.0), draw) for _ in range(4000)], minlength=4) / 4000
-    np.testing.assert_allclose(counts, [0.5, 0.3, 0.15, 0.05], atol=0.03)
-    nucleus = {choose(logits, None, Sampling(1.0, 0.6), draw) for _ in range(300)}
-    assert nucleus == {0, 1}
-    assert {choose(logits, None, Sampling(1.0, 1e-9), draw) for _ in range(50)} == {0}
-    allowed = np.array([False, False, True, True])
-    assert choose(logits, allowed, None, None) == 2
-    assert {choose(logits, allowed, Sampling(1.0), draw) for _ in range(200)} == {2, 3}
+    logits = torch.log(torch.tensor([0.15, 0.5, 0.05, 0.3]))
+
+    def drawn(sampling: Sampling, allowed: np.ndarray | None = None) -> list[int]:
+        return [int(choose(logits, Choosing(allowed, sampling, (at + 0.5) / 1000))) for at in range(1000)]
+
+    counts = np.bincount(drawn(Sampling(1.0)), minlength=4)
+    np.testing.assert_allclose(counts, [150, 500, 50, 300], atol=1)
+    assert set(drawn(Sampling(1.0, 0.6))) == {1, 3}
+    assert set(drawn(Sampling(1.0, 1e-9))) == {1}
+    allowed = np.array([True, False, True, False])
+    assert int(choose(logits, Choosing(allowed))) == 0
+    counts = np.bincount(drawn(Sampling(1.0), allowed), minlength=4)
+    np.testing.assert_allclose(counts, [750, 0, 250, 0], atol=1)
+    assert int(choose(logits, Choosing(allowed, Sampling(1.0), np.nextafter(1.0, 0.0)))) == 2
+
+
+def test_rows_are_drawn_each_for_itself() -> None:
+    """Together or alone, drawn or the most probable: the same tokens."""
+    logits = torch.randn(5, 50, generator=torch.Generator().manual_seed(0))
+    how = [Choosing(), *(Choosing(None, Sampling(0.5 + at, 0.9), at / 4) for at in range(4))]
+    figures = [(each.sampling.temperature, each.sampling.top_p) if each.sampling else (0.0, 1.0) for each in how]
+    temperature, top_p = torch.tensor(figures, dtype=torch.float64).T
+    uniform = torch.tensor([each.uniform for each in how], dtype=torch.float64)
+    together = draw_tokens(logits, temperature, top_p, uniform)
+    assert together.tolist() == [int(choose(row, each)) for row, each in zip(logits, how, strict=True)]
 
 
 def test_grammars_force_what_can_only_come_next(engine: LocalEngine) -> None:

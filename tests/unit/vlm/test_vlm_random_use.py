@@ -139,7 +139,7 @@ def machine(make_pair: Any, folder: Path) -> type[RuleBasedStateMachine]:
             session = self.pair.session
             digest, asks = session.video.digest(), session.info().live_asks
             branch = session.fork(AskRequest("Tell me all.", max_tokens=50, view=View(self._recent(recent))))
-            branch.accept(session._engine.backend.step(branch.rows()))
+            branch.accept(session._engine.backend.advance(branch.rows()))
             branch.cancel()
             session.video.release(branch)
             assert branch.done is not None and branch.done.reason in (DoneReason.CANCELLED, DoneReason.STOP)

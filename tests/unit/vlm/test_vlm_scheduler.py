@@ -38,8 +38,8 @@ class Answering:
     def rows(self) -> list[Any]:
         return [self]
 
-    def accept(self, logits: Sequence[Any]) -> None:
-        assert list(logits) == [self]
+    def accept(self, outcomes: Sequence[Any]) -> None:
+        assert list(outcomes) == [self]
         if self.question_tokens:
             self.question_tokens -= self.next_tokens
         else:
@@ -60,7 +60,7 @@ class Rig:
     def __post_init__(self) -> None:
         self.scheduler = Scheduler(self, self.clock)  # type: ignore[arg-type]
 
-    def step(self, rows: list[Any]) -> list[Any]:
+    def advance(self, rows: list[Any]) -> list[Any]:
         self.trace.append(("step", list(rows), self.clock.monotonic_s()))
         self.clock.advance(STEP_S)
         if self.breaks:

@@ -22,6 +22,8 @@ Embedding = Any
 """Token embeddings on the device, with all that a chunk's vision tokens bring into the layers."""
 Logits = Any
 """Scores over the vocabulary after the last token of a row, `float32[vocabulary]`."""
+Outcome = Any
+"""What a row of a step gave: a `Token` where one was to be chosen, otherwise its logits."""
 
 
 class Kept(Protocol):
@@ -97,17 +99,39 @@ class PinnedView:
     turn: int = 0
 
 
+class Token(Protocol):
+    """A token that was chosen, perhaps still on its way from the device. It can be fed before it is read."""
+
+    def read(self) -> int:
+        """Its id; waits for it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choosing:
+    """How the token after a row is chosen.
+
+    `allowed` bool[vocabulary] rules tokens out. Without `sampling` the most probable is taken; with it, `uniform` in
+    [0, 1) says which: it is where the drawn token lies in the sum of probabilities, the largest first.
+    """
+
+    allowed: npt.NDArray[np.bool_] | None = None
+    sampling: Sampling | None = None
+    uniform: float = 0.0
+
+
 @dataclass(slots=True, eq=False)
 class Row:
     """One branch's share of a decoding step: `token_ids` at `positions` are fed and the logits after the last wanted.
 
-    With `every` set, the logits after each of them: `float32[tokens, vocabulary]`.
+    With `every` set, the logits after each of them: `float32[tokens, vocabulary]`. With `choosing`, `Backend.advance`
+    gives the token chosen from the logits instead.
     """
 
     branch: Any
-    token_ids: Sequence[int]
+    token_ids: Sequence["int | Token"]
     positions: Positions
     every: bool = False
+    choosing: Choosing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +158,8 @@ class Backend(Protocol):
     figures: ModelFigures
     preprocessing: Preprocessing
     chunk_format: ChunkFormat
+    looks_ahead: bool
+    """Feeding a token before it was read saves time: the device goes on while the token is looked at."""
 
     def embed_text(self, token_ids: Sequence[int]) -> Embedding:
         """Embeddings of text tokens."""
@@ -167,15 +193,12 @@ class Backend(Protocol):
         """A branch of a branch: sees what `branch` holds now, writes to itself."""
 
     def step(self, rows: Sequence[Row]) -> list[Logits]:
-        """Feed every row's tokens in one pass; logits in the order of the rows."""
+        """Feed every row's tokens in one pass; logits in the order of the rows, whatever was to be chosen."""
 
-    def choose(
-        self, logits: Logits, allowed: npt.NDArray[np.bool_] | None, sampling: Sampling | None, draw: Any
-    ) -> int:
-        """The next token: the most probable of the allowed ones, or drawn. `draw` is a handle from `new_draw`."""
-
-    def new_draw(self, seed: int) -> Any:
-        """A seeded source of randomness."""
+    def advance(self, rows: Sequence[Row]) -> list[Outcome]:
+        """Feed every row's tokens and choose where a row says so; in the order of the rows. Waits for nothing that it
+        need not wait for.
+        """
 
     def log_probabilities(self, logits: Logits) -> npt.NDArray[np.float64]:
         """Natural logarithms of the probabilities of all tokens."""

@@ -1,16 +1,17 @@
 """Questions under way: what to feed the model next, and what to make of its logits.
 
-A branch is a short-lived fork of a trunk. It feeds rows and takes logits until it is finished; who runs the passes, and
-together with whom, is the scheduler's matter. It knows no tensors. Used on the device's owner thread.
+A branch is a short-lived fork of a trunk. It feeds rows and takes what comes of them until it is finished; who runs the
+passes, and together with whom, is the scheduler's matter. It knows no tensors. Used on the device's owner thread.
 """
 
+import random
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from stillwing_common.clock import Clock
-from stillwing_vlm.core.backend import Backend, Logits, PinnedView, Row
+from stillwing_vlm.core.backend import Backend, Choosing, Outcome, PinnedView, Row, Token
 from stillwing_vlm.core.base import AnswerDone, ChoiceResult, DoneReason, Provenance
 from stillwing_vlm.core.positions import text_positions
 from stillwing_vlm.core.prepare import PreparedAsk, PreparedChoice
@@ -38,15 +39,20 @@ class Branch(Protocol):
     def rows(self) -> list[Row]:
         """What to feed in the next pass; not empty unless finished."""
 
-    def accept(self, logits: Sequence[Logits]) -> None:
-        """Take the logits of those rows."""
+    def accept(self, outcomes: Sequence[Outcome]) -> None:
+        """Take what those rows gave."""
 
     def cancel(self) -> None:
         """Stop; the result holds what there is."""
 
 
 class AskBranch:
-    """Decodes one answer."""
+    """Decodes one answer.
+
+    Where nothing but the end depends on which token was chosen, and the backend gains by it, each token is fed before
+    it is read: the device is then never idle while the last one is looked at. What is fed after the end is dropped with
+    the branch.
+    """
 
     def __init__(
         self,
@@ -75,10 +81,12 @@ class AskBranch:
         self._shown = 0
         self._deltas: list[str] = []
         self._written: list[str] = []
-        self._draw = backend.new_draw(ask.sampling.seed) if ask.sampling else None
+        self._draw = random.Random(ask.sampling.seed) if ask.sampling else None
+        self._reads_late = backend.looks_ahead and ask.matcher is None
+        self._unread: Token | None = None
         # What the grammar forces before any choice goes along with the question.
         self._extend(self._forced())
-        self._pending = [*ask.question_ids, *self._answer]
+        self._pending: list[int | Token] = [*ask.question_ids, *self._answer]
 
     @property
     def finished(self) -> bool:
@@ -100,35 +108,69 @@ class AskBranch:
         fed = self._pending[:_MAX_FED]
         positions, self.view.cursor = text_positions(self.view.cursor, len(fed))
         self._pending = self._pending[_MAX_FED:]
-        return [Row(self._branch, fed, positions)]
+        return [Row(self._branch, fed, positions, choosing=None if self._pending else self._choosing())]
 
-    def accept(self, logits: Sequence[Logits]) -> None:
-        """Choose the next token, unless part of the question is still to be fed."""
+    def _choosing(self) -> Choosing | None:
+        """How the token after all that is pending is chosen; None where none is wanted."""
+        if self._end_reason() is not None:
+            return None
+        matcher = self._ask.matcher
+        return Choosing(
+            allowed=None if matcher is None else matcher.allowed(),
+            sampling=self._ask.sampling,
+            uniform=0.0 if self._draw is None else self._draw.random(),
+        )
+
+    def accept(self, outcomes: Sequence[Outcome]) -> None:
+        """Take the token that was chosen, unless part of the question is still to be fed."""
         if self.finished or self._pending:
             return
+        if self._end_reason() is not None:
+            self._note_first()
+            self._end_where_due()
+            return
+        (token,) = outcomes
+        if not self._reads_late:
+            self._take(token)
+            return
+        earlier, self._unread = self._unread, token
+        if earlier is not None and not self._take(earlier):
+            return
+        if len(self._answer) + 1 < self._ask.max_tokens:
+            self._pending = [token]
+        else:
+            # Nothing is fed after the last one.
+            self._take(token)
+
+    def _take(self, token: Token) -> bool:
+        """Read a token into the answer; it is pending then, with what it forces. Whether the answer goes on."""
+        token_id = token.read()
+        self._note_first()
+        if token_id in self._text.end_ids:
+            self._finish(DoneReason.STOP)
+            return False
+        if self._ask.matcher is not None:
+            self._ask.matcher.accept(token_id)
+        before = len(self._answer)
+        self._extend([token_id, *self._forced()])
+        self._pending = [*self._answer[before:]]
+        self._end_where_due()
+        return not self.finished
+
+    def _note_first(self) -> None:
         if self._first_s is None:
             self._first_s = self._clock.monotonic_s()
-        matcher = self._ask.matcher
-        if self._ended():
-            return
-        allowed = matcher.allowed() if matcher is not None else None
-        token = self._backend.choose(logits[0], allowed, self._ask.sampling, self._draw)
-        if token in self._text.end_ids:
-            self._finish(DoneReason.STOP)
-            return
-        if matcher is not None:
-            matcher.accept(token)
-        before = len(self._answer)
-        self._extend([token, *self._forced()])
-        self._pending = self._answer[before:]
-        self._ended()
 
-    def _ended(self) -> bool:
+    def _end_reason(self) -> DoneReason | None:
+        """Why nothing comes after what the answer holds."""
         if self._ask.matcher is not None and self._ask.matcher.finished and not self._cut:
-            self._finish(DoneReason.STOP)
-        elif len(self._answer) >= self._ask.max_tokens:
-            self._finish(DoneReason.LENGTH)
-        return self.finished
+            return DoneReason.STOP
+        return DoneReason.LENGTH if len(self._answer) >= self._ask.max_tokens else None
+
+    def _end_where_due(self) -> None:
+        reason = self._end_reason()
+        if reason is not None:
+            self._finish(reason)
 
     def cancel(self, reason: DoneReason = DoneReason.CANCELLED) -> None:
         """End with what has been decoded so far."""
@@ -227,16 +269,16 @@ class ChoiceBranch:
             found.append(Row(fork, option[:-1], positions, every=True))
         return found
 
-    def accept(self, logits: Sequence[Logits]) -> None:
+    def accept(self, outcomes: Sequence[Outcome]) -> None:
         """Add up log-probabilities."""
         if self.finished or self._pending:
             return
         options = self._choice.options_ids
         if self._scores is None:
-            first = self._backend.log_probabilities(logits[0])
+            first = self._backend.log_probabilities(outcomes[0])
             self._scores = [float(first[option[0]]) for option in options]
         else:
-            for option, after in zip(self._group(), logits, strict=True):
+            for option, after in zip(self._group(), outcomes, strict=True):
                 table = self._backend.log_probabilities(after)
                 self._scores[self._scored] += float(table[np.arange(len(option) - 1), option[1:]].sum())
                 self._scored += 1

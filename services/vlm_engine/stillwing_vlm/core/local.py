@@ -108,7 +108,7 @@ class LocalSession:
         """Decode a forked ask to its end and let it go."""
         try:
             while not branch.finished:
-                branch.accept(self._engine.backend.step(branch.rows()))
+                branch.accept(self._engine.backend.advance(branch.rows()))
         finally:
             self.video.release(branch)
         assert branch.done is not None
@@ -121,7 +121,7 @@ class LocalSession:
         branch: ChoiceBranch = self.video.fork_choice(prepared, placed_s)
         try:
             while not branch.finished:
-                branch.accept(self._engine.backend.step(branch.rows()))
+                branch.accept(self._engine.backend.advance(branch.rows()))
         finally:
             self.video.release(branch)
         assert branch.done is not None

@@ -308,10 +308,10 @@ class Scheduler:
 
     def _decode(self, lives: Sequence[Live]) -> None:
         parts = [live.branch.rows() for live in lives]
-        logits = self._backend.step([row for rows in parts for row in rows])
+        outcomes = self._backend.advance([row for rows in parts for row in rows])
         at = 0
         for live, rows in zip(lives, parts, strict=True):
-            live.branch.accept(logits[at : at + len(rows)])
+            live.branch.accept(outcomes[at : at + len(rows)])
             at += len(rows)
 
 

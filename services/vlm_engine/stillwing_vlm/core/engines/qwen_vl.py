@@ -1,73 +1,52 @@
 """The Qwen-VL families on one device: the published modules, with cache, positions, attention call and decoding of our
 own.
 
-The layers are walked here because the library's cache and position code changes between releases and cannot evict,
-fork or share a trunk. It knows nothing of sessions, frames or order: it is told what to write where.
+The library's cache and position code changes between releases and cannot evict, fork or share a trunk. It knows
+nothing of sessions, frames or order: it is told what to write where.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 
 from stillwing_common.errors import Exhausted
-from stillwing_vlm.core.backend import CacheSizes, PinnedView, Row
-from stillwing_vlm.core.base import Sampling
+from stillwing_vlm.core.backend import CacheSizes, Outcome, PinnedView, Row
 from stillwing_vlm.core.engines import kv_file
-from stillwing_vlm.core.engines import sampling as token_sampling
 from stillwing_vlm.core.engines.attention import choose_attention
 from stillwing_vlm.core.engines.families import Family, rotary_axes
 from stillwing_vlm.core.engines.figures import model_figures
 from stillwing_vlm.core.engines.fingerprint import fingerprint
 from stillwing_vlm.core.engines.host_memory import free_host_bytes
 from stillwing_vlm.core.engines.kv_slab import BranchStore, CacheCopy, KeptChunk, KvSlab, SlabShape
-from stillwing_vlm.core.engines.rotary import CosSin, Rotary, rotate
+from stillwing_vlm.core.engines.layers import LanguageLayers, TokenEmbeddings
+from stillwing_vlm.core.engines.rotary import Rotary
+from stillwing_vlm.core.engines.sampling import ReadToken, choose
 from stillwing_vlm.core.engines.vision import VisionEncoder
 from stillwing_vlm.core.images import PatchChunk, Preprocessing
 from stillwing_vlm.core.layout import VISION, ChunkFormat, ChunkLayout
 from stillwing_vlm.core.positions import Positions
 
-# Per layer: turned queries, turned keys, un-rotated queries and keys one after the other, values; returns the attention
-# output [heads, tokens, head_dim].
-_Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class TokenEmbeddings:
-    """`hidden` `[tokens, hidden]`, and what is added to the tokens at `places` after each of the first layers."""
-
-    hidden: torch.Tensor
-    places: torch.Tensor | None = None
-    deep: tuple[torch.Tensor, ...] = ()
-
 
 class QwenVlBackend:
     """The `Backend` of every family in `families`. All methods run on the device's owner thread."""
+
+    looks_ahead = False
 
     def __init__(
         self, model: Any, family: Family, preprocessing: Preprocessing, model_name: str, attention: str = "auto"
     ) -> None:
         """`model`: the family's architecture in evaluation mode, on its device; `attention` as `choose_attention`."""
-        text, config = model.model.language_model, model.config.text_config
-        self._text = text
-        self._layers = list(text.layers)
-        self._head = model.lm_head
-        self._embedding = text.embed_tokens
-        self._device: torch.device = self._embedding.weight.device
-        self._dtype: torch.dtype = self._embedding.weight.dtype
-        self._heads: int = config.num_attention_heads
-        self._kv_heads: int = config.num_key_value_heads
-        self._head_dim: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        self._attention = choose_attention(attention, self._device, self._dtype, self._head_dim)
-        self._norms: bool = family.query_key_norms
-        self._rotary = _rotary(config, family, self._head_dim, self._device)
+        config = model.config.text_config
+        self._layers = layers = LanguageLayers(model, family)
+        self._device, self._dtype = layers.device, layers.dtype
+        self._attention = choose_attention(attention, self._device, self._dtype, layers.head_dim)
+        self._rotary = _rotary(config, family, layers.head_dim, self._device)
         self._vision = VisionEncoder(model.model.visual, family)
-        self._shape = SlabShape(len(self._layers), self._kv_heads, self._head_dim, self._dtype, self._device)
+        self._shape = SlabShape(layers.count, layers.kv_heads, layers.head_dim, self._dtype, self._device)
         self.name = family.name
         self.model = model_name
         self.device = str(self._device)
@@ -76,7 +55,7 @@ class QwenVlBackend:
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self.fingerprint = fingerprint(model.named_parameters(), dict(config.rope_parameters))
         self.vocab_size: int = config.vocab_size
-        self.figures = model_figures(model.config, self._embedding.weight.element_size())
+        self.figures = model_figures(model.config, self._dtype.itemsize)
         self.preprocessing = preprocessing
         vision = model.config.vision_config
         self.chunk_format = ChunkFormat(
@@ -105,8 +84,7 @@ class QwenVlBackend:
         return TokenEmbeddings(hidden, places, tuple(part[wanted] for part in features.deep))
 
     def _embed(self, token_ids: Sequence[int]) -> torch.Tensor:
-        found: torch.Tensor = self._embedding(torch.tensor(list(token_ids), dtype=torch.long, device=self._device))
-        return found
+        return self._layers.embed(torch.tensor(list(token_ids), dtype=torch.long, device=self._device))
 
     # Caches
 
@@ -161,10 +139,10 @@ class QwenVlBackend:
             store.keys[layer, :, tail:end] = keys
             store.values[layer, :, tail:end] = values
             if offset is not None:
-                raw.append(unturned[self._heads :])
+                raw.append(unturned[self._layers.heads :])
             return self._attention.append(queries, store.keys[layer, :, start:end], store.values[layer, :, start:end])
 
-        self._walk(embedding, self._rotary.cos_sin(positions), attend, needs_output=False)
+        self._layers.walk(embedding, self._rotary.cos_sin(positions), attend, needs_output=False)
         if offset is None:
             return None
         return KeptChunk(torch.stack(raw), store.values[:, :, tail:end].clone(), positions - offset)
@@ -183,10 +161,10 @@ class QwenVlBackend:
             store.keys[layer, :, tail:end] = keys
             store.values[layer, :, tail:end] = values
             if layer in layers:
-                means[layer] = unturned[: self._heads].double().mean(dim=1)
+                means[layer] = unturned[: self._layers.heads].double().mean(dim=1)
             return self._attention.append(queries, store.keys[layer, :, :end], store.values[layer, :, :end])
 
-        self._walk(embedding, self._rotary.cos_sin(positions), attend, needs_output=False)
+        self._layers.walk(embedding, self._rotary.cos_sin(positions), attend, needs_output=False)
         found: npt.NDArray[np.float32] = torch.stack([means[layer] for layer in layers]).float().cpu().numpy()
         return found
 
@@ -196,7 +174,7 @@ class QwenVlBackend:
         counts = [len(row.token_ids) for row in rows]
         ends = np.cumsum(counts)
         passes = [row.branch.begin(count) for row, count in zip(rows, counts, strict=True)]
-        ids = [token for row in rows for token in row.token_ids]
+        ids = [token if isinstance(token, int) else token.read() for row in rows for token in row.token_ids]
         positions = np.concatenate([row.positions for row in rows], axis=1)
 
         def attend(
@@ -207,9 +185,7 @@ class QwenVlBackend:
                 each.write(layer, row_keys, row_values)
             return self._attention.rows(queries, counts, [each.segments[layer] for each in passes])
 
-        hidden = self._walk(
-            TokenEmbeddings(self._embed(ids)), self._rotary.cos_sin(positions), attend, needs_output=True
-        )
+        hidden = self._layers.walk(TokenEmbeddings(self._embed(ids)), self._rotary.cos_sin(positions), attend)
         for row, count in zip(rows, counts, strict=True):
             row.branch.advance(count)
         wanted = [
@@ -217,56 +193,18 @@ class QwenVlBackend:
             for row, count, end in zip(rows, counts, ends.tolist(), strict=True)
         ]
         places = torch.tensor([place for part in wanted for place in part], device=self._device)
-        logits: torch.Tensor = self._head(_norm(self._text.norm, hidden[places])).float()
-        parts = torch.split(logits, [len(part) for part in wanted])
+        parts = torch.split(self._layers.logits(hidden[places]), [len(part) for part in wanted])
         return [part if row.every else part[0] for row, part in zip(rows, parts, strict=True)]
 
-    def _walk(
-        self, embedding: TokenEmbeddings, cos_sin: CosSin, attend: _Attend, *, needs_output: bool
-    ) -> torch.Tensor:
-        hidden = embedding.hidden
-        tokens = hidden.shape[0]
-        for index, layer in enumerate(self._layers):
-            attn = layer.self_attn
-            normed = _norm(layer.input_layernorm, hidden)
-            # Queries and keys turn together: fewer, larger operations.
-            raw = self._queries_keys(attn, normed)
-            turned = rotate(raw, cos_sin).to(self._dtype)
-            values = self._by_head(attn.v_proj(normed))
-            out = attend(index, turned[: self._heads], turned[self._heads :], raw, values)
-            if index == len(self._layers) - 1 and not needs_output:
-                break
-            hidden = hidden + attn.o_proj(out.transpose(0, 1).reshape(tokens, -1))
-            hidden = hidden + layer.mlp(_norm(layer.post_attention_layernorm, hidden))
-            if index < len(embedding.deep):
-                hidden[embedding.places] += embedding.deep[index]
-        return hidden
-
-    def _queries_keys(self, attn: Any, normed: torch.Tensor) -> torch.Tensor:
-        raw = self._by_head(torch.cat((attn.q_proj(normed), attn.k_proj(normed)), dim=-1))
-        if not self._norms:
-            return raw
-        return torch.cat((_norm(attn.q_norm, raw[: self._heads]), _norm(attn.k_norm, raw[self._heads :])))
-
-    def _by_head(self, flat: torch.Tensor) -> torch.Tensor:
-        return flat.view(flat.shape[0], -1, self._head_dim).transpose(0, 1)
+    @torch.inference_mode()
+    def advance(self, rows: Sequence[Row]) -> list[Outcome]:
+        """One pass, and a token for each row that wants one."""
+        return [
+            logits if row.choosing is None else ReadToken(int(choose(logits, row.choosing)))
+            for row, logits in zip(rows, self.step(rows), strict=True)
+        ]
 
     # Tokens
-
-    @torch.inference_mode()
-    def choose(
-        self,
-        logits: torch.Tensor,
-        allowed: npt.NDArray[np.bool_] | None,
-        sampling: Sampling | None,
-        draw: torch.Generator | None,
-    ) -> int:
-        """The next token."""
-        return token_sampling.choose(logits, allowed, sampling, draw)
-
-    def new_draw(self, seed: int) -> torch.Generator:
-        """A seeded source of randomness."""
-        return token_sampling.new_draw(seed)
 
     @torch.inference_mode()
     def log_probabilities(self, logits: torch.Tensor) -> npt.NDArray[np.float64]:
@@ -279,11 +217,6 @@ class QwenVlBackend:
         if self._device.type == "cuda":
             return int(torch.cuda.mem_get_info(self._device)[0])
         return free_host_bytes()
-
-
-def _norm(module: Any, hidden: torch.Tensor) -> torch.Tensor:
-    """The module's root-mean-square norm in one operation instead of five."""
-    return F.rms_norm(hidden, hidden.shape[-1:], module.weight, module.variance_epsilon)
 
 
 def _rotary(config: Any, family: Family, head_dim: int, device: torch.device) -> Rotary:

@@ -1,0 +1,118 @@
+"""The layers of the language model, walked one after another: the published modules, with an attention call of the
+caller's.
+
+They are walked here because the library's own forward brings its cache and its positions along. Each pass is device
+work alone and waits for nothing, so that it can be captured. It knows nothing of caches, branches or sessions.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from stillwing_vlm.core.engines.families import Family
+from stillwing_vlm.core.engines.rotary import CosSin, rotate
+
+# Per layer: turned queries, turned keys, un-rotated queries and keys one after the other, values; returns the attention
+# output [heads, tokens, head_dim].
+Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEmbeddings:
+    """`hidden` `[tokens, hidden]`, and what is added to the tokens at `places` after each of the first layers."""
+
+    hidden: torch.Tensor
+    places: torch.Tensor | None = None
+    deep: tuple[torch.Tensor, ...] = ()
+
+
+class LanguageLayers:
+    """Token ids to hidden states to logits."""
+
+    def __init__(self, model: Any, family: Family) -> None:
+        """`model`: the family's architecture in evaluation mode, on its device. Weights that always work on the same
+        input are laid side by side in memory, where its modules go on seeing them.
+        """
+        text, config = model.model.language_model, model.config.text_config
+        self.heads: int = config.num_attention_heads
+        self.kv_heads: int = config.num_key_value_heads
+        self.head_dim: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        self._norms = family.query_key_norms
+        self._embedding = text.embed_tokens
+        self.device: torch.device = self._embedding.weight.device
+        self.dtype: torch.dtype = self._embedding.weight.dtype
+        self._layers = list(text.layers)
+        self._final_norm = text.norm
+        self._head = model.lm_head
+        joined = [(layer.self_attn, layer.mlp) for layer in self._layers]
+        self._projections = [_side_by_side(attn.q_proj, attn.k_proj, attn.v_proj) for attn, _ in joined]
+        self._gates = [_side_by_side(mlp.gate_proj, mlp.up_proj) for _, mlp in joined]
+
+    @property
+    def count(self) -> int:
+        """How many layers there are."""
+        return len(self._layers)
+
+    def embed(self, token_ids: torch.Tensor) -> torch.Tensor:
+        """`[tokens, hidden]` of int64[tokens]."""
+        found: torch.Tensor = self._embedding(token_ids)
+        return found
+
+    def walk(
+        self, embedding: TokenEmbeddings, cos_sin: CosSin, attend: Attend, *, needs_output: bool = True
+    ) -> torch.Tensor:
+        """Hidden states after the last layer; without `needs_output` its end is left out, as only keys and values
+        matter then.
+        """
+        hidden = embedding.hidden
+        tokens = hidden.shape[0]
+        for index, layer in enumerate(self._layers):
+            raw, values = self._projected(index, _norm(layer.input_layernorm, hidden))
+            # Queries and keys turn together: fewer, larger operations.
+            turned = rotate(raw, cos_sin).to(self.dtype)
+            out = attend(index, turned[: self.heads], turned[self.heads :], raw, values)
+            if index == len(self._layers) - 1 and not needs_output:
+                break
+            hidden = hidden + layer.self_attn.o_proj(out.transpose(0, 1).reshape(tokens, -1))
+            gate, up = F.linear(_norm(layer.post_attention_layernorm, hidden), *self._gates[index]).chunk(2, dim=-1)
+            hidden = hidden + layer.mlp.down_proj(layer.mlp.act_fn(gate) * up)
+            if index < len(embedding.deep):
+                hidden[embedding.places] += embedding.deep[index]
+        return hidden
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """float32[tokens, vocabulary] of hidden states after the last layer."""
+        found: torch.Tensor = self._head(_norm(self._final_norm, hidden)).float()
+        return found
+
+    def _projected(self, index: int, normed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Queries and keys together `[heads + kv_heads, tokens, head_dim]`, and values."""
+        flat = F.linear(normed, *self._projections[index])
+        by_head = flat.view(flat.shape[0], -1, self.head_dim).transpose(0, 1)
+        raw, values = by_head[: self.heads + self.kv_heads], by_head[self.heads + self.kv_heads :]
+        if self._norms:
+            attn = self._layers[index].self_attn
+            raw = torch.cat((_norm(attn.q_norm, raw[: self.heads]), _norm(attn.k_norm, raw[self.heads :])))
+        return raw, values
+
+
+def _side_by_side(*modules: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Weight and bias of linear modules as those of one. They keep their parameters, as views of it."""
+    sizes = [module.weight.shape[0] for module in modules]
+    weight = torch.cat([module.weight.data for module in modules])
+    for module, part in zip(modules, torch.split(weight, sizes), strict=True):
+        module.weight.data = part
+    if modules[0].bias is None:
+        return weight, None
+    bias = torch.cat([module.bias.data for module in modules])
+    for module, part in zip(modules, torch.split(bias, sizes), strict=True):
+        module.bias.data = part
+    return weight, bias
+
+
+def _norm(module: Any, hidden: torch.Tensor) -> torch.Tensor:
+    """The module's root-mean-square norm in one operation instead of five."""
+    return F.rms_norm(hidden, hidden.shape[-1:], module.weight, module.variance_epsilon)
