@@ -15,7 +15,7 @@ from stillwing_rpc.server import RpcServer
 from stillwing_vlm.server import registration
 
 try:
-    from stillwing_vlm.core.catalog import AttentionKind, Dtype, load_engine
+    from stillwing_vlm.core.catalog import AttentionKind, Decoding, Dtype, load_engine
     from stillwing_vlm.core.engine import AsyncEngine
     from stillwing_vlm.core.warmup import warm_up
     from stillwing_vlm.metrics import HeldCollector, MetricsServer, PrometheusObserver
@@ -43,6 +43,7 @@ def serve(
     attention: Annotated[
         AttentionKind | None, typer.Option(help="auto takes flash-attn where it is installed and can run.")
     ] = None,
+    decoding: Annotated[Decoding | None, typer.Option(help="How decoding steps are carried out.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of the tensor library.")] = None,
     max_context_tokens: Annotated[int | None, typer.Option(help="Default budget of a session, in tokens.")] = None,
     budget_policy: Annotated[
@@ -59,9 +60,9 @@ def serve(
     """Serve until interrupted. What no flag says is read from STILLWING_VLM_…"""
     flags = {
         "host": host, "port": port, "model": model, "random_weights": random_weights, "device": device,
-        "dtype": dtype, "attention": attention, "threads": threads, "max_context_tokens": max_context_tokens,
-        "window_frames": window_frames, "budget_policy": budget_policy, "gate_levels": gate_levels,
-        "exports_dir": exports_dir, "metrics_port": metrics_port, "log_level": log_level,
+        "dtype": dtype, "attention": attention, "decoding": decoding, "threads": threads,
+        "max_context_tokens": max_context_tokens, "window_frames": window_frames, "budget_policy": budget_policy,
+        "gate_levels": gate_levels, "exports_dir": exports_dir, "metrics_port": metrics_port, "log_level": log_level,
     }  # fmt: skip
     given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
     try:
@@ -135,6 +136,7 @@ async def _serve(settings: VlmSettings, observer: PrometheusObserver) -> None:
             device=info.device,
             dtype=info.dtype,
             attention=info.attention,
+            decoding=info.decoding,
             parameters=info.parameters,
             budget_tokens=info.default_max_context_tokens,
             budget_reason=info.budget_reason,

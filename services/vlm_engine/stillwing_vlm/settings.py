@@ -9,7 +9,7 @@ from pydantic_settings import SettingsConfigDict
 
 from stillwing_rpc.settings import ServerSettings
 from stillwing_vlm.core.base import MAX_GATE_LEVELS, Eviction, EvictionLevel, EvictionPositions, Limits
-from stillwing_vlm.core.catalog import PILOT, AttentionKind, Dtype, ModelSource
+from stillwing_vlm.core.catalog import PILOT, AttentionKind, Decoding, Dtype, ModelSource
 from stillwing_vlm.core.exports import ExportFolder
 from stillwing_vlm.core.planner import BudgetPolicy
 
@@ -35,6 +35,9 @@ class VlmSettings(ServerSettings):
     )
     attention: AttentionKind = Field(
         default=AttentionKind.AUTO, description="auto (flash where flash-attn is installed and can run), sdpa or flash."
+    )
+    decoding: Decoding = Field(
+        default=Decoding.AUTO, description="auto, eager (each step as it comes) or static (through static buffers)."
     )
     threads: int = Field(default=1, ge=1, description="CPU threads of the tensor library; small models want one.")
     max_context_tokens: int = Field(
@@ -113,6 +116,7 @@ class VlmSettings(ServerSettings):
             device=self.device,
             dtype=self.dtype,
             attention=self.attention,
+            decoding=self.decoding,
             threads=self.threads,
             seed=self.seed,
             window_frames=self.window_frames or None,

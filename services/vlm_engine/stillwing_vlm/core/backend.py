@@ -151,6 +151,7 @@ class Backend(Protocol):
     device: str
     dtype: str
     attention: str
+    decoding: str
     parameters: int
     fingerprint: str
     """Tells this model's weights from others."""

@@ -432,6 +432,7 @@ class ModelInfo:
     default_eviction: Eviction = DEFAULT_EVICTION
     budget_plan: BudgetPlan | None = None
     attention: str = "sdpa"
+    decoding: str = "eager"
     default_gate_levels: float = 0.0
     limits: Limits = field(default_factory=Limits)
     layers: int = 0

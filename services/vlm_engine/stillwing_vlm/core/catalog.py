@@ -67,6 +67,17 @@ class AttentionKind(Enum):
     FLASH = "flash"
 
 
+class Decoding(Enum):
+    """How decoding steps are carried out."""
+
+    AUTO = "auto"
+    """Eager."""
+    EAGER = "eager"
+    """Each step as it comes."""
+    STATIC = "static"
+    """Through static buffers, tokens fed before they are read; CPU."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSource:
     """What to load.
@@ -79,6 +90,7 @@ class ModelSource:
     device: str = "auto"
     dtype: Dtype = Dtype.AUTO
     attention: AttentionKind = AttentionKind.AUTO
+    decoding: Decoding = Decoding.AUTO
     threads: int | None = None
     seed: int = 0
     window_frames: int | None = None
@@ -127,6 +139,7 @@ class LoadedEngine:
             device=backend.device,
             dtype=backend.dtype,
             attention=backend.attention,
+            decoding=backend.decoding,
             parameters=backend.parameters,
             cache_bytes_per_token=backend.figures.cache_bytes,
             default_max_context_tokens=self.plan.budget(0),
@@ -250,6 +263,7 @@ def load_engine(
         device=source.device,
         dtype=source.dtype.value,
         attention=source.attention.value,
+        decoding=source.decoding.value,
         random_weights=source.random_weights,
         seed=source.seed,
         threads=source.threads,

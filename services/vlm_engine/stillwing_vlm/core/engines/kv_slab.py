@@ -242,6 +242,19 @@ class BranchStore:
             [list(layer) for layer in zip(*pieces, strict=True)],
         )
 
+    @property
+    def can_be_static(self) -> bool:
+        """Whether `pieces` names all that it sees."""
+        return self._parent is None
+
+    def pieces(self) -> tuple[list[KeyValue], KeyValue, int]:
+        """What its tokens attend besides themselves, at most two pieces; room for its own; how many those are.
+
+        All `[layers, kv_heads, tokens, head_dim]`.
+        """
+        self._follow()
+        return self._seen(), (self._keys, self._values), self.length
+
     def advance(self, tokens: int) -> None:
         """Count tokens that every layer has written."""
         self.length += tokens

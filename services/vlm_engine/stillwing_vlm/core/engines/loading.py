@@ -39,6 +39,7 @@ def load_model(
     device: str = "auto",
     dtype: str = "auto",
     attention: str = "auto",
+    decoding: str = "auto",
     random_weights: bool = False,
     seed: int = 0,
     threads: int | None = None,
@@ -47,8 +48,9 @@ def load_model(
     """Load a Hugging Face directory of a family in `families`, or make its architecture up with random weights.
 
     `device`: "auto", "cpu", "cuda" or "cuda:N". `dtype` of weights and cache: "float32", "bfloat16" or "auto", which is
-    float32 on the CPU and bfloat16 on CUDA. `attention`: "sdpa", "flash" or "auto", see `choose_attention`. `threads`:
-    CPU threads of the whole process's tensor library; None leaves them as they are.
+    float32 on the CPU and bfloat16 on CUDA. `attention`: "sdpa", "flash" or "auto", see `choose_attention`.
+    `decoding`: see `choose_decoder`. `threads`: CPU threads of the whole process's tensor library; None leaves them as
+    they are.
     Raises ModelNotUsable (naming what is missing), DeviceAbsent or MissingExtra.
     """
     where = _device(device)
@@ -73,7 +75,7 @@ def load_model(
         raise ModelNotUsable(
             f"its tokenizer has {text.vocab_size} tokens, its embedding {config.text_config.vocab_size}"
         )
-    return LoadedModel(QwenVlBackend(model, family, preprocessing, shown, attention), text)
+    return LoadedModel(QwenVlBackend(model, family, preprocessing, shown, attention, decoding), text)
 
 
 def _device(wanted: str) -> torch.device:

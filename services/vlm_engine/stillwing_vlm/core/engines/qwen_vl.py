@@ -17,6 +17,7 @@ from stillwing_common.errors import Exhausted
 from stillwing_vlm.core.backend import CacheSizes, Outcome, PinnedView, Row
 from stillwing_vlm.core.engines import kv_file
 from stillwing_vlm.core.engines.attention import choose_attention
+from stillwing_vlm.core.engines.decoding import choose_decoder
 from stillwing_vlm.core.engines.families import Family, rotary_axes
 from stillwing_vlm.core.engines.figures import model_figures
 from stillwing_vlm.core.engines.fingerprint import fingerprint
@@ -34,12 +35,18 @@ from stillwing_vlm.core.positions import Positions
 class QwenVlBackend:
     """The `Backend` of every family in `families`. All methods run on the device's owner thread."""
 
-    looks_ahead = False
-
     def __init__(
-        self, model: Any, family: Family, preprocessing: Preprocessing, model_name: str, attention: str = "auto"
+        self,
+        model: Any,
+        family: Family,
+        preprocessing: Preprocessing,
+        model_name: str,
+        attention: str = "auto",
+        decoding: str = "auto",
     ) -> None:
-        """`model`: the family's architecture in evaluation mode, on its device; `attention` as `choose_attention`."""
+        """`model`: the family's architecture in evaluation mode, on its device; `attention` as `choose_attention`,
+        `decoding` as `choose_decoder`.
+        """
         config = model.config.text_config
         self._layers = layers = LanguageLayers(model, family)
         self._device, self._dtype = layers.device, layers.dtype
@@ -55,6 +62,8 @@ class QwenVlBackend:
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self.fingerprint = fingerprint(model.named_parameters(), dict(config.rope_parameters))
         self.vocab_size: int = config.vocab_size
+        self._decoder, self.decoding = choose_decoder(decoding, layers, self._rotary, self._attention, self.vocab_size)
+        self.looks_ahead = self._decoder is not None
         self.figures = model_figures(model.config, self._dtype.itemsize)
         self.preprocessing = preprocessing
         vision = model.config.vision_config
@@ -198,7 +207,19 @@ class QwenVlBackend:
 
     @torch.inference_mode()
     def advance(self, rows: Sequence[Row]) -> list[Outcome]:
-        """One pass, and a token for each row that wants one."""
+        """One pass for all rows; or, where there is a decoder, one for each length and one for rows it cannot take."""
+        if self._decoder is None:
+            return self._stepped(rows)
+        found: list[Outcome] = [None] * len(rows)
+        taken = [at for at, row in enumerate(rows) if self._decoder.takes(row)]
+        left = [at for at in range(len(rows)) if at not in taken]
+        for places, advance in ((taken, self._decoder.advance), (left, self._stepped)):
+            if places:
+                for at, outcome in zip(places, advance([rows[at] for at in places]), strict=True):
+                    found[at] = outcome
+        return found
+
+    def _stepped(self, rows: Sequence[Row]) -> list[Outcome]:
         return [
             logits if row.choosing is None else ReadToken(int(choose(logits, row.choosing)))
             for row, logits in zip(rows, self.step(rows), strict=True)

@@ -26,6 +26,12 @@ class Rotary:
         self._inverse_frequencies = inverse_frequencies
         self._axis = axes
         self._device = device
+        self._on_device = torch.from_numpy(inverse_frequencies).to(device)
+
+    def text_cos_sin(self, positions: torch.Tensor) -> CosSin:
+        """The same as `cos_sin` for text, whose position is the same on all axes: int64[tokens] on the device."""
+        angles = positions.double()[:, None] * self._on_device
+        return angles.cos().float(), angles.sin().float()
 
     def cos_sin(self, positions: Positions) -> CosSin:
         """Cosines and sines float32[tokens, head_dim / 2] for positions int64[3, tokens]."""
