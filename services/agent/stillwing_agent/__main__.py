@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import structlog
 import typer
@@ -14,8 +14,8 @@ from stillwing_agent.core.policy import POLICIES
 from stillwing_agent.server import registration
 from stillwing_agent.settings import AgentSettings
 from stillwing_bridge.client import RemoteBridge
-from stillwing_common.errors import StillwingError
 from stillwing_memory.client import RemoteMemoryBank
+from stillwing_rpc.command import read_settings, told_errors
 from stillwing_rpc.logs import configure_logs
 from stillwing_rpc.server import RpcServer
 from stillwing_vlm.client import RemoteEngine
@@ -36,20 +36,13 @@ def serve(
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
 ) -> None:
     """Serve until interrupted. What no flag says is read from STILLWING_AGENT_…"""
-    flags: dict[str, Any] = {
-        "host": host, "port": port, "agent": agent, "bridge_address": bridge, "memory_address": memory,
-        "engine_address": engine, "run_folder": run_folder, "log_level": log_level,
-    }  # fmt: skip
-    try:
-        settings = AgentSettings(**{name: value for name, value in flags.items() if value is not None})
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    settings = read_settings(
+        AgentSettings, host=host, port=port, agent=agent, bridge_address=bridge, memory_address=memory,
+        engine_address=engine, run_folder=run_folder, log_level=log_level,
+    )  # fmt: skip
     configure_logs(settings.log_level, settings.log_format)
-    try:
+    with told_errors("stillwing-agent"):
         asyncio.run(_serve(settings))
-    except StillwingError as error:
-        typer.echo(f"stillwing-agent: {error}", err=True)
-        raise typer.Exit(1) from error
 
 
 async def _serve(settings: AgentSettings) -> None:

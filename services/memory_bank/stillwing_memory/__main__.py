@@ -2,18 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import structlog
 import typer
 
-from stillwing_common.errors import StillwingError
 from stillwing_memory.core.bank import StoredBank
 from stillwing_memory.server import registration
 from stillwing_memory.settings import MemorySettings
+from stillwing_rpc.command import read_settings, told_errors
 from stillwing_rpc.logs import configure_logs
 from stillwing_rpc.server import RpcServer
 
@@ -34,16 +32,12 @@ def serve(
     """Serve until interrupted. What no flag says is read from STILLWING_MEMORY_…"""
     if context.invoked_subcommand is not None:
         return
-    flags = {
-        "host": host, "port": port, "folder": folder, "dsn": dsn, "similarity": similarity, "log_level": log_level,
-    }  # fmt: skip
-    try:
-        settings = MemorySettings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    settings = read_settings(
+        MemorySettings, host=host, port=port, folder=folder, dsn=dsn, similarity=similarity, log_level=log_level
+    )
     configure_logs(settings.log_level, settings.log_format)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # says at every start that there is nothing to do
-    with _told_errors():
+    with told_errors("stillwing-memory"):
         asyncio.run(_serve(settings))
 
 
@@ -59,7 +53,7 @@ def backup(
     from stillwing_memory.core.stores.backup import back_up
 
     settings = _place(folder, dsn)
-    with _told_errors():
+    with told_errors("stillwing-memory"):
         size = back_up(settings.folder, settings.dsn.get_secret_value(), to)
         typer.echo(f"{to}: {size / 2**20:.1f} MiB")
         typer.echo(f"Next: stillwing-memory restore {to} --folder NEW   into an empty folder")
@@ -73,24 +67,14 @@ def restore(
     from stillwing_memory.core.stores.backup import restore as bring_back
 
     settings = _place(folder, dsn)
-    with _told_errors():
+    with told_errors("stillwing-memory"):
         bring_back(source, settings.folder, settings.dsn.get_secret_value())
         typer.echo(f"restored {source}")
         typer.echo("Next: stillwing-memory   serve it, with the same --folder or --dsn")
 
 
 def _place(folder: Path | None, dsn: str | None) -> MemorySettings:
-    given = {"folder": folder, "dsn": dsn}
-    return MemorySettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-
-
-@contextmanager
-def _told_errors() -> Iterator[None]:
-    try:
-        yield
-    except StillwingError as error:
-        typer.echo(f"stillwing-memory: {error}", err=True)
-        raise typer.Exit(1) from error
+    return read_settings(MemorySettings, folder=folder, dsn=dsn)
 
 
 async def _serve(settings: MemorySettings) -> None:

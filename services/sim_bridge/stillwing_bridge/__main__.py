@@ -14,7 +14,8 @@ from stillwing_bridge.core.bridge import LocalBridge
 from stillwing_bridge.recorder import FlightLogRecorder
 from stillwing_bridge.server import DEADLINE_REQUIRED, registrations
 from stillwing_bridge.settings import SimBridgeSettings
-from stillwing_common.errors import LinkLost, StillwingError
+from stillwing_common.errors import LinkLost
+from stillwing_rpc.command import read_settings, told_errors
 from stillwing_rpc.logs import configure_logs
 from stillwing_rpc.server import RpcServer
 
@@ -32,20 +33,13 @@ def serve(
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
 ) -> None:
     """Serve until interrupted. What no flag says is read from STILLWING_BRIDGE_… Nothing takes off by itself."""
-    flags = {
-        "airsim_address": simulator, "host": host, "port": port, "cameras": cameras, "record": record,
-        "log_level": log_level,
-    }  # fmt: skip
-    try:
-        settings = SimBridgeSettings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    settings = read_settings(
+        SimBridgeSettings, airsim_address=simulator, host=host, port=port, cameras=cameras, record=record,
+        log_level=log_level,
+    )  # fmt: skip
     configure_logs(settings.log_level, settings.log_format)
-    try:
+    with told_errors("stillwing-bridge"):
         asyncio.run(_serve(settings))
-    except StillwingError as error:
-        typer.echo(f"stillwing-bridge: {error}", err=True)
-        raise typer.Exit(1) from error
 
 
 async def _serve(settings: SimBridgeSettings) -> None:

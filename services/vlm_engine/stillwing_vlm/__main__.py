@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import structlog
 import typer
 
-from stillwing_common.errors import MissingExtra, StillwingError
+from stillwing_common.errors import MissingExtra
+from stillwing_rpc.command import read_settings, told_errors
 from stillwing_rpc.logs import configure_logs
 from stillwing_rpc.server import RpcServer
 from stillwing_vlm.server import registration
@@ -58,23 +59,15 @@ def serve(
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
 ) -> None:
     """Serve until interrupted. What no flag says is read from STILLWING_VLM_…"""
-    flags = {
-        "host": host, "port": port, "model": model, "random_weights": random_weights, "device": device,
-        "dtype": dtype, "attention": attention, "decoding": decoding, "threads": threads,
-        "max_context_tokens": max_context_tokens, "window_frames": window_frames, "budget_policy": budget_policy,
-        "gate_levels": gate_levels, "exports_dir": exports_dir, "metrics_port": metrics_port, "log_level": log_level,
-    }  # fmt: skip
-    given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
-    try:
-        settings = VlmSettings(**given)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    settings = read_settings(
+        VlmSettings, host=host, port=port, model=model, random_weights=random_weights, device=device, dtype=dtype,
+        attention=attention, decoding=decoding, threads=threads, max_context_tokens=max_context_tokens,
+        window_frames=window_frames, budget_policy=budget_policy, gate_levels=gate_levels, exports_dir=exports_dir,
+        metrics_port=metrics_port, log_level=log_level,
+    )  # fmt: skip
     configure_logs(settings.log_level, settings.log_format)
-    try:
+    with told_errors("stillwing-vlm"):
         asyncio.run(serve_until_signal(settings))
-    except StillwingError as error:
-        typer.echo(f"stillwing-vlm: {error}", err=True)
-        raise typer.Exit(1) from error
 
 
 async def serve_until_signal(settings: VlmSettings) -> None:
