@@ -9,7 +9,7 @@ export PATH := $(BIN):$(PATH)
 STAMP := .venv/.stillwing-setup
 timed = start=$$SECONDS; trap 'echo "make $@: $$((SECONDS-start)) s"' EXIT
 
-.PHONY: help setup protos check protos-check up down fly test check-windows fuzz bench doctor clean-venv
+.PHONY: help setup protos check protos-check up down fly eval-quick test check-windows fuzz bench doctor clean-venv
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,11 @@ up: setup  ## the whole stack in the foreground, on the embedded defaults
 fly: setup  ## one mission end to end: brings up what is not up, flies, reports, takes down what it brought up
 	@$(timed)
 	stillwing fly
+
+eval-quick: setup  ## the main table: four scenes, six ways of flying, in minutes; SAVE=results/eval-quick keeps it
+	@$(timed)
+	stillwing eval all --episodes 8 --policy tool_calling --policy choice --policy expert --policy hover \
+		--policy always_forward --policy random $(if $(SAVE),--save $(SAVE))
 
 test: check  ## all that CI runs
 	@$(timed)

@@ -11,7 +11,7 @@ from stillwing_cli.terminal import AsJson, err, next_step, out, told_errors
 
 def evaluate(
     scene: Annotated[
-        str, typer.Argument(help="meadow, street, orchard or maze; maze,corridor_m=20 for a long one.")
+        str, typer.Argument(help="meadow, street, orchard or maze; maze,corridor_m=20 for a long one; all: all four.")
     ] = ("meadow"),
     episodes: Annotated[int, typer.Option(min=1, help="Scenes for each way of flying.")] = 40,
     policy: Annotated[
@@ -23,7 +23,21 @@ def evaluate(
     ] = None,
     memory: Annotated[
         list[str] | None,
-        typer.Option(help="What an answer sees: none, recent, window or unbounded. May be given again."),
+        typer.Option(
+            help="What an answer sees: none, recent, window, gap, bank (the window and what the memory bank brings "
+            "back) or unbounded. May be given again."
+        ),
+    ] = None,
+    recall: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="How the bank brings frames back: pixels encodes them again, kept takes the engine's own keys and "
+            "values, wrong shows the other sign. May be given again."
+        ),
+    ] = None,
+    style: Annotated[
+        list[str] | None,
+        typer.Option(help="How a step is told: moves, or pixels (fly_towards a point). May be given again."),
     ] = None,
     thinking_ms: Annotated[
         float,
@@ -40,25 +54,32 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option("--out", help="Folder of the report; one that was begun is gone on with.")
     ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Keep the sums as PATH.json and PATH.md, for a repository: results/eval.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Fly unseen scenes with the model and with what it must beat, and print the table."""
+    from stillwing_airfield.scenes.base import scene_names
     from stillwing_lab.evaluate import run  # brings torch along
-    from stillwing_lab.evaluate.jobs import POLICIES
+    from stillwing_lab.evaluate.ways import POLICIES
     from stillwing_vlm.core.catalog import PILOT
 
     with told_errors():
         folder = run.main(
-            scene,
+            scene_names() if scene == "all" else scene,
             episodes,
             tuple(policy) if policy else POLICIES,
             modes=tuple(mode) if mode else ("coupled",),
             memories=tuple(memory) if memory else ("window",),
+            recalls=tuple(recall) if recall else ("pixels",),
+            styles=tuple(style) if style else ("moves",),
             model=model or PILOT,
             first_seed=run.FIRST_UNSEEN_SEED if first_seed is None else first_seed,
             thinking_s=thinking_ms / 1000 if thinking_ms else None,
             where=run.Where(workers or os.cpu_count() or 1, ray),
             out=output,
+            keep=save,
             as_json=as_json,
         )
     next_step(err if as_json else out, f"open {folder}/report.html", "watch the best, the median and the worst flight")

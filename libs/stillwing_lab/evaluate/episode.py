@@ -7,9 +7,10 @@ airfield's physics and cameras, the engine's core. Only sockets and real time ar
 import asyncio
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 
-from stillwing_agent.core.base import Mission, MissionState
+from stillwing_agent.core.base import FramesRecalled, Happening, Mission, MissionState, MotionRefused
 from stillwing_agent.core.cockpit import FlightSettings
 from stillwing_agent.core.loop import Crew, MissionLoop
 from stillwing_agent.core.mission import MissionRecord
@@ -20,6 +21,7 @@ from stillwing_bridge.core.bridge import BridgeSettings, LocalBridge
 from stillwing_common.clock import Clock
 from stillwing_common.errors import StillwingError
 from stillwing_common.ids import new_id
+from stillwing_lab.evaluate.bank import episode_bank
 from stillwing_lab.evaluate.simulated_loop import SimulatedClock, SimulatedLoop
 from stillwing_lab.evaluate.stepped_vehicle import VEHICLE_ID, SteppedVehicle
 from stillwing_lab.pilot.config import SUCCESS_WITHIN_M
@@ -41,7 +43,9 @@ class EpisodeResult:
     at the end, `nearest_m` the least ever, `path_m` flown, `shortest_m` from the start to within reach of the goal,
     `drift_m` the farthest the vehicle strayed within one stretch of thinking. Times: `simulated_s` flown, of those
     `thinking_s` spent thinking, `think_s` of real time for each answer. `track` is where the vehicle was every quarter
-    of a second of it: seconds, north, east, degrees clockwise from north, and 1 where it thought.
+    of a second of it: seconds, north, east, degrees clockwise from north, and 1 where it thought. `recalls` counts how
+    often frames from the memory bank were put before the model, `interventions` the refusals of motions that were
+    being flown already.
     """
 
     seed: int
@@ -61,6 +65,8 @@ class EpisodeResult:
     thinking_s: float = 0.0
     drift_m: float = 0.0
     track: tuple[tuple[float, float, float, float, int], ...] = ()
+    recalls: int = 0
+    interventions: int = 0
 
     @property
     def oracle_success(self) -> bool:
@@ -82,15 +88,24 @@ def fly_episode(
     *,
     max_decisions: int = MAX_DECISIONS,
     flight: FlightSettings = _AS_FLOWN,
+    before: Callable[[Airfield], AbstractContextManager[object]] = lambda airfield: nullcontext(),
 ) -> EpisodeResult:
-    """Fly `scene` drawn from `seed` once. `think_s` is where the engine notes real thinking times; it is emptied."""
+    """Fly `scene` drawn from `seed` once. `think_s` is where the engine notes real thinking times; it is emptied.
+
+    A flight whose settings say who reads its instruction has a memory bank, an empty one. `before` is entered with the
+    airfield before the flight and left after it.
+    """
     think_s.clear()
     spec = build_scene(scene, seed)
-    with Airfield(spec) as airfield, asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+    with (
+        Airfield(spec) as airfield,
+        before(airfield),
+        asyncio.Runner(loop_factory=SimulatedLoop) as runner,
+    ):
         loop = runner.get_loop()
         assert isinstance(loop, SimulatedLoop)
         truth = _Truth(airfield, loop)
-        mission, collisions = runner.run(
+        mission, collisions, happenings = runner.run(
             _fly(airfield, loop, make_policy(airfield), engine, max_decisions, flight, truth)
         )
     distance_m = _level_distance_m(truth.position_m, spec)
@@ -115,6 +130,9 @@ def fly_episode(
         thinking_s=truth.thinking_s,
         drift_m=truth.drift_m,
         track=tuple(truth.track),
+        recalls=sum(isinstance(one, FramesRecalled) for one in happenings),
+        # What was accepted and ended by the bridge has a command's id; what was never begun has none.
+        interventions=sum(isinstance(one, MotionRefused) and "command_id" in one.error.metadata for one in happenings),
     )
 
 
@@ -126,35 +144,42 @@ async def _fly(
     max_decisions: int,
     flight: FlightSettings,
     truth: "_Truth",
-) -> tuple[Mission, int]:
+) -> tuple[Mission, int, list[Happening]]:
     clock = SimulatedClock(loop)
     vehicle = SteppedVehicle(airfield)
     await vehicle.connect()
     bridge = LocalBridge([vehicle], BridgeSettings(), clock)
     await bridge.start()
     truth.is_thinking = lambda: bridge.driver(VEHICLE_ID).commander.thinking is not None
+    record = _record(airfield.scene, clock)
     try:
-        record = _record(airfield.scene, clock)
-        mission_loop = MissionLoop(
-            crew=Crew(bridge, engine, None),
-            policy=policy,
-            record=record,
-            clock=clock,
-            settings=flight,
-            time_limit_s=_TIME_LIMIT_S,
-            max_decisions=max_decisions,
-        )
-        record.change_state(MissionState.RUNNING)
-        try:
-            answer = await mission_loop.run()
-        except StillwingError as error:
-            record.change_state(MissionState.FAILED, error=error)
-        else:
-            record.change_state(MissionState.SUCCEEDED, answer=answer)
-        return record.mission, bridge.driver(VEHICLE_ID).commander.collisions
+        async with AsyncExitStack() as stack:
+            bank = await stack.enter_async_context(episode_bank(loop)) if flight.memory_reader else None
+            mission_loop = MissionLoop(
+                crew=Crew(bridge, engine, bank),
+                policy=policy,
+                record=record,
+                clock=clock,
+                settings=flight,
+                time_limit_s=_TIME_LIMIT_S,
+                max_decisions=max_decisions,
+            )
+            await _to_the_end(mission_loop, record)
+        happenings = [event.happening async for event in record.watch()]
+        return record.mission, bridge.driver(VEHICLE_ID).commander.collisions, happenings
     finally:
         await bridge.close()
         vehicle.end()
+
+
+async def _to_the_end(mission_loop: MissionLoop, record: MissionRecord) -> None:
+    record.change_state(MissionState.RUNNING)
+    try:
+        answer = await mission_loop.run()
+    except StillwingError as error:
+        record.change_state(MissionState.FAILED, error=error)
+    else:
+        record.change_state(MissionState.SUCCEEDED, answer=answer)
 
 
 def _record(scene: SceneSpec, clock: Clock) -> MissionRecord:

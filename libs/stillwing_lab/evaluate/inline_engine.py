@@ -23,6 +23,8 @@ from stillwing_vlm.core.base import (
     ChoiceRequest,
     ChoiceResult,
     Evicted,
+    Eviction,
+    EvictionPositions,
     ExportInfo,
     ModelInfo,
     Pooled,
@@ -40,8 +42,8 @@ from stillwing_vlm.core.local import LocalSession
 
 _T = TypeVar("_T")
 
-MEMORIES = ("none", "recent", "window", "unbounded")
-"""Names of memory modes; every one has the opening text and the first chunk, which are never evicted."""
+Redraw = Callable[[Frame], Frame]
+"""Another picture in place of one."""
 
 RECENT_CHUNKS = 4
 _UNBOUNDED_TOKENS = 1 << 17
@@ -49,27 +51,30 @@ _UNBOUNDED_TOKENS = 1 << 17
 
 @dataclass(frozen=True, slots=True)
 class MemoryMode:
-    """How much of the stream an answer sees: a view of the newest chunks, or everything in a budget of tokens."""
+    """How much of the stream an answer sees: a view of the newest chunks, or everything in a budget of tokens.
+
+    `gaps`: evictions leave the positions as they were.
+    """
 
     view: View = FULL_VIEW
     max_context_tokens: int = 0
+    gaps: bool = False
 
     @classmethod
     def named(cls, name: str) -> Self:
-        """One of `MEMORIES`: the newest chunk alone, the newest four, the sliding window, or all there ever was.
-
-        Raises UnknownBackend.
-        """
+        """One of `stillwing_lab.evaluate.ways.MEMORIES`. Raises UnknownBackend."""
         match name:
             case "none":
                 return cls(View(1))
             case "recent":
                 return cls(View(RECENT_CHUNKS))
-            case "window":
+            case "window" | "bank":
                 return cls()
+            case "gap":
+                return cls(gaps=True)
             case "unbounded":
                 return cls(max_context_tokens=_UNBOUNDED_TOKENS)
-        raise UnknownBackend(f"no memory is called {name!r}; known: {', '.join(MEMORIES)}", name=name)
+        raise UnknownBackend(f"no memory is called {name!r}", name=name)
 
 
 _WINDOW = MemoryMode()
@@ -108,10 +113,19 @@ class InlineSession:
     restored_frame_id = ""
 
     def __init__(
-        self, session: LocalSession, thinking_s: float | None, think_s: list[float], memory: MemoryMode = _WINDOW
+        self,
+        session: LocalSession,
+        thinking_s: float | None,
+        think_s: list[float],
+        memory: MemoryMode = _WINDOW,
+        *,
+        idle_chunks: int = 0,
+        redrawn: Redraw | None = None,
     ) -> None:
         self._session = session
         self._memory = memory
+        self._idle_chunks = idle_chunks
+        self._redrawn = redrawn
         self._thinking_s = thinking_s
         self._think_s = think_s
         self._evicted: asyncio.Queue[Evicted] = asyncio.Queue()
@@ -122,11 +136,18 @@ class InlineSession:
         self, *frames: Frame, deadline_s: float | None = None, skipped_frames: int = 0
     ) -> Awaitable[AppendResult]:
         """See `Session`."""
-        result = _settled(lambda: self._session.append(*frames))
+        result = _settled(lambda: self._append(frames))
         for evicted in self._session.evicted:
             self._evicted.put_nowait(evicted)
         self._session.evicted.clear()
         return result
+
+    def _append(self, frames: Sequence[Frame]) -> AppendResult:
+        if self._idle_chunks and self._session.info().appended_frames:
+            for number in range(self._idle_chunks):
+                self._session.append(*(replace(frame, frame_id=f"{frame.frame_id}/idle/{number}") for frame in frames))
+            self._idle_chunks = 0
+        return self._session.append(*frames)
 
     def ask(self, request: AskRequest) -> InlineAnswer:
         """See `Session`."""
@@ -153,7 +174,7 @@ class InlineSession:
 
     async def recall(self, frames: Sequence[Frame]) -> RecallResult:
         """See `Session`."""
-        return self._session.recall(*frames)
+        return self._session.recall(*(frames if self._redrawn is None else map(self._redrawn, frames)))
 
     async def recall_kept(self, frame_ids: Sequence[str]) -> RecallResult:
         """See `Session`."""
@@ -215,12 +236,25 @@ class _OneCaller:
 
 
 class InlineEngine(_OneCaller):
-    """One loaded model; see `Engine`."""
+    """One loaded model; see `Engine`.
 
-    def __init__(self, loaded: LoadedEngine, thinking_s: float | None = 0.05, memory: MemoryMode = _WINDOW) -> None:
+    A stream has `idle_chunks` behind it before it goes on from its second picture: that picture over and over, as a
+    camera sees that stands still. `redrawn`, where set, changes every picture that is recalled.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedEngine,
+        thinking_s: float | None = 0.05,
+        memory: MemoryMode = _WINDOW,
+        *,
+        idle_chunks: int = 0,
+    ) -> None:
         self._loaded = loaded
         self._thinking_s = thinking_s
         self._memory = memory
+        self._idle_chunks = idle_chunks
+        self.redrawn: Redraw | None = None
         self.think_s: list[float] = []
 
     async def model_info(self) -> ModelInfo:
@@ -231,7 +265,16 @@ class InlineEngine(_OneCaller):
         """See `Engine`."""
         if self._memory.max_context_tokens:
             config = replace(config, max_context_tokens=self._memory.max_context_tokens)
-        return InlineSession(LocalSession(self._loaded, config), self._thinking_s, self.think_s, self._memory)
+        if self._memory.gaps:
+            config = replace(config, eviction=Eviction(positions=EvictionPositions.GAP))
+        return InlineSession(
+            LocalSession(self._loaded, config),
+            self._thinking_s,
+            self.think_s,
+            self._memory,
+            idle_chunks=self._idle_chunks,
+            redrawn=self.redrawn,
+        )
 
 
 class BlindSession:

@@ -6,27 +6,29 @@ A job is plain data and so is its result; a worker loads each model once. It kno
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache, partial
 from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from stillwing_agent.core.cockpit import FlightSettings
-from stillwing_common.errors import InvalidInput, MissingExtra, UnknownBackend
+from stillwing_agent.core.mission_memory import MemorySettings, RecallBy
+from stillwing_agent.core.prompts import ToolStyle
+from stillwing_airfield.sim import Airfield
+from stillwing_common.errors import MissingExtra
 from stillwing_lab.evaluate.episode import EpisodeResult, fly_episode
 from stillwing_lab.evaluate.inline_engine import BlindEngine, InlineEngine, MemoryMode
 from stillwing_lab.evaluate.policies import BASELINES, MODEL_POLICIES
+from stillwing_lab.evaluate.ways import RANDOM_WEIGHTS, Way
+from stillwing_lab.evaluate.wrong_frames import WrongFrames
+from stillwing_vlm.core.base import Limits
 from stillwing_vlm.core.catalog import LoadedEngine, ModelSource, load_engine
 
-RANDOM_WEIGHTS = "random_weights"
-"""The tool-calling policy on the model's shape with weights made up."""
-
-POLICIES = ("tool_calling", "choice", RANDOM_WEIGHTS, "random", "always_forward", "hover", "expert")
-
-MODES = ("coupled", "paused")
-"""Whether the world goes on while the model thinks."""
+_KEPT_BYTES = 256 * 1024 * 1024
+"""Of evicted keys and values, where they are to be recalled as they were: minutes of the pilot's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Job:
     """One episode to fly.
 
     `thinking_s` is how long an answer takes on the simulator's clock in mode "coupled"; None: as long as it really
-    takes, which no two machines do alike.
+    takes, which no two machines do alike. `idle_chunks` are in the stream before the flight begins.
     """
 
     policy: str
@@ -46,40 +48,63 @@ class Job:
     max_decisions: int = 60
     thinking_s: float | None = 0.05
     threads: int = 1
-
-    def check(self) -> None:
-        """Raises UnknownBackend for a policy or a memory that does not exist, InvalidInput for a mode."""
-        if self.policy not in POLICIES:
-            raise UnknownBackend(f"no policy is called {self.policy!r}; known: {', '.join(POLICIES)}", name=self.policy)
-        if self.mode not in MODES:
-            raise InvalidInput(f"a mode is {' or '.join(MODES)}, not {self.mode!r}", field="mode")
-        MemoryMode.named(self.memory)
+    recall: str = "pixels"
+    style: str = "moves"
+    idle_chunks: int = 0
 
     @property
-    def asks_a_model(self) -> bool:
-        """Whether a model decides."""
-        return self.policy not in BASELINES
+    def way(self) -> Way:
+        """How it is flown."""
+        return Way(self.policy, self.mode, self.memory, self.recall, self.style)
 
 
 def fly(job: Job) -> EpisodeResult:
-    """Carry out one job in this process. Raises as `Job.check`, ModelNotUsable, UnknownScene."""
-    job.check()
-    flight = FlightSettings()
-    if not job.asks_a_model:
-        make = BASELINES[job.policy]
-        return fly_episode(job.scene, job.seed, make, BlindEngine(), [], max_decisions=job.max_decisions, flight=flight)
-    loaded = _loaded(job.model, job.policy == RANDOM_WEIGHTS, job.threads)
-    thinking_s = 0.0 if job.mode == "paused" else job.thinking_s
-    engine = InlineEngine(loaded, thinking_s, MemoryMode.named(job.memory))
-    make = MODEL_POLICIES["tool_calling" if job.policy == RANDOM_WEIGHTS else job.policy]
+    """Carry out one job in this process. Raises as `Way.check`, ModelNotUsable, UnknownScene, StoreUnavailable."""
+    way = job.way
+    way.check()
+    if not way.asks_a_model:
+        make = BASELINES[way.policy]
+        return fly_episode(job.scene, job.seed, make, BlindEngine(), [], max_decisions=job.max_decisions)
+    made_up, kept = way.policy == RANDOM_WEIGHTS, way.recall == "kept"
+    engine = InlineEngine(
+        _loaded(job.model, made_up, _KEPT_BYTES if kept else 0, job.threads),
+        0.0 if way.mode == "paused" else job.thinking_s,
+        MemoryMode.named(way.memory),
+        idle_chunks=job.idle_chunks,
+    )
+    make = MODEL_POLICIES["tool_calling" if made_up else way.policy]
     return fly_episode(
-        job.scene, job.seed, make, engine, engine.think_s, max_decisions=job.max_decisions, flight=flight
+        job.scene,
+        job.seed,
+        make,
+        engine,
+        engine.think_s,
+        max_decisions=job.max_decisions,
+        flight=_flight(way),
+        before=partial(_lying, engine) if way.recall == "wrong" else lambda airfield: nullcontext(),
     )
 
 
+def _flight(way: Way) -> FlightSettings:
+    flight = FlightSettings(tool_style=ToolStyle(way.style))
+    if way.memory != "bank":
+        return flight
+    by = RecallBy.KEPT if way.recall == "kept" else RecallBy.PIXELS
+    memory = MemorySettings(recall=True, recall_by=by)
+    return replace(flight, memory_reader="noun_phrases", memory=memory, keyframe_queue=256)
+
+
+@contextmanager
+def _lying(engine: InlineEngine, airfield: Airfield) -> Iterator[None]:
+    with closing(WrongFrames(airfield)) as redrawn:
+        engine.redrawn = redrawn
+        yield
+
+
 @lru_cache(maxsize=2)
-def _loaded(model: str, random_weights: bool, threads: int) -> LoadedEngine:
-    return load_engine(ModelSource(model, random_weights=random_weights, device="cpu", threads=threads))
+def _loaded(model: str, random_weights: bool, kept_bytes: int, threads: int) -> LoadedEngine:
+    source = ModelSource(model, random_weights=random_weights, device="cpu", threads=threads)
+    return load_engine(source, Limits(kept_kv_bytes=kept_bytes))
 
 
 def fly_all(jobs: Iterable[Job], workers: int) -> Iterator[tuple[Job, EpisodeResult]]:

@@ -8,7 +8,7 @@ import base64
 import html
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from stillwing_airfield.contact_sheet import draw_map, level_pose
 from stillwing_airfield.scenes.base import build_scene
 from stillwing_airfield.world import World
 from stillwing_lab.evaluate.episode import EpisodeResult
-from stillwing_lab.evaluate.report import COLUMNS, LEGEND, Report, cells
+from stillwing_lab.evaluate.report import COLUMNS, LEGEND, NO_MODEL, Evaluation, Report, cells
 from stillwing_lab.pilot.config import FLIGHT_HEIGHT_M
 
 _TEMPLATE = Path(__file__).with_name("page.html")
@@ -28,24 +28,51 @@ _MOST_FRAMES = 48
 _JPEG_QUALITY = 70
 
 
-def write_page(report: Report, path: Path) -> None:
-    """Write `report` to `path`. Takes about a second for each flight shown."""
+def write_page(
+    evaluation: Evaluation,
+    path: Path,
+    pictures: Sequence[Path] = (),
+    on_flight: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Write `evaluation` to `path`, with `pictures` in it. Takes about a second for each flight shown.
+
+    Of several scenes the flights of models are shown, of one those of everybody.
+    """
+    alone = len(evaluation.reports) == 1
+    chosen = [
+        (report.scene, f"{row.name}: {rank}" if alone else f"{report.scene}, {row.name}: {rank}", result)
+        for report in evaluation.reports
+        for row in report.rows
+        if alone or row.model not in (NO_MODEL, "random")
+        for rank, result in _shown(report.episodes[row.name])
+        if result.track
+    ]
     flights = []
-    for name, results in report.episodes.items():
-        for rank, result in _shown(results):
-            if result.track:
-                flights.append(_flight(report.scene, f"{name}: {rank}", result))
-    rows = "\n".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells(row)) + "</tr>" for row in report.rows
-    )
-    told = " · ".join(html.escape(f"{name} {value}") for name, value in report.conditions.items())
+    for scene, title, result in chosen:
+        flights.append(_flight(scene, title, result))
+        on_flight(len(flights), len(chosen))
+    told = " · ".join(html.escape(f"{name} {value}") for name, value in evaluation.conditions.items())
     page = _TEMPLATE.read_text(encoding="utf-8").replace("@MAP", str(_MAP_PX))
-    page = page.replace("@TITLE", html.escape(report.title)).replace("@LEGEND", html.escape(LEGEND))
-    page = page.replace("@HEAD", "".join(f"<th>{html.escape(column)}</th>" for column in COLUMNS))
-    page = page.replace("@ROWS", rows).replace("@CONDITIONS", told)
+    page = page.replace("@TITLE", html.escape(evaluation.title)).replace("@LEGEND", html.escape(LEGEND))
+    page = page.replace("@TABLES", "\n".join(_table(report) for report in evaluation.reports))
+    page = page.replace("@PICTURES", "\n".join(_picture(picture) for picture in pictures))
+    page = page.replace("@CONDITIONS", told)
     # A "</" within the data would end the script.
     page = page.replace("@FLIGHTS", json.dumps(flights, separators=(",", ":")).replace("</", "<\\/"))
     path.write_text(page, encoding="utf-8")
+
+
+def _table(report: Report) -> str:
+    head = "".join(f"<th>{html.escape(column)}</th>" for column in COLUMNS)
+    rows = "\n".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells(row)) + "</tr>" for row in report.rows
+    )
+    return f"<h2>{html.escape(report.scene)}</h2>\n<table><tr>{head}</tr>\n{rows}\n</table>"
+
+
+def _picture(path: Path) -> str:
+    data = base64.b64encode(path.read_bytes()).decode()
+    return f'<img class="plot" alt="{html.escape(path.stem)}" src="data:image/png;base64,{data}">'
 
 
 def _shown(results: Sequence[EpisodeResult]) -> list[tuple[str, EpisodeResult]]:

@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,14 +22,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from stillwing_airfield.scenes.base import build_scene
 from stillwing_common.errors import InvalidInput
 from stillwing_lab.evaluate.episode import MAX_DECISIONS, EpisodeResult
-from stillwing_lab.evaluate.jobs import POLICIES, RANDOM_WEIGHTS, Job, Ledger, OnEpisode, fly_all, fly_on_ray
+from stillwing_lab.evaluate.jobs import Job, Ledger, OnEpisode, fly_all, fly_on_ray
 from stillwing_lab.evaluate.page import write_page
-from stillwing_lab.evaluate.report import Report, row_of
+from stillwing_lab.evaluate.plots import draw_all
+from stillwing_lab.evaluate.report import NO_MODEL, Evaluation, Report, row_of
+from stillwing_lab.evaluate.ways import POLICIES, RANDOM_WEIGHTS, Way, ways
+from stillwing_lab.evaluate.wrong_frames import with_other_sign
+from stillwing_lab.experiments.run import progress
 
 FIRST_UNSEEN_SEED = 1_000_000
 """Scenes from here on are for evaluation alone; training draws below."""
-
-_UNUSED = "–"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +46,14 @@ _HERE = Where()
 
 
 def evaluate(
-    scene: str = "meadow",
+    scenes: str | Sequence[str] = "meadow",
     episodes: int = 40,
     policies: Sequence[str] = POLICIES,
     *,
     modes: Sequence[str] = ("coupled",),
     memories: Sequence[str] = ("window",),
+    recalls: Sequence[str] = ("pixels",),
+    styles: Sequence[str] = ("moves",),
     model: str = "pilot",
     first_seed: int = FIRST_UNSEEN_SEED,
     max_decisions: int = MAX_DECISIONS,
@@ -57,26 +61,44 @@ def evaluate(
     where: Where = _HERE,
     ledger: Ledger | None = None,
     on_episode: OnEpisode = lambda job, result: None,
-) -> Report:
-    """Fly `episodes` unseen scenes each way; `on_episode` is told of each as it ends, of those in `ledger` at once.
+) -> Evaluation:
+    """Fly `episodes` unseen scenes of each family each way; `on_episode` is told of each as it ends, of those in
+    `ledger` at once.
 
     Raises UnknownBackend for a policy or memory, UnknownScene for a scene that is not known, InvalidInput for no
-    episodes or seen seeds or an unknown mode, ModelNotUsable, MissingExtra.
+    episodes or seen seeds or an unknown mode, recall or style, ModelNotUsable, MissingExtra, StoreUnavailable.
     """
+    families = [scenes] if isinstance(scenes, str) else list(scenes)
     if episodes < 1:
         raise InvalidInput("an evaluation flies at least one episode", field="episodes")
     if first_seed < FIRST_UNSEEN_SEED:
         raise InvalidInput(f"unseen seeds begin at {FIRST_UNSEEN_SEED}", field="first_seed")
-    build_scene(scene, first_seed)
+    chosen = ways(policies, modes, memories, recalls, styles)
+    for way in chosen:
+        way.check()
+    for scene in families:
+        spec = build_scene(scene, first_seed)
+        if any(way.recall == "wrong" for way in chosen):
+            with_other_sign(spec)
     began_s = time.monotonic()
-    ways = _ways(policies, modes, memories)
     jobs = [
-        Job(policy, scene, seed, mode, memory, model, max_decisions, thinking_s)
-        for policy, mode, memory in ways
+        Job(
+            way.policy, scene, seed, way.mode, way.memory, model, max_decisions, thinking_s,
+            recall=way.recall, style=way.style,
+        )
+        for scene in families
+        for way in chosen
         for seed in range(first_seed, first_seed + episodes)
-    ]
-    for job in jobs[::episodes]:
-        job.check()
+    ]  # fmt: skip
+    done = fly_missing(jobs, where, ledger, on_episode)
+    reports = tuple(_report(scene, chosen, [job for job in jobs if job.scene == scene], done) for scene in families)
+    return Evaluation(reports, first_seed, max_decisions, time.monotonic() - began_s, conditions())
+
+
+def fly_missing(
+    jobs: Sequence[Job], where: Where, ledger: Ledger | None, on_episode: OnEpisode
+) -> dict[Job, EpisodeResult]:
+    """The results of all `jobs`: those in `ledger`, and those flown now, which are written down as they come."""
     done = {job: ledger.done[job] for job in jobs if ledger is not None and job in ledger.done}
     for job, result in done.items():
         on_episode(job, result)
@@ -87,40 +109,24 @@ def evaluate(
         if ledger is not None:
             ledger.add(job, result)
         on_episode(job, result)
-    return _report(jobs, done, scene, first_seed, max_decisions, time.monotonic() - began_s)
+    return done
 
 
-def _ways(policies: Sequence[str], modes: Sequence[str], memories: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Who flies how; those that ask no model think in no time and remember nothing, so they fly one way only."""
-    ways = []
-    for policy in policies:
-        if Job(policy, "", 0).asks_a_model:
-            ways += [(policy, mode, memory) for mode in modes for memory in memories]
-        else:
-            ways.append((policy, modes[0], memories[0]))
-    return ways
-
-
-def _report(
-    jobs: Sequence[Job],
-    done: dict[Job, EpisodeResult],
-    scene: str,
-    first_seed: int,
-    max_decisions: int,
-    elapsed_s: float,
-) -> Report:
+def _report(scene: str, chosen: Sequence[Way], jobs: Sequence[Job], done: dict[Job, EpisodeResult]) -> Report:
     rows, episodes = [], {}
-    for policy, mode, memory in dict.fromkeys((job.policy, job.mode, job.memory) for job in jobs):
-        mine = [job for job in jobs if (job.policy, job.mode, job.memory) == (policy, mode, memory)]
+    for way in chosen:
+        mine = [job for job in jobs if job.way == way]
         results = tuple(done[job] for job in mine)
-        if mine[0].asks_a_model:
-            model = "random" if policy == RANDOM_WEIGHTS else Path(mine[0].model).name
-            row = row_of(policy, model, results, mode=mode, memory=memory)
-        else:
-            row = row_of(policy, _UNUSED, results, mode=_UNUSED, memory=_UNUSED)
-        rows.append(row)
-        episodes[row.name] = results
-    return Report(scene, first_seed, max_decisions, tuple(rows), episodes, elapsed_s, conditions())
+        rows.append(row_of(way, model_name(mine[0]), results))
+        episodes[way.name] = results
+    return Report(scene, tuple(rows), episodes)
+
+
+def model_name(job: Job) -> str:
+    """Which model decides, in short."""
+    if not job.way.asks_a_model:
+        return NO_MODEL
+    return "random" if job.policy == RANDOM_WEIGHTS else Path(job.model).name
 
 
 def conditions() -> dict[str, str]:
@@ -147,7 +153,7 @@ def _processor() -> str:
 def _commit() -> str:
     try:
         told = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"],
+            ["git", "describe", "--always", "--dirty=, with changes", "--exclude=*"],
             cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
@@ -156,56 +162,78 @@ def _commit() -> str:
 
 
 @contextmanager
-def _bars(ways: Sequence[tuple[str, str, str]], episodes: int) -> Iterator[OnEpisode]:
+def bars(totals: Mapping[str, int], line_of: Callable[[Job], str]) -> Iterator[OnEpisode]:
+    """A progress bar for each line, `line_of` says to which an episode belongs."""
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True),
     )  # fmt: skip
     with bar:
-        tasks = {way: bar.add_task(", ".join(way), total=episodes, note="", start=False) for way in ways}
-        reached = dict.fromkeys(ways, 0)
+        tasks = {line: bar.add_task(line, total=total, note="", start=False) for line, total in totals.items()}
+        reached = dict.fromkeys(totals, 0)
 
         def on_episode(job: Job, result: EpisodeResult) -> None:
-            way = (job.policy, job.mode, job.memory)
-            bar.start_task(tasks[way])
-            reached[way] += int(result.success)
-            bar.update(tasks[way], advance=1, note=f"{reached[way]} reached")
+            line = line_of(job)
+            bar.start_task(tasks[line])
+            reached[line] += int(result.success)
+            bar.update(tasks[line], advance=1, note=f"{reached[line]} reached")
 
         yield on_episode
 
 
 def main(
-    scene: str = "meadow",
+    scenes: str | Sequence[str] = "meadow",
     episodes: int = 40,
     policies: Sequence[str] = POLICIES,
     *,
     modes: Sequence[str] = ("coupled",),
     memories: Sequence[str] = ("window",),
+    recalls: Sequence[str] = ("pixels",),
+    styles: Sequence[str] = ("moves",),
     model: str = "pilot",
     first_seed: int = FIRST_UNSEEN_SEED,
     thinking_s: float | None = 0.05,
     where: Where = _HERE,
     out: Path | None = None,
+    keep: Path | None = None,
     as_json: bool = False,
 ) -> Path:
     """Evaluate with a progress bar, store the report (default `runs/eval-<scene>-<time>/`), print it; its folder.
 
-    A folder that holds part of the same evaluation is gone on with. With `as_json` stdout carries the report's JSON
-    alone. Raises as `evaluate` does.
+    A folder that holds part of the same evaluation is gone on with. `keep` is where the sums go beside, for the
+    repository: a path without an ending. With `as_json` stdout carries the report's JSON alone. Raises as `evaluate`
+    does.
     """
-    folder = out or Path("runs") / f"eval-{scene}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    with _bars(_ways(policies, modes, memories), episodes) as on_episode:
-        report = evaluate(
-            scene, episodes, policies,
-            modes=modes, memories=memories, model=model, first_seed=first_seed, thinking_s=thinking_s, where=where,
-            ledger=Ledger(folder / "episodes.jsonl"), on_episode=on_episode,
+    families = [scenes] if isinstance(scenes, str) else list(scenes)
+    family = "all" if len(families) > 1 else families[0]
+    folder = out or Path("runs") / f"eval-{family}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    chosen = ways(policies, modes, memories, recalls, styles)
+    if len(families) > 1:
+        progressing = bars(dict.fromkeys(families, len(chosen) * episodes), lambda job: job.scene)
+    else:
+        progressing = bars({way.name: episodes for way in chosen}, lambda job: job.way.name)
+    with progressing as on_episode:
+        evaluation = evaluate(
+            families, episodes, policies,
+            modes=modes, memories=memories, recalls=recalls, styles=styles, model=model, first_seed=first_seed,
+            thinking_s=thinking_s, where=where, ledger=Ledger(folder / "episodes.jsonl"), on_episode=on_episode,
         )  # fmt: skip
-    report.save(folder)
-    write_page(report, folder / "report.html")
+    evaluation.save(folder)
+    kept = evaluation.save_results(keep) if keep is not None else ()
+    with progress() as bar:
+        pictures = draw_all(evaluation, folder)
+        task = bar.add_task("flights to look at", total=None)
+        write_page(
+            evaluation, folder / "report.html", pictures,
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )  # fmt: skip
     if as_json:
-        print(json.dumps(report.to_json()))
+        print(json.dumps(evaluation.to_json()))
         return folder
     console = Console()
-    console.print(report.to_table())
-    console.print(f"stored in {folder}: report.html to look at, report.md, report.json, episodes.jsonl")
+    console.print(evaluation.to_table())
+    stored = ["report.html to look at", "report.md", "report.json", *(picture.name for picture in pictures)]
+    console.print(f"stored in {folder}: {', '.join(stored)}, episodes.jsonl")
+    if kept:
+        console.print(f"kept in {' and '.join(str(path) for path in kept)}")
     return folder

@@ -9,6 +9,7 @@ from pydantic_settings import SettingsConfigDict
 from stillwing_agent.core.agent import AgentSettings as CoreSettings
 from stillwing_agent.core.cockpit import FlightSettings
 from stillwing_agent.core.mission_memory import MemorySettings, RecallBy
+from stillwing_agent.core.prompts import ToolStyle
 from stillwing_rpc.settings import ChannelSettings, ServerSettings
 
 
@@ -54,6 +55,10 @@ class AgentSettings(ServerSettings):
     memory_chunk_frames: int = Field(
         default=3, ge=1, le=16, description="Of so many frames that left the model's sight the best is filed."
     )
+    tool_style: ToolStyle = Field(
+        default=ToolStyle.MOVES,
+        description="How the tool-calling policy tells a step: moves, in metres, or pixels, as points of the picture.",
+    )
     max_context_tokens: int = Field(default=0, ge=0, description="Video memory in tokens; 0: the engine's default.")
 
     def core(self) -> CoreSettings:
@@ -69,6 +74,7 @@ class AgentSettings(ServerSettings):
                 answer_timeout_s=self.answer_timeout_s,
                 max_context_tokens=self.max_context_tokens,
                 memory_reader=self.memory_reader,
+                tool_style=self.tool_style,
                 memory=MemorySettings(
                     chunk_frames=self.memory_chunk_frames,
                     recall=self.memory_recall,

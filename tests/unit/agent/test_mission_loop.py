@@ -27,7 +27,7 @@ from stillwing_agent.core.base import (
     ThinkingFinished,
     ThinkingStarted,
 )
-from stillwing_agent.core.prompts import decision_prompt, system_prompt
+from stillwing_agent.core.prompts import ToolStyle, decision_prompt, system_prompt
 from stillwing_bridge.core.base import CommandState, FlyTowards, Hold, Step, Turn
 from stillwing_common.errors import LimitExceeded, LinkLost, ObservationStale, Obstructed, StoreUnavailable
 
@@ -74,6 +74,22 @@ async def test_asks_exactly_what_the_pilot_was_trained_on() -> None:
     await fly(rig)
     assert rig.engine.configs[0].system_prompt == system_prompt()
     assert rig.engine.asked[0].prompt == decision_prompt("Fly to the red beacon.")
+
+
+TOWARDS = call("fly_towards", u=0.5, v=0.5, step_m=1)
+
+
+async def test_a_mission_by_points_of_the_picture_is_offered_no_moves() -> None:
+    refused = {0: Obstructed(distance_m=1.0)}
+    rig = make_rig([TOWARDS, LEFT, TOWARDS, DONE], flight=dataclasses.replace(FAST, tool_style=ToolStyle.PIXELS))
+    rig.world.refusals = refused
+    mission, _ = await fly(rig)
+    assert mission.state is MissionState.SUCCEEDED
+    assert rig.engine.configs[0].system_prompt == system_prompt(ToolStyle.PIXELS.tools)
+    assert "fly_towards(" in rig.engine.configs[0].system_prompt and "move(" not in rig.engine.configs[0].system_prompt
+    offered = ["fly_towards" in request.json_schema for request in rig.engine.asked]
+    assert offered == [True, False, True, True], "what was refused is not offered until a motion succeeds"
+    assert all('"move"' not in request.json_schema for request in rig.engine.asked)
 
 
 async def test_a_motion_names_the_newest_frame_its_decision_could_see() -> None:

@@ -12,16 +12,19 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from stillwing_common.errors import InvalidInput, MissingExtra, UnknownBackend
 from stillwing_lab.evaluate.episode import EpisodeResult, fly_episode
 from stillwing_lab.evaluate.inline_engine import BlindEngine, InlineAnswer, InlineEngine, InlineSession, MemoryMode
-from stillwing_lab.evaluate.jobs import RANDOM_WEIGHTS, Job, Ledger
+from stillwing_lab.evaluate.jobs import Job, Ledger, fly
 from stillwing_lab.evaluate.page import write_page
+from stillwing_lab.evaluate.plots import draw_all
 from stillwing_lab.evaluate.policies import BASELINES, MODEL_POLICIES
 from stillwing_lab.evaluate.report import row_of
 from stillwing_lab.evaluate.run import FIRST_UNSEEN_SEED, Where, evaluate
 from stillwing_lab.evaluate.statistics import mean, quantile, ratio, wilson
+from stillwing_lab.evaluate.ways import RANDOM_WEIGHTS, Way
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.base import AskRequest, SessionConfig
 from stillwing_vlm.core.catalog import ModelSource, load_engine
@@ -85,8 +88,10 @@ def test_evaluation_reports_every_policy_over_the_same_scenes(tmp_path: Path) ->
     ]
     report.save(tmp_path)
     stored = json.loads((tmp_path / "report.json").read_text())
-    assert [row["policy"] for row in stored["rows"]] == ["expert", "hover"]
-    assert len(stored["episodes"]["hover"]) == 2
+    found = stored["scenes"]["meadow"]
+    assert [row["policy"] for row in found["rows"]] == ["expert", "hover"]
+    assert len(found["episodes"]["hover"]) == 2
+    assert {"commit", "command", "hardware", "first_seed"} <= set(stored)
     assert "| expert | " in (tmp_path / "report.md").read_text()
 
 
@@ -97,7 +102,9 @@ def test_evaluation_reports_every_policy_over_the_same_scenes(tmp_path: Path) ->
         ({"first_seed": 5}, InvalidInput),
         ({"policies": ["genius"]}, UnknownBackend),
         ({"modes": ["asleep"]}, InvalidInput),
-        ({"memories": ["elephant"]}, UnknownBackend),
+        ({"memories": ["elephant"], "policies": ["choice"]}, UnknownBackend),
+        ({"memories": ["bank"], "recalls": ["wrong"], "policies": ["choice"]}, InvalidInput),
+        ({"styles": ["gestures"], "policies": ["tool_calling"]}, InvalidInput),
     ],
 )
 def test_evaluation_refuses_what_means_nothing(changes: dict[str, object], error: type[Exception]) -> None:
@@ -106,7 +113,7 @@ def test_evaluation_refuses_what_means_nothing(changes: dict[str, object], error
 
 
 def test_a_row_sums_up_episodes() -> None:
-    row = row_of(RANDOM_WEIGHTS, "random", [result(success=True), result(success=False, collided=True)])
+    row = row_of(Way(RANDOM_WEIGHTS), "random", [result(success=True), result(success=False, collided=True)])
     assert row.success.value == row.collided.value == 0.5
     assert row.spl.value == pytest.approx(0.4)
     assert row.spl.low <= 0.4 <= row.spl.high
@@ -161,14 +168,14 @@ def test_an_evaluation_that_was_cut_short_is_gone_on_with(tmp_path: Path) -> Non
     )
     assert flown == [FIRST_UNSEEN_SEED, FIRST_UNSEEN_SEED + 1]
     assert len(Ledger(path).done) == 2
-    assert again.episodes == first.episodes
+    assert again.reports[0].episodes == first.reports[0].episodes
 
 
 def test_worker_processes_fly_what_one_process_flies() -> None:
     alone = evaluate("street", 2, ["expert"], max_decisions=6)
     together = evaluate("street", 2, ["expert"], max_decisions=6, where=Where(workers=2))
-    assert together.episodes == alone.episodes
-    assert all(result.track for result in together.episodes["expert"])
+    assert together.reports[0].episodes == alone.reports[0].episodes
+    assert all(result.track for result in together.reports[0].episodes["expert"])
 
 
 def test_what_an_answer_sees_is_the_memory_that_was_asked_for(tmp_path: Path) -> None:
@@ -212,8 +219,8 @@ def test_paused_the_world_waits_and_coupled_it_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_job_says_what_it_does_not_know() -> None:
-    with pytest.raises(InvalidInput, match="coupled or paused"):
-        Job("expert", "meadow", 1, mode="asleep").check()
+    with pytest.raises(InvalidInput, match="coupled, paused"):
+        fly(Job("expert", "meadow", 1, mode="asleep"))
 
 
 def test_the_page_holds_the_table_and_flights_to_play(tmp_path: Path) -> None:
@@ -229,10 +236,29 @@ def test_the_page_holds_the_table_and_flights_to_play(tmp_path: Path) -> None:
         assert all(0 <= part <= 420 for shot in flight["shots"] for part in shot["at"])
 
 
+def test_several_scenes_make_one_table_and_pictures(tmp_path: Path) -> None:
+    found = evaluate(["meadow", "street"], 2, ["expert", "hover"], max_decisions=3)
+    head, _, *rows = next(part for part in found.to_markdown().split("\n\n") if part.startswith("|")).splitlines()
+    assert head == "| policy | meadow | street |"
+    assert [row.split(" | ")[0] for row in rows] == ["| expert", "| hover"]
+    assert rows[1].count("0% (0–66) / 0% (0–66)") == 2
+    paths = found.save_results(tmp_path / "kept" / "some")
+    kept = json.loads(paths[0].read_text())
+    assert set(kept["scenes"]) == {"meadow", "street"} and "episodes" not in kept["scenes"]["meadow"]
+    assert kept["scenes"]["street"]["rows"][1]["failed_seeds"] == [FIRST_UNSEEN_SEED, FIRST_UNSEEN_SEED + 1]
+    assert paths[1].read_text() == found.to_markdown()
+    (picture,) = draw_all(found, tmp_path)
+    with Image.open(picture) as drawn:
+        assert drawn.width > 500 and len(drawn.getcolors(1 << 20) or ()) > 10
+
+
 def test_a_ray_cluster_flies_what_one_process_flies() -> None:
     pytest.importorskip("ray", reason="the extra `ray` is not installed")
     alone = evaluate("meadow", 2, ["expert"], max_decisions=4)
-    assert evaluate("meadow", 2, ["expert"], max_decisions=4, where=Where(ray="local")).episodes == alone.episodes
+    assert (
+        evaluate("meadow", 2, ["expert"], max_decisions=4, where=Where(ray="local")).reports[0].episodes
+        == alone.reports[0].episodes
+    )
 
 
 def test_without_ray_a_cluster_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

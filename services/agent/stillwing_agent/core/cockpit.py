@@ -17,6 +17,7 @@ from stillwing_agent.core.keyframes import KeyframeFiler
 from stillwing_agent.core.life import Life
 from stillwing_agent.core.mission import MissionRecord
 from stillwing_agent.core.mission_memory import MemorySettings, MissionMemory
+from stillwing_agent.core.prompts import ToolStyle
 from stillwing_bridge.core.base import (
     Bridge,
     Command,
@@ -62,6 +63,7 @@ class FlightSettings:
     video memory reaches back fewer decisions. `lease_wait_s` is longer than a lease takes to go stale, so that a
     mission can follow one whose agent died. `memory_reader` says who reads what an instruction is about:
     "noun_phrases", "model", or "" for nobody: then decisions are filed, and nothing is recalled unless the model asks.
+    `tool_style` says how the tool-calling policy tells a step.
     """
 
     takeoff_altitude_m: float = 2.0
@@ -84,6 +86,7 @@ class FlightSettings:
     leave_timeout_s: float = 3.0
     lease_wait_s: float = 4.0
     memory_reader: str = ""
+    tool_style: ToolStyle = ToolStyle.MOVES
     memory: MemorySettings = field(default_factory=MemorySettings)
 
     def __post_init__(self) -> None:

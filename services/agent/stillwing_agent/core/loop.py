@@ -103,7 +103,9 @@ class MissionLoop:
         await self._take_off(lease)
         info = await self.crew.engine.model_info()
         mission = self.record.mission
-        config = SessionConfig(system_prompt(), self.settings.max_context_tokens, label=mission.mission_id)
+        config = SessionConfig(
+            system_prompt(self.settings.tool_style.tools), self.settings.max_context_tokens, label=mission.mission_id
+        )
         async with AsyncExitStack() as stack:
             session = await self.crew.engine.open_session(config)
             stack.push_async_callback(self._close, session)

@@ -7,6 +7,7 @@ It knows nothing about models, tokens, transports or how a tool is carried out.
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 
@@ -59,6 +60,21 @@ LAND = ToolSpec("land", "descend and disarm")
 FINAL_ANSWER = ToolSpec("final_answer", "end the mission", {"answer": _WORDS})
 
 TOOLS: tuple[ToolSpec, ...] = (MOVE, TURN, CLIMB, FLY_TOWARDS, LOOK, RECALL, HOVER, LAND, FINAL_ANSWER)
+
+
+class ToolStyle(Enum):
+    """How a step is told."""
+
+    MOVES = "moves"
+    """In metres ahead; points of the picture are offered, too."""
+    PIXELS = "pixels"
+    """As a point of the picture alone: there is no `move`."""
+
+    @property
+    def tools(self) -> tuple[ToolSpec, ...]:
+        """What is listed in the opening text and may be called."""
+        return TOOLS if self is ToolStyle.MOVES else tuple(tool for tool in TOOLS if tool is not MOVE)
+
 
 CHOICES: dict[str, dict[str, Any]] = {
     "forward": {"name": "move", "arguments": {"direction": "forward", "distance_m": 1}},

@@ -85,9 +85,14 @@ class Toolbox:
         """The mission's goal, in the words it was given."""
         return self.cockpit.record.mission.goal
 
-    def open_tools(self, tools: Collection[ToolSpec] = TOOLS) -> tuple[ToolSpec, ...]:
+    @property
+    def tools(self) -> tuple[ToolSpec, ...]:
+        """What the mission's style of telling steps offers."""
+        return self.cockpit.settings.tool_style.tools
+
+    def open_tools(self) -> tuple[ToolSpec, ...]:
         """`tools` without what was refused since the last motion that succeeded, and without circling on the spot."""
-        return without_closed(tools, self._not_offered())
+        return without_closed(self.tools, self._not_offered())
 
     def is_open(self, call: Mapping[str, Any]) -> bool:
         """Whether this call (name, arguments) is among what `open_tools` leaves."""
@@ -159,7 +164,7 @@ class Toolbox:
         return {"found": captions, "recalled_frame_ids": list(recalled)}
 
     def _not_offered(self) -> set[Key]:
-        way_on_refused = ("move", "forward") in self._closed
+        way_on_refused = bool({("move", "forward"), ("fly_towards", None)} & self._closed)
         return self._closed | self._circling.closed(way_on_refused=way_on_refused)
 
     def _close(self, name: str, arguments: Mapping[str, Any], error: StillwingError) -> None:

@@ -17,7 +17,7 @@ from smolagents.utils import AgentError
 
 from stillwing_agent.core.agents.model import Interrupted, LoopPort, StreamingVLMModel
 from stillwing_agent.core.params import Properties
-from stillwing_agent.core.prompts import TOOLS, ToolSpec
+from stillwing_agent.core.prompts import ToolSpec
 from stillwing_agent.core.tools import Toolbox, ToolResult
 from stillwing_common.errors import DecisionsUsedUp, StillwingError
 from stillwing_vlm.core.base import Sampling
@@ -79,7 +79,7 @@ def _run(agent: ToolCallingAgent, goal: str) -> str:
 
 def _agent(toolbox: Toolbox, port: LoopPort, sampling: Sampling | None) -> ToolCallingAgent:
     return _BoundedAgent(
-        tools=[_BridgedTool(spec, toolbox, port) for spec in TOOLS],
+        tools=[_BridgedTool(spec, toolbox, port) for spec in toolbox.tools],
         model=StreamingVLMModel(toolbox, port, sampling),
         prompt_templates=EMPTY_PROMPT_TEMPLATES,
         # One more than the cockpit allows, so that the cockpit's refusal to ask is what ends the mission.
