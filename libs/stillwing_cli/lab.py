@@ -9,8 +9,11 @@ from typing import Annotated
 import typer
 
 from stillwing_cli.terminal import AsJson, err, next_step, out, told_errors
+from stillwing_cli.video_benchmarks import ovo_bench, streaming_bench
 
-lab = typer.Typer(no_args_is_help=True, help="Experiments on the engine's memory, and ablations.")
+lab = typer.Typer(no_args_is_help=True, help="Experiments on the engine's memory, ablations, and benchmarks.")
+lab.command("ovo-bench")(ovo_bench)
+lab.command("streaming-bench")(streaming_bench)
 
 Model = Annotated[
     str, typer.Option(help="pilot, recall, random (middling size, random weights), or the directory of a Qwen-VL.")
