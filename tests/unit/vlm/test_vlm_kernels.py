@@ -88,67 +88,84 @@ def test_programs_are_as_few_as_keep_the_device_busy(monkeypatch: pytest.MonkeyP
 
 
 class Rows:
-    """Rows over trunks and branches of their own: `spans` names each row's trunk and what it sees of it."""
+    """Rows over trunks and branches of their own: `spans` names each row's trunk and what it sees of it, `own` what its
+    branch held before the step, `counts` what is fed.
+    """
 
     def __init__(
-        self, dtype: torch.dtype, heads: int, kv_heads: int, head_dim: int, spans: list[Any], own: list[int]
+        self, heads: int, kv_heads: int, head_dim: int, spans: list[Any], own: list[int], counts: list[int], **how: Any
     ) -> None:
         torch.manual_seed(len(spans))
-        self.spans, self.own = spans, own
-        self.trunks = _random(2, 2, 2, kv_heads, 700, head_dim, dtype=dtype)
-        self.branches = _random(len(spans), 2, 2, kv_heads, 40, head_dim, dtype=dtype)
-        self.queries = _random(heads, len(spans), head_dim, dtype=dtype)
-        self.table = SegmentTable.empty(len(spans), 3, dtype, DEVICE)
+        self.dtype, width = how.get("dtype", torch.float32), how.get("width", 1)
+        self.spans, self.own, self.counts = spans, own, counts
+        self.trunks = _random(2, 2, 2, kv_heads, 700, head_dim, dtype=self.dtype)
+        self.branches = _random(len(spans), 2, 2, kv_heads, 40, head_dim, dtype=self.dtype)
+        self.queries = _random(heads, len(spans) * width, head_dim, dtype=self.dtype)
+        self.table = SegmentTable.empty(len(spans), 3, self.dtype, DEVICE)
         for row, (trunk, *_) in enumerate(spans):
-            self.table.put(row, 0, *self.trunks[trunk])
-            # The second piece stays unused.
+            # The first piece stays unused.
+            self.table.put(row, 1, *self.trunks[trunk])
             self.table.put(row, 2, *self.branches[row])
-        self.write_spans()
+        self.workspace = DecodeWorkspace.empty(
+            self.table, heads, kv_heads, head_dim, width=width, splits=how["splits"], most_lanes=how.get("lanes", 128)
+        )
 
-    def write_spans(self) -> None:
+    def check(self) -> None:
+        self.workspace.partial.fill_(NAN)
+        self.workspace.partial_log_sum.fill_(NAN)
         for row, (_, start, end) in enumerate(self.spans):
-            self.table.spans[row, 0] = torch.tensor([start, end])
-            self.table.spans[row, 2] = torch.tensor([0, self.own[row]])
-
-    def check(self, workspace: DecodeWorkspace, dtype: torch.dtype) -> None:
-        workspace.partial.fill_(NAN)
-        workspace.partial_log_sum.fill_(NAN)
-        plan_decode(self.table, workspace)
+            self.table.spans[row, 1] = torch.tensor([start, end])
+            self.table.spans[row, 2, 1] = self.own[row]
+            self.table.counts[row] = self.counts[row]
+        plan_decode(self.table, self.workspace)
         for layer in (0, 1):
             out = torch.full_like(self.queries, NAN)
             log_sum = torch.full(self.queries.shape[:2], NAN, device=DEVICE)
-            decode(self.queries, self.table, layer, out, workspace, log_sum)
-            for row, (trunk, start, end) in enumerate(self.spans):
-                pieces = [
-                    tuple(self.trunks[trunk, :, layer, :, start:end]),
-                    tuple(self.branches[row, :, layer, :, : self.own[row]]),
-                ]
-                wanted, wanted_log_sum = attended(self.queries[:, [row]], pieces, causal=False)
-                assert _close(out[:, [row]], wanted, dtype)
-                if wanted_log_sum.isinf().all():
-                    assert torch.equal(log_sum[:, [row]].double(), wanted_log_sum)
-                else:
-                    assert _close(log_sum[:, [row]], wanted_log_sum, torch.float32)
+            decode(self.queries, self.table, layer, out, self.workspace, log_sum)
+            for row in range(len(self.spans)):
+                self._check_row(row, layer, out, log_sum)
+
+    def _check_row(self, row: int, layer: int, out: torch.Tensor, log_sum: torch.Tensor) -> None:
+        width, fed = self.workspace.width, self.counts[row]
+        idle = slice(row * width + fed, (row + 1) * width)
+        assert not out[:, idle].any()
+        assert (log_sum[:, idle] == -torch.inf).all()
+        trunk, start, end = self.spans[row]
+        pieces = [
+            tuple(self.trunks[trunk, :, layer, :, start:end]),
+            tuple(self.branches[row, :, layer, :, : self.own[row] + fed]),
+        ]
+        asked = slice(row * width, row * width + fed)
+        if fed:
+            wanted, wanted_log_sum = attended(self.queries[:, asked], pieces)
+            assert _close(out[:, asked], wanted, self.dtype)
+            assert _close(log_sum[:, asked], wanted_log_sum, torch.float32)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_rows_attend_their_own_views_of_shared_and_other_trunks(dtype: torch.dtype) -> None:
-    spans = [(0, 7, 531), (0, 130, 533), (1, 0, 700), (0, 7, 400), (1, 699, 700), (0, 0, 0)]
-    rows = Rows(dtype, 6, 2, 32, spans, [1, 40, 17, 0, 3, 0])
-    workspace = DecodeWorkspace.empty(rows.table, 6, 2, 32, splits=3)
-    rows.check(workspace, dtype)
-    # The same scratch and the same grid go on as trunks slide and branches grow.
-    rows.spans = [(0, 30, 560), (0, 130, 533), (1, 690, 700), (0, 7, 7), (1, 0, 65), (0, 0, 1)]
-    rows.own = [2, 40, 0, 1, 4, 9]
-    rows.write_spans()
-    rows.check(workspace, dtype)
+    spans = [(0, 7, 331), (0, 130, 333), (1, 0, 260), (0, 7, 200), (1, 699, 700), (0, 0, 50)]
+    rows = Rows(6, 2, 32, spans, [0, 39, 17, 5, 3, 0], [1, 1, 1, 1, 1, 0], dtype=dtype, splits=3)
+    rows.check()
+    # The same scratch and the same grid go on as trunks slide, branches grow and rows come and go.
+    rows.spans = [(0, 30, 360), (0, 130, 333), (1, 690, 700), (0, 7, 7), (1, 0, 65), (0, 0, 1)]
+    rows.own, rows.counts = [1, 39, 0, 0, 4, 9], [1, 0, 1, 1, 1, 1]
+    rows.check()
+
+
+@pytest.mark.parametrize(("width", "lanes", "counts"), [(5, 64, [5, 1, 0, 3]), (9, 16, [8, 9, 1, 0])])
+def test_questions_of_several_rows_are_fed_together(width: int, lanes: int, counts: list[int]) -> None:
+    """Two rows to a program, and a row in two programs."""
+    spans = [(0, 7, 131), (0, 90, 133), (1, 0, 50), (0, 7, 7)]
+    rows = Rows(6, 2, 16, spans, [0, 29, 17, 5], counts, width=width, splits=2, lanes=lanes)
+    assert (rows.workspace.together > 1) == (lanes == 64)
+    rows.check()
 
 
 def test_more_rows_than_one_program_takes() -> None:
-    rows = Rows(torch.float32, 32, 1, 16, [(0, row, 300 + row) for row in range(5)], [1, 2, 3, 4, 5])
-    workspace = DecodeWorkspace.empty(rows.table, 32, 1, 16, splits=2)
-    assert workspace.jobs.shape[0] > 1
-    rows.check(workspace, torch.float32)
+    rows = Rows(32, 1, 16, [(0, row, 100 + row) for row in range(3)], [1, 2, 3], [1, 1, 1], splits=2)
+    assert rows.workspace.jobs.shape[0] > 1
+    rows.check()
 
 
 def test_pieces_that_do_not_fit_the_kernel_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""Attention of one query of each of several branches over pieces of cache that lie anywhere on the device.
+"""Attention of a few queries of each of several branches over pieces of cache that lie anywhere on the device.
 
 Where the pieces lie and how long they are is read from device memory, so that a captured graph goes on being right
 while trunks grow and slide, sessions come and go, and branches lengthen. Keys that several branches share are read once
@@ -31,32 +31,30 @@ TRITON_TYPES: dict[torch.dtype, Any] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SegmentTable:
-    """What each row attends, on the device: up to `segments` pieces of cache, in any order, all of one `dtype`.
+    """What each row attends, on the device: up to `segments` pieces of cache, the last of which is the row's own.
 
-    A piece has keys and values `[layers, kv_heads, capacity, head_dim]` of equal strides, tokens and heads' entries
-    side by side; its span is the tokens `[start, end)` of it that the row attends. Pieces that a row does not need have
-    an empty span. Rows that name one piece at the same place share its reading. All of it may be rewritten between two
-    steps, from the host or on the device; `plan_decode` takes note of it.
+    A piece has keys and values `[layers, kv_heads, capacity, head_dim]` of equal strides, the entries of a head side
+    by side. Its span is what was in it before the step; behind the own piece's come `counts` tokens that the step
+    feeds. Pieces that a row does not need have an empty span; a row that is fed nothing attends nothing. Rows that name
+    one piece at the same place share its reading. All of it may be rewritten between two steps, from the host or on the
+    device; `plan_decode` takes note of it.
     """
 
     addresses: torch.Tensor
     """int64[rows, segments, 2]: where keys and values begin."""
     strides: torch.Tensor
-    """int64[rows, segments, 2]: elements between layers, and between heads; multiples of 8."""
+    """int64[rows, segments, 2]: elements between layers, and between heads; multiples of 16 bytes."""
     spans: torch.Tensor
-    """int32[rows, segments, 2]: start and end."""
+    """int32 or int64[rows, segments, 2]: first token and the one beyond the last."""
+    counts: torch.Tensor
+    """int32 or int64[rows]: tokens fed, at most the step's width."""
     dtype: torch.dtype
 
     @classmethod
     def empty(cls, rows: int, segments: int, dtype: torch.dtype, device: torch.device) -> "SegmentTable":
-        """A table in which no row attends anything."""
-        shape = (rows, segments, 2)
-        return cls(
-            torch.zeros(shape, dtype=torch.int64, device=device),
-            torch.zeros(shape, dtype=torch.int64, device=device),
-            torch.zeros(shape, dtype=torch.int32, device=device),
-            dtype,
-        )
+        """A table in which no row is fed anything."""
+        addresses, strides, spans = torch.zeros(3, rows, segments, 2, dtype=torch.int64, device=device)
+        return cls(addresses, strides, spans, torch.zeros(rows, dtype=torch.int64, device=device), dtype)
 
     @property
     def rows(self) -> int:
@@ -86,6 +84,7 @@ class DecodeWorkspace:
     """Scratch of `decode`, and the plan of a step. One for a table of its size; steps use it one after another."""
 
     rows: int
+    width: int
     heads: int
     kv_heads: int
     head_dim: int
@@ -94,33 +93,49 @@ class DecodeWorkspace:
     """Programs that share the tokens of one key head."""
     together: int
     """Rows that one program attends."""
+    lanes: int
+    """Queries of all heads that one program attends; where a row has more, several programs share it."""
     jobs: torch.Tensor = field(repr=False)
     """int32[groups of rows, pieces, 3]: first token, last and beyond, and blocks up to this piece's end."""
     partial: torch.Tensor = field(repr=False)
-    """float32[rows, heads, splits, head_dim]."""
+    """float32[rows * width, heads, splits, head_dim]."""
     partial_log_sum: torch.Tensor = field(repr=False)
-    """float32[rows, heads, splits], to the base of 2."""
+    """float32[rows * width, heads, splits], to the base of 2."""
 
     @classmethod
     def empty(
-        cls, table: SegmentTable, heads: int, kv_heads: int, head_dim: int, splits: int | None = None
+        cls,
+        table: SegmentTable,
+        heads: int,
+        kv_heads: int,
+        head_dim: int,
+        *,
+        width: int = 1,
+        splits: int | None = None,
+        most_lanes: int = 128,
     ) -> "DecodeWorkspace":
-        """Scratch for a table. `splits`: None fills the device."""
+        """Scratch for a table of rows that are fed at most `width` tokens. `splits`: None fills the device."""
         device, rows = table.spans.device, table.rows
-        together = min(rows, max(1, 64 // (heads // kv_heads)))
-        groups = -(-rows // together)
-        splits = splits or max(1, 2 * multiprocessors(device) // (kv_heads * groups))
+        of_row = width * (heads // kv_heads)
+        # Several rows in half a tile: one more session costs little then, and registers do not run out.
+        together = min(rows, max(1, most_lanes // 2 // of_row))
+        lanes = min(most_lanes, max(16, 1 << (together * of_row - 1).bit_length()))
+        programs = kv_heads * -(-rows // together) * -(-together * of_row // lanes)
+        at_once = multiprocessors(device) * (2 if lanes == 16 else 1)
+        splits = splits or max(1, at_once // programs)
         return cls(
             rows,
+            width,
             heads,
             kv_heads,
             head_dim,
             table.segments,
             splits,
             together,
-            torch.zeros(groups, together * table.segments, 3, dtype=torch.int32, device=device),
-            torch.empty(rows, heads, splits, head_dim, device=device),
-            torch.empty(rows, heads, splits, device=device),
+            lanes,
+            torch.zeros(-(-rows // together), together * table.segments, 3, dtype=torch.int32, device=device),
+            torch.empty(rows * width, heads, splits, head_dim, device=device),
+            torch.empty(rows * width, heads, splits, device=device),
         )
 
     @property
@@ -135,17 +150,18 @@ def multiprocessors(device: torch.device) -> int:
 
 
 def plan_decode(table: SegmentTable, workspace: DecodeWorkspace) -> None:
-    """Take note of the table's addresses and spans, once before the layers of a step: one small kernel."""
+    """Take note of the table's addresses, spans and counts, once before the layers of a step: one small kernel."""
     units = workspace.together * workspace.segments
     _plan_kernel[(workspace.jobs.shape[0],)](
         table.addresses,
         table.spans,
+        table.counts,
         workspace.jobs,
         workspace.rows,
         units,
         SEGMENTS=workspace.segments,
         TOGETHER=workspace.together,
-        UNITS=triton.next_power_of_2(units),
+        UNITS=max(2, 1 << (units - 1).bit_length()),
         BLOCK_N=BLOCK_TOKENS,
         num_warps=1,
         enable_fp_fusion=True,
@@ -160,22 +176,26 @@ def decode(
     workspace: DecodeWorkspace,
     log_sum: torch.Tensor | None = None,
 ) -> None:
-    """Attend `queries[heads, rows, head_dim]`, one of each row, into `out` of the same shape and any strides.
+    """Attend `queries[heads, rows * width, head_dim]`, row by row, into `out` of the same shape and any strides.
 
-    `layer` of the table's pieces is attended; `log_sum` float32[heads, rows] receives the natural log-sum-exp of each
-    row's scores. A row that attends nothing gets zeros and minus infinity. `plan_decode` must have run since the table
-    changed. No host synchronisation, and a grid that depends on the workspace alone.
+    A query attends the pieces before its row's own whole, and the own one up to itself: its keys and values must be
+    there. `layer` of the pieces is attended; `log_sum` float32[heads, rows * width] receives the natural log-sum-exp of
+    each query's scores. Queries that are not fed get zeros and minus infinity. `plan_decode` must have run since the
+    table changed. No host synchronisation, and a grid that depends on the workspace alone.
     """
     work = workspace
     groups = work.heads // work.kv_heads
-    unit_rows, units = work.jobs.shape[:2]
-    _decode_kernel[(work.splits, work.kv_heads, unit_rows)](
+    row_groups, units = work.jobs.shape[:2]
+    tiles = -(-work.together * work.width * groups // work.lanes)
+    sizes = {"WIDTH": work.width, "TOGETHER": work.together, "HEAD_DIM": work.head_dim, "LEAST": LEAST_BLOCKS}
+    _decode_kernel[(work.splits, work.kv_heads, row_groups * tiles)](
         queries,
         queries.stride(0),
         queries.stride(1),
         table.addresses,
         table.strides,
         table.spans,
+        table.counts,
         work.jobs,
         layer,
         work.partial,
@@ -186,42 +206,40 @@ def decode(
         1.0 / math.sqrt(work.head_dim),
         GROUPS=groups,
         SEGMENTS=work.segments,
-        TOGETHER=work.together,
-        HEAD_DIM=work.head_dim,
-        BLOCK_M=max(16, triton.next_power_of_2(work.together * groups)),
+        TILES=tiles,
+        BLOCK_M=work.lanes,
         BLOCK_N=BLOCK_TOKENS,
-        LEAST=LEAST_BLOCKS,
         TYPE=TRITON_TYPES[table.dtype],
         PRECISE=table.dtype == torch.float32,
-        num_warps=4,
-        num_stages=3,
+        num_warps=8 if work.lanes == 128 else 4,
+        num_stages=3 if work.lanes == 16 else 2,
         enable_fp_fusion=True,
+        **sizes,
     )
-    merged = out if log_sum is None else log_sum
-    _merge_kernel[(work.rows, work.heads)](
+    sums = out if log_sum is None else log_sum
+    _merge_kernel[(work.rows * work.width, work.heads)](
         work.partial,
         work.partial_log_sum,
         work.jobs,
+        table.counts,
         out,
         out.stride(0),
         out.stride(1),
-        merged,
-        merged.stride(0),
-        merged.stride(1),
+        sums,
+        sums.stride(0),
+        sums.stride(1),
         work.splits,
         units,
-        TOGETHER=work.together,
-        HEAD_DIM=work.head_dim,
         BLOCK_S=16,
-        LEAST=LEAST_BLOCKS,
         LOG_SUM=log_sum is not None,
         num_warps=4,
         enable_fp_fusion=True,
+        **sizes,
     )
 
 
 @triton.jit
-def active_splits(blocks, splits, LEAST: tl.constexpr):
+def _active_splits(blocks, splits, LEAST: tl.constexpr):
     """Programs that get any of `blocks`."""
     return tl.minimum(splits, tl.maximum(1, tl.cdiv(blocks, LEAST)))
 
@@ -230,6 +248,7 @@ def active_splits(blocks, splits, LEAST: tl.constexpr):
 def _plan_kernel(
     addresses,
     spans,
+    counts,
     jobs,
     rows,
     units,
@@ -242,33 +261,36 @@ def _plan_kernel(
     unit = tl.arange(0, UNITS)
     row = group * TOGETHER + unit // SEGMENTS
     real = (unit < units) & (row < rows)
-    place = row * SEGMENTS + unit % SEGMENTS
-    start = tl.load(spans + 2 * place, mask=real, other=0)
-    end = tl.load(spans + 2 * place + 1, mask=real, other=0)
+    segment = unit % SEGMENTS
+    place = row * SEGMENTS + segment
+    fed = tl.load(counts + row, mask=real, other=0).to(tl.int32)
+    start = tl.load(spans + 2 * place, mask=real, other=0).to(tl.int32)
+    end = tl.load(spans + 2 * place + 1, mask=real, other=0).to(tl.int32)
+    end += tl.where(segment == SEGMENTS - 1, fed, 0)
     # Rows that attend nothing of a piece take no part in its job.
-    real &= end > start
+    real &= (end > start) & (fed > 0)
     address = tl.load(addresses + 2 * place, mask=real, other=0)
     same = (address[:, None] == address[None, :]) & real[:, None] & real[None, :]
-    same &= unit[:, None] % SEGMENTS == unit[None, :] % SEGMENTS
+    same &= segment[:, None] == segment[None, :]
     earlier = tl.sum((same & (unit[None, :] < unit[:, None])).to(tl.int32), axis=1)
     first = tl.min(tl.where(same, start[None, :], 2147483647), axis=1)
     last = tl.max(tl.where(same, end[None, :], 0), axis=1)
-    leads = real & (earlier == 0)
-    blocks = tl.where(leads, tl.cdiv(last - first, BLOCK_N), 0)
+    blocks = tl.where(real & (earlier == 0), tl.cdiv(last - first, BLOCK_N), 0)
     job = jobs + (group * units + unit) * 3
     tl.store(job, first, mask=unit < units)
     tl.store(job + 1, last, mask=unit < units)
     tl.store(job + 2, tl.cumsum(blocks, axis=0), mask=unit < units)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["layer"])
 def _decode_kernel(
     queries,
     query_head,
-    query_row,
+    query_token,
     addresses,
     strides,
     spans,
+    counts,
     jobs,
     layer,
     partial,
@@ -279,7 +301,9 @@ def _decode_kernel(
     scale,
     GROUPS: tl.constexpr,
     SEGMENTS: tl.constexpr,
+    WIDTH: tl.constexpr,
     TOGETHER: tl.constexpr,
+    TILES: tl.constexpr,
     HEAD_DIM: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
@@ -287,23 +311,29 @@ def _decode_kernel(
     TYPE: tl.constexpr,
     PRECISE: tl.constexpr,
 ):
-    split, kv_head, group = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    split, kv_head = tl.program_id(0), tl.program_id(1)
+    group, tile = tl.program_id(2) // TILES, tl.program_id(2) % TILES
     splits = tl.num_programs(0)
     jobs += group * units * 3
     blocks = tl.load(jobs + (units - 1) * 3 + 2)
-    active = active_splits(blocks, splits, LEAST)
+    active = _active_splits(blocks, splits, LEAST)
     if split >= active:
         return
     block = (blocks.to(tl.int64) * split // active).to(tl.int32)
     last_block = (blocks.to(tl.int64) * (split + 1) // active).to(tl.int32)
 
-    lane = tl.arange(0, BLOCK_M)
-    row = group * TOGETHER + lane // GROUPS
+    lane = tile * BLOCK_M + tl.arange(0, BLOCK_M)
+    row = group * TOGETHER + lane // (WIDTH * GROUPS)
+    fed_as = lane % (WIDTH * GROUPS) // GROUPS
     head = kv_head * GROUPS + lane % GROUPS
-    real = (lane < TOGETHER * GROUPS) & (row < rows)
+    real = (lane < TOGETHER * WIDTH * GROUPS) & (row < rows)
+    real &= fed_as < tl.load(counts + row, mask=real, other=0).to(tl.int32)
+    token = row * WIDTH + fed_as
     dim = tl.arange(0, HEAD_DIM)
     asked = tl.load(
-        queries + head[:, None] * query_head + row[:, None] * query_row + dim[None, :], mask=real[:, None], other=0.0
+        queries + head[:, None] * query_head + token[:, None] * query_token + dim[None, :],
+        mask=real[:, None],
+        other=0.0,
     )
     highest = tl.full([BLOCK_M], float("-inf"), tl.float32)
     total = tl.zeros([BLOCK_M], tl.float32)
@@ -325,17 +355,18 @@ def _decode_kernel(
             values = tl.multiple_of(tl.load(addresses + 2 * place + 1).to(tl.pointer_type(TYPE)) + offset, 16)
             own = row * SEGMENTS + segment
             attends = real & (tl.load(addresses + 2 * own, mask=real, other=0) == address)
-            start = tl.load(spans + 2 * own, mask=attends, other=0)
-            end = tl.load(spans + 2 * own + 1, mask=attends, other=0)
+            start = tl.load(spans + 2 * own, mask=attends, other=0).to(tl.int32)
+            end = tl.load(spans + 2 * own + 1, mask=attends, other=0).to(tl.int32)
+            end += tl.where(attends & (segment == SEGMENTS - 1), fed_as + 1, 0)
             stop = tl.minimum(last_block, until)
             for at in range(first + (block - before) * BLOCK_N, first + (stop - before) * BLOCK_N, BLOCK_N):
-                token = at + tl.arange(0, BLOCK_N)
-                there = token[:, None] < beyond
-                cell = token[:, None].to(tl.int64) * HEAD_DIM + dim[None, :]
+                cached = at + tl.arange(0, BLOCK_N)
+                there = cached[:, None] < beyond
+                cell = cached[:, None].to(tl.int64) * HEAD_DIM + dim[None, :]
                 key = tl.load(keys + cell, mask=there, other=0.0)
                 value = tl.load(values + cell, mask=there, other=0.0)
                 score = tl.dot(asked, tl.trans(key), input_precision="ieee" if PRECISE else None) * scale
-                seen = (token[None, :] >= start[:, None]) & (token[None, :] < end[:, None])
+                seen = (cached[None, :] >= start[:, None]) & (cached[None, :] < end[:, None])
                 score = tl.where(seen, score, float("-inf"))
                 now = tl.maximum(highest, tl.max(score, axis=1))
                 # Minus infinity less itself is no number.
@@ -350,7 +381,7 @@ def _decode_kernel(
         before = until
         unit += 1
 
-    place = ((row * heads + head) * splits + split).to(tl.int64)
+    place = (token.to(tl.int64) * heads + head) * splits + split
     weighed = tl.where(total == 0.0, 1.0, total)
     tl.store(partial + place[:, None] * HEAD_DIM + dim[None, :], gathered / weighed[:, None], mask=real[:, None])
     tl.store(partial_log_sum + place, highest + tl.log2(weighed), mask=real)
@@ -361,27 +392,30 @@ def _merge_kernel(
     partial,
     partial_log_sum,
     jobs,
+    counts,
     out,
     out_head,
-    out_row,
+    out_token,
     log_sum,
     log_sum_head,
-    log_sum_row,
+    log_sum_token,
     splits,
     units,
+    WIDTH: tl.constexpr,
     TOGETHER: tl.constexpr,
     HEAD_DIM: tl.constexpr,
     BLOCK_S: tl.constexpr,
     LEAST: tl.constexpr,
     LOG_SUM: tl.constexpr,
 ):
-    row, head = tl.program_id(0), tl.program_id(1)
+    token, head = tl.program_id(0), tl.program_id(1)
     heads = tl.num_programs(1)
+    row = token // WIDTH
     blocks = tl.load(jobs + ((row // TOGETHER + 1) * units - 1) * 3 + 2)
-    active = active_splits(blocks, splits, LEAST)
-    active = tl.where(blocks > 0, active, 0)
+    fed = token % WIDTH < tl.load(counts + row)
+    active = tl.where(fed & (blocks > 0), _active_splits(blocks, splits, LEAST), 0)
     dim = tl.arange(0, HEAD_DIM)
-    first = (row * heads + head).to(tl.int64) * splits
+    first = (token * heads + head).to(tl.int64) * splits
     highest = tl.full([1], float("-inf"), tl.float32)
     total = tl.zeros([1], tl.float32)
     gathered = tl.zeros([HEAD_DIM], tl.float32)
@@ -398,7 +432,8 @@ def _merge_kernel(
         gathered = gathered * shrink + tl.sum(values * weight[:, None], axis=0)
         highest = now
     weighed = tl.where(total == 0.0, 1.0, total)
-    tl.store(out + head * out_head + row * out_row + dim, (gathered / weighed).to(out.dtype.element_ty))
+    cell = head.to(tl.int64) * out_head + token * out_token
+    tl.store(out + cell + dim, (gathered / weighed).to(out.dtype.element_ty))
     if LOG_SUM:
         found = (highest + tl.log2(weighed)) * LN_2
-        tl.store(log_sum + head * log_sum_head + row * log_sum_row + tl.arange(0, 1), found)
+        tl.store(log_sum + head * log_sum_head + token * log_sum_token + tl.arange(0, 1), found)

@@ -1,0 +1,331 @@
+"""Writing, rotating and moving cached keys and values, each in one launch for all heads, and for all layers where the
+layers have nothing to wait for.
+
+Vectors are turned in float32 and rounded once, as `rotary.rotate` does. It knows nothing of chunks, sinks or positions:
+it is given cosines and sines.
+"""
+
+import torch
+import triton
+import triton.language as tl
+
+from stillwing_vlm.core.engines.kernels.decode import TRITON_TYPES, SegmentTable
+from stillwing_vlm.core.engines.rotary import CosSin
+
+_MOVED_TOKENS = 128
+_MOVED_PAIRS = 32
+"""What a program moves at a time: tokens, and pairs of one vector's entries."""
+
+
+def turn_and_write(
+    queries: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    cos_sin: CosSin,
+    turned: torch.Tensor,
+    table: SegmentTable,
+    layer: int,
+) -> None:
+    """Turn the queries of a step's tokens, and put their turned keys and their values behind the rows' own pieces.
+
+    `queries[heads, rows * width, head_dim]`, and `keys` and `values` with kv_heads, of any strides; `cos_sin`
+    float32[rows * width, head_dim / 2] each; `turned` as `queries`. Lengths and counts are the table's, on the device.
+    """
+    tokens = queries.shape[1]
+    _launch(queries, keys, values, cos_sin, turned, table, None, layer, tokens // table.rows)
+
+
+def turn_into(
+    queries: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    cos_sin: CosSin,
+    turned: torch.Tensor,
+    new_keys: torch.Tensor,
+    new_values: torch.Tensor,
+) -> None:
+    """The same where the place is known: `new_keys` and `new_values` `[kv_heads, tokens, head_dim]`, slices of a slab,
+    of equal strides.
+    """
+    _launch(queries, keys, values, cos_sin, turned, None, (new_keys, new_values), 0, queries.shape[1])
+
+
+def place(
+    keys: torch.Tensor, values: torch.Tensor, cos_sin: CosSin, new_keys: torch.Tensor, new_values: torch.Tensor
+) -> None:
+    """Write kept chunks anew: un-rotated `keys[layers, kv_heads, tokens, head_dim]` turned into `new_keys`, and values.
+
+    `new_keys` and `new_values` are slices of a slab, and must not overlap the kept ones.
+    """
+    layers, kv_heads, tokens, head_dim = keys.shape
+    if not tokens:
+        return
+    block = 32
+    _place_kernel[(-(-tokens // block), layers * kv_heads)](
+        keys,
+        *keys.stride()[:3],
+        values,
+        *values.stride()[:3],
+        *cos_sin,
+        new_keys,
+        new_values,
+        *_equal_strides(new_keys, new_values)[:2],
+        tokens,
+        kv_heads,
+        HALF=head_dim // 2,
+        BLOCK_T=block,
+        num_warps=4,
+        enable_fp_fusion=True,
+    )
+
+
+def move(
+    keys: torch.Tensor, values: torch.Tensor, source: int, target: int, length: int, turn: CosSin | None = None
+) -> None:
+    """Move tokens of a slab, `[layers, kv_heads, capacity, head_dim]`, whether or not the two places overlap.
+
+    `turn`: cosines and sines float32[head_dim / 2] of one angle that all moved keys are turned by besides.
+    """
+    if length == 0 or (source == target and turn is None):
+        return
+    layers, kv_heads, _, head_dim = keys.shape
+    pairs = min(head_dim // 2, _MOVED_PAIRS)
+    cos, sin = (keys, keys) if turn is None else turn
+    # A program takes part of every vector and all tokens, in an order in which nothing is overwritten unread.
+    _move_kernel[(layers * kv_heads, head_dim // 2 // pairs, 2)](
+        keys,
+        values,
+        *_equal_strides(keys, values)[:2],
+        source,
+        target,
+        length,
+        cos,
+        sin,
+        kv_heads,
+        HALF=head_dim // 2,
+        PAIRS=pairs,
+        BLOCK_T=_MOVED_TOKENS,
+        FORWARD=target <= source,
+        TURNED=turn is not None,
+        num_warps=4,
+        enable_fp_fusion=True,
+    )
+
+
+def _launch(
+    queries: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    cos_sin: CosSin,
+    turned: torch.Tensor,
+    table: SegmentTable | None,
+    there: tuple[torch.Tensor, torch.Tensor] | None,
+    layer: int,
+    width: int,
+) -> None:
+    heads, tokens, head_dim = queries.shape
+    if not tokens:
+        return
+    new_keys, new_values = there or (None, None)
+    stride = 0 if there is None else _equal_strides(*there)[0]
+    _turn_kernel[(tokens,)](
+        queries,
+        *queries.stride()[:2],
+        keys,
+        *keys.stride()[:2],
+        values,
+        *values.stride()[:2],
+        *cos_sin,
+        turned,
+        *turned.stride()[:2],
+        None if table is None else table.addresses,
+        None if table is None else table.strides,
+        None if table is None else table.spans,
+        None if table is None else table.counts,
+        new_keys,
+        new_values,
+        stride,
+        layer,
+        width,
+        heads,
+        keys.shape[0],
+        SEGMENTS=1 if table is None else table.segments,
+        HEADS=triton.next_power_of_2(heads),
+        KV_HEADS=triton.next_power_of_2(keys.shape[0]),
+        HALF=head_dim // 2,
+        TYPE=TRITON_TYPES[queries.dtype],
+        num_warps=4,
+        enable_fp_fusion=True,
+    )
+
+
+def _equal_strides(keys: torch.Tensor, values: torch.Tensor) -> tuple[int, ...]:
+    if keys.stride() != values.stride() or keys.stride()[-2:] != (keys.shape[-1], 1):
+        raise ValueError(f"keys strided {keys.stride()} beside values strided {values.stride()}")
+    return keys.stride()
+
+
+@triton.jit(do_not_specialize=["layer"])
+def _turn_kernel(
+    queries,
+    query_head,
+    query_token,
+    keys,
+    key_head,
+    key_token,
+    values,
+    value_head,
+    value_token,
+    cosines,
+    sines,
+    turned,
+    turned_head,
+    turned_token,
+    addresses,
+    strides,
+    spans,
+    counts,
+    new_keys,
+    new_values,
+    new_head,
+    layer,
+    width,
+    heads,
+    kv_heads,
+    SEGMENTS: tl.constexpr,
+    HEADS: tl.constexpr,
+    KV_HEADS: tl.constexpr,
+    HALF: tl.constexpr,
+    TYPE: tl.constexpr,
+):
+    token = tl.program_id(0)
+    row, fed_as = token // width, token % width
+    if addresses is not None:
+        if fed_as >= tl.load(counts + row):
+            return
+    pair = tl.arange(0, HALF)
+    cos = tl.load(cosines + token * HALF + pair)[None, :]
+    sin = tl.load(sines + token * HALF + pair)[None, :]
+
+    head = tl.arange(0, HEADS)
+    real = (head < heads)[:, None]
+    cell = head[:, None].to(tl.int64) * query_head + token * query_token + pair[None, :]
+    first = tl.load(queries + cell, mask=real).to(tl.float32)
+    second = tl.load(queries + cell + HALF, mask=real).to(tl.float32)
+    cell = head[:, None].to(tl.int64) * turned_head + token * turned_token + pair[None, :]
+    tl.store(turned + cell, (first * cos - second * sin).to(TYPE), mask=real)
+    tl.store(turned + cell + HALF, (second * cos + first * sin).to(TYPE), mask=real)
+
+    head = tl.arange(0, KV_HEADS)
+    real = (head < kv_heads)[:, None]
+    if addresses is not None:
+        own = row * SEGMENTS + SEGMENTS - 1
+        behind = (tl.load(spans + 2 * own + 1) + fed_as).to(tl.int64)
+        offset = layer * tl.load(strides + 2 * own) + behind * 2 * HALF
+        key_place = tl.load(addresses + 2 * own).to(tl.pointer_type(TYPE)) + offset
+        value_place = tl.load(addresses + 2 * own + 1).to(tl.pointer_type(TYPE)) + offset
+        key_place = tl.multiple_of(key_place, 16)
+        value_place = tl.multiple_of(value_place, 16)
+        place = head[:, None] * tl.load(strides + 2 * own + 1) + pair[None, :]
+    else:
+        key_place = new_keys + token * 2 * HALF
+        value_place = new_values + token * 2 * HALF
+        place = head[:, None].to(tl.int64) * new_head + pair[None, :]
+    cell = head[:, None].to(tl.int64) * key_head + token * key_token + pair[None, :]
+    first = tl.load(keys + cell, mask=real).to(tl.float32)
+    second = tl.load(keys + cell + HALF, mask=real).to(tl.float32)
+    tl.store(key_place + place, (first * cos - second * sin).to(TYPE), mask=real)
+    tl.store(key_place + place + HALF, (second * cos + first * sin).to(TYPE), mask=real)
+    cell = head[:, None].to(tl.int64) * value_head + token * value_token + pair[None, :]
+    tl.store(value_place + place, tl.load(values + cell, mask=real), mask=real)
+    tl.store(value_place + place + HALF, tl.load(values + cell + HALF, mask=real), mask=real)
+
+
+@triton.jit(do_not_specialize=["tokens"])
+def _place_kernel(
+    keys,
+    key_layer,
+    key_head,
+    key_token,
+    values,
+    value_layer,
+    value_head,
+    value_token,
+    cosines,
+    sines,
+    new_keys,
+    new_values,
+    new_layer,
+    new_head,
+    tokens,
+    kv_heads,
+    HALF: tl.constexpr,
+    BLOCK_T: tl.constexpr,
+):
+    token = tl.program_id(0) * BLOCK_T + tl.arange(0, BLOCK_T)
+    layer, head = tl.program_id(1) // kv_heads, tl.program_id(1) % kv_heads
+    layer = layer.to(tl.int64)
+    real = (token < tokens)[:, None]
+    pair = tl.arange(0, HALF)[None, :]
+    cos = tl.load(cosines + token[:, None] * HALF + pair, mask=real)
+    sin = tl.load(sines + token[:, None] * HALF + pair, mask=real)
+    cell = layer * key_layer + head * key_head + token[:, None] * key_token + pair
+    first = tl.load(keys + cell, mask=real).to(tl.float32)
+    second = tl.load(keys + cell + HALF, mask=real).to(tl.float32)
+    place = layer * new_layer + head * new_head + token[:, None] * 2 * HALF + pair
+    tl.store(new_keys + place, (first * cos - second * sin).to(new_keys.dtype.element_ty), mask=real)
+    tl.store(new_keys + place + HALF, (second * cos + first * sin).to(new_keys.dtype.element_ty), mask=real)
+    cell = layer * value_layer + head * value_head + token[:, None] * value_token + pair
+    tl.store(new_values + place, tl.load(values + cell, mask=real), mask=real)
+    tl.store(new_values + place + HALF, tl.load(values + cell + HALF, mask=real), mask=real)
+
+
+@triton.jit(do_not_specialize=["source", "target", "length"])
+def _move_kernel(
+    keys,
+    values,
+    layer_stride,
+    head_stride,
+    source,
+    target,
+    length,
+    cosines,
+    sines,
+    kv_heads,
+    HALF: tl.constexpr,
+    PAIRS: tl.constexpr,
+    BLOCK_T: tl.constexpr,
+    FORWARD: tl.constexpr,
+    TURNED: tl.constexpr,
+):
+    layer, head = tl.program_id(0) // kv_heads, tl.program_id(0) % kv_heads
+    pair = tl.program_id(1) * PAIRS + tl.arange(0, PAIRS)
+    are_keys = tl.program_id(2) == 0
+    # The branches keep which tensor is written known to the compiler.
+    if are_keys:
+        base = keys + layer.to(tl.int64) * layer_stride + head * head_stride
+    else:
+        base = values + layer.to(tl.int64) * layer_stride + head * head_stride
+    if TURNED:
+        cos = tl.load(cosines + pair)[None, :]
+        sin = tl.load(sines + pair)[None, :]
+    blocks = tl.cdiv(length, BLOCK_T)
+    for step in range(blocks):
+        block = step if FORWARD else blocks - 1 - step
+        token = block * BLOCK_T + tl.arange(0, BLOCK_T)
+        real = (token < length)[:, None]
+        cell = token[:, None].to(tl.int64) * (2 * HALF) + pair[None, :]
+        origin = base + source.to(tl.int64) * (2 * HALF) + cell
+        first = tl.load(origin, mask=real)
+        second = tl.load(origin + HALF, mask=real)
+        if TURNED:
+            if are_keys:
+                one, other = first.to(tl.float32), second.to(tl.float32)
+                first = (one * cos - other * sin).to(first.dtype)
+                second = (other * cos + one * sin).to(second.dtype)
+        # Where the places lie closer than a block, no thread writes before all have read.
+        tl.debug_barrier()
+        goal = base + target.to(tl.int64) * (2 * HALF) + cell
+        tl.store(goal, first, mask=real)
+        tl.store(goal + HALF, second, mask=real)
+        tl.debug_barrier()
