@@ -124,6 +124,41 @@ def ablate(
     )
 
 
+@lab.command("instructions")
+def instructions(
+    model: Annotated[str, typer.Argument(help="pilot, recall, random, or the directory of a Qwen-VL.")] = "pilot",
+    source: Annotated[
+        Path | None,
+        typer.Option(help="A flight.mcap, a folder of pictures or a video to ask about; unset: drawn in airfield."),
+    ] = None,
+    people: Annotated[
+        int | None, typer.Option(min=0, help="How many people the source shows; unset: not known.")
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(min=16, help="Longest answer.")] = 256,
+    device: Device = "auto",
+    threads: Threads = 1,
+    output: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """Whether it does as it is told: people alone, times, numbered steps, bold, language, length."""
+    with told_errors():
+        from stillwing_lab.instructions import run  # brings torch along
+
+        report, folder = run.main(
+            model,
+            source=source,
+            people=people,
+            device=device,
+            threads=threads,
+            max_tokens=max_tokens,
+            out=output,
+            as_json=as_json,
+        )
+    next_step(err if as_json else out, f"open {folder}/report.json", "every question, its answer and its verdict")
+    if not report.held:
+        raise typer.Exit(1)
+
+
 @lab.command("train-recall")
 def train_recall(
     output: Annotated[Path, typer.Option("--out", help="Where the model's files are written.")] = Path("models/recall"),

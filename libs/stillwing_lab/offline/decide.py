@@ -7,15 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from stillwing_common.types import Frame, Stamp
+from stillwing_common.types import Frame
+from stillwing_lab.frame_rate import FrameRate
 from stillwing_lab.offline.asking import Asker
 from stillwing_lab.offline.flown import Flown
 from stillwing_recording.reader import Recording
 from stillwing_vlm.core.base import Provenance
 from stillwing_vlm.core.local import LocalEngine
-
-_GRACE = 0.05
-"""Share of a frame's period that it may come early: cameras jitter, and times of videos are rounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,25 +76,6 @@ class Step:
     decision: Decision | None
 
 
-class _Rate:
-    """At most so many frames a second by the camera's clock, evenly; None: all."""
-
-    def __init__(self, fps: float | None) -> None:
-        self._period_ns = 0.0 if fps is None else 1e9 / fps
-        self._due_ns = 0.0
-        self._clock_id: str | None = None
-
-    def lets_through(self, capture: Stamp) -> bool:
-        """Whether this frame is due. A clock that begins anew begins the count anew."""
-        if capture.clock_id == self._clock_id and capture.time_ns < self._due_ns - _GRACE * self._period_ns:
-            return False
-        # After a gap the count goes on from the frame, so that what follows is no denser.
-        behind = capture.clock_id != self._clock_id or capture.time_ns > self._due_ns + self._period_ns
-        self._due_ns = (capture.time_ns if behind else self._due_ns) + self._period_ns
-        self._clock_id = capture.clock_id
-        return True
-
-
 def decide(
     engine: LocalEngine,
     recording: Recording,
@@ -112,7 +91,7 @@ def decide(
     Raises what `Recording.frames` raises, ImageUndecodable, BudgetTooSmall.
     """
     session = engine.open(asker.system_text, max_context_tokens)
-    rate = _Rate(pace.fps)
+    rate = FrameRate(pace.fps)
     first_ns: int | None = None
     appended = decisions = 0
     for entry in recording.frames(camera_id):

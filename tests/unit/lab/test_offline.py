@@ -21,9 +21,10 @@ from stillwing_bridge.core import base as bridge
 from stillwing_cli.main import app
 from stillwing_common.errors import InvalidInput, Obstructed, UnknownBackend
 from stillwing_common.types import PositionNed, Stamp
+from stillwing_lab.frame_rate import FrameRate
 from stillwing_lab.offline import run
 from stillwing_lab.offline.asking import asker_of
-from stillwing_lab.offline.decide import Decision, Pace, _Rate, decide
+from stillwing_lab.offline.decide import Decision, Pace, decide
 from stillwing_lab.offline.flown import Flown, read_flown
 from stillwing_lab.offline.manoeuvres import of_call, of_command
 from stillwing_lab.offline.report import UNREADABLE, agreement_of, draw_timeline
@@ -267,7 +268,7 @@ def test_a_timeline_of_nothing_is_drawn() -> None:
 
 @given(st.lists(st.floats(0.001, 3), min_size=2, max_size=60), st.floats(0.2, 20))
 def test_frames_come_no_denser_than_asked_for(gaps_s: list[float], fps: float) -> None:
-    rate, now_ns, passed = _Rate(fps), 0, []
+    rate, now_ns, passed = FrameRate(fps), 0, []
     for gap_s in gaps_s:
         now_ns += round(gap_s * 1e9)
         if rate.lets_through(Stamp(now_ns, "clk")):
@@ -278,7 +279,7 @@ def test_frames_come_no_denser_than_asked_for(gaps_s: list[float], fps: float) -
 
 def test_a_jittering_camera_at_the_asked_rate_loses_nothing_and_a_new_clock_begins_anew() -> None:
     rng = np.random.default_rng(0)
-    rate = _Rate(2.0)
+    rate = FrameRate(2.0)
     times = [round((number * 0.5 + rng.uniform(-0.012, 0.012)) * 1e9) + SECOND_NS for number in range(200)]
     assert all(rate.lets_through(Stamp(time_ns, "clk_1")) for time_ns in times)
     assert rate.lets_through(Stamp(0, "clk_2"))
