@@ -59,6 +59,10 @@ class AgentSettings(ServerSettings):
         default=ToolStyle.MOVES,
         description="How the tool-calling policy tells a step: moves, in metres, or pixels, as points of the picture.",
     )
+    memory_layers: tuple[int, ...] = Field(
+        default=(),
+        description="Layers whose attention a bank with that scorer is given, as in [18,24]; empty: one two thirds up.",
+    )
     max_context_tokens: int = Field(default=0, ge=0, description="Video memory in tokens; 0: the engine's default.")
 
     def core(self) -> CoreSettings:
@@ -79,6 +83,7 @@ class AgentSettings(ServerSettings):
                     chunk_frames=self.memory_chunk_frames,
                     recall=self.memory_recall,
                     recall_by=self.memory_recall_by,
+                    layers=self.memory_layers,
                 ),
             ),
         )

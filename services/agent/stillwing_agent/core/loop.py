@@ -35,7 +35,7 @@ from stillwing_common.errors import (
 )
 from stillwing_common.ids import new_id
 from stillwing_memory.core.base import MemoryBank
-from stillwing_vlm.core.base import Engine, Session, SessionConfig
+from stillwing_vlm.core.base import Engine, ModelInfo, Session, SessionConfig
 
 _log = logging.getLogger(__name__)
 
@@ -103,8 +103,12 @@ class MissionLoop:
         await self._take_off(lease)
         info = await self.crew.engine.model_info()
         mission = self.record.mission
+        layers = await self._scored_layers(info)
         config = SessionConfig(
-            system_prompt(self.settings.tool_style.tools), self.settings.max_context_tokens, label=mission.mission_id
+            system_prompt(self.settings.tool_style.tools),
+            self.settings.max_context_tokens,
+            label=mission.mission_id,
+            pooled_layers=layers,
         )
         async with AsyncExitStack() as stack:
             session = await self.crew.engine.open_session(config)
@@ -124,7 +128,7 @@ class MissionLoop:
                 decisions_left=self.max_decisions, pause=self.pause,
             )  # fmt: skip
             if filer is not None and self.settings.memory_reader:
-                cockpit.memory = self._memory(session, pump, filer, cockpit, info.can_recall)
+                cockpit.memory = self._memory(session, pump, filer, cockpit, info.can_recall, bool(layers))
                 filer.on_filed = cockpit.memory.filed
             toolbox = Toolbox(cockpit, self.crew.memory, info.can_recall)
             beside = [pump.run(), self._watch_evictions(session, cockpit.memory)]
@@ -149,8 +153,26 @@ class MissionLoop:
         await self._drain(filer, memory)
         return answer
 
+    async def _scored_layers(self, info: ModelInfo) -> tuple[int, ...]:
+        """Layers whose attention the memory bank scores by; none where it does not, or does not answer."""
+        if self.crew.memory is None or not self.settings.memory_reader or not info.layers:
+            return ()
+        try:
+            async with asyncio.timeout(self.settings.memory.timeout_s):
+                scorer = (await self.crew.memory.get_bank()).scorer
+        except (TimeoutError, StillwingError) as error:
+            _log.warning("the memory bank does not say how it scores: %s", error or type(error).__name__)
+            return ()
+        return (self.settings.memory.layers or (2 * info.layers // 3,)) if scorer == "attention" else ()
+
     def _memory(
-        self, session: Session, pump: FramePump, filer: KeyframeFiler, cockpit: Cockpit, can_recall: bool
+        self,
+        session: Session,
+        pump: FramePump,
+        filer: KeyframeFiler,
+        cockpit: Cockpit,
+        can_recall: bool,
+        scores_attention: bool,
     ) -> MissionMemory:
         async def asked(prompt: str, schema: str) -> str:
             return (await cockpit.ask(prompt, json_schema=schema)).text
@@ -158,12 +180,13 @@ class MissionLoop:
         assert self.crew.memory is not None
         reader = make_reader(self.settings.memory_reader, asked)
         return MissionMemory(
-            self.crew.memory, reader, session, pump, self.record, filer, self.settings.memory, can_recall
-        )
+            self.crew.memory, reader, session, pump, self.record, filer, self.settings.memory, can_recall,
+            scores_attention,
+        )  # fmt: skip
 
     async def _drain(self, filer: KeyframeFiler | None, memory: MissionMemory | None) -> None:
         if memory is not None:
-            memory.end()
+            await memory.end()
         # Only after ends at which the vehicle holds already: after any other, telling it to hold comes first.
         if filer is not None:
             await filer.drain(self.settings.put_timeout_s)
@@ -203,7 +226,7 @@ class MissionLoop:
     async def _watch_evictions(self, session: Session, memory: MissionMemory | None) -> None:
         async for evicted in session.evictions():
             if memory is not None:
-                memory.evicted(evicted.frame_ids)
+                memory.evicted(evicted.frame_ids, evicted.frame_keys)
             self._evicted.extend(evicted.frame_ids)
             if len(self._evicted) >= _EVICTED_AT_ONCE:
                 self._log_evicted()

@@ -36,9 +36,11 @@ from stillwing_memory.core.base import (
     MemoryBank,
     Sighting,
     ThingMention,
+    ThingView,
+    Vectors,
 )
 from stillwing_memory.core.base import InstructionBegun as Begun
-from stillwing_vlm.core.base import ChoiceRequest, Session, View
+from stillwing_vlm.core.base import ChoiceRequest, FrameKeys, Session, View
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +67,7 @@ class MemorySettings:
     instruction's things before the model, by `recall_by`; only for a model that was trained with a memory segment: the
     shipped pilot takes what it recalls for the present. `tag` asks the model at every decision where each thing of the
     instruction is, and tags what it sees; `max_tagged` bounds the questions. `timeout_s` bounds every wait for the
-    bank.
+    bank. `layers`: those of the model whose attention a bank with that scorer is given; () takes one two thirds up.
     """
 
     chunk_frames: int = 3
@@ -74,6 +76,7 @@ class MemorySettings:
     tag: bool = True
     max_tagged: int = 3
     timeout_s: float = 5.0
+    layers: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -88,6 +91,8 @@ class MissionMemory:
     filer: KeyframeFiler
     settings: MemorySettings
     can_recall: bool
+    scores_attention: bool = False
+    """The bank scores by the model's attention, and the session hands out mean vectors for it."""
     _registry: Registry = field(default_factory=Registry)
     _things: tuple[tuple[str, Entity], ...] = ()
     _instruction: int = 0
@@ -95,6 +100,8 @@ class MissionMemory:
     _last_evicted: str = ""
     _waiting: list[str] = field(default_factory=list)
     _seen: dict[str, tuple[Sighting, ...]] = field(default_factory=dict)
+    _views: tuple[ThingView, ...] = ()
+    _keys: dict[str, Vectors] = field(default_factory=dict)
     _showing: set[str] = field(default_factory=set)
     _recalled: tuple[str, ...] = ()
     _over: bool = False
@@ -108,6 +115,7 @@ class MissionMemory:
             mentions = await self.reader.read(text, number, self._registry)
             async with asyncio.timeout(self.settings.timeout_s):
                 begun = await self._register(text, number, mentions)
+            views = await self._view(begun.entities)
             recalled: tuple[str, ...] = ()
             self._showing = {one.frame.frame_id for one in begun.memory}
             if self._recalls and begun.memory:
@@ -117,7 +125,7 @@ class MissionMemory:
         except StillwingError as error:
             self._lost(number, error)
         else:
-            self._instruction, self._chunks = number, 0
+            self._instruction, self._chunks, self._views = number, 0, views
             ids = tuple(one.entity_id for one in begun.entities)
             self.record.add(InstructionBegun(number, text, ids, begun.recalled_by.value, recalled))
 
@@ -154,6 +162,16 @@ class MissionMemory:
         self._things = tuple(zip(names, begun.entities, strict=False))
         return begun
 
+    async def _view(self, entities: Sequence[Entity]) -> tuple[ThingView, ...]:
+        """How the model asks for each thing, for a bank that scores by its attention."""
+        if not self.scores_attention or not entities:
+            return ()
+        pooled = await self.session.pool_vectors([entity.text for entity in entities])
+        return tuple(
+            ThingView(entity.entity_id, Vectors(asked.query.shape, asked.query.values), asked.tokens)
+            for entity, asked in zip(entities, pooled.texts, strict=True)
+        )
+
     def _lost(self, number: int, error: StillwingError) -> None:
         _log.warning("instruction %d is not remembered: %s", number, error)
         self.record.add(InstructionLost(number, error))
@@ -186,25 +204,36 @@ class MissionMemory:
 
     # What left the model's sight
 
-    def evicted(self, frame_ids: Sequence[str]) -> None:
+    def evicted(self, frame_ids: Sequence[str], frame_keys: Sequence[FrameKeys] = ()) -> None:
         """Frames left the window; whole chunks of them are handed to the filer, never waited for."""
+        self._take_keys(frame_keys)
         self._waiting.extend(frame_ids)
         self._last_evicted = frame_ids[-1] if frame_ids else self._last_evicted
         while len(self._waiting) >= self.settings.chunk_frames:
             self._hand_over(self._waiting[: self.settings.chunk_frames])
             del self._waiting[: self.settings.chunk_frames]
 
-    def end(self) -> None:
+    async def end(self) -> None:
         """The mission is over: what still waits is filed, and nothing comes back any more."""
         self._over = True
-        self.flush()
+        await self.flush()
 
-    def flush(self) -> None:
+    async def flush(self) -> None:
         """The instruction is over: what still waits, and what is still in the window, is filed too."""
-        self.evicted(self.pump.kept_since(self._last_evicted))
+        left = self.pump.kept_since(self._last_evicted)
+        if self.scores_attention and left:
+            try:
+                async with asyncio.timeout(self.settings.timeout_s):
+                    self._take_keys((await self.session.pool_vectors([], left)).frames)
+            except (TimeoutError, StillwingError) as error:
+                _log.warning("the frames in sight are not filed: %s", error or type(error).__name__)
+        self.evicted(left)
         if self._waiting:
             self._hand_over(self._waiting)
             self._waiting.clear()
+
+    def _take_keys(self, frame_keys: Sequence[FrameKeys]) -> None:
+        self._keys |= {each.frame_id: Vectors(each.keys.shape, each.keys.values) for each in frame_keys}
 
     # What comes back
 
@@ -246,14 +275,17 @@ class MissionMemory:
         return (await self.session.recall(frames)).frame_ids
 
     def _hand_over(self, frame_ids: Sequence[str]) -> None:
-        frames = [frame for one in frame_ids if (frame := self.pump.frame(one)) is not None]
-        sightings = [self._seen.pop(one, ()) for one in frame_ids]
+        frames = []
+        for frame_id in frame_ids:
+            sightings, keys = self._seen.pop(frame_id, ()), self._keys.pop(frame_id, None)
+            frame = self.pump.frame(frame_id)
+            if frame is not None and (keys is not None or not self.scores_attention):
+                frames.append(ChunkFrame(self._keyframe(frame, sightings), keys))
         if not frames or not self._instruction:
             return
         self._chunks += 1
-        mission = self.record.mission
-        keyframes = [ChunkFrame(self._keyframe(frame, sightings[frame_ids.index(frame.frame_id)])) for frame in frames]
-        self.filer.offer_chunk(Chunk(mission.mission_id, self._instruction, self._chunks, tuple(keyframes)))
+        mission_id = self.record.mission.mission_id
+        self.filer.offer_chunk(Chunk(mission_id, self._instruction, self._chunks, tuple(frames), self._views))
 
     def _keyframe(self, frame: Frame, sightings: tuple[Sighting, ...]) -> Keyframe:
         mission = self.record.mission

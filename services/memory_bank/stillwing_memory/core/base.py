@@ -110,6 +110,11 @@ class Entity:
     kind: str = ""
     attributes: tuple[Attribute, ...] = ()
 
+    @property
+    def text(self) -> str:
+        """What scorers compare frames with: its label and what holds of it now ("young man, denim jacket")."""
+        return ", ".join((self.label, *(one.text for one in self.attributes if not one.until_wall_ns)))
+
 
 @dataclass(frozen=True, slots=True)
 class Match:

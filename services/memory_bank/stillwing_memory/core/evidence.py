@@ -56,12 +56,10 @@ def _ids(entity: Entity) -> set[str]:
 
 
 def _thing(entity: Entity, views: dict[str, ThingView]) -> Thing:
-    said = [one.text for one in entity.attributes if not one.until_wall_ns]
     view = next((views[one] for one in (entity.entity_id, *entity.merged_ids) if one in views), None)
-    text = ", ".join((entity.label, *said))
     if view is None:
-        return Thing(entity.entity_id, text)
-    return Thing(entity.entity_id, text, _array(view.query), view.tokens)
+        return Thing(entity.entity_id, entity.text)
+    return Thing(entity.entity_id, entity.text, _array(view.query), view.tokens)
 
 
 def _evidence(frame: ChunkFrame) -> Evidence:
