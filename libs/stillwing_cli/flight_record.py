@@ -62,6 +62,8 @@ class FlightRecord:
         match event.happening:
             case agent.StateChanged(mission):
                 self.mission = mission
+            case agent.Instructed(_, text):
+                self.goal = goal_of(self.scene, text) if self.scene else None
             case agent.ThinkingStarted(_, prompt):
                 here = self.track[-1].position if self.track else None
                 self.decisions.append(Decision(len(self.decisions) + 1, prompt, position=here))

@@ -15,7 +15,7 @@ from stillwing_cli.flight_record import FlightRecord
 from stillwing_cli.watch import describe
 
 _REFRESH_HZ = 4
-_TOLD = (agent.StateChanged, agent.ActionStarted, agent.MotionRefused)
+_TOLD = (agent.StateChanged, agent.Instructed, agent.ActionStarted, agent.MotionRefused)
 
 
 class FlightDisplay:
@@ -72,4 +72,4 @@ class FlightDisplay:
             ("collisions", Text(str(record.collisions), "red" if record.collisions else "")),
         ):
             table.add_row(Text(name, "dim"), value)
-        return Panel(table, title=record.mission.goal, title_align="left", width=72)
+        return Panel(table, title=record.mission.instruction or record.mission.goal, title_align="left", width=72)

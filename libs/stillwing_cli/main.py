@@ -7,6 +7,7 @@ from stillwing_cli.doctor import doctor
 from stillwing_cli.eval_recording import eval_recording
 from stillwing_cli.evaluate import evaluate
 from stillwing_cli.fly import fly
+from stillwing_cli.instruct import instruct
 from stillwing_cli.lab import lab
 from stillwing_cli.memory import memory
 from stillwing_cli.record import record
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="Fly a drone with a vision-language model, and hold it still while it thinks.",
 )
-for command in (up, fly, status, watch, stop, record, replay, certs, doctor):
+for command in (up, fly, instruct, status, watch, stop, record, replay, certs, doctor):
     app.command()(command)
 app.command(name="eval")(evaluate)
 app.command(name="eval-recording")(eval_recording)

@@ -73,6 +73,8 @@ def describe(happening: base.Happening) -> Text:
             return Text(f"{answer}   ({elapsed_s:.2f} s, newest {last_frame_id}, {tokens} tokens)", "magenta")
         case base.FramesEvicted(frame_ids):
             return Text(f"evicted {', '.join(frame_ids)}", "dim")
+        case base.Instructed(number, text):
+            return Text(f"instructed ({number}): {text}", "bold")
         case base.InstructionBegun(number, text, entity_ids, recalled_by, recalled):
             brought = f", {len(recalled)} keyframes recalled by {recalled_by}" if recalled else ""
             return Text(f"instruction {number}: {text} ({len(entity_ids)} things{brought})")

@@ -579,6 +579,12 @@ class UnknownMission(NotFound):
     reason = "UNKNOWN_MISSION"
 
 
+class MissionEnded(WrongState):
+    """The mission has ended or is ending; start another one."""
+
+    reason = "MISSION_ENDED"
+
+
 class VehicleBusy(WrongState):
     """The vehicle is flying another mission; cancel that one first."""
 

@@ -8,12 +8,13 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stillwing_agent.core.agent import AgentSettings, MissionAgent
-from stillwing_agent.core.base import MissionRequest
+from stillwing_agent.core.base import Agent, MissionRequest
 from stillwing_agent.core.cockpit import FlightSettings
 from stillwing_agent.core.loop import Crew
 from stillwing_agent.core.policy import POLICIES
@@ -202,6 +203,9 @@ class FakeBridge:
         if self._running is not None:
             self._running.cancel()
         self.world.in_force = None
+        for command_id, status in self._statuses.items():
+            if not status.ended:
+                self._statuses[command_id] = replace(status, state=CommandState.PREEMPTED)
 
     def _check(self, lease: Lease) -> None:
         if self.world.superseded:
@@ -434,6 +438,10 @@ class Rig:
         """A fresh request."""
         given = {"request_id": f"req-{next(self.numbers)}", "goal": "Fly to the red beacon.", "vehicle_id": VEHICLE}
         return MissionRequest(**(given | changes))
+
+
+Reach = Callable[[Rig], AbstractAsyncContextManager[Agent]]
+"""How a test gets at a rig's agent: itself, or the same behind the wire."""
 
 
 def make_rig(

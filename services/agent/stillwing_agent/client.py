@@ -8,7 +8,7 @@ import grpc
 
 from stillwing.agent.v1 import agent_pb2, agent_pb2_grpc
 from stillwing_agent import convert
-from stillwing_agent.core.base import AgentInfo, Mission, MissionEvent, MissionPage, MissionRequest
+from stillwing_agent.core.base import AgentInfo, InstructionRequest, Mission, MissionEvent, MissionPage, MissionRequest
 from stillwing_common.errors import Unavailable
 from stillwing_rpc.channel import connect
 from stillwing_rpc.errors import domain_errors
@@ -59,6 +59,12 @@ class RemoteAgent:
         """End a mission and wait until its vehicle has been told to hold."""
         with domain_errors():
             response = await self._stub.CancelMission(agent_pb2.CancelMissionRequest(mission_id=mission_id))
+        return convert.mission_from_wire(response.mission)
+
+    async def instruct_mission(self, request: InstructionRequest) -> Mission:
+        """Give a running mission a further instruction."""
+        with domain_errors():
+            response = await self._stub.InstructMission(convert.instruction_to_wire(request))
         return convert.mission_from_wire(response.mission)
 
     async def watch_mission(self, mission_id: str, after_event_seq: int = 0) -> AsyncIterator[MissionEvent]:

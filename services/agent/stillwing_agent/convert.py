@@ -14,8 +14,10 @@ from stillwing_agent.core.base import (
     FramesEvicted,
     FramesRecalled,
     Happening,
+    Instructed,
     InstructionBegun,
     InstructionLost,
+    InstructionRequest,
     KeyframeFiled,
     KeyframeLost,
     Mission,
@@ -30,6 +32,7 @@ from stillwing_agent.core.base import (
     StateChanged,
     ThinkingFinished,
     ThinkingStarted,
+    When,
 )
 from stillwing_common.errors import InvalidInput, UnsetOneof
 from stillwing_rpc.convert import duration_from_wire, duration_to_wire, timestamp_from_wire, timestamp_to_wire
@@ -84,6 +87,33 @@ def request_from_wire(message: agent_pb2.StartMissionRequest) -> MissionRequest:
     )
 
 
+_WHEN_TO_WIRE: dict[When, agent_pb2.InstructMissionRequest.When] = {
+    When.NOW: agent_pb2.InstructMissionRequest.WHEN_NOW,
+    When.THEN: agent_pb2.InstructMissionRequest.WHEN_THEN,
+}
+_WHEN_FROM_WIRE: dict[int, When] = {int(wire): when for when, wire in _WHEN_TO_WIRE.items()} | {
+    int(agent_pb2.InstructMissionRequest.WHEN_UNSPECIFIED): When.NOW
+}
+
+
+def instruction_to_wire(request: InstructionRequest) -> agent_pb2.InstructMissionRequest:
+    """A further instruction."""
+    return agent_pb2.InstructMissionRequest(
+        request_id=request.request_id,
+        mission_id=request.mission_id,
+        text=request.text,
+        when=_WHEN_TO_WIRE[request.when],
+    )
+
+
+def instruction_from_wire(message: agent_pb2.InstructMissionRequest) -> InstructionRequest:
+    """A further instruction; a time of turning to it that this version does not know is refused."""
+    when = _WHEN_FROM_WIRE.get(message.when)
+    if when is None:
+        raise InvalidInput(f"when {message.when} is unknown", field="when")
+    return InstructionRequest(message.request_id, message.mission_id, message.text, when)
+
+
 def mission_to_wire(mission: Mission) -> agent_pb2.Mission:
     """A mission as it stands."""
     figures = mission.figures
@@ -104,6 +134,9 @@ def mission_to_wire(mission: Mission) -> agent_pb2.Mission:
             frames_evicted=figures.frames_evicted,
             keyframes_filed=figures.keyframes_filed,
         ),
+        instruction=mission.instruction,
+        instruction_number=mission.instruction_number,
+        waiting_instructions=mission.waiting_instructions,
     )
 
 
@@ -130,6 +163,9 @@ def mission_from_wire(message: agent_pb2.Mission) -> Mission:
             frames_evicted=figures.frames_evicted,
             keyframes_filed=figures.keyframes_filed,
         ),
+        instruction=message.instruction,
+        instruction_number=message.instruction_number or 1,
+        waiting_instructions=tuple(message.waiting_instructions),
     )
 
 
@@ -195,6 +231,8 @@ def event_to_wire(event: MissionEvent) -> agent_pb2.WatchMissionResponse:
                     recalled_frame_ids=happening.recalled_frame_ids,
                 )
             )
+        case Instructed():
+            message.instructed.CopyFrom(agent_pb2.Instructed(number=happening.number, text=happening.text))
         case InstructionLost():
             message.instruction_lost.CopyFrom(
                 agent_pb2.InstructionLost(number=happening.number, status=to_status(happening.error, service=SERVICE))
@@ -268,6 +306,7 @@ _HAPPENING_FROM_WIRE: Mapping[str, Callable[[Any], Happening]] = {
         message.recalled_by,
         tuple(message.recalled_frame_ids),
     ),
+    "instructed": lambda message: Instructed(message.number, message.text),
     "instruction_lost": lambda message: InstructionLost(message.number, from_status(message.status)),
     "frames_recalled": lambda message: FramesRecalled(tuple(message.frame_ids)),
     "keyframe_lost": lambda message: KeyframeLost(message.frame_id, from_status(message.status)),

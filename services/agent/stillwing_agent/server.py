@@ -41,6 +41,12 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         mission = await self._agent.cancel_mission(request.mission_id)
         return agent_pb2.CancelMissionResponse(mission=convert.mission_to_wire(mission))
 
+    async def InstructMission(
+        self, request: agent_pb2.InstructMissionRequest, context: Any
+    ) -> agent_pb2.InstructMissionResponse:
+        mission = await self._agent.instruct_mission(convert.instruction_from_wire(request))
+        return agent_pb2.InstructMissionResponse(mission=convert.mission_to_wire(mission))
+
     async def WatchMission(
         self, request: agent_pb2.WatchMissionRequest, context: Any
     ) -> AsyncIterator[agent_pb2.WatchMissionResponse]:

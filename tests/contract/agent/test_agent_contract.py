@@ -4,16 +4,12 @@ What every `Agent` keeps, in this process and over the wire.
 """
 
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
-from agent_fakes import DONE, FORWARD, Rig, make_rig
+from agent_fakes import DONE, FORWARD, Reach, make_rig
 
-from stillwing_agent.client import RemoteAgent
 from stillwing_agent.core.base import (
     ActionFinished,
-    Agent,
     FramesEvicted,
     KeyframeFiled,
     KeyframeLost,
@@ -22,7 +18,6 @@ from stillwing_agent.core.base import (
     StateChanged,
     ThinkingFinished,
 )
-from stillwing_agent.server import registration
 from stillwing_common.errors import (
     BadPageToken,
     BadParams,
@@ -34,34 +29,6 @@ from stillwing_common.errors import (
     UnknownVehicle,
     VehicleBusy,
 )
-from stillwing_rpc.server import RpcServer
-from stillwing_rpc.settings import ServerSettings
-
-Reach = Callable[[Rig], AbstractAsyncContextManager[Agent]]
-
-
-@asynccontextmanager
-async def in_process(rig: Rig) -> AsyncIterator[Agent]:
-    yield rig.agent
-    await rig.agent.close()
-
-
-@asynccontextmanager
-async def over_the_wire(rig: Rig) -> AsyncIterator[Agent]:
-    server = RpcServer([registration(rig.agent)], ServerSettings(drain_grace_s=1.0), on_drain=rig.agent.close)
-    port = await server.start()
-    await server.set_serving()
-    remote = await RemoteAgent.connect(f"127.0.0.1:{port}")
-    try:
-        yield remote
-    finally:
-        await remote.close()
-        await server.drain()
-
-
-@pytest.fixture(params=[in_process, over_the_wire], ids=["in_process", "over_the_wire"])
-def reach(request: pytest.FixtureRequest) -> Reach:
-    return request.param
 
 
 class TestAgentContract:

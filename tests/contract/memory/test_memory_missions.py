@@ -14,10 +14,12 @@ from stillwing_agent.core.base import (
     FramesRecalled,
     InstructionBegun,
     InstructionLost,
+    InstructionRequest,
     KeyframeFiled,
     Mission,
     MissionEvent,
     MissionState,
+    When,
 )
 from stillwing_agent.core.mission_memory import MemorySettings, RecallBy
 from stillwing_common.errors import StoreUnavailable
@@ -152,3 +154,44 @@ async def test_an_answer_that_cannot_be_read_costs_memory_alone(make: Callable[.
     assert mission.state is MissionState.SUCCEEDED
     (lost,) = of(InstructionLost, events)
     assert lost.error.reason == "ANSWER_UNREADABLE"
+
+
+async def test_things_of_one_mission_keep_their_ids_over_its_instructions(
+    bank: MemoryBank, make: Callable[..., Rig]
+) -> None:
+    rig = make([*seeing(FORWARD, FORWARD, FORWARD, DONE), *seeing(FORWARD, FORWARD, DONE), *seeing(FORWARD, DONE)])
+    mission = await rig.agent.start_mission(rig.request(goal="Fly to the tall red beacon."))
+    for text in ("Now fly to the white van.", "Go back to the beacon."):
+        await rig.agent.instruct_mission(InstructionRequest(text, mission.mission_id, text, When.THEN))
+    events = [event async for event in rig.agent.watch_mission(mission.mission_id)]
+    first, second, third = of(InstructionBegun, events)
+    assert [one.number for one in (first, second, third)] == [1, 2, 3]
+    assert first.entity_ids == third.entity_ids != second.entity_ids
+    assert (first.recalled_by, third.recalled_by) == ("nothing", "things")
+    records = await bank.list_instructions(mission.mission_id)
+    assert [(one.number, one.text) for one in records] == [
+        (1, "Fly to the tall red beacon."),
+        (2, "Now fly to the white van."),
+        (3, "Go back to the beacon."),
+    ]
+    shown = await bank.search_keyframes(ByEntity(first.entity_ids[0]), limit=50)
+    assert 1 <= len(third.recalled_frame_ids) <= 3
+    assert set(third.recalled_frame_ids) <= {match.keyframe.frame.frame_id for match in shown}
+    assert {request.prompt for request in rig.engine.choices} == {
+        "Where is the tall red beacon?",
+        "Where is the white van?",
+    }
+    assert rig.world.violations == []
+
+
+async def test_an_instruction_that_is_lost_leaves_the_one_before(stored: StoredBank, make: Callable[..., Rig]) -> None:
+    rig = make([*seeing(FORWARD, DONE), FORWARD, DONE])
+    mission = await rig.agent.start_mission(rig.request(goal="Fly to the red beacon."))
+    await rig.agent.instruct_mission(InstructionRequest("r", mission.mission_id, "To the van.", When.THEN))
+    async for event in rig.agent.watch_mission(mission.mission_id):
+        if isinstance(event.happening, InstructionBegun):
+            await stored.close()
+    ended = await rig.agent.get_mission(mission.mission_id)
+    assert (ended.state, ended.instruction_number) == (MissionState.SUCCEEDED, 2)
+    events = [event async for event in rig.agent.watch_mission(mission.mission_id)]
+    assert [one.number for one in of(InstructionLost, events)] == [2]

@@ -22,7 +22,7 @@ from stillwing_cli.status import session_text
 from stillwing_common.errors import LinkLost, Unavailable
 from stillwing_vlm.core.base import SessionInfo, SnapshotInfo
 
-COMMANDS = ("up", "fly", "status", "watch", "stop", "doctor", "eval", "train-pilot")
+COMMANDS = ("up", "fly", "instruct", "status", "watch", "stop", "doctor", "eval", "train-pilot")
 
 
 @pytest.fixture(autouse=True)
@@ -132,3 +132,9 @@ async def test_ping_takes_nothing_else_for_one(answering: Any, reply: bytes) -> 
         await ping(address)
     with pytest.raises(Unavailable, match="did not answer within"):
         await wait_ready(Part(AIRFIELD, (), int(address.rpartition(":")[2])), 0.3)
+
+
+def test_an_instruction_needs_an_agent(cli: Any) -> None:
+    told = cli("instruct", "Now fly to the van.")
+    assert told.exit_code == 1
+    assert "stillwing up" in told.stderr

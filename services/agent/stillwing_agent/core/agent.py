@@ -13,6 +13,7 @@ from typing import Any
 
 from stillwing_agent.core.base import (
     AgentInfo,
+    InstructionRequest,
     Mission,
     MissionEvent,
     MissionPage,
@@ -130,6 +131,13 @@ class MissionAgent:
             await entry.record.ended()
         return entry.record.mission
 
+    async def instruct_mission(self, request: InstructionRequest) -> Mission:
+        """Give a running mission a further instruction."""
+        self._check_texts("instruction", request.text, request_id=request.request_id, mission_id=request.mission_id)
+        record = self._entry(request.mission_id).record
+        record.instruct(request)
+        return record.mission
+
     async def watch_mission(self, mission_id: str, after_event_seq: int = 0) -> AsyncIterator[MissionEvent]:
         """Every event after one already seen, in order; ends with the mission."""
         async for event in self._entry(mission_id).record.watch(after_event_seq):
@@ -144,17 +152,21 @@ class MissionAgent:
 
     def _check(self, request: MissionRequest) -> None:
         settings = self._settings
-        if not request.request_id or not request.vehicle_id:
-            raise InvalidInput("request_id and vehicle_id are required")
-        for name, text in (("request_id", request.request_id), ("vehicle_id", request.vehicle_id)):
-            if len(text) > settings.max_id_chars:
-                raise TextTooLong(f"{name}: at most {settings.max_id_chars} characters", field=name)
-        if not request.goal.strip():
-            raise InvalidInput("the goal is empty", field="goal")
-        if len(request.goal) > settings.max_goal_chars:
-            raise TextTooLong(f"goal: at most {settings.max_goal_chars} characters", field="goal")
+        self._check_texts("goal", request.goal, request_id=request.request_id, vehicle_id=request.vehicle_id)
         if not 0.0 <= request.time_limit_s <= settings.max_time_limit_s:
             raise InvalidInput(f"time_limit is from 0 to {settings.max_time_limit_s:g} s", field="time_limit")
+
+    def _check_texts(self, what: str, text: str, **ids: str) -> None:
+        settings = self._settings
+        if not all(ids.values()):
+            raise InvalidInput(f"{' and '.join(ids)} are required")
+        for name, value in ids.items():
+            if len(value) > settings.max_id_chars:
+                raise TextTooLong(f"{name}: at most {settings.max_id_chars} characters", field=name)
+        if not text.strip():
+            raise InvalidInput(f"the {what} is empty", field=what)
+        if len(text) > settings.max_goal_chars:
+            raise TextTooLong(f"{what}: at most {settings.max_goal_chars} characters", field=what)
 
     def _refuse_busy(self, vehicle_id: str) -> None:
         for mission_id, entry in self._entries.items():
@@ -166,6 +178,7 @@ class MissionAgent:
         mission = Mission(
             mission_id=new_id("mis"),
             goal=request.goal,
+            instruction=request.goal,
             vehicle_id=request.vehicle_id,
             state=MissionState.PENDING,
             create_wall_ns=self._clock.wall_ns(),

@@ -61,9 +61,31 @@ class MissionRequest:
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
+class When(Enum):
+    """When a mission turns to a further instruction."""
+
+    NOW = "now"
+    """At once, in place of the one being followed and of those that wait; motion is broken off."""
+    THEN = "then"
+    """Once the instructions before it are answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionRequest:
+    """A further instruction for a running mission. The same `request_id` again changes nothing."""
+
+    request_id: str
+    mission_id: str
+    text: str
+    when: When = When.NOW
+
+
 @dataclass(frozen=True, slots=True)
 class Mission:
-    """A goal being pursued, as it stands at one moment. Times are nanoseconds since 1970 UTC."""
+    """A goal being pursued, as it stands at one moment. Times are nanoseconds since 1970 UTC.
+
+    `instruction` is the one being followed: the goal, number 1, or a further one. `waiting_instructions` come after it.
+    """
 
     mission_id: str
     goal: str
@@ -74,6 +96,9 @@ class Mission:
     answer: str = ""
     error: StillwingError | None = None
     figures: MissionFigures = MissionFigures()
+    instruction: str = ""
+    instruction_number: int = 1
+    waiting_instructions: tuple[str, ...] = ()
 
 
 # Events
@@ -178,6 +203,14 @@ class InstructionBegun:
 
 
 @dataclass(frozen=True, slots=True)
+class Instructed:
+    """The mission turned to a further instruction, number 2 and on; the vehicle holds while it is taken in."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class InstructionLost:
     """An instruction could not be remembered; the mission flies it without."""
 
@@ -212,6 +245,7 @@ Happening = (
     | KeyframeFiled
     | KeyframeLost
     | MotionRefused
+    | Instructed
     | InstructionBegun
     | InstructionLost
     | FramesRecalled
@@ -257,6 +291,13 @@ class Agent(Protocol):
         """End a mission; the vehicle is left holding and its lease returned. Cancelling what has ended changes nothing.
 
         Raises UnknownMission.
+        """
+
+    async def instruct_mission(self, request: InstructionRequest) -> Mission:
+        """Give a running mission a further instruction.
+
+        Under NOW motion is broken off; the vehicle holds while the instruction is read. Things keep their ids.
+        Raises InvalidInput, TextTooLong, UnknownMission, MissionEnded, QueueFull.
         """
 
     def watch_mission(self, mission_id: str, after_event_seq: int = 0) -> AsyncIterator[MissionEvent]:

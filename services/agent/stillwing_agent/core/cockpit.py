@@ -113,6 +113,10 @@ class _Told(Generic[_T]):
     provenance: Provenance
 
 
+class InstructionChanged(Exception):
+    """The mission has another instruction to follow now; the vehicle holds, and nothing of the old one is flown."""
+
+
 @dataclass(slots=True)
 class Cockpit:
     """One mission's session, lease and record in one place; `decisions_left` falls with each decision."""
@@ -164,12 +168,14 @@ class Cockpit:
         """Give one command, wait for its end and for a frame captured after it; returns how it ended.
 
         Raises what the bridge refuses with, Obstructed, OutsideFence or MotionFailed if it was broken off, and
-        EmergencyStopped or LinkLost, after which no mission goes on.
+        EmergencyStopped or LinkLost, after which no mission goes on; InstructionChanged where another one is to be
+        followed now.
         """
         ttl_s = {Takeoff: self.settings.takeoff_ttl_s, Land: self.settings.land_ttl_s}.get(
             type(command), self.settings.motion_ttl_s
         )
         self.life.beat()
+        await self._go_on()
         command_id = await self.bridge.command(
             self.lease,
             command,
@@ -195,6 +201,7 @@ class Cockpit:
             await self.pause(min(left_s, self.settings.wait_step_s))
             left_s -= self.settings.wait_step_s
             self.life.beat()
+            await self._go_on()
         await self.wait_fresh_frame()
 
     async def wait_fresh_frame(self) -> None:
@@ -207,6 +214,7 @@ class Cockpit:
             await self.pump.wait_captured_since(since, self.settings.frame_timeout_s)
 
     async def _think(self, prompt: str, answered: Callable[[], Awaitable[_Told[_T]]], decision: bool) -> _T:
+        await self._go_on()
         if decision and self.decisions_left <= 0:
             raise DecisionsUsedUp
         self.life.beat()
@@ -238,7 +246,14 @@ class Cockpit:
             self.decisions_left -= 1
             self.record.count_decision()
             self._file_keyframe(told.text, sightings)
+        await self._go_on()
         return told.result
+
+    async def _go_on(self) -> None:
+        """Hold and raise InstructionChanged where another instruction is to be followed now."""
+        if self.record.breaks_off:
+            await self.hold()
+            raise InstructionChanged
 
     async def _read_answer(self, request: AskRequest) -> AnswerDone:
         answer = self.session.ask(request)
@@ -246,6 +261,8 @@ class Cockpit:
             async with asyncio.timeout(self.settings.answer_timeout_s):
                 async for _ in answer:
                     self.life.beat()
+                    if self.record.breaks_off:
+                        answer.cancel()
                 return await answer.done()
         except TimeoutError as error:
             raise AnswerTimeout(f"within {self.settings.answer_timeout_s:g} s") from error
@@ -258,6 +275,7 @@ class Cockpit:
         while True:
             status = await self.bridge.wait_command(command_id, self.settings.wait_step_s)
             self.life.beat()
+            await self._go_on()
             if status.ended:
                 return status
             if self.clock.monotonic_s() > deadline_s:

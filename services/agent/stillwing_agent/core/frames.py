@@ -72,6 +72,11 @@ class FramePump:
         ids = list(self._kept)
         return tuple(ids[ids.index(frame_id) + 1 :] if frame_id in self._kept else ids)
 
+    def kept_before(self, frame_id: str) -> tuple[str, ...]:
+        """Ids of the frames it still has that came before this one, oldest first; none for an unknown id."""
+        ids = list(self._kept)
+        return tuple(ids[: ids.index(frame_id)] if frame_id in self._kept else ())
+
     async def run(self) -> None:
         """Pump until cancelled. Raises what the bridge or the engine fails with; a bad picture alone is passed over."""
         reader = asyncio.create_task(self._read(), name="frame-reader")

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from stillwing_agent.core.base import ActionFinished, ActionStarted, FramesEvicted
-from stillwing_agent.core.cockpit import Cockpit, FlightSettings, raise_unless_succeeded
+from stillwing_agent.core.cockpit import Cockpit, FlightSettings, InstructionChanged, raise_unless_succeeded
 from stillwing_agent.core.control.readers import make_reader
 from stillwing_agent.core.frames import FramePump
 from stillwing_agent.core.keyframes import KeyframeFiler
@@ -140,18 +140,27 @@ class MissionLoop:
                 self._log_evicted()
 
     async def _decide(self, toolbox: Toolbox, filer: KeyframeFiler | None) -> str:
-        memory = toolbox.cockpit.memory
-        await toolbox.cockpit.wait_fresh_frame()
-        if memory is not None:
-            with self._life.waiting():
-                await memory.begin(toolbox.goal)
-        try:
-            answer = await self.policy.fly(toolbox)
-        except DecisionsUsedUp:
-            await self._drain(filer, memory)
-            raise
-        await self._drain(filer, memory)
-        return answer
+        """Follow the goal and then each further instruction; the answer to the last. The vehicle holds between two."""
+        cockpit, answer = toolbox.cockpit, ""
+        await cockpit.wait_fresh_frame()
+        while True:
+            try:
+                if cockpit.memory is not None:
+                    with self._life.waiting():
+                        await cockpit.memory.begin(toolbox.goal, self.record.mission.instruction_number)
+                answer = await self.policy.fly(toolbox)
+            except InstructionChanged:
+                _log.info("mission %s: broken off for another instruction", self.record.mission.mission_id)
+            except DecisionsUsedUp:
+                await self._drain(filer, cockpit.memory)
+                raise
+            if self.record.turn() is None:
+                await self._drain(filer, cockpit.memory)
+                return answer
+            await cockpit.hold()
+            toolbox.turned()
+            if cockpit.memory is not None:
+                await cockpit.memory.flush()
 
     async def _scored_layers(self, info: ModelInfo) -> tuple[int, ...]:
         """Layers whose attention the memory bank scores by; none where it does not, or does not answer."""

@@ -16,6 +16,8 @@ from typing import Any
 from stillwing_agent.core.base import (
     FramesEvicted,
     Happening,
+    Instructed,
+    InstructionRequest,
     KeyframeFiled,
     Mission,
     MissionEvent,
@@ -23,9 +25,10 @@ from stillwing_agent.core.base import (
     MotionRefused,
     StateChanged,
     ThinkingFinished,
+    When,
 )
 from stillwing_common.clock import Clock
-from stillwing_common.errors import EventLogFull, StillwingError, WrongState
+from stillwing_common.errors import EventLogFull, MissionEnded, QueueFull, StillwingError, WrongState
 
 _NEXT: dict[MissionState, frozenset[MissionState]] = {
     MissionState.PENDING: frozenset({MissionState.RUNNING, MissionState.FAILED, MissionState.CANCELLED}),
@@ -34,6 +37,10 @@ _NEXT: dict[MissionState, frozenset[MissionState]] = {
     MissionState.FAILED: frozenset(),
     MissionState.CANCELLED: frozenset(),
 }
+
+
+MAX_WAITING = 16
+"""Instructions that may wait to be followed."""
 
 
 class MissionRecord:
@@ -45,6 +52,9 @@ class MissionRecord:
         self._max_events = max_events
         self._events: list[MissionEvent] = []
         self._grown = asyncio.Event()
+        self._instructed: set[str] = set()
+        self._breaks_off = False
+        self._takes_instructions = True
         self._file = None
         if log_folder is not None:
             log_folder.mkdir(parents=True, exist_ok=True)
@@ -72,6 +82,43 @@ class MissionRecord:
     def count_frames_seen(self, frames: int) -> None:
         """Frames were added to the engine's context."""
         self._raise_figures(frames_seen=frames)
+
+    # Instructions
+
+    @property
+    def breaks_off(self) -> bool:
+        """An instruction wants to be followed now, in place of the one that is."""
+        return self._breaks_off
+
+    def instruct(self, request: InstructionRequest) -> None:
+        """Let a further instruction wait. Raises MissionEnded, QueueFull."""
+        if request.request_id in self._instructed:
+            return
+        if not self._takes_instructions or self._mission.state.ended:
+            raise MissionEnded(mission_id=self._mission.mission_id)
+        waiting = () if request.when is When.NOW else self._mission.waiting_instructions
+        if len(waiting) >= MAX_WAITING:
+            raise QueueFull(f"{MAX_WAITING} instructions wait to be followed", limit=MAX_WAITING)
+        self._instructed.add(request.request_id)
+        self._breaks_off = self._breaks_off or request.when is When.NOW
+        self._mission = dataclasses.replace(self._mission, waiting_instructions=(*waiting, request.text))
+
+    def turn(self) -> Instructed | None:
+        """Follow the next instruction that waits, from now on; without one none is taken any more."""
+        waiting = self._mission.waiting_instructions
+        if not waiting:
+            self._takes_instructions = False
+            return None
+        self._breaks_off = False
+        turned = Instructed(self._mission.instruction_number + 1, waiting[0])
+        self._mission = dataclasses.replace(
+            self._mission,
+            instruction=turned.text,
+            instruction_number=turned.number,
+            waiting_instructions=waiting[1:],
+        )
+        self.add(turned)
+        return turned
 
     def change_state(self, state: MissionState, *, answer: str = "", error: StillwingError | None = None) -> None:
         """Move to `state` and log it. Raises WrongState for a move the state machine does not have."""

@@ -81,7 +81,9 @@ class MemorySettings:
 
 @dataclass(slots=True)
 class MissionMemory:
-    """One mission's things and chunks. `begin` an instruction, then tell it of evictions; `flush` at the end."""
+    """One mission's things and chunks. `begin` an instruction, then tell it of evictions; `flush` before the next one
+    begins, `end` at the end.
+    """
 
     bank: MemoryBank
     reader: InstructionReader
@@ -95,10 +97,12 @@ class MissionMemory:
     """The bank scores by the model's attention, and the session hands out mean vectors for it."""
     _registry: Registry = field(default_factory=Registry)
     _things: tuple[tuple[str, Entity], ...] = ()
+    _learned: bool = False
     _instruction: int = 0
     _chunks: int = 0
     _last_evicted: str = ""
     _waiting: list[str] = field(default_factory=list)
+    _handed: set[str] = field(default_factory=set)
     _seen: dict[str, tuple[Sighting, ...]] = field(default_factory=dict)
     _views: tuple[ThingView, ...] = ()
     _keys: dict[str, Vectors] = field(default_factory=dict)
@@ -106,11 +110,12 @@ class MissionMemory:
     _recalled: tuple[str, ...] = ()
     _over: bool = False
 
-    async def begin(self, text: str) -> None:
-        """Take a new instruction in and recall what was filed of its things; what fails is logged as lost."""
-        number = self._instruction + 1
+    async def begin(self, text: str, number: int) -> None:
+        """Take instruction 1, 2, … in and recall what was filed of its things; what fails is logged as lost, and frames
+        are filed under the instruction before, if there was one.
+        """
         try:
-            if number == 1:
+            if not self._learned:
                 await self._learn()
             mentions = await self.reader.read(text, number, self._registry)
             async with asyncio.timeout(self.settings.timeout_s):
@@ -118,7 +123,7 @@ class MissionMemory:
             views = await self._view(begun.entities)
             recalled: tuple[str, ...] = ()
             self._showing = {one.frame.frame_id for one in begun.memory}
-            if self._recalls and begun.memory:
+            if self._recalls and (begun.memory or self._recalled):
                 recalled = await self._bring_back([one.frame for one in begun.memory])
         except TimeoutError:
             self._lost(number, Expired(f"the memory bank took longer than {self.settings.timeout_s:g} s"))
@@ -137,6 +142,7 @@ class MissionMemory:
             if entity.kind:
                 number = self._registry.next_number()
                 self._registry.known[number] = _known(number, entity)
+        self._learned = True
 
     async def _register(self, text: str, number: int, mentions: Sequence[Mention]) -> Begun:
         draft = self._registry.copy()
@@ -207,8 +213,16 @@ class MissionMemory:
     def evicted(self, frame_ids: Sequence[str], frame_keys: Sequence[FrameKeys] = ()) -> None:
         """Frames left the window; whole chunks of them are handed to the filer, never waited for."""
         self._take_keys(frame_keys)
-        self._waiting.extend(frame_ids)
+        if not self._last_evicted and frame_ids:
+            # What came before the first that leaves is in the sink and will never leave.
+            self._wait(self.pump.kept_before(frame_ids[0]))
         self._last_evicted = frame_ids[-1] if frame_ids else self._last_evicted
+        self._wait(frame_ids)
+        self._handed.difference_update(frame_ids)
+
+    def _wait(self, frame_ids: Sequence[str]) -> None:
+        """For a chunk to be full of them; those that were flushed before they left are filed."""
+        self._waiting.extend(one for one in frame_ids if one not in self._handed)
         while len(self._waiting) >= self.settings.chunk_frames:
             self._hand_over(self._waiting[: self.settings.chunk_frames])
             del self._waiting[: self.settings.chunk_frames]
@@ -227,7 +241,8 @@ class MissionMemory:
                     self._take_keys((await self.session.pool_vectors([], left)).frames)
             except (TimeoutError, StillwingError) as error:
                 _log.warning("the frames in sight are not filed: %s", error or type(error).__name__)
-        self.evicted(left)
+        self._wait(left)
+        self._handed.update(left)
         if self._waiting:
             self._hand_over(self._waiting)
             self._waiting.clear()

@@ -24,7 +24,10 @@ class Policy(Protocol):
         """`params` as `checked_params` returns them."""
 
     async def fly(self, toolbox: Toolbox) -> str:
-        """Decide and act until the goal is met; returns the answer. Raises what ends the mission otherwise."""
+        """Decide and act until `toolbox.goal` is met; returns the answer. Raises what ends the mission otherwise.
+
+        Called again for each further instruction; what the toolbox raises when one breaks in is let through.
+        """
 
 
 POLICIES = Registry(

@@ -13,7 +13,7 @@ from typing import Any
 
 from stillwing_agent.core.base import ActionFinished, ActionStarted, MotionRefused, Observed
 from stillwing_agent.core.circling import Circling, Key
-from stillwing_agent.core.cockpit import Cockpit
+from stillwing_agent.core.cockpit import Cockpit, InstructionChanged
 from stillwing_agent.core.prompts import MOVE, TOOLS, ToolSpec
 from stillwing_bridge.core.base import Command, FlyTowards, Land, Step, Turn
 from stillwing_common.errors import (
@@ -82,8 +82,15 @@ class Toolbox:
 
     @property
     def goal(self) -> str:
-        """The mission's goal, in the words it was given."""
-        return self.cockpit.record.mission.goal
+        """The instruction being followed, in the words it was given: at first the mission's goal."""
+        mission = self.cockpit.record.mission
+        return mission.instruction or mission.goal
+
+    def turned(self) -> None:
+        """Another instruction is followed from now on: what was refused under the last one is open again."""
+        self.refusal_reason = None
+        self._closed.clear()
+        self._circling = Circling()
 
     @property
     def tools(self) -> tuple[ToolSpec, ...]:
@@ -99,7 +106,9 @@ class Toolbox:
         return _key(call["name"], call["arguments"]) not in self._not_offered()
 
     async def run(self, name: str, arguments: Mapping[str, Any]) -> ToolResult:
-        """Carry out one call. A refusal or a wrong call is a result with an error; what ends the mission is raised."""
+        """Carry out one call. A refusal or a wrong call is a result with an error; what ends the mission is raised, and
+        InstructionChanged where it is broken off for another instruction.
+        """
         record = self.cockpit.record
         action_id = new_id("act")
         record.add(ActionStarted(action_id, name, dict(arguments)))
@@ -116,6 +125,9 @@ class Toolbox:
         except _MemorySilent as silent:
             record.add(ActionFinished(action_id, error=silent.error))
             return ToolResult(f"{silent.error.reason}: {silent.error}", error=silent.error)
+        except InstructionChanged:
+            record.add(ActionFinished(action_id, {"state": "broken off"}))
+            raise
         except StillwingError as error:
             record.add(ActionFinished(action_id, error=error))
             raise

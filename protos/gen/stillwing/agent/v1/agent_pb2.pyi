@@ -26,7 +26,7 @@ class GetAgentResponse(_message.Message):
     def __init__(self, implementation: _Optional[str] = ..., params_schema: _Optional[str] = ...) -> None: ...
 
 class Mission(_message.Message):
-    __slots__ = ("mission_id", "goal", "vehicle_id", "state", "create_time", "error", "end_time", "answer", "figures")
+    __slots__ = ("mission_id", "goal", "vehicle_id", "state", "create_time", "error", "end_time", "answer", "figures", "instruction", "instruction_number", "waiting_instructions")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Mission.State]
@@ -50,6 +50,9 @@ class Mission(_message.Message):
     END_TIME_FIELD_NUMBER: _ClassVar[int]
     ANSWER_FIELD_NUMBER: _ClassVar[int]
     FIGURES_FIELD_NUMBER: _ClassVar[int]
+    INSTRUCTION_FIELD_NUMBER: _ClassVar[int]
+    INSTRUCTION_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    WAITING_INSTRUCTIONS_FIELD_NUMBER: _ClassVar[int]
     mission_id: str
     goal: str
     vehicle_id: str
@@ -59,7 +62,10 @@ class Mission(_message.Message):
     end_time: _timestamp_pb2.Timestamp
     answer: str
     figures: MissionFigures
-    def __init__(self, mission_id: _Optional[str] = ..., goal: _Optional[str] = ..., vehicle_id: _Optional[str] = ..., state: _Optional[_Union[Mission.State, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., answer: _Optional[str] = ..., figures: _Optional[_Union[MissionFigures, _Mapping]] = ...) -> None: ...
+    instruction: str
+    instruction_number: int
+    waiting_instructions: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, mission_id: _Optional[str] = ..., goal: _Optional[str] = ..., vehicle_id: _Optional[str] = ..., state: _Optional[_Union[Mission.State, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., answer: _Optional[str] = ..., figures: _Optional[_Union[MissionFigures, _Mapping]] = ..., instruction: _Optional[str] = ..., instruction_number: _Optional[int] = ..., waiting_instructions: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class MissionFigures(_message.Message):
     __slots__ = ("decisions", "refusals", "thinking", "frames_seen", "frames_evicted", "keyframes_filed")
@@ -137,6 +143,32 @@ class CancelMissionResponse(_message.Message):
     mission: Mission
     def __init__(self, mission: _Optional[_Union[Mission, _Mapping]] = ...) -> None: ...
 
+class InstructMissionRequest(_message.Message):
+    __slots__ = ("request_id", "mission_id", "text", "when")
+    class When(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        WHEN_UNSPECIFIED: _ClassVar[InstructMissionRequest.When]
+        WHEN_NOW: _ClassVar[InstructMissionRequest.When]
+        WHEN_THEN: _ClassVar[InstructMissionRequest.When]
+    WHEN_UNSPECIFIED: InstructMissionRequest.When
+    WHEN_NOW: InstructMissionRequest.When
+    WHEN_THEN: InstructMissionRequest.When
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    MISSION_ID_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    WHEN_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    mission_id: str
+    text: str
+    when: InstructMissionRequest.When
+    def __init__(self, request_id: _Optional[str] = ..., mission_id: _Optional[str] = ..., text: _Optional[str] = ..., when: _Optional[_Union[InstructMissionRequest.When, str]] = ...) -> None: ...
+
+class InstructMissionResponse(_message.Message):
+    __slots__ = ("mission",)
+    MISSION_FIELD_NUMBER: _ClassVar[int]
+    mission: Mission
+    def __init__(self, mission: _Optional[_Union[Mission, _Mapping]] = ...) -> None: ...
+
 class WatchMissionRequest(_message.Message):
     __slots__ = ("mission_id", "after_event_seq")
     MISSION_ID_FIELD_NUMBER: _ClassVar[int]
@@ -146,7 +178,7 @@ class WatchMissionRequest(_message.Message):
     def __init__(self, mission_id: _Optional[str] = ..., after_event_seq: _Optional[int] = ...) -> None: ...
 
 class WatchMissionResponse(_message.Message):
-    __slots__ = ("event_seq", "event_time", "state_changed", "plan_made", "action_started", "action_finished", "observed", "thinking_started", "thinking_finished", "frames_evicted", "keyframe_filed", "motion_refused", "keyframe_lost", "instruction_begun", "instruction_lost", "frames_recalled")
+    __slots__ = ("event_seq", "event_time", "state_changed", "plan_made", "action_started", "action_finished", "observed", "thinking_started", "thinking_finished", "frames_evicted", "keyframe_filed", "motion_refused", "keyframe_lost", "instruction_begun", "instruction_lost", "instructed", "frames_recalled")
     EVENT_SEQ_FIELD_NUMBER: _ClassVar[int]
     EVENT_TIME_FIELD_NUMBER: _ClassVar[int]
     STATE_CHANGED_FIELD_NUMBER: _ClassVar[int]
@@ -162,6 +194,7 @@ class WatchMissionResponse(_message.Message):
     KEYFRAME_LOST_FIELD_NUMBER: _ClassVar[int]
     INSTRUCTION_BEGUN_FIELD_NUMBER: _ClassVar[int]
     INSTRUCTION_LOST_FIELD_NUMBER: _ClassVar[int]
+    INSTRUCTED_FIELD_NUMBER: _ClassVar[int]
     FRAMES_RECALLED_FIELD_NUMBER: _ClassVar[int]
     event_seq: int
     event_time: _timestamp_pb2.Timestamp
@@ -178,8 +211,9 @@ class WatchMissionResponse(_message.Message):
     keyframe_lost: KeyframeLost
     instruction_begun: InstructionBegun
     instruction_lost: InstructionLost
+    instructed: Instructed
     frames_recalled: FramesRecalled
-    def __init__(self, event_seq: _Optional[int] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state_changed: _Optional[_Union[Mission, _Mapping]] = ..., plan_made: _Optional[_Union[PlanMade, _Mapping]] = ..., action_started: _Optional[_Union[ActionStarted, _Mapping]] = ..., action_finished: _Optional[_Union[ActionFinished, _Mapping]] = ..., observed: _Optional[_Union[Observed, _Mapping]] = ..., thinking_started: _Optional[_Union[ThinkingStarted, _Mapping]] = ..., thinking_finished: _Optional[_Union[ThinkingFinished, _Mapping]] = ..., frames_evicted: _Optional[_Union[FramesEvicted, _Mapping]] = ..., keyframe_filed: _Optional[_Union[KeyframeFiled, _Mapping]] = ..., motion_refused: _Optional[_Union[MotionRefused, _Mapping]] = ..., keyframe_lost: _Optional[_Union[KeyframeLost, _Mapping]] = ..., instruction_begun: _Optional[_Union[InstructionBegun, _Mapping]] = ..., instruction_lost: _Optional[_Union[InstructionLost, _Mapping]] = ..., frames_recalled: _Optional[_Union[FramesRecalled, _Mapping]] = ...) -> None: ...
+    def __init__(self, event_seq: _Optional[int] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state_changed: _Optional[_Union[Mission, _Mapping]] = ..., plan_made: _Optional[_Union[PlanMade, _Mapping]] = ..., action_started: _Optional[_Union[ActionStarted, _Mapping]] = ..., action_finished: _Optional[_Union[ActionFinished, _Mapping]] = ..., observed: _Optional[_Union[Observed, _Mapping]] = ..., thinking_started: _Optional[_Union[ThinkingStarted, _Mapping]] = ..., thinking_finished: _Optional[_Union[ThinkingFinished, _Mapping]] = ..., frames_evicted: _Optional[_Union[FramesEvicted, _Mapping]] = ..., keyframe_filed: _Optional[_Union[KeyframeFiled, _Mapping]] = ..., motion_refused: _Optional[_Union[MotionRefused, _Mapping]] = ..., keyframe_lost: _Optional[_Union[KeyframeLost, _Mapping]] = ..., instruction_begun: _Optional[_Union[InstructionBegun, _Mapping]] = ..., instruction_lost: _Optional[_Union[InstructionLost, _Mapping]] = ..., instructed: _Optional[_Union[Instructed, _Mapping]] = ..., frames_recalled: _Optional[_Union[FramesRecalled, _Mapping]] = ...) -> None: ...
 
 class PlanMade(_message.Message):
     __slots__ = ("steps", "rationale")
@@ -284,6 +318,14 @@ class InstructionBegun(_message.Message):
     recalled_by: str
     recalled_frame_ids: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, number: _Optional[int] = ..., text: _Optional[str] = ..., entity_ids: _Optional[_Iterable[str]] = ..., recalled_by: _Optional[str] = ..., recalled_frame_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Instructed(_message.Message):
+    __slots__ = ("number", "text")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    text: str
+    def __init__(self, number: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
 
 class InstructionLost(_message.Message):
     __slots__ = ("number", "status")

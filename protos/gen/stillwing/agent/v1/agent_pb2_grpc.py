@@ -60,6 +60,11 @@ class AgentServiceStub(object):
                 request_serializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.CancelMissionRequest.SerializeToString,
                 response_deserializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.CancelMissionResponse.FromString,
                 _registered_method=True)
+        self.InstructMission = channel.unary_unary(
+                '/stillwing.agent.v1.AgentService/InstructMission',
+                request_serializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.InstructMissionRequest.SerializeToString,
+                response_deserializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.InstructMissionResponse.FromString,
+                _registered_method=True)
         self.WatchMission = channel.unary_stream(
                 '/stillwing.agent.v1.AgentService/WatchMission',
                 request_serializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.WatchMissionRequest.SerializeToString,
@@ -106,6 +111,14 @@ class AgentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def InstructMission(self, request, context):
+        """InstructMission gives a running mission a further instruction; what it began keeps its things and its memory. The same
+        request_id again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchMission(self, request, context):
         """WatchMission is a log stream: every event after one already seen, in order, none dropped; it ends with the mission.
         """
@@ -140,6 +153,11 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.CancelMission,
                     request_deserializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.CancelMissionRequest.FromString,
                     response_serializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.CancelMissionResponse.SerializeToString,
+            ),
+            'InstructMission': grpc.unary_unary_rpc_method_handler(
+                    servicer.InstructMission,
+                    request_deserializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.InstructMissionRequest.FromString,
+                    response_serializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.InstructMissionResponse.SerializeToString,
             ),
             'WatchMission': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchMission,
@@ -283,6 +301,33 @@ class AgentService(object):
             '/stillwing.agent.v1.AgentService/CancelMission',
             stillwing_dot_agent_dot_v1_dot_agent__pb2.CancelMissionRequest.SerializeToString,
             stillwing_dot_agent_dot_v1_dot_agent__pb2.CancelMissionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InstructMission(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stillwing.agent.v1.AgentService/InstructMission',
+            stillwing_dot_agent_dot_v1_dot_agent__pb2.InstructMissionRequest.SerializeToString,
+            stillwing_dot_agent_dot_v1_dot_agent__pb2.InstructMissionResponse.FromString,
             options,
             channel_credentials,
             insecure,

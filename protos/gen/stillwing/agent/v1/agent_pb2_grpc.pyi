@@ -105,6 +105,22 @@ _AgentServiceCancelMissionType = typing_extensions.TypeVar(
     ],
 )
 
+_AgentServiceInstructMissionType = typing_extensions.TypeVar(
+    '_AgentServiceInstructMissionType',
+    grpc.UnaryUnaryMultiCallable[
+        stillwing.agent.v1.agent_pb2.InstructMissionRequest,
+        stillwing.agent.v1.agent_pb2.InstructMissionResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        stillwing.agent.v1.agent_pb2.InstructMissionRequest,
+        stillwing.agent.v1.agent_pb2.InstructMissionResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        stillwing.agent.v1.agent_pb2.InstructMissionRequest,
+        stillwing.agent.v1.agent_pb2.InstructMissionResponse,
+    ],
+)
+
 _AgentServiceWatchMissionType = typing_extensions.TypeVar(
     '_AgentServiceWatchMissionType',
     grpc.UnaryStreamMultiCallable[
@@ -121,7 +137,7 @@ _AgentServiceWatchMissionType = typing_extensions.TypeVar(
     ],
 )
 
-class AgentServiceStub(typing.Generic[_AgentServiceGetAgentType, _AgentServiceStartMissionType, _AgentServiceGetMissionType, _AgentServiceListMissionsType, _AgentServiceCancelMissionType, _AgentServiceWatchMissionType]):
+class AgentServiceStub(typing.Generic[_AgentServiceGetAgentType, _AgentServiceStartMissionType, _AgentServiceGetMissionType, _AgentServiceListMissionsType, _AgentServiceCancelMissionType, _AgentServiceInstructMissionType, _AgentServiceWatchMissionType]):
     """AgentService flies missions. Any implementation may stand behind it."""
 
     @typing.overload
@@ -145,6 +161,10 @@ class AgentServiceStub(typing.Generic[_AgentServiceGetAgentType, _AgentServiceSt
         grpc.UnaryUnaryMultiCallable[
             stillwing.agent.v1.agent_pb2.CancelMissionRequest,
             stillwing.agent.v1.agent_pb2.CancelMissionResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            stillwing.agent.v1.agent_pb2.InstructMissionRequest,
+            stillwing.agent.v1.agent_pb2.InstructMissionResponse,
         ],
         grpc.UnaryStreamMultiCallable[
             stillwing.agent.v1.agent_pb2.WatchMissionRequest,
@@ -174,6 +194,10 @@ class AgentServiceStub(typing.Generic[_AgentServiceGetAgentType, _AgentServiceSt
             stillwing.agent.v1.agent_pb2.CancelMissionRequest,
             stillwing.agent.v1.agent_pb2.CancelMissionResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            stillwing.agent.v1.agent_pb2.InstructMissionRequest,
+            stillwing.agent.v1.agent_pb2.InstructMissionResponse,
+        ],
         grpc.aio.UnaryStreamMultiCallable[
             stillwing.agent.v1.agent_pb2.WatchMissionRequest,
             stillwing.agent.v1.agent_pb2.WatchMissionResponse,
@@ -194,6 +218,11 @@ class AgentServiceStub(typing.Generic[_AgentServiceGetAgentType, _AgentServiceSt
 
     CancelMission: _AgentServiceCancelMissionType
     """CancelMission asks it to end; the vehicle is left holding."""
+
+    InstructMission: _AgentServiceInstructMissionType
+    """InstructMission gives a running mission a further instruction; what it began keeps its things and its memory. The same
+    request_id again changes nothing.
+    """
 
     WatchMission: _AgentServiceWatchMissionType
     """WatchMission is a log stream: every event after one already seen, in order, none dropped; it ends with the mission."""
@@ -218,6 +247,10 @@ AgentServiceAsyncStub: typing_extensions.TypeAlias = AgentServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         stillwing.agent.v1.agent_pb2.CancelMissionRequest,
         stillwing.agent.v1.agent_pb2.CancelMissionResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        stillwing.agent.v1.agent_pb2.InstructMissionRequest,
+        stillwing.agent.v1.agent_pb2.InstructMissionResponse,
     ],
     grpc.aio.UnaryStreamMultiCallable[
         stillwing.agent.v1.agent_pb2.WatchMissionRequest,
@@ -267,6 +300,16 @@ class AgentServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[stillwing.agent.v1.agent_pb2.CancelMissionResponse, collections.abc.Awaitable[stillwing.agent.v1.agent_pb2.CancelMissionResponse]]:
         """CancelMission asks it to end; the vehicle is left holding."""
+
+    @abc.abstractmethod
+    def InstructMission(
+        self,
+        request: stillwing.agent.v1.agent_pb2.InstructMissionRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[stillwing.agent.v1.agent_pb2.InstructMissionResponse, collections.abc.Awaitable[stillwing.agent.v1.agent_pb2.InstructMissionResponse]]:
+        """InstructMission gives a running mission a further instruction; what it began keeps its things and its memory. The same
+        request_id again changes nothing.
+        """
 
     @abc.abstractmethod
     def WatchMission(
