@@ -37,7 +37,8 @@ class VlmSettings(ServerSettings):
         default=AttentionKind.AUTO, description="auto (flash where flash-attn is installed and can run), sdpa or flash."
     )
     decoding: Decoding = Field(
-        default=Decoding.AUTO, description="auto, eager (each step as it comes) or static (through static buffers)."
+        default=Decoding.AUTO,
+        description="auto (graphs on CUDA with Triton), eager, static (buffers that stay) or graphs.",
     )
     threads: int = Field(default=1, ge=1, description="CPU threads of the tensor library; small models want one.")
     max_context_tokens: int = Field(

@@ -13,6 +13,8 @@ from stillwing_vlm.core.backend import Choosing, Row
 from stillwing_vlm.core.base import AskRequest, DoneReason, Limits, Sampling, View
 from stillwing_vlm.core.branch import AskBranch
 from stillwing_vlm.core.catalog import Decoding, ModelSource
+from stillwing_vlm.core.engines.captured_vision import CapturedVision
+from stillwing_vlm.core.engines.decoding import kernels_fit, make_decoder, no_capture
 from stillwing_vlm.core.engines.static_step import PendingToken, StaticStep
 from stillwing_vlm.core.local import LocalEngine, LocalSession
 from stillwing_vlm.core.positions import text_positions
@@ -223,3 +225,58 @@ def test_a_token_is_fed_before_it_is_read(static: LocalEngine, monkeypatch: pyte
         assert order == ["step", *["step", "read"] * (most - 1), "read"]
         assert branch.done.answer_tokens == most
         session.video.release(branch)
+
+
+def test_the_kernels_step_the_same(engines: tuple[LocalEngine, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several sessions, a copied view, questions and single tokens, in Triton's interpreter where there is no card."""
+    pytest.importorskip("triton", reason="needs triton: pip install triton")
+    from stillwing_vlm.core.engines.kernel_segments import KernelSegments
+
+    backends: list[Any] = [engine.loaded.backend for engine in engines]
+    layers, rotary = backends[1]._layers, backends[1]._rotary
+    if not kernels_fit(layers):
+        pytest.skip(f"the kernels take no heads of {layers.head_dim}")
+    decoder = make_decoder(layers, rotary, backends[1].vocab_size, KernelSegments, no_capture)
+    monkeypatch.setattr(backends[1], "_decoder", decoder)
+    found = []
+    for engine in engines:
+        sessions = [engine.open("You fly.", budget) for budget in (120, 200)]
+        for turn in range(9):
+            for session in sessions:
+                session.append(frame(turn))
+        rows = [row for session in sessions for row in questions(session, (1, 3))]
+        view, _ = sessions[1].video._pin(View(recent_chunks=2))
+        branch = engine.loaded.backend.new_branch(sessions[1].video._store, view, 30)
+        rows.append(Row(branch, [4, 5], text_positions(view.cursor, 2)[0]))
+        first = logits_of(engine, rows)
+        again = [Row(row.branch, [9], text_positions(int(row.positions[0, -1]) + 1, 1)[0]) for row in rows]
+        found.append(torch.cat((first, logits_of(engine, again))))
+    assert (found[0] - found[1]).abs().max() < 1e-4 * found[0].std()
+
+
+def test_pictures_of_a_size_are_captured_once(engines: tuple[LocalEngine, ...]) -> None:
+    backend: Any = engines[0].loaded.backend
+    captured: list[str] = []
+
+    def capture(function: Callable[[], None]) -> Callable[[], None]:
+        captured.append("")
+        return no_capture(function)
+
+    vision = CapturedVision(backend._vision, capture)
+    sizes = [(56, 84), (84, 84), (112, 56), (56, 56), (84, 112), (112, 84)]
+    rng = np.random.default_rng(0)
+    for turn in range(4):
+        for size in sizes[:3]:
+            pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+            chunk = engines[0].loaded.preparer.pixels(("",), [pixels], 1.0).patches
+            patches = torch.from_numpy(chunk.patches)
+            with torch.inference_mode():
+                ours, theirs = vision(patches, chunk.grid), backend._vision(patches, chunk.grid)
+            pairs = zip((ours.merged, *ours.deep), (theirs.merged, *theirs.deep), strict=True)
+            assert all(torch.equal(our, their) for our, their in pairs)
+        assert len(captured) == (0 if turn == 0 else 3), "what comes once is not worth it"
+    for size in sizes * 3:
+        chunk = engines[0].loaded.preparer.pixels(("",), [np.zeros((*size, 3), np.uint8)], 1.0).patches
+        with torch.inference_mode():
+            vision(torch.from_numpy(chunk.patches), chunk.grid)
+    assert len(vision._held) == 4

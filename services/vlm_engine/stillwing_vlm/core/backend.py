@@ -165,8 +165,16 @@ class Backend(Protocol):
     def embed_text(self, token_ids: Sequence[int]) -> Embedding:
         """Embeddings of text tokens."""
 
-    def embed_chunk(self, chunk: PatchChunk, layout: ChunkLayout) -> Embedding:
-        """Embeddings of one chunk through the vision encoder, in the order and with the text of its layout."""
+    def stage(self, chunk: PatchChunk) -> Any:
+        """Bring a chunk's patches to the device ahead of its turn, for `embed_chunk`; None where that gains nothing.
+        Any thread.
+        """
+
+    def embed_chunk(self, chunk: PatchChunk, layout: ChunkLayout, staged: Any = None) -> Embedding:
+        """Embeddings of one chunk through the vision encoder, in the order and with the text of its layout.
+
+        `staged`: what `stage` gave for it.
+        """
 
     def new_store(self, capacity: int) -> Store:
         """An empty store. Raises Exhausted where the device has no room."""
@@ -203,6 +211,9 @@ class Backend(Protocol):
 
     def log_probabilities(self, logits: Logits) -> npt.NDArray[np.float64]:
         """Natural logarithms of the probabilities of all tokens."""
+
+    def settle(self) -> None:
+        """Wait for all that was begun."""
 
     def write_cache(self, path: Path, cache: Any, description: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Write what `Store.copy_cache` gave to a file, and arrays beside it. Any thread. Raises OSError."""

@@ -71,11 +71,13 @@ class Decoding(Enum):
     """How decoding steps are carried out."""
 
     AUTO = "auto"
-    """Eager."""
+    """Graphs on CUDA where Triton is installed, eager elsewhere."""
     EAGER = "eager"
     """Each step as it comes."""
     STATIC = "static"
-    """Through static buffers, tokens fed before they are read; CPU."""
+    """Through static buffers, tokens fed before they are read."""
+    GRAPHS = "graphs"
+    """The same captured once and replayed; CUDA."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +291,8 @@ def load_engine(
     )
     if max_context_tokens:
         plan = set_by_operator(max_context_tokens, plan)
-    preparer = Preparer(text, GrammarCompiler(text, backend.vocab_size), backend.preprocessing, limits)
+    grammars = GrammarCompiler(text, backend.vocab_size)
+    preparer = Preparer(text, grammars, backend.preprocessing, limits, backend.stage)
     return LoadedEngine(
         backend, text, preparer, plan, limits, clock or WallClock(), eviction or DEFAULT_EVICTION, gate_levels
     )

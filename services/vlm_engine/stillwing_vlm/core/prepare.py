@@ -3,9 +3,10 @@
 Any thread may call it; it holds no state of a session.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from stillwing_common.errors import InvalidInput, TextTooLong
 from stillwing_common.types import Frame, Stamp
@@ -37,6 +38,8 @@ class PreparedChunk:
     patches: PatchChunk
     seconds_per_grid: float
     grid_times: tuple[Stamp, ...]
+    staged: Any = None
+    """The patches on their way to the device, as the backend brings them there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,16 @@ class PreparedChoice:
 class Preparer:
     """Makes requests ready for one model."""
 
-    def __init__(self, text: ChatText, grammars: GrammarCompiler, preprocessing: Preprocessing, limits: Limits) -> None:
+    def __init__(
+        self,
+        text: ChatText,
+        grammars: GrammarCompiler,
+        preprocessing: Preprocessing,
+        limits: Limits,
+        stage: Callable[[PatchChunk], Any] = lambda chunk: None,
+    ) -> None:
+        """`stage`: see `Backend.stage`."""
+        self._stage = stage
         self._text = text
         self._grammars = grammars
         self._preprocessing = preprocessing
@@ -92,7 +104,7 @@ class Preparer:
         last = len(pixels) - 1
         middles_s = [seconds_between * (at + min(at + time - 1, last)) / 2 for at in range(0, len(pixels), time)]
         times = tuple(Stamp(first.time_ns + round(middle_s * 1e9), first.clock_id) for middle_s in middles_s)
-        return PreparedChunk(frame_ids, patches, seconds_between * time, times)
+        return PreparedChunk(frame_ids, patches, seconds_between * time, times, self._stage(patches))
 
     def opening(self, system_prompt: str) -> list[int]:
         """Tokens that open a session. Raises TextTooLong."""

@@ -124,7 +124,7 @@ class VideoSession:
             layout = layout.kept(verdict.keep)
         tokens, span = layout.tokens, layout.cursor - began
         trunk.check_fits(tokens)
-        embedding = self._backend.embed_chunk(chunk.patches, layout)
+        embedding = self._backend.embed_chunk(chunk.patches, layout, chunk.staged)
         gone = self._make_room(tokens, span)
         # Making room may have begun the positions anew.
         positions = layout.positions + (trunk.cursor - began)
@@ -139,6 +139,8 @@ class VideoSession:
         trunk.append(Chunk(chunk.frame_ids, tokens, span, kept, mean_keys=mean_keys))
         self._appended_frames += len(chunk.frame_ids)
         saved = self._accepted(verdict)
+        # It is acknowledged when it is there: frames are then never taken faster than the device takes them.
+        self._backend.settle()
         elapsed_s = self._clock.monotonic_s() - placed_s
         return AppendResult(chunk.frame_ids, tokens, trunk.tokens, elapsed_s, saved), self._evicted(gone)
 
@@ -175,7 +177,7 @@ class VideoSession:
         scratch.place([(chunk.kept, at - offset) for chunk, at in trunk.front()[: len(trunk.sink)]], trunk.sink_tokens)
         tail, cursor, memory = trunk.sink_tokens, trunk.sink_span, []
         for chunk, layout in zip(chunks, layouts, strict=True):
-            embedding = backend.embed_chunk(chunk.patches, layout)
+            embedding = backend.embed_chunk(chunk.patches, layout, chunk.staged)
             kept = backend.prefill(scratch, 0, tail, embedding, layout.positions, cursor)
             memory.append(Chunk(chunk.frame_ids, layout.tokens, layout.cursor - cursor, kept))
             tail, cursor = tail + layout.tokens, layout.cursor

@@ -1,52 +1,97 @@
-"""How decoding steps are carried out on a device: as each comes, or through static buffers.
+"""How decoding steps are carried out on a device: as each comes, through static buffers, or captured once and replayed.
 
 It knows nothing of what a step computes.
 """
 
+import importlib.util
 from collections.abc import Callable
 from functools import partial
 
-from stillwing_common.errors import DeviceAbsent
+from stillwing_common.errors import DeviceAbsent, MissingExtra
 from stillwing_vlm.core.engines.attention import Attention
 from stillwing_vlm.core.engines.layers import LanguageLayers
 from stillwing_vlm.core.engines.rotary import Rotary
-from stillwing_vlm.core.engines.static_step import Capture, SegmentKernels, StaticDecoder, StaticStep, TorchSegments
+from stillwing_vlm.core.engines.static_step import (
+    Capture,
+    SegmentKernels,
+    StaticDecoder,
+    StaticStep,
+    TorchSegments,
+    VocabularyBuffers,
+)
 
 
 def choose_decoder(
     wanted: str, layers: LanguageLayers, rotary: Rotary, attention: Attention, vocab_size: int
-) -> tuple[StaticDecoder | None, str]:
-    """What steps, and its name. `wanted`: "eager" (None: each step as it comes), "static" (static buffers; CPU), or
-    "auto": eager.
+) -> tuple[StaticDecoder | None, Capture | None, str]:
+    """What steps, what captures, and its name. `wanted`: "eager" (None: each step as it comes), "static" (static
+    buffers, every operation launched), "graphs" (the same captured; CUDA), or "auto": graphs where they can be,
+    otherwise eager.
 
-    Raises DeviceAbsent where it cannot be had.
+    Raises DeviceAbsent or MissingExtra where it cannot be had.
     """
-    if wanted in ("auto", "eager"):
-        return None, "eager"
-    if layers.device.type != "cpu":
+    on_cuda = layers.device.type == "cuda"
+    has_triton = importlib.util.find_spec("triton") is not None
+    if wanted == "auto":
+        wanted = "graphs" if on_cuda and has_triton and kernels_fit(layers) else "eager"
+    if wanted == "eager":
+        return None, None, wanted
+    if not on_cuda:
+        if wanted == "graphs":
+            raise DeviceAbsent(
+                f"decoding 'graphs' needs CUDA; this is {layers.device}: say auto, eager or static",
+                device=str(layers.device),
+            )
+        made = make_decoder(layers, rotary, vocab_size, lambda step: TorchSegments(step, attention), no_capture)
+        return made, no_capture, wanted
+    if not has_triton:
+        raise MissingExtra(f"decoding '{wanted}' needs triton on CUDA; run: pip install triton", package="triton")
+    if not kernels_fit(layers):
         raise DeviceAbsent(
-            f"decoding '{wanted}' runs on the CPU; this is {layers.device}: say auto or eager",
+            f"decoding '{wanted}' needs heads of 16, 32, 64, 128 or 256 on CUDA, this model's have "
+            f"{layers.head_dim}: say auto or eager",
             device=str(layers.device),
         )
+    from stillwing_vlm.core.engines.kernel_segments import KernelSegments
 
-    def kernels(step: StaticStep) -> SegmentKernels:
-        return TorchSegments(step, attention)
+    capture: Capture = no_capture
+    if wanted == "graphs":
+        from stillwing_vlm.core.engines.graphs import GraphCapture
 
-    return StaticDecoder(partial(_make, layers, rotary, vocab_size, kernels, _no_capture)), wanted
+        capture = GraphCapture(layers.device)
+    return make_decoder(layers, rotary, vocab_size, KernelSegments, capture), capture, wanted
 
 
-def _make(
+def make_decoder(
     layers: LanguageLayers,
     rotary: Rotary,
     vocab_size: int,
     kernels: Callable[[StaticStep], SegmentKernels],
     capture: Capture,
+) -> StaticDecoder:
+    """A decoder whose steps attend by `kernels` and are carried out as `capture` gives them back."""
+    vocabulary = VocabularyBuffers(vocab_size, layers.device)
+    return StaticDecoder(partial(_make_step, layers, rotary, vocabulary, kernels, capture))
+
+
+def _make_step(
+    layers: LanguageLayers,
+    rotary: Rotary,
+    vocabulary: VocabularyBuffers,
+    kernels: Callable[[StaticStep], SegmentKernels],
+    capture: Capture,
     rows: int,
     width: int,
 ) -> StaticStep:
-    return StaticStep(layers, rotary, vocab_size, rows, width, kernels, capture)
+    return StaticStep(layers, rotary, vocabulary, rows, width, kernels, capture)
 
 
-def _no_capture(function: Callable[[], None]) -> Callable[[], None]:
+def kernels_fit(layers: LanguageLayers) -> bool:
+    """Whether the kernels take heads of this size."""
+    return layers.head_dim in (16, 32, 64, 128, 256)
+
+
+def no_capture(function: Callable[[], None]) -> Callable[[], None]:
+    """A `Capture` that launches all of it each time."""
     function()
     return function

@@ -15,9 +15,10 @@ import torch.nn.functional as F
 from stillwing_vlm.core.engines.families import Family
 from stillwing_vlm.core.engines.rotary import CosSin, rotate
 
-# Per layer: turned queries, turned keys, un-rotated queries and keys one after the other, values; returns the attention
-# output [heads, tokens, head_dim].
-Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+Attend = Callable[[int, torch.Tensor, torch.Tensor], torch.Tensor]
+"""Per layer: un-rotated queries and keys one after the other `[heads + kv_heads, tokens, head_dim]`, and values; the
+attention output `[heads, tokens, head_dim]`. Turning them is its matter, as is where keys and values go.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +62,20 @@ class LanguageLayers:
         found: torch.Tensor = self._embedding(token_ids)
         return found
 
-    def walk(
-        self, embedding: TokenEmbeddings, cos_sin: CosSin, attend: Attend, *, needs_output: bool = True
-    ) -> torch.Tensor:
+    def turned(self, raw: torch.Tensor, cos_sin: CosSin) -> tuple[torch.Tensor, torch.Tensor]:
+        """Queries and keys of one layer, turned."""
+        # Together: fewer, larger operations.
+        turned = rotate(raw, cos_sin).to(self.dtype)
+        return turned[: self.heads], turned[self.heads :]
+
+    def walk(self, embedding: TokenEmbeddings, attend: Attend, *, needs_output: bool = True) -> torch.Tensor:
         """Hidden states after the last layer; without `needs_output` its end is left out, as only keys and values
         matter then.
         """
         hidden = embedding.hidden
         tokens = hidden.shape[0]
         for index, layer in enumerate(self._layers):
-            raw, values = self._projected(index, _norm(layer.input_layernorm, hidden))
-            # Queries and keys turn together: fewer, larger operations.
-            turned = rotate(raw, cos_sin).to(self.dtype)
-            out = attend(index, turned[: self.heads], turned[self.heads :], raw, values)
+            out = attend(index, *self._projected(index, _norm(layer.input_layernorm, hidden)))
             if index == len(self._layers) - 1 and not needs_output:
                 break
             hidden = hidden + layer.self_attn.o_proj(out.transpose(0, 1).reshape(tokens, -1))

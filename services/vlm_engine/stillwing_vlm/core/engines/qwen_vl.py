@@ -17,6 +17,7 @@ from stillwing_common.errors import Exhausted
 from stillwing_vlm.core.backend import CacheSizes, Outcome, PinnedView, Row
 from stillwing_vlm.core.engines import kv_file
 from stillwing_vlm.core.engines.attention import choose_attention
+from stillwing_vlm.core.engines.captured_vision import CapturedVision, Encode, PatchStager, StagedPatches
 from stillwing_vlm.core.engines.decoding import choose_decoder
 from stillwing_vlm.core.engines.families import Family, rotary_axes
 from stillwing_vlm.core.engines.figures import model_figures
@@ -52,7 +53,8 @@ class QwenVlBackend:
         self._device, self._dtype = layers.device, layers.dtype
         self._attention = choose_attention(attention, self._device, self._dtype, layers.head_dim)
         self._rotary = _rotary(config, family, layers.head_dim, self._device)
-        self._vision = VisionEncoder(model.model.visual, family)
+        self._vision: Encode = VisionEncoder(model.model.visual, family)
+        self._stager = PatchStager(self._device, self._dtype) if self._device.type == "cuda" else None
         self._shape = SlabShape(layers.count, layers.kv_heads, layers.head_dim, self._dtype, self._device)
         self.name = family.name
         self.model = model_name
@@ -62,8 +64,12 @@ class QwenVlBackend:
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self.fingerprint = fingerprint(model.named_parameters(), dict(config.rope_parameters))
         self.vocab_size: int = config.vocab_size
-        self._decoder, self.decoding = choose_decoder(decoding, layers, self._rotary, self._attention, self.vocab_size)
+        self._decoder, capture, self.decoding = choose_decoder(
+            decoding, layers, self._rotary, self._attention, self.vocab_size
+        )
         self.looks_ahead = self._decoder is not None
+        if capture is not None:
+            self._vision = CapturedVision(self._vision, capture)
         self.figures = model_figures(model.config, self._dtype.itemsize)
         self.preprocessing = preprocessing
         vision = model.config.vision_config
@@ -75,15 +81,21 @@ class QwenVlBackend:
 
     # Embeddings
 
+    def stage(self, chunk: PatchChunk) -> StagedPatches | None:
+        """On CUDA, patches go over while the device is busy with others; a CPU reads them where they are."""
+        return None if self._stager is None else self._stager(chunk)
+
     @torch.inference_mode()
     def embed_text(self, token_ids: Sequence[int]) -> TokenEmbeddings:
         """Text alone."""
         return TokenEmbeddings(self._embed(token_ids))
 
     @torch.inference_mode()
-    def embed_chunk(self, chunk: PatchChunk, layout: ChunkLayout) -> TokenEmbeddings:
+    def embed_chunk(
+        self, chunk: PatchChunk, layout: ChunkLayout, staged: StagedPatches | None = None
+    ) -> TokenEmbeddings:
         """One chunk through the vision encoder, its features where the layout wants them."""
-        patches = torch.from_numpy(chunk.patches).to(self._device, self._dtype)
+        patches = torch.from_numpy(chunk.patches).to(self._device, self._dtype) if staged is None else staged.ready()
         features = self._vision(patches, chunk.grid)
         seen = layout.token_ids == VISION
         hidden = self._embed(np.where(seen, 0, layout.token_ids).tolist())
@@ -140,18 +152,18 @@ class QwenVlBackend:
         No hidden state leaves the last layer, so its end is not computed.
         """
         end = tail + embedding.hidden.shape[0]
+        cos_sin = self._rotary.cos_sin(positions)
         raw: list[torch.Tensor] = []
 
-        def attend(
-            layer: int, queries: torch.Tensor, keys: torch.Tensor, unturned: torch.Tensor, values: torch.Tensor
-        ) -> torch.Tensor:
+        def attend(layer: int, unturned: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+            queries, keys = self._layers.turned(unturned, cos_sin)
             store.keys[layer, :, tail:end] = keys
             store.values[layer, :, tail:end] = values
             if offset is not None:
                 raw.append(unturned[self._layers.heads :])
             return self._attention.append(queries, store.keys[layer, :, start:end], store.values[layer, :, start:end])
 
-        self._layers.walk(embedding, self._rotary.cos_sin(positions), attend, needs_output=False)
+        self._layers.walk(embedding, attend, needs_output=False)
         if offset is None:
             return None
         return KeptChunk(torch.stack(raw), store.values[:, :, tail:end].clone(), positions - offset)
@@ -162,18 +174,18 @@ class QwenVlBackend:
     ) -> npt.NDArray[np.float32]:
         """Mean queries before rotation, `[layers, heads, head_dim]`; the tokens are written at `tail`."""
         end = tail + embedding.hidden.shape[0]
+        cos_sin = self._rotary.cos_sin(positions)
         means: dict[int, torch.Tensor] = {}
 
-        def attend(
-            layer: int, queries: torch.Tensor, keys: torch.Tensor, unturned: torch.Tensor, values: torch.Tensor
-        ) -> torch.Tensor:
+        def attend(layer: int, unturned: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+            queries, keys = self._layers.turned(unturned, cos_sin)
             store.keys[layer, :, tail:end] = keys
             store.values[layer, :, tail:end] = values
             if layer in layers:
                 means[layer] = unturned[: self._layers.heads].double().mean(dim=1)
             return self._attention.append(queries, store.keys[layer, :, :end], store.values[layer, :, :end])
 
-        self._layers.walk(embedding, self._rotary.cos_sin(positions), attend, needs_output=False)
+        self._layers.walk(embedding, attend, needs_output=False)
         found: npt.NDArray[np.float32] = torch.stack([means[layer] for layer in layers]).float().cpu().numpy()
         return found
 
@@ -184,17 +196,16 @@ class QwenVlBackend:
         ends = np.cumsum(counts)
         passes = [row.branch.begin(count) for row, count in zip(rows, counts, strict=True)]
         ids = [token if isinstance(token, int) else token.read() for row in rows for token in row.token_ids]
-        positions = np.concatenate([row.positions for row in rows], axis=1)
+        cos_sin = self._rotary.cos_sin(np.concatenate([row.positions for row in rows], axis=1))
 
-        def attend(
-            layer: int, queries: torch.Tensor, keys: torch.Tensor, unturned: torch.Tensor, values: torch.Tensor
-        ) -> torch.Tensor:
+        def attend(layer: int, unturned: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+            queries, keys = self._layers.turned(unturned, cos_sin)
             parts = zip(passes, torch.split(keys, counts, dim=1), torch.split(values, counts, dim=1), strict=True)
             for each, row_keys, row_values in parts:
                 each.write(layer, row_keys, row_values)
             return self._attention.rows(queries, counts, [each.segments[layer] for each in passes])
 
-        hidden = self._layers.walk(TokenEmbeddings(self._embed(ids)), self._rotary.cos_sin(positions), attend)
+        hidden = self._layers.walk(TokenEmbeddings(self._embed(ids)), attend)
         for row, count in zip(rows, counts, strict=True):
             row.branch.advance(count)
         wanted = [
@@ -232,6 +243,11 @@ class QwenVlBackend:
         """float64[vocabulary]."""
         found: npt.NDArray[np.float64] = logits.double().log_softmax(dim=-1).cpu().numpy()
         return found
+
+    def settle(self) -> None:
+        """Wait for the device."""
+        if self._device.type == "cuda":
+            torch.cuda.current_stream(self._device).synchronize()
 
     def free_bytes(self) -> int:
         """Memory of the device that is free now and may be taken."""

@@ -16,7 +16,7 @@ from stillwing_vlm.core.backend import Outcome, Row
 from stillwing_vlm.core.engines.attention import Attention, KeyValue
 from stillwing_vlm.core.engines.kv_slab import BranchStore
 from stillwing_vlm.core.engines.layers import LanguageLayers, TokenEmbeddings
-from stillwing_vlm.core.engines.rotary import Rotary
+from stillwing_vlm.core.engines.rotary import CosSin, Rotary
 from stillwing_vlm.core.engines.sampling import choose_tokens, draw_tokens
 from stillwing_vlm.core.engines.step_inputs import OWN, SEGMENTS, StepInputs
 
@@ -35,14 +35,22 @@ Capture = Callable[[Callable[[], None]], Callable[[], None]]
 class SegmentKernels(Protocol):
     """Writes to and reads from the pieces of cache that a step's inputs name. Tokens stand row by row."""
 
-    def begin(self) -> None:
-        """Called once before the layers."""
+    def begin(self, cos_sin: CosSin) -> None:
+        """Called once before the layers, with what all of them turn the fed tokens by."""
 
-    def write(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
-        """Put `[kv_heads, rows * width, head_dim]` of the fed tokens behind what the rows' own pieces hold."""
+    def attend(self, layer: int, raw: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """Turn the fed tokens' queries and keys, given one after the other, put their keys and values behind what the
+        rows' own pieces hold, and attend each over its row's pieces, up to itself in its own:
+        `[heads, rows * width, head_dim]`.
+        """
 
-    def attend(self, layer: int, queries: torch.Tensor) -> torch.Tensor:
-        """`[heads, rows * width, head_dim]`: each fed token over its row's pieces, up to itself in its own."""
+
+class VocabularyBuffers:
+    """What is as wide as the vocabulary; all sizes of step use it one after another."""
+
+    def __init__(self, vocab_size: int, device: torch.device) -> None:
+        self.logits = torch.zeros(ROWS[-1], vocab_size, device=device)
+        self.allowed = torch.ones(ROWS[-1], vocab_size, dtype=torch.bool, device=device)
 
 
 class StaticStep:
@@ -52,7 +60,7 @@ class StaticStep:
         self,
         layers: LanguageLayers,
         rotary: Rotary,
-        vocab_size: int,
+        vocabulary: VocabularyBuffers,
         rows: int,
         width: int,
         kernels: "Callable[[StaticStep], SegmentKernels]",
@@ -61,13 +69,13 @@ class StaticStep:
         device = layers.device
         self.rows, self.width = rows, width
         self.layers = layers
-        self.inputs = StepInputs(rows, width, vocab_size, device)
+        self.inputs = StepInputs(rows, width, vocabulary.allowed[:rows], device)
         self.pieces: list[list[KeyValue]] = []
         """What the rows attend, of all layers: the same that the inputs name by address."""
         self._rotary = rotary
         self._lanes = torch.arange(width, device=device)
         self._rows = torch.arange(rows, device=device)
-        self._logits = torch.zeros(rows, vocab_size, device=device)
+        self._logits = vocabulary.logits[:rows]
         self._chosen = torch.zeros(rows, dtype=torch.int64, device=device)
         self._kernels = kernels(self)
         self._capture = capture
@@ -131,16 +139,9 @@ class StaticStep:
     def _forward(self, *, drawn: bool) -> None:
         told = self.inputs.told
         positions = told.first_position[:, None] + self._lanes
-        self._kernels.begin()
-
-        def attend(
-            layer: int, queries: torch.Tensor, keys: torch.Tensor, raw_keys: torch.Tensor, values: torch.Tensor
-        ) -> torch.Tensor:
-            self._kernels.write(layer, keys, values)
-            return self._kernels.attend(layer, queries)
-
+        self._kernels.begin(self._rotary.text_cos_sin(positions.flatten()))
         embedding = TokenEmbeddings(self.layers.embed(told.token_ids.flatten()))
-        hidden = self.layers.walk(embedding, self._rotary.text_cos_sin(positions.flatten()), attend)
+        hidden = self.layers.walk(embedding, self._kernels.attend)
         last = hidden.view(self.rows, self.width, -1)[self._rows, (told.counts - 1).clamp(min=0)]
         self._logits.copy_(self.layers.logits(last))
         allowed = self.inputs.allowed | (told.ruled == 0)[:, None]
@@ -242,28 +243,24 @@ class TorchSegments:
         self._step = step
         self._attention = attention
 
-    def begin(self) -> None:
-        """Nothing to note."""
+    def begin(self, cos_sin: CosSin) -> None:
+        """Note what is turned by."""
+        self._cos_sin = cos_sin
 
-    def write(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
-        """Copy the fed ones."""
-        for row, (fed, first, pieces) in enumerate(self._rows()):
-            own_keys, own_values = pieces[-1]
-            place = slice(first, first + fed)
-            lanes = slice(row * self._step.width, row * self._step.width + fed)
-            own_keys[layer, :, place] = keys[:, lanes]
-            own_values[layer, :, place] = values[:, lanes]
-
-    def attend(self, layer: int, queries: torch.Tensor) -> torch.Tensor:
-        """The fed ones of all rows together, as the attention likes it."""
+    def attend(self, layer: int, raw: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """Turn all, copy the fed ones, attend those of all rows together, as the attention likes it."""
+        queries, keys = self._step.layers.turned(raw, self._cos_sin)
         width, counts, segments = self._step.width, [], []
         lanes: list[int] = []
         for row, (fed, first, pieces) in enumerate(self._rows()):
+            mine = range(row * width, row * width + fed)
+            own_keys, own_values = (part[layer] for part in pieces[-1])
+            own_keys[:, first : first + fed] = keys[:, mine.start : mine.stop]
+            own_values[:, first : first + fed] = values[:, mine.start : mine.stop]
             counts.append(fed)
-            lanes += range(row * width, row * width + fed)
-            (own_keys, own_values), seen = pieces[-1], pieces[:-1]
-            found = [(key[layer], value[layer]) for key, value in seen]
-            segments.append([*found, (own_keys[layer, :, : first + fed], own_values[layer, :, : first + fed])])
+            lanes += mine
+            seen = [(key[layer], value[layer]) for key, value in pieces[:-1]]
+            segments.append([*seen, (own_keys[:, : first + fed], own_values[:, : first + fed])])
         out = torch.zeros_like(queries)
         out[:, lanes] = self._attention.rows(queries[:, lanes], counts, segments)
         return out

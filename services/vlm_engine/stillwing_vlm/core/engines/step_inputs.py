@@ -57,13 +57,14 @@ def _shapes(rows: int, width: int) -> dict[str, tuple[int, ...]]:
 class StepInputs:
     """The device's side: the views are the same tensors for ever. `fill` brings the host's side over."""
 
-    def __init__(self, rows: int, width: int, vocab_size: int, device: torch.device) -> None:
+    def __init__(self, rows: int, width: int, allowed: torch.Tensor, device: torch.device) -> None:
+        """`allowed` bool[rows, vocabulary]: read only for rows that are ruled."""
         self._shapes = _shapes(rows, width)
         self._size = sum(prod(shape) for shape in self._shapes.values())
         self._pinned = device.type == "cuda"
         self._block = torch.zeros(self._size, dtype=torch.int64, device=device)
         self.told = self._views(self._block)
-        self.allowed = torch.ones(rows, vocab_size, dtype=torch.bool, device=device)
+        self.allowed = allowed
 
     def blank(self) -> tuple[torch.Tensor, Any]:
         """A fresh block on the host, all zeros, and its views as numpy arrays."""

@@ -6,6 +6,7 @@ Attention is chunk-local: windows and grids in time never see across their borde
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -84,13 +85,16 @@ class VisionEncoder:
     def _attend(self, attn: Any, hidden: torch.Tensor, place: _Geometry, lengths: list[int]) -> torch.Tensor:
         query, key, value = attn.qkv(hidden).view(hidden.shape[0], 3, attn.num_heads, -1).unbind(1)
         query, key = _turn(query, place), _turn(key, place)
-        if len(set(lengths)) == 1:
-            shape = (len(lengths), lengths[0], attn.num_heads, -1)
-            query, key, value = (part.reshape(shape).transpose(1, 2) for part in (query, key, value))
-            out = F.scaled_dot_product_attention(query, key, value).transpose(1, 2)
-        else:
-            pieces = zip(*(part.transpose(0, 1).split(lengths, dim=1) for part in (query, key, value)), strict=True)
-            out = torch.cat([F.scaled_dot_product_attention(*piece) for piece in pieces], dim=1).transpose(0, 1)
+        at, found = 0, []
+        # Neighbours of one length are attended in one call: windows stand by length.
+        for length, run in groupby(lengths):
+            count = len(list(run))
+            rows = slice(at, at + count * length)
+            parts = [part[rows].view(count, length, attn.num_heads, -1).transpose(1, 2) for part in (query, key, value)]
+            attended = F.scaled_dot_product_attention(parts[0], parts[1], parts[2])
+            found.append(attended.transpose(1, 2).flatten(0, 1))
+            at = rows.stop
+        out = found[0] if len(found) == 1 else torch.cat(found)
         projected: torch.Tensor = attn.proj(out.reshape(hidden.shape[0], -1))
         return projected
 
@@ -107,8 +111,8 @@ class VisionEncoder:
                 window_size=visual.window_size,
                 patch_size=visual.patch_size,
             )
+            order, window_lengths = self._by_length(order, window_ends.diff().tolist(), grid)
             order = order.to(device)
-            window_lengths = window_ends.diff().tolist()
         where = get_vision_position_ids(sizes, visual.spatial_merge_size).to(device)
         cos, sin = visual.rotary_pos_emb(where, where)
 
@@ -126,6 +130,13 @@ class VisionEncoder:
             grid_lengths=grid_lengths,
             window_lengths=window_lengths,
         )
+
+    def _by_length(self, order: torch.Tensor, lengths: list[int], grid: Grid) -> tuple[torch.Tensor, list[int]]:
+        """The same windows, those of a grid in time by length: whose turn it is changes nothing."""
+        unit, per_grid = self._merge_unit, grid.rows * grid.columns // self._merge_unit
+        parts: list[torch.Tensor] = list(torch.split(order, [length // unit for length in lengths]))
+        parts.sort(key=lambda window: (int(window[0]) // per_grid, -len(window)))
+        return torch.cat(parts), [len(window) * unit for window in parts]
 
     def _learned_places(self, sizes: torch.Tensor) -> torch.Tensor:
         visual = self._visual
