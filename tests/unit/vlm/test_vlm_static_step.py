@@ -1,5 +1,7 @@
 """Steps over static buffers beside steps as they come: the same model, the same memory, the same answers."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,12 @@ import torch
 
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.backend import Choosing, Row
-from stillwing_vlm.core.base import AskRequest, DoneReason, Limits, Sampling, View
+from stillwing_vlm.core.base import AskRequest, DoneReason, Sampling, View
 from stillwing_vlm.core.branch import AskBranch
 from stillwing_vlm.core.catalog import Decoding, ModelSource
 from stillwing_vlm.core.engines.captured_vision import CapturedVision
-from stillwing_vlm.core.engines.decoding import kernels_fit, make_decoder, no_capture
+from stillwing_vlm.core.engines.decoding import StaticPasses, kernels_fit, make_decoder, no_capture
+from stillwing_vlm.core.engines.static_append import StaticAppends
 from stillwing_vlm.core.engines.static_step import PendingToken, StaticStep
 from stillwing_vlm.core.local import LocalEngine, LocalSession
 from stillwing_vlm.core.positions import text_positions
@@ -23,11 +26,10 @@ SCHEMA = (
     '{"type":"object","properties":{"name":{"enum":["move","turn"]},"sure":{"type":"boolean"}},'
     '"required":["name","sure"],"additionalProperties":false}'
 )
-LIMITS = Limits(kept_kv_bytes=1 << 20)
 
 
 def load(directory: Path, decoding: Decoding) -> LocalEngine:
-    return LocalEngine.load(ModelSource(str(directory), device="cpu", threads=1, decoding=decoding), LIMITS)
+    return LocalEngine.load(ModelSource(str(directory), device="cpu", threads=1, decoding=decoding))
 
 
 @pytest.fixture(scope="module", params=["qwen2_5_vl", "qwen3_vl"])
@@ -140,7 +142,7 @@ def test_what_earlier_steps_left_in_the_buffers_changes_nothing(static: LocalEng
     for turn in range(12):
         session.append(frame(turn))
     clean = logits_of(static, questions(session, (1, 1, 1, 5, 9)))
-    for step in static.loaded.backend._decoder._steps.values():  # type: ignore[attr-defined]
+    for step in static.loaded.backend._static.decoder._steps.values():  # type: ignore[attr-defined]
         step.inputs._block.fill_(3)
         step.inputs.allowed.fill_(False)
         step._logits.fill_(float("nan"))
@@ -179,7 +181,7 @@ def test_a_branch_that_is_full_is_not_written_over(static: LocalEngine) -> None:
 def test_a_size_is_captured_once_whatever_becomes_of_the_trunk(
     static: LocalEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decoder: Any = static.loaded.backend._decoder  # type: ignore[attr-defined]
+    decoder: Any = static.loaded.backend._static.decoder  # type: ignore[attr-defined]
     captured: list[tuple[int, int]] = []
     make = decoder._make_step
 
@@ -230,20 +232,21 @@ def test_a_token_is_fed_before_it_is_read(static: LocalEngine, monkeypatch: pyte
 def test_the_kernels_step_the_same(engines: tuple[LocalEngine, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Several sessions, a copied view, questions and single tokens, in Triton's interpreter where there is no card."""
     pytest.importorskip("triton", reason="needs triton: pip install triton")
-    from stillwing_vlm.core.engines.kernel_segments import KernelSegments
+    from stillwing_vlm.core.engines.kernel_segments import KernelAppend, KernelSegments
 
     backends: list[Any] = [engine.loaded.backend for engine in engines]
     layers, rotary = backends[1]._layers, backends[1]._rotary
     if not kernels_fit(layers):
         pytest.skip(f"the kernels take no heads of {layers.head_dim}")
     decoder = make_decoder(layers, rotary, backends[1].vocab_size, KernelSegments, no_capture)
-    monkeypatch.setattr(backends[1], "_decoder", decoder)
+    appends = StaticAppends(layers, KernelAppend, no_capture)
+    monkeypatch.setattr(backends[1], "_static", StaticPasses(decoder, appends, no_capture))
     found = []
     for engine in engines:
-        sessions = [engine.open("You fly.", budget) for budget in (120, 200)]
-        for turn in range(9):
+        sessions = [engine.open("You fly.", budget) for budget in (70, 200)]
+        for turn in range(5):
             for session in sessions:
-                session.append(frame(turn))
+                session.append(frame(2 * turn))
         rows = [row for session in sessions for row in questions(session, (1, 3))]
         view, _ = sessions[1].video._pin(View(recent_chunks=2))
         branch = engine.loaded.backend.new_branch(sessions[1].video._store, view, 30)
@@ -252,6 +255,28 @@ def test_the_kernels_step_the_same(engines: tuple[LocalEngine, ...], monkeypatch
         again = [Row(row.branch, [9], text_positions(int(row.positions[0, -1]) + 1, 1)[0]) for row in rows]
         found.append(torch.cat((first, logits_of(engine, again))))
     assert (found[0] - found[1]).abs().max() < 1e-4 * found[0].std()
+    assert any(sizes.held for sizes in appends._slabs.values()), "no append went through the buffers"
+
+
+def test_appends_of_one_size_go_through_the_buffers(engines: tuple[LocalEngine, ...]) -> None:
+    """Two sessions, sizes that change and come again, evictions and compactions: every byte as without."""
+    found = []
+    for engine in engines:
+        sessions = [engine.open("You fly.", budget) for budget in (120, 200)]
+        for turn in range(60):
+            for session in sessions:
+                session.append(frame(turn // 7 * 2 + turn % 7 // 6))
+        found.append([session.video.digest() for session in sessions])
+        assert all(session.video.trunk.moves > 2 for session in sessions)
+    assert found[0] == found[1]
+    slabs = engines[1].loaded.backend._static.appends._slabs  # type: ignore[attr-defined]
+    # Where a chunk says its time in words, chunks of one picture come in two sizes.
+    assert {len(slabs[session.video._store].held) for session in sessions} <= {1, 2}
+    gone = [weakref.ref(session.video._store) for session in sessions]
+    before = len(slabs)
+    del session, sessions
+    gc.collect()
+    assert not any(ref() for ref in gone) and len(slabs) == before - 2, "what is captured keeps a session's memory"
 
 
 def test_pictures_of_a_size_are_captured_once(engines: tuple[LocalEngine, ...]) -> None:

@@ -5,12 +5,14 @@ It knows nothing of what a step computes.
 
 import importlib.util
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from stillwing_common.errors import DeviceAbsent, MissingExtra
 from stillwing_vlm.core.engines.attention import Attention
 from stillwing_vlm.core.engines.layers import LanguageLayers
 from stillwing_vlm.core.engines.rotary import Rotary
+from stillwing_vlm.core.engines.static_append import StaticAppends, TorchAppend
 from stillwing_vlm.core.engines.static_step import (
     Capture,
     SegmentKernels,
@@ -21,12 +23,21 @@ from stillwing_vlm.core.engines.static_step import (
 )
 
 
-def choose_decoder(
+@dataclass(frozen=True, slots=True)
+class StaticPasses:
+    """What goes through static buffers: decoding steps, appends, and whatever else is captured alike."""
+
+    decoder: StaticDecoder
+    appends: StaticAppends
+    capture: Capture
+
+
+def choose_decoding(
     wanted: str, layers: LanguageLayers, rotary: Rotary, attention: Attention, vocab_size: int
-) -> tuple[StaticDecoder | None, Capture | None, str]:
-    """What steps, what captures, and its name. `wanted`: "eager" (None: each step as it comes), "static" (static
-    buffers, every operation launched), "graphs" (the same captured; CUDA), or "auto": graphs where they can be,
-    otherwise eager.
+) -> tuple[StaticPasses | None, str]:
+    """What goes through static buffers, and its name. `wanted`: "eager" (None: everything as it comes), "static"
+    (static buffers, every operation launched), "graphs" (the same captured; CUDA), or "auto": graphs where they can
+    be, otherwise eager.
 
     Raises DeviceAbsent or MissingExtra where it cannot be had.
     """
@@ -35,15 +46,16 @@ def choose_decoder(
     if wanted == "auto":
         wanted = "graphs" if on_cuda and has_triton and kernels_fit(layers) else "eager"
     if wanted == "eager":
-        return None, None, wanted
+        return None, wanted
     if not on_cuda:
         if wanted == "graphs":
             raise DeviceAbsent(
                 f"decoding 'graphs' needs CUDA; this is {layers.device}: say auto, eager or static",
                 device=str(layers.device),
             )
-        made = make_decoder(layers, rotary, vocab_size, lambda step: TorchSegments(step, attention), no_capture)
-        return made, no_capture, wanted
+        decoder = make_decoder(layers, rotary, vocab_size, lambda step: TorchSegments(step, attention), no_capture)
+        appends = StaticAppends(layers, partial(TorchAppend, attention), no_capture)
+        return StaticPasses(decoder, appends, no_capture), wanted
     if not has_triton:
         raise MissingExtra(f"decoding '{wanted}' needs triton on CUDA; run: pip install triton", package="triton")
     if not kernels_fit(layers):
@@ -52,14 +64,15 @@ def choose_decoder(
             f"{layers.head_dim}: say auto or eager",
             device=str(layers.device),
         )
-    from stillwing_vlm.core.engines.kernel_segments import KernelSegments
+    from stillwing_vlm.core.engines.kernel_segments import KernelAppend, KernelSegments
 
     capture: Capture = no_capture
     if wanted == "graphs":
         from stillwing_vlm.core.engines.graphs import GraphCapture
 
         capture = GraphCapture(layers.device)
-    return make_decoder(layers, rotary, vocab_size, KernelSegments, capture), capture, wanted
+    decoder = make_decoder(layers, rotary, vocab_size, KernelSegments, capture)
+    return StaticPasses(decoder, StaticAppends(layers, KernelAppend, capture), capture), wanted
 
 
 def make_decoder(

@@ -49,7 +49,7 @@ def load_model(
 
     `device`: "auto", "cpu", "cuda" or "cuda:N". `dtype` of weights and cache: "float32", "bfloat16" or "auto", which is
     float32 on the CPU and bfloat16 on CUDA. `attention`: "sdpa", "flash" or "auto", see `choose_attention`.
-    `decoding`: see `choose_decoder`. `threads`: CPU threads of the whole process's tensor library; None leaves them as
+    `decoding`: see `choose_decoding`. `threads`: CPU threads of the whole process's tensor library; None leaves them as
     they are.
     Raises ModelNotUsable (naming what is missing), DeviceAbsent or MissingExtra.
     """

@@ -18,7 +18,7 @@ from stillwing_vlm.core.backend import CacheSizes, Outcome, PinnedView, Row
 from stillwing_vlm.core.engines import kv_file
 from stillwing_vlm.core.engines.attention import choose_attention
 from stillwing_vlm.core.engines.captured_vision import CapturedVision, Encode, PatchStager, StagedPatches
-from stillwing_vlm.core.engines.decoding import choose_decoder
+from stillwing_vlm.core.engines.decoding import choose_decoding
 from stillwing_vlm.core.engines.families import Family, rotary_axes
 from stillwing_vlm.core.engines.figures import model_figures
 from stillwing_vlm.core.engines.fingerprint import fingerprint
@@ -46,7 +46,7 @@ class QwenVlBackend:
         decoding: str = "auto",
     ) -> None:
         """`model`: the family's architecture in evaluation mode, on its device; `attention` as `choose_attention`,
-        `decoding` as `choose_decoder`.
+        `decoding` as `choose_decoding`.
         """
         config = model.config.text_config
         self._layers = layers = LanguageLayers(model, family)
@@ -64,12 +64,10 @@ class QwenVlBackend:
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self.fingerprint = fingerprint(model.named_parameters(), dict(config.rope_parameters))
         self.vocab_size: int = config.vocab_size
-        self._decoder, capture, self.decoding = choose_decoder(
-            decoding, layers, self._rotary, self._attention, self.vocab_size
-        )
-        self.looks_ahead = self._decoder is not None
-        if capture is not None:
-            self._vision = CapturedVision(self._vision, capture)
+        self._static, self.decoding = choose_decoding(decoding, layers, self._rotary, self._attention, self.vocab_size)
+        self.looks_ahead = self._static is not None
+        if self._static is not None:
+            self._vision = CapturedVision(self._vision, self._static.capture)
         self.figures = model_figures(model.config, self._dtype.itemsize)
         self.preprocessing = preprocessing
         vision = model.config.vision_config
@@ -153,6 +151,9 @@ class QwenVlBackend:
         """
         end = tail + embedding.hidden.shape[0]
         cos_sin = self._rotary.cos_sin(positions)
+        appends = self._static.appends if self._static is not None and offset is None else None
+        if appends is not None and appends.run(store, start, tail, embedding, cos_sin):
+            return None
         raw: list[torch.Tensor] = []
 
         def attend(layer: int, unturned: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
@@ -219,12 +220,13 @@ class QwenVlBackend:
     @torch.inference_mode()
     def advance(self, rows: Sequence[Row]) -> list[Outcome]:
         """One pass for all rows; or, where there is a decoder, one for each length and one for rows it cannot take."""
-        if self._decoder is None:
+        if self._static is None:
             return self._stepped(rows)
+        decoder = self._static.decoder
         found: list[Outcome] = [None] * len(rows)
-        taken = [at for at, row in enumerate(rows) if self._decoder.takes(row)]
+        taken = [at for at, row in enumerate(rows) if decoder.takes(row)]
         left = [at for at in range(len(rows)) if at not in taken]
-        for places, advance in ((taken, self._decoder.advance), (left, self._stepped)):
+        for places, advance in ((taken, decoder.advance), (left, self._stepped)):
             if places:
                 for at, outcome in zip(places, advance([rows[at] for at in places]), strict=True):
                     found[at] = outcome

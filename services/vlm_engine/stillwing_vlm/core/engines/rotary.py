@@ -34,10 +34,10 @@ class Rotary:
         return angles.cos().float(), angles.sin().float()
 
     def cos_sin(self, positions: Positions) -> CosSin:
-        """Cosines and sines float32[tokens, head_dim / 2] for positions int64[3, tokens]."""
+        """Cosines and sines float32[tokens, head_dim / 2] for positions int64[3, tokens], row by row in memory."""
         angles = positions[self._axis].T.astype(np.float64) * self._inverse_frequencies
-        cos = torch.from_numpy(np.cos(angles).astype(np.float32))
-        sin = torch.from_numpy(np.sin(angles).astype(np.float32))
+        cos = torch.from_numpy(np.cos(angles).astype(np.float32, order="C"))
+        sin = torch.from_numpy(np.sin(angles).astype(np.float32, order="C"))
         return cos.to(self._device), sin.to(self._device)
 
 
