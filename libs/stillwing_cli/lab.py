@@ -3,6 +3,7 @@
 The lab does the work.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -157,6 +158,49 @@ def instructions(
     next_step(err if as_json else out, f"open {folder}/report.json", "every question, its answer and its verdict")
     if not report.held:
         raise typer.Exit(1)
+
+
+@lab.command("memory")
+def memory(
+    episodes: Annotated[int, typer.Option(min=1, help="Scenes for each memory and length.")] = 20,
+    corridor_m: Annotated[
+        list[float] | None, typer.Option("--corridor", help="Metres from start to turn, 4 to 200. May be given again.")
+    ] = None,
+    idle: Annotated[
+        list[int] | None,
+        typer.Option(help="Frames a stream has behind it, for the question of positions; -1: leave it out."),
+    ] = None,
+    model: Annotated[str, typer.Option(help="Directory of a model; empty takes the pilot.")] = "",
+    policy: Annotated[str, typer.Option(help="tool_calling or choice.")] = "tool_calling",
+    first_seed: Annotated[int, typer.Option(help="Seed of the first scene.")] = 1_500_000,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that fly; 0: one for each core.")] = 0,
+    ray: Annotated[str, typer.Option(help='Fly on a Ray cluster instead: its address, "auto", or "local".')] = "",
+    output: Out = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Keep figures and plots as PATH.json, .md and .png: results/memory.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What memory is worth: a sign seen early and needed late, by memory and by how long ago it was."""
+    with told_errors():
+        from stillwing_lab.evaluate import memory_run  # brings torch along
+        from stillwing_lab.evaluate.memory_experiment import CORRIDORS_M, IDLE_CHUNKS, Plan
+        from stillwing_lab.evaluate.run import Where
+        from stillwing_vlm.core.catalog import PILOT
+
+        plan = Plan(
+            corridors_m=tuple(corridor_m or CORRIDORS_M),
+            idle_chunks=tuple(one for one in (idle or IDLE_CHUNKS) if one >= 0),
+            episodes=episodes,
+            first_seed=first_seed,
+            model=model or PILOT,
+            policy=policy,
+        )
+        where = Where(workers or os.cpu_count() or 1, ray)
+        folder = memory_run.main(plan, where, out=output, keep=save, as_json=as_json)
+    next_step(
+        err if as_json else out, f"stillwing lab memory --out {folder} --episodes {2 * episodes}", "go on from here"
+    )
 
 
 @lab.command("train-recall")
