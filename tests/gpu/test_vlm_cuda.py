@@ -13,7 +13,7 @@ import torch
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.base import AskRequest, View
 from stillwing_vlm.core.catalog import AttentionKind, ModelSource
-from stillwing_vlm.core.engines.attention import choose_attention, disagreement
+from stillwing_vlm.core.engines.attention_choice import Heads, choose_attention, disagreement
 from stillwing_vlm.core.local import LocalEngine
 
 pytestmark = [
@@ -61,7 +61,7 @@ flash_attn = pytest.mark.skipif(importlib.util.find_spec("flash_attn") is None, 
 @flash_attn
 @pytest.mark.parametrize("head_dim", [64, 128])
 def test_flash_attention_equals_torchs_own(head_dim: int) -> None:
-    found = choose_attention("flash", torch.device("cuda"), torch.bfloat16, head_dim)
+    found = choose_attention("flash", torch.device("cuda"), torch.bfloat16, Heads(16, 2, head_dim))
     assert found.name == "flash"
     assert disagreement(found, torch.device("cuda"), torch.bfloat16, head_dim) < 4 * 2**-8
 

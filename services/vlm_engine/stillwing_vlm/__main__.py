@@ -42,7 +42,8 @@ def serve(
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     dtype: Annotated[Dtype | None, typer.Option(help="Type of weights and cache; auto is bfloat16 on CUDA.")] = None,
     attention: Annotated[
-        AttentionKind | None, typer.Option(help="auto takes flash-attn where it is installed and can run.")
+        AttentionKind | None,
+        typer.Option(help="Who carries out attention; auto measures on CUDA and takes the fastest."),
     ] = None,
     decoding: Annotated[Decoding | None, typer.Option(help="How decoding steps are carried out.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of the tensor library.")] = None,
@@ -129,6 +130,7 @@ async def _serve(settings: VlmSettings, observer: PrometheusObserver) -> None:
             device=info.device,
             dtype=info.dtype,
             attention=info.attention,
+            attention_reason=info.attention_reason,
             decoding=info.decoding,
             parameters=info.parameters,
             budget_tokens=info.default_max_context_tokens,

@@ -34,7 +34,8 @@ class VlmSettings(ServerSettings):
         default=Dtype.AUTO, description="auto (float32 on the CPU, bfloat16 on CUDA), float32 or bfloat16."
     )
     attention: AttentionKind = Field(
-        default=AttentionKind.AUTO, description="auto (flash where flash-attn is installed and can run), sdpa or flash."
+        default=AttentionKind.AUTO,
+        description="auto (on CUDA the fastest, measured), sdpa (torch's own), triton or flash.",
     )
     decoding: Decoding = Field(
         default=Decoding.AUTO,

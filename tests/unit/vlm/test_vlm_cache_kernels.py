@@ -9,7 +9,7 @@ import torch
 
 pytest.importorskip("triton", reason="needs triton: pip install triton")
 
-from stillwing_vlm.core.engines.kernels.cache import move, place, turn_and_write, turn_into
+from stillwing_vlm.core.engines.kernels.cache import move, place, turn_and_write, turn_into, write
 from stillwing_vlm.core.engines.kernels.decode import SegmentTable
 from stillwing_vlm.core.engines.rotary import CosSin, rotate
 
@@ -97,6 +97,13 @@ def test_fed_tokens_are_turned_and_written_behind_what_their_branches_hold(dtype
             assert _same(slab[row, 0, layer, :, length : length + count], wanted_keys[:, fed])
             assert torch.equal(slab[row, 1, layer, :, length : length + count], values[:, fed])
         before[row, :, layer, :, length : length + count] = slab[row, :, layer, :, length : length + count]
+    assert torch.equal(slab, before)
+    # What is turned already is written as it is.
+    write(wanted_keys, values, table, 0)
+    for row, (length, count) in enumerate(zip(lengths, counts, strict=True)):
+        fed = slice(row * width, row * width + count)
+        assert torch.equal(slab[row, 0, 0, :, length : length + count], wanted_keys[:, fed])
+        before[row, :, 0, :, length : length + count] = slab[row, :, 0, :, length : length + count]
     assert torch.equal(slab, before)
 
 

@@ -20,12 +20,9 @@ from transformers import AutoModelForImageTextToText
 from stillwing_common.errors import DeviceAbsent, MissingExtra
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.catalog import AttentionKind, Dtype, ModelSource, load_engine
-from stillwing_vlm.core.engines.attention import (
-    branch_attention,
-    choose_attention,
-    disagreement,
-    merge_pieces,
-)
+from stillwing_vlm.core.engines import attention_choice
+from stillwing_vlm.core.engines.attention import Attention, branch_attention, merge_pieces
+from stillwing_vlm.core.engines.attention_choice import Heads, choose_attention, disagreement
 from stillwing_vlm.core.engines.families import FAMILIES
 from stillwing_vlm.core.local import LocalEngine
 
@@ -134,21 +131,86 @@ def test_pieces_attended_alone_merge_to_one_softmax() -> None:
     assert (merge_pieces(parts) - branch_attention(queries, pieces)).abs().max() < 1e-5
 
 
-def test_flash_attention_is_taken_only_where_it_can_run(tmp_path: Path) -> None:
+def test_attention_that_cannot_run_is_refused_and_said_why(tmp_path: Path) -> None:
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     for device, dtype, head_dim in ((cpu, torch.bfloat16, 128), (cuda, torch.float32, 128), (cuda, torch.bfloat16, 20)):
-        assert choose_attention("auto", device, dtype, head_dim).name == "sdpa"
         with pytest.raises(DeviceAbsent, match="say sdpa or auto"):
-            choose_attention("flash", device, dtype, head_dim)
+            choose_attention("flash", device, dtype, Heads(4, 2, head_dim))
+    chosen = choose_attention("auto", cpu, torch.bfloat16, Heads(4, 2, 128))
+    assert (chosen.name, chosen.reason) == ("sdpa", "torch's own is the one for cpu")
     directory = write_tiny_model(tmp_path / "model")
     with pytest.raises(DeviceAbsent, match="float32 with heads of 16"):
         load_engine(ModelSource(str(directory), device="cpu", attention=AttentionKind.FLASH))
     assert load_engine(ModelSource(str(directory), device="cpu")).info().attention == "sdpa"
 
 
+class Trial:
+    """Makes "auto" choose among attentions that run on this CPU as if it were a card."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
+        self._seconds = seconds
+        self._own = choose_attention("sdpa", torch.device("cpu"), torch.float32, Heads(4, 2, 64))
+        monkeypatch.setattr(attention_choice, "_torchs_own", lambda device: self._own)
+        monkeypatch.setattr(attention_choice, "_usable", self._usable)
+        monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+
+    def _usable(self, name: str, *_: Any) -> Attention:
+        if name not in self._seconds:
+            raise MissingExtra(f"{name} is not there", package=name)
+        return replace(self._own, name=name)
+
+    def choose(self) -> Attention:
+        def seconds(attention: Attention, *_: Any) -> float:
+            return self._seconds[attention.name]
+
+        return choose_attention("auto", torch.device("cuda"), torch.bfloat16, Heads(4, 2, 64), seconds)
+
+
+def test_the_fastest_attention_is_taken_and_said_by_how_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        chosen = Trial(patch, sdpa=0.003, triton=0.001, flash=0.002).choose()
+        assert chosen.name == "triton"
+        assert chosen.reason.endswith("tokens: sdpa 3.00 ms, triton 1.00 ms, flash 2.00 ms")
+        assert Trial(patch, sdpa=0.003, triton=0.002, flash=0.001).choose().name == "flash"
+        # Where there is no memory for the trial of one, the others are taken.
+        chosen = Trial(patch, sdpa=float("inf"), flash=0.001).choose()
+        assert chosen.name == "flash"
+        assert chosen.reason.endswith("triton is not there")
+        assert Trial(patch, sdpa=0.003).choose().name == "sdpa"
+
+
+def test_a_trial_measures_what_it_is_given() -> None:
+    heads, cpu = Heads(2, 1, 16), torch.device("cpu")
+    own = choose_attention("sdpa", cpu, torch.float32, heads)
+
+    def laboured(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        for _ in range(19):
+            own.append(queries, keys, values)
+        return own.append(queries, keys, values)
+
+    slow = replace(own, append=laboured)
+    took = [attention_choice.trial_seconds(each, cpu, torch.float32, heads) for each in (own, slow)]
+    assert 0 < took[0] < took[1]
+
+
+def test_kernels_that_break_are_refused_with_what_they_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("no kernel image")
+
+    own = choose_attention("sdpa", torch.device("cpu"), torch.float32, Heads(4, 2, 64))
+    for wrong, said in ((replace(own, append=broken), "no kernel image"), (replace(own, append=_zeros), "differs by")):
+        monkeypatch.setattr(attention_choice, "_flash", lambda *_, wrong=wrong: wrong)
+        with pytest.raises(DeviceAbsent, match=said.replace("differs by", "differs from torch's own by")):
+            choose_attention("flash", torch.device("cpu"), torch.float32, Heads(4, 2, 64))
+
+
+def _zeros(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    return torch.zeros_like(queries)
+
+
 def test_attention_that_gives_other_numbers_is_told_from_one_that_rounds() -> None:
     """What flash-attn has to pass on the device before it is used."""
-    cpu, sdpa = torch.device("cpu"), choose_attention("sdpa", torch.device("cpu"), torch.bfloat16, 64)
+    cpu, sdpa = torch.device("cpu"), choose_attention("sdpa", torch.device("cpu"), torch.bfloat16, Heads(4, 2, 64))
     for dtype, most in ((torch.float32, 1e-5), (torch.bfloat16, 4 * 2**-8)):
         assert disagreement(sdpa, cpu, dtype, 64) < most
 
@@ -176,5 +238,10 @@ def test_attention_that_gives_other_numbers_is_told_from_one_that_rounds() -> No
 @pytest.mark.skipif(importlib.util.find_spec("flash_attn") is not None, reason="flash-attn is installed here")
 def test_flash_attention_that_is_not_installed_is_named() -> None:
     with pytest.raises(MissingExtra, match="pip install flash-attn"):
-        choose_attention("flash", torch.device("cuda"), torch.bfloat16, 128)
-    assert choose_attention("auto", torch.device("cuda"), torch.bfloat16, 128).name == "sdpa"
+        choose_attention("flash", torch.device("cuda"), torch.bfloat16, Heads(4, 2, 128))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is not None, reason="triton is installed here")
+def test_kernels_without_their_compiler_are_named() -> None:
+    with pytest.raises(MissingExtra, match="pip install triton"):
+        choose_attention("triton", torch.device("cuda"), torch.bfloat16, Heads(4, 2, 128))

@@ -151,6 +151,8 @@ class Backend(Protocol):
     device: str
     dtype: str
     attention: str
+    attention_reason: str
+    """Why it is carried out so."""
     decoding: str
     parameters: int
     fingerprint: str

@@ -432,6 +432,8 @@ class ModelInfo:
     default_eviction: Eviction = DEFAULT_EVICTION
     budget_plan: BudgetPlan | None = None
     attention: str = "sdpa"
+    attention_reason: str = ""
+    """How the choice came about; where several were tried, how long each took."""
     decoding: str = "eager"
     default_gate_levels: float = 0.0
     limits: Limits = field(default_factory=Limits)

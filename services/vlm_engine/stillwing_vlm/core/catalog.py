@@ -62,9 +62,13 @@ class AttentionKind(Enum):
     """Who carries out attention."""
 
     AUTO = "auto"
-    """The flash-attn package where it is installed and can run, torch's own elsewhere."""
+    """On CUDA the fastest of those that can run, measured at the start; on the CPU torch's own."""
     SDPA = "sdpa"
+    """Torch's own."""
+    TRITON = "triton"
+    """Kernels of our own."""
     FLASH = "flash"
+    """The flash-attn package."""
 
 
 class Decoding(Enum):
@@ -141,6 +145,7 @@ class LoadedEngine:
             device=backend.device,
             dtype=backend.dtype,
             attention=backend.attention,
+            attention_reason=backend.attention_reason,
             decoding=backend.decoding,
             parameters=backend.parameters,
             cache_bytes_per_token=backend.figures.cache_bytes,

@@ -1,10 +1,8 @@
-"""The two attention calls of the engine, and the choice of who carries them out. None repeats key heads or copies
-cached keys.
+"""The two attention calls of the engine, in torch's own operations. None repeats key heads or copies cached keys.
 
 Shapes: queries `[heads, queries, head_dim]`, keys and values `[kv_heads, tokens, head_dim]`, already rotated.
 """
 
-import importlib.util
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,15 +11,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from stillwing_common.errors import DeviceAbsent, MissingExtra
-
 KeyValue = tuple[torch.Tensor, torch.Tensor]
 
 # `(query, key, value) -> (output, log-sum-exp)`; the public call keeps the second to itself.
 _fused: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-
-_MOST_DISAGREEMENT = 4 * 2**-8
-"""bfloat16 keeps eight bits: one rounding of the output, one of the weights, one of the pieces, and one to spare."""
 
 _WORTH_SPLITTING = 1 << 20
 """Scores from which one append in two calls is faster than in one."""
@@ -41,6 +34,8 @@ class Attention:
     append: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
     branch: Callable[[torch.Tensor, Sequence[KeyValue]], torch.Tensor]
     decode: Callable[[torch.Tensor, Sequence[Sequence[KeyValue]]], torch.Tensor] | None = None
+    reason: str = ""
+    """Why it was chosen."""
 
     def rows(self, queries: torch.Tensor, counts: list[int], segments: Sequence[Sequence[KeyValue]]) -> torch.Tensor:
         """Attention of several branches: `counts` queries of each, side by side in `queries`, over its own segments."""
@@ -49,73 +44,6 @@ class Attention:
         parts = zip(torch.split(queries, counts, dim=1), segments, strict=True)
         out = [self.branch(part, pieces) for part, pieces in parts]
         return out[0] if len(out) == 1 else torch.cat(out, dim=1)
-
-
-def choose_attention(wanted: str, device: torch.device, dtype: torch.dtype, head_dim: int) -> Attention:
-    """`wanted`: "sdpa" (torch's own, everywhere), "flash" (the flash-attn package), or "auto": flash where it can run.
-
-    Kernels differ between versions and devices, so flash attends a small example first and must agree with torch's own.
-    Raises MissingExtra or DeviceAbsent where "flash" cannot run, cannot be imported or gives other numbers.
-    """
-    on_cpu = device.type == "cpu"
-    sdpa = Attention(
-        "sdpa",
-        append_attention_on_cpu if on_cpu else append_attention,
-        branch_attention_on_cpu if on_cpu else branch_attention,
-        decode_attention_on_cpu if on_cpu else None,
-    )
-    if wanted == "sdpa":
-        return sdpa
-    installed = importlib.util.find_spec("flash_attn") is not None
-    fits = device.type == "cuda" and dtype in (torch.bfloat16, torch.float16) and head_dim % 8 == 0 and head_dim <= 256
-    if wanted == "auto" and not (installed and fits):
-        return sdpa
-    if not fits:
-        raise DeviceAbsent(
-            "attention 'flash' needs CUDA, bfloat16 and heads of at most 256, a multiple of 8; "
-            f"this is {device} in {dtype} with heads of {head_dim}: say sdpa or auto",
-            device=str(device),
-        )
-    if not installed:
-        raise MissingExtra("attention 'flash' needs flash_attn; run: pip install flash-attn", package="flash_attn")
-    try:
-        from stillwing_vlm.core.engines.flash import FLASH
-    except (ImportError, OSError) as error:
-        raise MissingExtra(
-            f"flash_attn is installed but cannot be imported, often because it was built for another torch: {error}; "
-            "say sdpa, or install a build for this one",
-            package="flash_attn",
-        ) from error
-    error_share = disagreement(FLASH, device, dtype, head_dim)
-    if not error_share < _MOST_DISAGREEMENT:
-        raise DeviceAbsent(
-            f"flash_attn differs from torch's own attention by {error_share:.1%} on {device}; say sdpa",
-            device=str(device),
-        )
-    return FLASH
-
-
-def disagreement(attention: Attention, device: torch.device, dtype: torch.dtype, head_dim: int) -> float:
-    """Largest difference from torch's own attention in float32 on a small example, as a share of its largest output.
-
-    The example has grouped heads, a slice of a longer slab, several pieces and several queries.
-    """
-    draw = torch.Generator().manual_seed(0)
-    slab = torch.randn(2, 2, 300, head_dim, generator=draw).to(device, dtype)
-    queries = torch.randn(6, 5, head_dim, generator=draw).to(device, dtype)
-    keys, values = slab[0, :, 20:270], slab[1, :, 20:270]
-    pieces = [(slab[0, :, a:b], slab[1, :, a:b]) for a, b in ((20, 31), (31, 240), (240, 270))]
-    wide = [(key.float(), value.float()) for key, value in pieces]
-    pairs = [
-        (attention.append(queries, keys, values), append_attention(queries.float(), keys.float(), values.float())),
-        (attention.branch(queries, pieces), branch_attention(queries.float(), wide)),
-        (attention.branch(queries[:, -1:], pieces), branch_attention(queries[:, -1:].float(), wide)),
-    ]
-    # A difference that is no number compares false with every bound, so it is the caller's `<` that refuses it.
-    return max(
-        (float((found.float() - exact).abs().max() / exact.abs().max()) for found, exact in pairs),
-        key=lambda share: math.inf if math.isnan(share) else share,
-    )
 
 
 def merge_pieces(parts: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:

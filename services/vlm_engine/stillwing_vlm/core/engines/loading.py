@@ -48,7 +48,8 @@ def load_model(
     """Load a Hugging Face directory of a family in `families`, or make its architecture up with random weights.
 
     `device`: "auto", "cpu", "cuda" or "cuda:N". `dtype` of weights and cache: "float32", "bfloat16" or "auto", which is
-    float32 on the CPU and bfloat16 on CUDA. `attention`: "sdpa", "flash" or "auto", see `choose_attention`.
+    float32 on the CPU and bfloat16 on CUDA. `attention`: "sdpa", "triton", "flash" or "auto", see
+    `choose_attention`.
     `decoding`: see `choose_decoding`. `threads`: CPU threads of the whole process's tensor library; None leaves them as
     they are.
     Raises ModelNotUsable (naming what is missing), DeviceAbsent or MissingExtra.

@@ -16,7 +16,7 @@ import torch
 from stillwing_common.errors import Exhausted
 from stillwing_vlm.core.backend import CacheSizes, Outcome, PinnedView, Row
 from stillwing_vlm.core.engines import kv_file
-from stillwing_vlm.core.engines.attention import choose_attention
+from stillwing_vlm.core.engines.attention_choice import Heads, choose_attention
 from stillwing_vlm.core.engines.captured_vision import CapturedVision, Encode, PatchStager, StagedPatches
 from stillwing_vlm.core.engines.decoding import choose_decoding
 from stillwing_vlm.core.engines.families import Family, rotary_axes
@@ -51,7 +51,8 @@ class QwenVlBackend:
         config = model.config.text_config
         self._layers = layers = LanguageLayers(model, family)
         self._device, self._dtype = layers.device, layers.dtype
-        self._attention = choose_attention(attention, self._device, self._dtype, layers.head_dim)
+        heads = Heads(layers.heads, layers.kv_heads, layers.head_dim)
+        self._attention = choose_attention(attention, self._device, self._dtype, heads)
         self._rotary = _rotary(config, family, layers.head_dim, self._device)
         self._vision: Encode = VisionEncoder(model.model.visual, family)
         self._stager = PatchStager(self._device, self._dtype) if self._device.type == "cuda" else None
@@ -60,6 +61,7 @@ class QwenVlBackend:
         self.model = model_name
         self.device = str(self._device)
         self.attention = self._attention.name
+        self.attention_reason = self._attention.reason
         self.dtype = str(self._dtype).removeprefix("torch.")
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self.fingerprint = fingerprint(model.named_parameters(), dict(config.rope_parameters))

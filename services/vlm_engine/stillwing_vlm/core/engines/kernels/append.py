@@ -178,10 +178,11 @@ def _attend_tokens(
     HEAD_DIM: tl.constexpr,
     BLOCK_N: tl.constexpr,
     MASKED: tl.constexpr,
+    CAUSAL: tl.constexpr,
     TYPE: tl.constexpr,
     PRECISE: tl.constexpr,
 ):
-    """Online softmax over tokens `[first, last)`; with MASKED, each row's only up to its `newest`."""
+    """Online softmax over tokens `[first, last)`; with MASKED and CAUSAL, each row's only up to its `newest`."""
     dim = tl.arange(0, HEAD_DIM)
     for at in range(first, last, BLOCK_N):
         token = at + tl.arange(0, BLOCK_N)
@@ -194,7 +195,10 @@ def _attend_tokens(
             value = tl.load(values + cell)
         score = tl.dot(asked, tl.trans(key), input_precision="ieee" if PRECISE else None) * scale
         if MASKED:
-            score = tl.where(token[None, :] <= newest[:, None], score, float("-inf"))
+            if CAUSAL:
+                score = tl.where(token[None, :] <= newest[:, None], score, float("-inf"))
+            else:
+                score = tl.where(token[None, :] < last, score, float("-inf"))
         now = tl.maximum(highest, tl.max(score, axis=1))
         # Minus infinity less itself is no number.
         base = tl.where(now == float("-inf"), 0.0, now) if MASKED else now
@@ -251,7 +255,7 @@ def _attend_kernel(
     scale *= LOG2_E
 
     # Tokens that this tile's queries see at all, and those that every one of them sees.
-    newest = row + (end - count) if CAUSAL else row * 0 + (end - 1)
+    newest = row + (end - count)
     if CAUSAL:
         last_row = tl.minimum(count - 1, (tile * BLOCK_M + BLOCK_M - 1) // GROUPS)
         seen = tl.maximum(start, end - count + last_row + 1)
@@ -269,11 +273,11 @@ def _attend_kernel(
     values += first
     highest, total, gathered = _attend_tokens(
         asked, keys, values, start + block * BLOCK_N, start + plain * BLOCK_N, newest, scale, highest, total, gathered,
-        HEAD_DIM, BLOCK_N, False, TYPE, PRECISE,
+        HEAD_DIM, BLOCK_N, False, CAUSAL, TYPE, PRECISE,
     )  # fmt: skip
     highest, total, gathered = _attend_tokens(
         asked, keys, values, start + plain * BLOCK_N, tl.minimum(start + last_block * BLOCK_N, seen), newest, scale,
-        highest, total, gathered, HEAD_DIM, BLOCK_N, True, TYPE, PRECISE,
+        highest, total, gathered, HEAD_DIM, BLOCK_N, True, CAUSAL, TYPE, PRECISE,
     )  # fmt: skip
 
     place = ((split * kv_heads * GROUPS + head) * count + row).to(tl.int64)

@@ -9,6 +9,7 @@ import torch
 import triton
 import triton.language as tl
 
+from stillwing_vlm.core.engines.attention import KeyValue
 from stillwing_vlm.core.engines.kernels.decode import TRITON_TYPES, SegmentTable
 from stillwing_vlm.core.engines.rotary import CosSin
 
@@ -31,8 +32,12 @@ def turn_and_write(
     `queries[heads, rows * width, head_dim]`, and `keys` and `values` with kv_heads, of any strides; `cos_sin`
     float32[rows * width, head_dim / 2] each; `turned` as `queries`. Lengths and counts are the table's, on the device.
     """
-    tokens = queries.shape[1]
-    _launch(queries, keys, values, cos_sin, turned, table, None, layer, tokens // table.rows)
+    _launch(queries, keys, values, cos_sin, turned, table, None, layer, queries.shape[1] // table.rows)
+
+
+def write(keys: torch.Tensor, values: torch.Tensor, table: SegmentTable, layer: int) -> None:
+    """Put the keys, turned already, and values of a step's tokens behind the rows' own pieces."""
+    _launch(None, keys, values, None, None, table, None, layer, keys.shape[1] // table.rows)
 
 
 def turn_into(
@@ -113,47 +118,46 @@ def move(
 
 
 def _launch(
-    queries: torch.Tensor,
+    queries: torch.Tensor | None,
     keys: torch.Tensor,
     values: torch.Tensor,
-    cos_sin: CosSin,
-    turned: torch.Tensor,
+    cos_sin: CosSin | None,
+    turned: torch.Tensor | None,
     table: SegmentTable | None,
-    there: tuple[torch.Tensor, torch.Tensor] | None,
+    there: KeyValue | None,
     layer: int,
     width: int,
 ) -> None:
-    heads, tokens, head_dim = queries.shape
+    kv_heads, tokens, head_dim = keys.shape
     if not tokens:
         return
     new_keys, new_values = there or (None, None)
-    stride = 0 if there is None else _equal_strides(*there)[0]
     _turn_kernel[(tokens,)](
         queries,
-        *queries.stride()[:2],
+        *((0, 0) if queries is None else queries.stride()[:2]),
         keys,
         *keys.stride()[:2],
         values,
         *values.stride()[:2],
-        *cos_sin,
+        *(cos_sin or (None, None)),
         turned,
-        *turned.stride()[:2],
+        *((0, 0) if turned is None else turned.stride()[:2]),
         None if table is None else table.addresses,
         None if table is None else table.strides,
         None if table is None else table.spans,
         None if table is None else table.counts,
         new_keys,
         new_values,
-        stride,
+        0 if there is None else _equal_strides(*there)[0],
         layer,
         width,
-        heads,
-        keys.shape[0],
+        0 if queries is None else queries.shape[0],
+        kv_heads,
         SEGMENTS=1 if table is None else table.segments,
-        HEADS=triton.next_power_of_2(heads),
-        KV_HEADS=triton.next_power_of_2(keys.shape[0]),
+        HEADS=1 if queries is None else triton.next_power_of_2(queries.shape[0]),
+        KV_HEADS=triton.next_power_of_2(kv_heads),
         HALF=head_dim // 2,
-        TYPE=TRITON_TYPES[queries.dtype],
+        TYPE=TRITON_TYPES[keys.dtype],
         num_warps=4,
         enable_fp_fusion=True,
     )
@@ -204,17 +208,18 @@ def _turn_kernel(
         if fed_as >= tl.load(counts + row):
             return
     pair = tl.arange(0, HALF)
-    cos = tl.load(cosines + token * HALF + pair)[None, :]
-    sin = tl.load(sines + token * HALF + pair)[None, :]
-
-    head = tl.arange(0, HEADS)
-    real = (head < heads)[:, None]
-    cell = head[:, None].to(tl.int64) * query_head + token * query_token + pair[None, :]
-    first = tl.load(queries + cell, mask=real).to(tl.float32)
-    second = tl.load(queries + cell + HALF, mask=real).to(tl.float32)
-    cell = head[:, None].to(tl.int64) * turned_head + token * turned_token + pair[None, :]
-    tl.store(turned + cell, (first * cos - second * sin).to(TYPE), mask=real)
-    tl.store(turned + cell + HALF, (second * cos + first * sin).to(TYPE), mask=real)
+    if cosines is not None:
+        cos = tl.load(cosines + token * HALF + pair)[None, :]
+        sin = tl.load(sines + token * HALF + pair)[None, :]
+    if queries is not None:
+        head = tl.arange(0, HEADS)
+        real = (head < heads)[:, None]
+        cell = head[:, None].to(tl.int64) * query_head + token * query_token + pair[None, :]
+        first = tl.load(queries + cell, mask=real).to(tl.float32)
+        second = tl.load(queries + cell + HALF, mask=real).to(tl.float32)
+        cell = head[:, None].to(tl.int64) * turned_head + token * turned_token + pair[None, :]
+        tl.store(turned + cell, (first * cos - second * sin).to(TYPE), mask=real)
+        tl.store(turned + cell + HALF, (second * cos + first * sin).to(TYPE), mask=real)
 
     head = tl.arange(0, KV_HEADS)
     real = (head < kv_heads)[:, None]
@@ -232,10 +237,14 @@ def _turn_kernel(
         value_place = new_values + token * 2 * HALF
         place = head[:, None].to(tl.int64) * new_head + pair[None, :]
     cell = head[:, None].to(tl.int64) * key_head + token * key_token + pair[None, :]
-    first = tl.load(keys + cell, mask=real).to(tl.float32)
-    second = tl.load(keys + cell + HALF, mask=real).to(tl.float32)
-    tl.store(key_place + place, (first * cos - second * sin).to(TYPE), mask=real)
-    tl.store(key_place + place + HALF, (second * cos + first * sin).to(TYPE), mask=real)
+    first = tl.load(keys + cell, mask=real)
+    second = tl.load(keys + cell + HALF, mask=real)
+    if cosines is not None:
+        one, other = first.to(tl.float32), second.to(tl.float32)
+        first = (one * cos - other * sin).to(TYPE)
+        second = (other * cos + one * sin).to(TYPE)
+    tl.store(key_place + place, first, mask=real)
+    tl.store(key_place + place + HALF, second, mask=real)
     cell = head[:, None].to(tl.int64) * value_head + token * value_token + pair[None, :]
     tl.store(value_place + place, tl.load(values + cell, mask=real), mask=real)
     tl.store(value_place + place + HALF, tl.load(values + cell + HALF, mask=real), mask=real)

@@ -1,0 +1,22 @@
+"""The engine's attention calls on kernels of our own: any NVIDIA card from compute capability 8.0 on, any type.
+
+Same shapes and meaning as in `engines.attention`.
+"""
+
+from collections.abc import Sequence
+
+import torch
+
+from stillwing_vlm.core.engines.attention import Attention, KeyValue
+from stillwing_vlm.core.engines.kernels.append import Segment, append, attend
+
+
+def _append(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    return append(queries, keys, values)
+
+
+def _branch(queries: torch.Tensor, segments: Sequence[KeyValue]) -> torch.Tensor:
+    return attend(queries, [Segment(keys, values) for keys, values in segments])
+
+
+TRITON = Attention("triton", _append, _branch)

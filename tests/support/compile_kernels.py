@@ -1,0 +1,97 @@
+"""python tests/support/compile_kernels.py 90
+
+Compiles the engine's kernels at the sizes of a 3B model for a compute capability, on a machine without a card, and
+prints one JSON object for each: its name, shared memory, and the bytes its registers spill to the stack.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver
+from triton.runtime.jit import JITFunction
+
+from stillwing_vlm.core.engines.kernels import append as append_kernels
+from stillwing_vlm.core.engines.kernels.append import Segment, Tile, append, attend
+from stillwing_vlm.core.engines.kernels.cache import move, place, turn_and_write, turn_into, write
+from stillwing_vlm.core.engines.kernels.decode import DecodeWorkspace, SegmentTable, decode, plan_decode
+
+HEADS, KV_HEADS, HEAD_DIM, DTYPE = 16, 2, 128, torch.bfloat16
+CPU = torch.device("cpu")
+
+
+class NoCard:
+    """A driver that knows what to compile for and nothing else."""
+
+    def __init__(self, capability: int) -> None:
+        self._target = GPUTarget("cuda", capability, 32)
+
+    def get_current_target(self) -> GPUTarget:
+        return self._target
+
+    def get_current_device(self) -> int:
+        return 0
+
+    def get_current_stream(self, device: int | None = None) -> int:
+        return 0
+
+
+def main() -> None:
+    capability = int(sys.argv[1])
+    driver.set_active(NoCard(capability))
+    launch: Any = JITFunction.run
+    seen: set[str] = set()
+
+    def compile_only(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> Any:
+        found = launch(self, *args, grid=grid, warmup=True, **kwargs)
+        if found.hash not in seen:
+            seen.add(found.hash)
+            print(json.dumps({"kernel": self.fn.__name__, "shared": found.metadata.shared, "stack": stack(found)}))
+        return found
+
+    JITFunction.run = compile_only
+    launch_all(capability)
+
+
+def stack(compiled: Any) -> int:
+    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(compiled.asm["cubin"])
+        file.flush()
+        usage = subprocess.run([tool, "--dump-resource-usage", file.name], capture_output=True, text=True, check=True)
+    return max(int(size) for size in re.findall(r"STACK:(\d+)", usage.stdout))
+
+
+def launch_all(capability: int) -> None:
+    slab = torch.empty(2, 3, KV_HEADS, 1000, HEAD_DIM, dtype=DTYPE)
+    tile = Tile(128, 128, 8, 2) if capability >= 90 else Tile(128, 64, 8, 2)
+    append_kernels.tile_for = lambda *_: tile
+    joined = torch.empty(400, HEADS + 2 * KV_HEADS, HEAD_DIM, dtype=DTYPE).transpose(0, 1)
+    queries, keys, values = joined.split([HEADS, KV_HEADS, KV_HEADS])
+    append(queries, *slab[:, 1], torch.zeros(2, dtype=torch.int32))
+    append(queries[:, :1], *slab[:, 1, :, 7:8])
+    attend(queries, [Segment(*slab[:, 1, :, :700]), Segment(*slab[:, 1, :, 700:])], log_sum=torch.empty(HEADS, 400))
+    cos_sin = (torch.empty(400, HEAD_DIM // 2), torch.empty(400, HEAD_DIM // 2))
+    turn_into(queries, keys, values, cos_sin, torch.empty_like(queries), *slab[:, 1, :, 5:405])
+    place(*torch.empty(2, 3, KV_HEADS, 400, HEAD_DIM, dtype=DTYPE), cos_sin, *slab[:, :, :, 3:403])
+    move(*slab, 200, 1, 700)
+    move(*slab, 0, 200, 700, (cos_sin[0][0], cos_sin[1][0]))
+    for rows, width in ((1, 1), (8, 1), (1, 32)):
+        table = SegmentTable.empty(rows, 3, DTYPE, CPU)
+        work = DecodeWorkspace.empty(table, HEADS, KV_HEADS, HEAD_DIM, width=width, splits=66)
+        plan_decode(table, work)
+        fed = joined[:, : rows * width].split([HEADS, KV_HEADS, KV_HEADS])
+        turn_and_write(*fed, cos_sin, torch.empty_like(fed[0]), table, 1)
+        write(*fed[1:], table, 1)
+        decode(fed[0], table, 1, torch.empty_like(fed[0]), work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""python -m pytest tests/unit/vlm/test_vlm_kernels_compile.py -v
+
+The kernels compile for cards that are not here, at the sizes of a 3B model, fit their shared memory and all but keep to
+their registers. The interpreter knows nothing of types, layouts or sizes; the compiler does.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("triton", reason="needs triton: pip install triton")
+
+SCRIPT = Path(__file__).resolve().parents[2] / "support" / "compile_kernels.py"
+SHARED_KIB = {89: 99, 90: 227}
+MOST_SPILLED_BYTES = 64
+"""Of a thread: a few words that are put aside once, none of them in a loop over tokens."""
+
+KERNELS = {
+    "_attend_kernel",
+    "_decode_kernel",
+    "_merge_kernel",
+    "_move_kernel",
+    "_place_kernel",
+    "_plan_kernel",
+    "_turn_kernel",
+}
+
+
+@pytest.mark.parametrize("capability", SHARED_KIB)
+def test_kernels_compile_and_fit(capability: int) -> None:
+    run = subprocess.run(
+        [sys.executable, "-W", "error", str(SCRIPT), str(capability)],
+        env={**os.environ, "TRITON_INTERPRET": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    found = [json.loads(line) for line in run.stdout.splitlines()]
+    assert {each["kernel"] for each in found} == KERNELS
+    for each in found:
+        assert each["stack"] <= MOST_SPILLED_BYTES, each
+        assert each["shared"] <= SHARED_KIB[capability] << 10, each
