@@ -139,7 +139,8 @@ def draw(report: ExperimentReport) -> Figure:
         counts[answer["probe"]] += answer["followed"]
     most = [len(probe.variants) for probe in PROBES]
     axes.barh(names, most, color="#e6e8ea")
-    axes.barh(names, [counts[name] for name in names], color=COLOURS[2])
+    bars = axes.barh(names, [counts[name] for name in names], color=COLOURS[2])
+    axes.bar_label(bars, [f"{counts[name]} of {few}" for name, few in zip(names, most, strict=True)], padding=4)
     axes.set_xticks(range(max(most) + 1))
     axes.invert_yaxis()
     axes.set_xlabel(f"variants followed by {report.subject['model']}")

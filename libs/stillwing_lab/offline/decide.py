@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from stillwing_common.errors import ImageEmpty, ImageTooLarge, ImageUndecodable
 from stillwing_common.types import Frame
 from stillwing_lab.frame_rate import FrameRate
 from stillwing_lab.offline.asking import Asker
@@ -70,10 +71,14 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One frame of the recording was passed; `appended` to the engine or left out; `decision` where it was asked."""
+    """One frame of the recording was passed.
+
+    `appended` to the engine or left out; `decision` where it was asked; `bad` why its picture could not be taken in.
+    """
 
     appended: bool
     decision: Decision | None
+    bad: str = ""
 
 
 def decide(
@@ -85,10 +90,11 @@ def decide(
     *,
     camera_id: str = "",
     max_context_tokens: int = 0,
+    first_frame_id: str = "",
 ) -> Iterator[Step]:
-    """Stream the recording, frame by frame.
+    """Stream the recording, frame by frame, from `first_frame_id` on where it is given.
 
-    Raises what `Recording.frames` raises, ImageUndecodable, BudgetTooSmall.
+    Raises what `Recording.frames` raises, BudgetTooSmall.
     """
     session = engine.open(asker.system_text, max_context_tokens)
     rate = FrameRate(pace.fps)
@@ -97,11 +103,20 @@ def decide(
     for entry in recording.frames(camera_id):
         frame = entry.value.frame
         first_ns = entry.time_ns if first_ns is None else first_ns
+        if first_frame_id not in ("", frame.frame_id):
+            yield Step(False, None)
+            continue
+        first_frame_id = ""
         known = flown.get(frame.frame_id) if asker.decides else None
         if not rate.lets_through(frame.capture) and known is None:
             yield Step(False, None)
             continue
-        session.append(frame)
+        try:
+            session.append(frame)
+        except (ImageEmpty, ImageUndecodable, ImageTooLarge) as error:
+            # As in flight: a bad picture alone is passed over.
+            yield Step(False, None, f"{frame.frame_id}: {error}")
+            continue
         appended += 1
         if known is None and (appended - 1) % pace.every:
             yield Step(True, None)

@@ -34,10 +34,14 @@ class Flown:
 
 @dataclass(frozen=True, slots=True)
 class FlownDecisions:
-    """All of them, oldest first; `source`: "mission", "commands" or "nothing"."""
+    """All of them, oldest first; `source`: "mission", "commands" or "nothing".
+
+    `first_frame_id`: the first frame that the recorded mission's model was shown, "" where that is not known.
+    """
 
     source: str
     decisions: tuple[Flown, ...] = ()
+    first_frame_id: str = ""
 
     def by_frame(self) -> Mapping[str, Flown]:
         """The decision based on each frame; of several on one the first, before which nothing else was seen."""
@@ -51,13 +55,13 @@ def read_flown(recording: Recording, camera_id: str = "") -> FlownDecisions:
     """One pass over the recording. A mission's own decisions count before the commands they led to."""
     camera = camera_id or recording.vehicle.cameras[0].camera_id
     mission, commands = _MissionReader(), _CommandReader()
-    seen: set[str] = set()
+    seen: dict[str, str] = {}
     newest = ""
     for entry in recording.entries():
         match entry.value:
             case FrameUpdate(frame=frame) if frame.camera_id == camera:
+                seen.setdefault(frame.frame_id, newest)
                 newest = frame.frame_id
-                seen.add(newest)
             case MissionEvent() as event:
                 mission.take(event, newest, seen)
             case FlightLogEntry() as logged:
@@ -65,26 +69,31 @@ def read_flown(recording: Recording, camera_id: str = "") -> FlownDecisions:
             case _:
                 pass
     if mission.found:
-        return FlownDecisions("mission", tuple(mission.found))
+        return FlownDecisions("mission", tuple(mission.found), mission.first_frame_id)
     return FlownDecisions("commands" if commands.found else "nothing", tuple(commands.found))
 
 
 class _MissionReader:
-    """Pairs each answer with the tool call that came of it."""
+    """Pairs each answer with the tool call that came of it. `seen`: recorded frames, and the one before each."""
 
     def __init__(self) -> None:
         self.found: list[Flown] = []
+        self.first_frame_id = ""
         self._prompt = ""
         self._newest = ""
         self._answered_frame: tuple[str, bool] | None = None
         self._action_of: dict[str, Flown] = {}
 
-    def take(self, event: MissionEvent, newest: str, seen: set[str]) -> None:
+    def take(self, event: MissionEvent, newest: str, seen: Mapping[str, str]) -> None:
         match event.happening:
             case ThinkingStarted(_, prompt):
                 self._prompt, self._newest = prompt, newest
                 self._answered_frame = None
-            case ThinkingFinished(last_frame_id=frame_id):
+            case ThinkingFinished(last_frame_id=frame_id, oldest_frame_id=oldest):
+                if not self.found:
+                    # The very first is in the sink, which the oldest leaves out.
+                    alone = frame_id if frame_id in seen else ""
+                    self.first_frame_id = seen.get(oldest, "") if oldest else alone
                 exact = frame_id in seen
                 self._answered_frame = (frame_id if exact else self._newest, exact)
             case ActionStarted(action_id, tool, arguments) if self._answered_frame is not None:
@@ -108,7 +117,7 @@ class _CommandReader:
     def __init__(self) -> None:
         self.found: list[Flown] = []
 
-    def take(self, entry: FlightLogEntry, newest: str, seen: set[str]) -> None:
+    def take(self, entry: FlightLogEntry, newest: str, seen: Mapping[str, str]) -> None:
         match entry.event:
             case CommandStarted(motion=True, based_on_frame_id=based_on, command=command) if based_on and command:
                 exact = based_on in seen

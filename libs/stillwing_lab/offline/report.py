@@ -56,7 +56,10 @@ def agreement_of(decisions: Sequence[Decision]) -> Agreement | None:
 
 @dataclass(frozen=True, slots=True)
 class OfflineReport:
-    """A whole run. `about`: recording, model, question and pace; `conditions`: commit, hardware, command."""
+    """A whole run. `about`: recording, model, question and pace; `conditions`: commit, hardware, command.
+
+    `bad_pictures`: frames that could not be taken in, and why.
+    """
 
     about: Mapping[str, Any]
     conditions: Mapping[str, str]
@@ -64,6 +67,7 @@ class OfflineReport:
     appended: int
     decisions: tuple[Decision, ...]
     flown_source: str
+    bad_pictures: tuple[str, ...] = ()
 
     @property
     def agreement(self) -> Agreement | None:
@@ -79,6 +83,7 @@ class OfflineReport:
             "conditions": dict(self.conditions),
             "frames": self.frames,
             "frames_appended": self.appended,
+            "bad_pictures": list(self.bad_pictures),
             "frames_evicted": self.decisions[-1].seen.evicted_frames if self.decisions else 0,
             "manoeuvres": dict(Counter(each.manoeuvre for each in self.decisions if each.manoeuvre).most_common()),
             "first_token_ms_p50": asdict(quantile(times_ms, 0.5)) if times_ms else None,
@@ -92,6 +97,8 @@ class OfflineReport:
         """The figures as label and value, for a terminal and for the page."""
         shown = [(name, str(value)) for name, value in self.about.items()]
         shown.append(("frames", f"{self.frames} in the recording, {self.appended} given to the model"))
+        if self.bad_pictures:
+            shown.append(("pictures passed over", f"{len(self.bad_pictures)}, the first {self.bad_pictures[0]}"))
         shown.append(("decisions", str(len(self.decisions))))
         if self.decisions:
             times_ms = [each.time_to_first_token_ms for each in self.decisions]

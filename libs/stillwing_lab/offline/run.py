@@ -65,12 +65,14 @@ def main(
         task = bar.add_task("frames", total=total)
         decisions: list[Decision] = []
         passed = appended = 0
+        bad: list[str] = []
         with (folder / DECISIONS).open("w", encoding="utf-8") as log:
             for step in decide(
                 engine, recording, asker, flown.by_frame(), pace,
-                camera_id=camera_id, max_context_tokens=max_context_tokens,
+                camera_id=camera_id, max_context_tokens=max_context_tokens, first_frame_id=flown.first_frame_id,
             ):  # fmt: skip
                 passed, appended = passed + 1, appended + step.appended
+                bad += [step.bad] if step.bad else []
                 bar.advance(task)
                 if step.decision is not None:
                     decisions.append(step.decision)
@@ -82,9 +84,10 @@ def main(
         "model": engine.info().model,
         "asked": question or f"as the {agent} agent: {asker.prompt}",
         "pace": f"a decision every {pace.every} frames, "
-        + ("every frame" if pace.fps is None else f"at most {pace.fps:g} frames a second"),
+        + ("every frame" if pace.fps is None else f"at most {pace.fps:g} frames a second")
+        + (f", from {flown.first_frame_id} on, as the mission" if flown.first_frame_id else ""),
     }
-    report = OfflineReport(about, conditions(), passed, appended, tuple(decisions), flown.source)
+    report = OfflineReport(about, conditions(), passed, appended, tuple(decisions), flown.source, tuple(bad))
     _save(report, folder)
     _tell(report, folder, as_json)
     return folder

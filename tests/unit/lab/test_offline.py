@@ -4,6 +4,7 @@ A model decides over recordings through the real engine, and is compared with wh
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,15 +45,20 @@ def engine() -> LocalEngine:
 
 
 def fly(engine: LocalEngine, path: Path) -> list[str]:
-    """A recording of a mission that the engine itself decided, at every third frame; every fourth answer refused."""
+    """A recording of a mission that the engine itself decided, at every third frame; every fourth answer refused.
+
+    It began with the second frame; the first was recorded before.
+    """
     session = engine.open(system_prompt())
     writer = FlightWriter(path, VEHICLE, 0, {"goal": GOAL})
     happenings: list[tuple[int, agent.Happening]] = []
     answers, reason = [], None
     for number in range(1, FRAMES + 1):
         update = frame_update(number)
-        session.append(update.frame)
         writer.frame(update, number * SECOND_NS)
+        if number == 1:
+            continue
+        session.append(update.frame)
         if number % 3:
             continue
         prompt = decision_prompt(GOAL, reason)
@@ -81,9 +87,10 @@ def test_a_model_agrees_with_its_own_flight(engine: LocalEngine, tmp_path: Path)
     found = report["agreement"]
     assert (found["compared"], found["agreed"]["value"], found["exact"], found["refused"]) == (8, 1.0, 8, 2)
     assert report["flown_source"] == "mission"
-    # Five frames apart, and where it was flown.
+    # Five frames apart from the mission's first on, and where it was flown.
     numbers = {int(each["frame_id"].split("/")[-1]) for each in report["decisions"]}
-    assert numbers == {1, 6, 11, 16, 21} | {3, 6, 9, 12, 15, 18, 21, 24}
+    assert numbers == {2, 7, 12, 17, 22} | {3, 6, 9, 12, 15, 18, 21, 24}
+    assert (report["frames"], report["frames_appended"]) == (FRAMES, FRAMES - 1)
     flown = [each for each in report["decisions"] if each["flown"]]
     assert [each["manoeuvre"] for each in flown] == answers
     assert flown[4]["prompt"] == decision_prompt(GOAL, "OBSTRUCTED")
@@ -119,6 +126,22 @@ def test_a_choice_names_a_manoeuvre_and_its_probability(engine: LocalEngine, tmp
         assert max(each.probabilities, key=lambda name: each.probabilities[name]) == each.answer
         assert sum(each.probabilities.values()) == pytest.approx(1, abs=1e-4)
         assert each.manoeuvre == of_call(CHOICES[each.answer]["name"], CHOICES[each.answer]["arguments"])
+
+
+def test_a_bad_picture_alone_is_passed_over_and_told(engine: LocalEngine, tmp_path: Path) -> None:
+    writer = FlightWriter(tmp_path / "flight.mcap", VEHICLE, 0, {"goal": GOAL})
+    for number in range(1, 6):
+        update = frame_update(number)
+        if number == 3:
+            torn = replace(update.frame.image, data=update.frame.image.data[:40])
+            update = replace(update, frame=replace(update.frame, image=torn))
+        writer.frame(update, number * SECOND_NS)
+    writer.close()
+    folder = run.main(tmp_path / "flight.mcap", out=tmp_path / "out", pace=Pace(1, None))
+    report = json.loads((folder / "report.json").read_text())
+    assert (report["frames"], report["frames_appended"], len(report["decisions"])) == (5, 4, 4)
+    assert len(report["bad_pictures"]) == 1 and "drone/front_center/3" in report["bad_pictures"][0]
+    assert "pictures passed over" in (folder / "report.html").read_text()
 
 
 def write_log(path: Path, frames: range, commands: list[tuple[int, str, bridge.Command]]) -> None:
