@@ -101,7 +101,7 @@ def measure_pilot(quick: bool) -> list[Figure]:
     opening = engine.loaded.preparer.opening(system_prompt())
     one = engine.loaded.preparer.pixels(("",), [shown[0]], 1.0).patches.grid.merged_tokens(2) + 2
     session = engine.open(system_prompt(), len(opening) + chunks * one)
-    library = LibraryStream(str(pilot_directory()), engine.loaded, opening)
+    library = LibraryStream.load(str(pilot_directory()), engine.loaded, opening)
     window = [shown[index % 8] for index in range(chunks)]
     for pixels in window:
         session.append(pixels)
@@ -124,7 +124,7 @@ def measure_middle(quick: bool) -> list[Figure]:
     directory = write_middle_model(Path(tempfile.gettempdir()) / "stillwing-middle-model")
     engine = LocalEngine.load(ModelSource(str(directory), device="cpu", threads=1))
     opening = engine.loaded.preparer.opening("You watch.")
-    library = LibraryStream(str(directory), engine.loaded, opening)
+    library = LibraryStream.load(str(directory), engine.loaded, opening)
     question = engine.loaded.text.question(GOAL)
     figures = []
     for shown in (pictures(112, 140), pictures(240, 320)):

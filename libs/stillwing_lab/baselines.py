@@ -6,7 +6,7 @@ context anew. It knows nothing of the engine's cache; positions are given to it,
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from transformers import DynamicCache, Qwen2_5_VLForConditionalGeneration
@@ -20,10 +20,19 @@ from stillwing_vlm.core.positions import Positions, text_positions
 class LibraryStream:
     """A stream over transformers' model, its DynamicCache and its whole-sequence forward."""
 
-    def __init__(self, directory: str, loaded: LoadedEngine, opening_ids: list[int]) -> None:
-        """`loaded` lends its tokenizer, preprocessing and layout of chunks; weights are loaded anew."""
+    @classmethod
+    def load(cls, directory: str, loaded: LoadedEngine, opening_ids: list[int]) -> Self:
+        """Over weights of its own, in float32 on the CPU."""
         architecture: Any = Qwen2_5_VLForConditionalGeneration
-        self._model = architecture.from_pretrained(directory, dtype=torch.float32, local_files_only=True).eval()
+        model = architecture.from_pretrained(directory, dtype=torch.float32, local_files_only=True).eval()
+        return cls(model, loaded, opening_ids)
+
+    def __init__(self, model: Any, loaded: LoadedEngine, opening_ids: list[int]) -> None:
+        """`model`: the library's own module, on its device. `loaded` lends its tokenizer, preprocessing and layout of
+        chunks.
+        """
+        self._model = model
+        self._device: torch.device = model.get_input_embeddings().weight.device
         self._loaded = loaded
         self._opening = opening_ids
         self._opening_positions, self._first_cursor = text_positions(0, len(opening_ids))
@@ -86,29 +95,60 @@ class LibraryStream:
             self.cache.update(key[None].clone(), value[None].clone(), layer)
         self.cursor = cursor
 
+    @torch.inference_mode()
+    def generate(self, frames: Sequence[Pixels], question_ids: list[int], answer_tokens: int) -> list[int]:
+        """The same by the library's own `generate`: its prompt, its positions, its cache. The stream's cache stays."""
+        config, text = self._model.config, self._loaded.text
+        laid_out = [self._laid_out(pixels, 0) for pixels in frames]
+        pictures = [
+            [config.image_token_id if each == VISION else int(each) for each in layout.token_ids]
+            for _, layout in laid_out
+        ]
+        ids = torch.tensor([[*self._opening, *(each for part in pictures for each in part), *question_ids]])
+        weight = self._model.get_input_embeddings().weight
+        grids = torch.tensor([list(patches.grid) for patches, _ in laid_out])
+        out = self._model.generate(
+            input_ids=ids.to(self._device),
+            attention_mask=torch.ones_like(ids).to(self._device),
+            mm_token_type_ids=(ids == config.image_token_id).int().to(self._device),
+            pixel_values=torch.cat([torch.from_numpy(patches.patches) for patches, _ in laid_out]).to(weight),
+            image_grid_thw=grids.to(self._device),
+            max_new_tokens=answer_tokens,
+            min_new_tokens=answer_tokens,
+            do_sample=False,
+            pad_token_id=text.end_id,
+        )
+        found: list[int] = out[0, ids.shape[1] :].tolist()
+        return found
+
+    def forget(self) -> None:
+        """Give the cache's memory back."""
+        self.cache = DynamicCache()
+
     def _laid_out(self, pixels: Pixels, cursor: int) -> tuple[PatchChunk, ChunkLayout]:
         backend = self._loaded.backend
         patches = self._loaded.preparer.pixels(("",), [pixels], 1.0).patches
         return patches, lay_out(cursor, patches.grid, backend.chunk_format, self._loaded.text)
 
     def _chunk(self, patches: PatchChunk, layout: ChunkLayout) -> torch.Tensor:
-        grid = torch.tensor([list(patches.grid)])
-        (image,) = self._model.model.get_image_features(torch.from_numpy(patches.patches), grid).pooler_output
-        ids = torch.from_numpy(layout.token_ids)
+        grid = torch.tensor([list(patches.grid)], device=self._device)
+        pixels = torch.from_numpy(patches.patches).to(self._model.get_input_embeddings().weight)
+        (image,) = self._model.model.get_image_features(pixels, grid).pooler_output
+        ids = torch.from_numpy(layout.token_ids).to(self._device)
         embedding = self._embed(ids.clamp_min(0).tolist())
         embedding[ids == VISION] = image
         return embedding
 
     def _embed(self, ids: Sequence[int]) -> torch.Tensor:
         with torch.inference_mode():
-            found: torch.Tensor = self._model.get_input_embeddings()(torch.tensor(list(ids)))
+            found: torch.Tensor = self._model.get_input_embeddings()(torch.tensor(list(ids), device=self._device))
         return found
 
     def _forward(self, embedding: torch.Tensor, positions: Positions) -> torch.Tensor:
         with torch.inference_mode():
             out = self._model.model.language_model(
                 inputs_embeds=embedding[None],
-                position_ids=torch.from_numpy(positions)[:, None],
+                position_ids=torch.from_numpy(positions)[:, None].to(self._device),
                 past_key_values=self.cache,
                 use_cache=True,
             )

@@ -20,7 +20,7 @@ def test_all_three_ways_give_the_same_tokens(tmp_path: Path) -> None:
     frames = [rng.integers(0, 256, (84, 84, 3), dtype=np.uint8) for _ in range(6)]
     session = engine.open("You fly.", 4000)
     opening = engine.loaded.preparer.opening("You fly.")
-    library = LibraryStream(str(directory), engine.loaded, opening)
+    library = LibraryStream.load(str(directory), engine.loaded, opening)
     question = engine.loaded.text.question("What is it?")
     for frame in frames:
         session.append(frame)
@@ -32,6 +32,7 @@ def test_all_three_ways_give_the_same_tokens(tmp_path: Path) -> None:
     # Asking changed nothing, and computing everything anew gives the same.
     assert library.ask(question, ours.answer_tokens) == theirs
     assert library.refill(frames, question, ours.answer_tokens) == theirs
+    assert library.generate(frames, question, ours.answer_tokens) == theirs
     assert library.tokens == session.info().context_tokens
     trunk, store = session.video.trunk, session.video._store
     place = slice(trunk.start, trunk.tail)

@@ -3,22 +3,26 @@
 What a card holds beside the weights, against the measurements of a real one and against what tensors really take.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import Qwen2_5_VLConfig
 
+from stillwing_lab.real_sizes import real_config
 from stillwing_vlm.core.base import Eviction, EvictionLevel, Limits
 from stillwing_vlm.core.catalog import ModelSource, load_engine, planned_use
+from stillwing_vlm.core.engines.families import FAMILIES
 from stillwing_vlm.core.engines.figures import model_figures
 from stillwing_vlm.core.engines.host_memory import free_host_bytes
 from stillwing_vlm.core.images import Preprocessing
 from stillwing_vlm.core.local import LocalEngine
-from stillwing_vlm.core.planner import BudgetPolicy, ModelFigures, PlannedUse, plan_budget
+from stillwing_vlm.core.planner import BudgetPolicy, ModelFigures, PlannedUse, peak_bytes, plan_budget
 
 QWEN_3B = Qwen2_5_VLConfig(
     text_config={
@@ -68,6 +72,19 @@ def test_full_hd_chunks_of_four_frames_leave_less() -> None:
     plan = plan_budget(model_figures(QWEN_3B, 2), use, free_bytes=RTX_4090_FREE, usable_share=0.95)
     assert 0.8 * reference().memory_tokens < plan.memory_tokens < 0.95 * reference().memory_tokens
     assert plan.reserved_bytes > 2 * reference().reserved_bytes
+
+
+@pytest.mark.parametrize(("tokens", "most"), [(100_000, 13e9), (150_000, 15e9)])
+def test_one_session_of_the_published_model_stays_within(tokens: int, most: float) -> None:
+    """Weights, slab, a chunk under way, the sink's kept keys, four asks at once."""
+    figures = model_figures(QWEN_3B, 2)
+    use = replace(planned_use(QWEN_PIXELS, Limits(), (480, 640), chunk_frames=2), sessions=1, asks=4)
+    with torch.device("meta"):
+        model = FAMILIES["qwen2_5_vl"].architecture._from_config(real_config({}))
+    weights = sum(2 * weight.numel() for weight in model.parameters())
+    assert figures == model_figures(real_config({}), 2)
+    slab = int(1.25 * tokens) * 36_864
+    assert weights + slab < peak_bytes(figures, use, tokens, weights) <= most
 
 
 def test_the_budget_really_fits() -> None:

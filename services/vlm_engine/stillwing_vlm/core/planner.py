@@ -149,6 +149,14 @@ def plan_budget(
     )
 
 
+def peak_bytes(figures: ModelFigures, use: PlannedUse, tokens: int, weight_bytes: int) -> int:
+    """What a device holds at the most, with trunks of `tokens` and no answer that outlasts its window: weights, slabs,
+    and all that is reserved beside them.
+    """
+    slabs = use.sessions * int(tokens * (1 + SLAB_SLACK)) * figures.cache_bytes
+    return weight_bytes + slabs + tokens * _passing_bytes(figures, use) + _reserved_bytes(figures, use)
+
+
 _SCORE_BYTES = 8
 """A score as float32 and its weight, at their largest."""
 
@@ -166,9 +174,14 @@ def _reserved_bytes(figures: ModelFigures, use: PlannedUse) -> int:
 
 def _fitting_tokens(figures: ModelFigures, use: PlannedUse, left_bytes: int, policy: BudgetPolicy) -> int:
     slabs = use.sessions * (1 + SLAB_SLACK + policy.value + use.kept_share) * figures.cache_bytes
-    # One append or decoding step at a time, whatever the number of sessions: the mask of a chunk, or rows of scores.
-    passing = max(use.chunk_tokens, _DECODED_ROWS * figures.heads * _SCORE_BYTES)
-    return int(left_bytes / (slabs + passing))
+    return int(left_bytes / (slabs + _passing_bytes(figures, use)))
+
+
+def _passing_bytes(figures: ModelFigures, use: PlannedUse) -> int:
+    """Per cached token, one append or decoding step at a time, whatever the number of sessions: the mask of a chunk, or
+    rows of scores.
+    """
+    return max(use.chunk_tokens, _DECODED_ROWS * figures.heads * _SCORE_BYTES)
 
 
 def _gib(size_bytes: int) -> str:

@@ -64,7 +64,9 @@ def load_model(
     preprocessing = _preprocessing(directory, config.vision_config)
     if random_weights:
         torch.manual_seed(seed)
-        model = family.architecture._from_config(config, dtype=as_type)
+        # Made up where they are to lie: billions of numbers are drawn there in a second.
+        with where:
+            model = family.architecture._from_config(config, dtype=as_type)
     else:
         model = _weights(directory, family, config, as_type)
     model = model.to(where).eval().requires_grad_(False)

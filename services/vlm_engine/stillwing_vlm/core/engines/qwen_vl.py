@@ -48,6 +48,8 @@ class QwenVlBackend:
         """`model`: the family's architecture in evaluation mode, on its device; `attention` as `choose_attention`,
         `decoding` as `choose_decoding`.
         """
+        self.published = model
+        """The library's own module, over the same weights: to compare with."""
         config = model.config.text_config
         self._layers = layers = LanguageLayers(model, family)
         self._device, self._dtype = layers.device, layers.dtype
