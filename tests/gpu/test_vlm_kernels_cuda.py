@@ -140,7 +140,7 @@ def test_a_step_gives_the_same_bits_each_time() -> None:
 def test_windows_move_over_themselves(source: int, target: int, turned: bool) -> None:
     length = 15_001
     keys, values = _random(2, 4, KV_HEADS, 20_100, HEAD_DIM)
-    angles = 6.3 * torch.rand(HEAD_DIM // 2, device="cuda")
+    angles = 6.3 * torch.rand(1, HEAD_DIM // 2, device="cuda")
     turn = (angles.cos(), angles.sin()) if turned else None
     wanted_keys, wanted_values = keys.clone(), values.clone()
     moved, goal = keys[:, :, source : source + length].clone(), slice(target, target + length)

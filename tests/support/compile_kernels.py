@@ -82,7 +82,7 @@ def launch_all(capability: int) -> None:
     turn_into(queries, keys, values, cos_sin, torch.empty_like(queries), *slab[:, 1, :, 5:405])
     place(*torch.empty(2, 3, KV_HEADS, 400, HEAD_DIM, dtype=DTYPE), cos_sin, *slab[:, :, :, 3:403])
     move(*slab, 200, 1, 700)
-    move(*slab, 0, 200, 700, (cos_sin[0][0], cos_sin[1][0]))
+    move(*slab, 0, 200, 700, (cos_sin[0][:1], cos_sin[1][:1]))
     for rows, width in ((1, 1), (8, 1), (1, 32)):
         table = SegmentTable.empty(rows, 3, DTYPE, CPU)
         work = DecodeWorkspace.empty(table, HEADS, KV_HEADS, HEAD_DIM, width=width, splits=66)

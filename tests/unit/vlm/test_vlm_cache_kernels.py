@@ -44,7 +44,7 @@ def test_moving_within_a_slab_is_copying_aside_and_back(
 ) -> None:
     torch.manual_seed(length)
     keys, values = _slab(dtype, 2)
-    turn = _angles() if turned else None
+    turn = _angles(1) if turned else None
     wanted_keys, wanted_values = keys.clone(), values.clone()
     moved = keys[:, :, source : source + length]
     goal = slice(target, target + length)

@@ -260,7 +260,14 @@ def test_rotation_is_the_published_one_at_its_real_size(family: str, sections: l
     positions = np.random.default_rng(0).integers(0, 300, (3, 40))
     cos, sin = getattr(module, name)(text)(torch.zeros(1, dtype=torch.float32), torch.from_numpy(positions)[:, None])
     inverse = 1e6 ** -(np.arange(0, 128, 2, dtype=np.float64) / 128)
-    ours = Rotary(inverse, rotary_axes(FAMILIES[family], sections), torch.device("cpu")).cos_sin(positions)
+    rotary = Rotary(inverse, rotary_axes(FAMILIES[family], sections), torch.device("cpu"))
+    ours = rotary.cos_sin(positions)
     for found, wanted in zip(ours, (cos, sin), strict=True):
         # Theirs are angles in float32, good to 1e-5 at these positions.
         assert (found - wanted[0, :, :64]).abs().max() < 1e-4
+    # A card works its angles out itself, as exactly, wherever the stream is by now.
+    for offset in (0, 10**8):
+        there = rotary.cos_sin_there(torch.from_numpy(positions.T + offset))
+        for found, wanted in zip(there, rotary.cos_sin(positions + offset), strict=True):
+            assert found.is_contiguous()
+            assert (found - wanted).abs().max() < 1e-7

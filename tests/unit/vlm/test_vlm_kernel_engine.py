@@ -15,6 +15,7 @@ pytest.importorskip("triton", reason="needs triton: pip install triton")
 
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.catalog import AttentionKind, Decoding, Dtype, ModelSource
+from stillwing_vlm.core.engines.kernels import cache
 from stillwing_vlm.core.local import LocalEngine
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -43,5 +44,23 @@ def test_an_engine_on_the_kernels_remembers_the_same(directory: Path, logits_of:
         session = engine.open("You fly.", 160)
         for picture in _pictures(7):
             session.append(picture)
+        found.append(logits_of(session, "Where?"))
+    assert (found[0] - found[1]).abs().max() < 1e-4 * found[0].std()
+
+
+def test_a_memory_moved_and_rewritten_by_kernels_is_the_same(
+    directory: Path, logits_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through evictions, compactions and positions that begin anew."""
+    short = write_tiny_model(directory.parent / "short", max_position_embeddings=320)
+    found = []
+    for kernels in (None, cache):
+        monkeypatch.setattr("stillwing_vlm.core.engines.kv_slab.cache_kernels", lambda shape, kernels=kernels: kernels)
+        session = _load(short, attention=AttentionKind.SDPA).open("You fly.", 160)
+        for picture in _pictures(60):
+            session.append(picture)
+        session.recall(_pictures(1)[0])
+        trunk = session.video.trunk
+        assert min(trunk.evicted_frames, trunk.moves, trunk.rebases) > 0
         found.append(logits_of(session, "Where?"))
     assert (found[0] - found[1]).abs().max() < 1e-4 * found[0].std()

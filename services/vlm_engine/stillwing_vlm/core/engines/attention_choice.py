@@ -21,6 +21,7 @@ from stillwing_vlm.core.engines.attention import (
     branch_attention_on_cpu,
     decode_attention_on_cpu,
 )
+from stillwing_vlm.core.engines.kv_slab import KERNEL_HEADS
 
 _MOST_DISAGREEMENT = 4 * 2**-8
 """bfloat16 keeps eight bits: one rounding of the output, one of the weights, one of the pieces, and one to spare."""
@@ -113,7 +114,7 @@ def _triton(device: torch.device, dtype: torch.dtype, heads: Heads) -> Attention
     interpreted = device.type == "cpu" and triton.knobs.runtime.interpret and dtype != torch.bfloat16
     capable = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
     dim = heads.head_dim
-    if not (interpreted or capable) or not 16 <= dim <= 256 or dim & (dim - 1):
+    if not (interpreted or capable) or dim not in KERNEL_HEADS:
         raise DeviceAbsent(
             "attention 'triton' needs an NVIDIA card of compute capability 8.0 or more and heads of 16 to 256, a power "
             f"of 2; this is {device} with heads of {dim}: say sdpa or auto",

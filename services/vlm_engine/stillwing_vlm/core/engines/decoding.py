@@ -10,6 +10,7 @@ from functools import partial
 
 from stillwing_common.errors import DeviceAbsent, MissingExtra
 from stillwing_vlm.core.engines.attention import Attention
+from stillwing_vlm.core.engines.kv_slab import KERNEL_HEADS
 from stillwing_vlm.core.engines.layers import LanguageLayers
 from stillwing_vlm.core.engines.rotary import Rotary
 from stillwing_vlm.core.engines.static_append import StaticAppends, TorchAppend
@@ -101,7 +102,7 @@ def _make_step(
 
 def kernels_fit(layers: LanguageLayers) -> bool:
     """Whether the kernels take heads of this size."""
-    return layers.head_dim in (16, 32, 64, 128, 256)
+    return layers.head_dim in KERNEL_HEADS
 
 
 def no_capture(function: Callable[[], None]) -> Callable[[], None]:

@@ -8,8 +8,10 @@ It knows nothing of chunks, budgets or frames: `core.trunk` decides what lies wh
 """
 
 import hashlib
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,9 @@ from stillwing_vlm.core.backend import PinnedView
 from stillwing_vlm.core.engines.attention import KeyValue
 from stillwing_vlm.core.engines.rotary import Rotary, rotate
 from stillwing_vlm.core.positions import Positions
+
+KERNEL_HEADS = (16, 32, 64, 128, 256)
+"""Sizes of heads that the kernels take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,7 @@ class KvSlab:
         self.values = shape.empty(capacity)
         self._dtype = shape.dtype
         self._rotary = rotary
+        self._kernels = cache_kernels(shape)
 
     @property
     def size_bytes(self) -> int:
@@ -84,7 +90,13 @@ class KvSlab:
     @torch.inference_mode()
     def place(self, pieces: Sequence[tuple[KeptChunk, int]], end: int) -> None:
         """Write kept chunks one after another so that they end before slab place `end`, each from its position on."""
-        if pieces:
+        if self._kernels is not None:
+            for kept, at in reversed(pieces):
+                start = end - kept.keys.shape[2]
+                place = (self.keys[:, :, start:end], self.values[:, :, start:end])
+                self._kernels.place(kept.keys, _values(kept), self._rotary.cos_sin(kept.positions + at), *place)
+                end = start
+        elif pieces:
             keys, values = self._rotated(pieces)
             start = end - values.shape[2]
             self.keys[:, :, start:end] = keys
@@ -99,10 +111,7 @@ class KvSlab:
     def _rotated(self, pieces: Sequence[tuple[KeptChunk, int]]) -> KeyValue:
         keys = torch.cat([kept.keys for kept, _ in pieces], dim=2)
         positions = np.concatenate([kept.positions + at for kept, at in pieces], axis=1)
-        values = [kept.values for kept, _ in pieces if kept.values is not None]
-        if len(values) != len(pieces):
-            raise ValueError("a chunk without its values cannot be written anew")
-        return rotate(keys, self._rotary.cos_sin(positions)), torch.cat(values, dim=2)
+        return rotate(keys, self._rotary.cos_sin(positions)), torch.cat([_values(kept) for kept, _ in pieces], dim=2)
 
     def without_values(self, kept: KeptChunk) -> KeptChunk:
         """Keys alone."""
@@ -117,12 +126,17 @@ class KvSlab:
 
     @torch.inference_mode()
     def move(self, source: int, target: int, length: int, turn: int = 0) -> None:
-        """Move tokens within the slab, in pieces that do not overlap themselves, and their keys by `turn` positions.
+        """Move tokens within the slab, and their keys by `turn` positions.
 
         A turn rounds keys once more; it is meant to be as rare as the end of the model's range of positions.
         """
         if length == 0 or (source == target and not turn):
             return
+        if self._kernels is not None:
+            cos_sin = self._rotary.cos_sin(np.full((3, 1), turn, np.int64)) if turn else None
+            self._kernels.move(self.keys, self.values, source, target, length, cos_sin)
+            return
+        # In pieces that do not overlap themselves.
         step = abs(target - source) or length
         starts = range(0, length, step)
         for at in starts if target < source else reversed(starts):
@@ -195,6 +209,23 @@ class KvSlab:
         for tensor in (self.keys, self.values):
             found.update(tensor[:, :, start:end].contiguous().view(torch.uint8).cpu().numpy().tobytes())
         return found.hexdigest()
+
+
+def cache_kernels(shape: SlabShape) -> Any:
+    """What moves a window over itself, and writes a sink anew, in one launch for all layers; None where it cannot run
+    and torch's own operations do it piece by piece.
+    """
+    if shape.device.type != "cuda" or importlib.util.find_spec("triton") is None or shape.head_dim not in KERNEL_HEADS:
+        return None
+    from stillwing_vlm.core.engines.kernels import cache
+
+    return cache
+
+
+def _values(kept: KeptChunk) -> torch.Tensor:
+    if kept.values is None:
+        raise ValueError("a chunk without its values cannot be written anew")
+    return kept.values
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ class Rotary:
         self._axis = axes
         self._device = device
         self._on_device = torch.from_numpy(inverse_frequencies).to(device)
+        self._axis_on_device = torch.from_numpy(axes).to(device)
 
     def text_cos_sin(self, positions: torch.Tensor) -> CosSin:
         """The same as `cos_sin` for text, whose position is the same on all axes: int64[tokens] on the device."""
@@ -35,10 +36,19 @@ class Rotary:
 
     def cos_sin(self, positions: Positions) -> CosSin:
         """Cosines and sines float32[tokens, head_dim / 2] for positions int64[3, tokens], row by row in memory."""
+        if self._device.type != "cpu":
+            return self.cos_sin_there(torch.from_numpy(np.ascontiguousarray(positions.T)).to(self._device))
         angles = positions[self._axis].T.astype(np.float64) * self._inverse_frequencies
         cos = torch.from_numpy(np.cos(angles).astype(np.float32, order="C"))
         sin = torch.from_numpy(np.sin(angles).astype(np.float32, order="C"))
         return cos.to(self._device), sin.to(self._device)
+
+    def cos_sin_there(self, positions: torch.Tensor) -> CosSin:
+        """The same for int64[tokens, 3] on the device, which works them out: a host would take longer than the rest of
+        an eviction.
+        """
+        angles = positions.index_select(1, self._axis_on_device).double() * self._on_device
+        return angles.cos().float(), angles.sin().float()
 
 
 def rotate(vectors: torch.Tensor, cos_sin: CosSin) -> torch.Tensor:

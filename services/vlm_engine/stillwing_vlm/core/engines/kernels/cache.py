@@ -65,6 +65,7 @@ def place(
     layers, kv_heads, tokens, head_dim = keys.shape
     if not tokens:
         return
+    _check_rows(cos_sin)
     block = 32
     _place_kernel[(-(-tokens // block), layers * kv_heads)](
         keys,
@@ -89,7 +90,7 @@ def move(
 ) -> None:
     """Move tokens of a slab, `[layers, kv_heads, capacity, head_dim]`, whether or not the two places overlap.
 
-    `turn`: cosines and sines float32[head_dim / 2] of one angle that all moved keys are turned by besides.
+    `turn`: cosines and sines float32[1, head_dim / 2] that all moved keys are turned by besides.
     """
     if length == 0 or (source == target and turn is None):
         return
@@ -132,6 +133,8 @@ def _launch(
     if not tokens:
         return
     new_keys, new_values = there or (None, None)
+    if cos_sin is not None:
+        _check_rows(cos_sin)
     _turn_kernel[(tokens,)](
         queries,
         *((0, 0) if queries is None else queries.stride()[:2]),
@@ -161,6 +164,11 @@ def _launch(
         num_warps=4,
         enable_fp_fusion=True,
     )
+
+
+def _check_rows(cos_sin: CosSin) -> None:
+    if not all(part.is_contiguous() for part in cos_sin):
+        raise ValueError("cosines and sines must lie row by row")
 
 
 def _equal_strides(keys: torch.Tensor, values: torch.Tensor) -> tuple[int, ...]:
