@@ -17,8 +17,11 @@ def train_pilot(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(min=1, help="Threads of the training itself.")] = 2,
     workers: Annotated[int, typer.Option(min=1, help="Processes that fly for data.")] = 2,
+    start_from: Annotated[
+        Path | None, typer.Option(help="Folder of an earlier pilot to begin from; unset: random weights.")
+    ] = None,
 ) -> None:
-    """Train the pilot from scratch by imitating an expert in airfield; resumable, with a progress bar."""
+    """Train the pilot by imitating an expert in airfield, from scratch or an earlier one; resumable, with a bar."""
     from stillwing_lab.pilot import train  # brings torch along
 
     with told_errors():
@@ -31,6 +34,7 @@ def train_pilot(
             device=device,
             threads=threads,
             workers=workers,
+            start_from=start_from,
         )
     out.print(f"the pilot is in {output}")
     next_step(out, f"stillwing eval meadow --model {output}", "how well it flies")

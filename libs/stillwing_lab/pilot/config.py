@@ -137,6 +137,8 @@ class TrainingPlan:
         grounding_steps: Steps of stage 1, short trunks, where things are.
         joint_steps: Steps of stage 2, long trunks, actions.
         joint_frames: Frames in one batch of stage 2, whatever the length of its trunks.
+        tower_lr_share: Share of the learning rates at which the vision tower goes on learning in stage 2; 0 rests it.
+        bfloat16: Multiply in bfloat16 in stages 1 and 2.
     """
 
     scenes: Mapping[str, int] = field(
@@ -158,6 +160,8 @@ class TrainingPlan:
     longest_trunk: int = 24
     muon_lr: float = 0.02
     adam_lr: float = 2e-3
+    tower_lr_share: float = 0.1
+    bfloat16: bool = False
     decay_share: float = 0.45
     checkpoint_s: float = 150.0
     stage_names: tuple[str, ...] = field(default=("dense", "grounding", "joint"), repr=False)

@@ -1,7 +1,7 @@
-"""Stage 0: teach the vision tower what is where from the simulator's truth, before any words.
+"""Stage 0: teach the vision tower what is where, and which way leads there, from the simulator's truth, before words.
 
 Without it nothing grounds: the whole model stays at the majority answer. The heads are thrown away afterwards. It knows
-nothing of tokens or actions.
+nothing of tokens.
 """
 
 from typing import Any
@@ -11,22 +11,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stillwing_lab.pilot.config import CELL_COLUMNS, CELL_ROWS, COLOURS, IMAGE_TOKENS
+from stillwing_lab.pilot.config import ACTIONS, CELL_COLUMNS, CELL_ROWS, COLOURS, GOALS, IMAGE_TOKENS, SIGN, TURN_DEG
+from stillwing_lab.pilot.expert import MIRRORED_ACTION, STOP
 from stillwing_lab.pilot.model import as_tensor, see
-from stillwing_lab.pilot.rollout import DENSE_CLASSES, Frames
+from stillwing_lab.pilot.rollout import DENSE_CLASSES, IN_VIEW_PX, Frames
 
 _CLASSES = len(DENSE_CLASSES)
 _PRESENT_FROM = 0.01
+_STEER_MOST_DEG = 60.0
 
 
 class DenseHeads(nn.Module):
-    """Linear readings of each image token: classes present, their shares, nearness, own row and column."""
+    """Readings of image tokens, linear ones of each: classes present, their shares, nearness, own row and column.
+
+    And one of all twenty together: what to do for each goal, where to steer, whether the way ahead is blocked.
+    """
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
         self.truth = nn.Linear(hidden, 2 * _CLASSES + 1)
         self.place = nn.Linear(hidden, CELL_ROWS + CELL_COLUMNS)
         self.aside = nn.Linear(hidden, len(COLOURS))
+        self.way = nn.Sequential(
+            nn.Linear(IMAGE_TOKENS * hidden, 192), nn.SiLU(), nn.Linear(192, len(GOALS) * (len(ACTIONS) + 1) + 1)
+        )
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, ...]:
         """Presence logits, root shares, nearness, row and column logits, beacons aside, of tokens (n, 20, hidden)."""
@@ -36,6 +44,12 @@ class DenseHeads(nn.Module):
         row, column = place.split((CELL_ROWS, CELL_COLUMNS), -1)
         return present, share, near.squeeze(-1), row, column, self.aside(steady)
 
+    def read_way(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Action logits (n, 5, 4), steering in turns (n, 5), logit of being blocked (n,), of tokens (n, 20, hidden)."""
+        read = self.way(F.rms_norm(tokens, tokens.shape[-1:]).flatten(1))
+        by_goal = read[:, :-1].view(len(tokens), len(GOALS), len(ACTIONS) + 1)
+        return by_goal[..., :-1], by_goal[..., -1], read[:, -1]
+
 
 def dense_loss(
     model: Any, heads: DenseHeads, frames: Frames, rows: np.ndarray[Any, Any], rng: np.random.Generator
@@ -44,7 +58,8 @@ def dense_loss(
     device = heads.truth.weight.device
     pixels, cells, near = frames.pixels[rows], frames.cells[rows], frames.nearness[rows]
     bearing_deg = frames.bearing_deg[rows, : len(COLOURS)]
-    if rng.random() < 0.5:
+    mirrored = rng.random() < 0.5
+    if mirrored:
         grid = (len(rows), CELL_ROWS, CELL_COLUMNS)
         pixels = pixels[:, :, ::-1]
         cells = cells.reshape(*grid, _CLASSES)[:, :, ::-1].reshape(cells.shape)
@@ -68,6 +83,7 @@ def dense_loss(
     beside = as_tensor(np.clip(centre[:, None, :] - column_of[None, :, None], -2, 2).astype(np.float32), device)
     shown = there[..., : len(COLOURS)]
     loss = loss + 2 * (shown * (aside - beside) ** 2).sum() / (shown.sum() + 1)
+    loss = loss + way_loss(heads, tokens, frames, rows, mirrored=mirrored)
     # The words' side was drawn for tokens of about unit size.
     loss = loss + 0.02 * tokens.pow(2).mean(-1).log().pow(2).mean()
     places = torch.arange(IMAGE_TOKENS, device=device).repeat(len(rows))
@@ -77,3 +93,29 @@ def dense_loss(
     beacons = there[..., : len(COLOURS)]
     f1 = 2 * (found * beacons).sum() / (found.sum() + beacons.sum() + 1e-6)
     return loss, f1.item()
+
+
+def way_loss(
+    heads: DenseHeads, tokens: Tensor, frames: Frames, rows: np.ndarray[Any, Any], *, mirrored: bool
+) -> Tensor:
+    """Loss of reading from one picture what the expert would do: for beacons in it, and down the corridor of a maze.
+
+    What the sign said a single picture does not tell; there the loss leaves the tower to find where the ways are.
+    """
+    device = tokens.device
+    action = frames.action[rows].astype(np.int64)
+    # Where the goal is reached there is no way left to steer, only the side it stands on.
+    steer_deg = np.where(action == STOP, frames.bearing_deg[rows], frames.steer_deg[rows])
+    asked = (frames.visible_px[rows] >= IN_VIEW_PX) & ~np.isnan(steer_deg)
+    asked[:, GOALS.index(SIGN)] = frames.sign[rows] >= 0
+    if mirrored:
+        action, steer_deg = MIRRORED_ACTION[action], -steer_deg
+    turns = np.clip(np.nan_to_num(steer_deg), -_STEER_MOST_DEG, _STEER_MOST_DEG) / TURN_DEG
+    blocked = (frames.refused_action[rows] >= 0).any(1)
+    read_action, read_turns, read_blocked = heads.read_way(tokens)
+    there = as_tensor(asked.astype(np.float32), device)
+    right = as_tensor(action, device)
+    wrong = F.cross_entropy(read_action.flatten(0, 1), right.flatten(), reduction="none").view(there.shape)
+    off = F.smooth_l1_loss(read_turns, as_tensor(turns.astype(np.float32), device), reduction="none")
+    loss = (there * (0.5 * wrong + 0.25 * off)).sum() / (there.sum() + 1)
+    return loss + 0.2 * F.binary_cross_entropy_with_logits(read_blocked, as_tensor(blocked.astype(np.float32), device))

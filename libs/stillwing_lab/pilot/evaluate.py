@@ -135,11 +135,10 @@ def evaluate(
     on_episode: Callable[[int, Tally], None] = lambda done, tally: None,
 ) -> Tally:
     """Fly `episodes` unseen scenes; `on_episode` is told how many are done."""
-    recorder, tally = Recorder(), Tally()
+    recorder, tally = Recorder(truth=False), Tally()
     try:
         for number in range(episodes):
             fly_episode(recorder, scene, first_seed + number, flyer, tally, guarded=guarded)
-            recorder.take()
             on_episode(number + 1, tally)
     finally:
         recorder.close()

@@ -14,6 +14,9 @@ from stillwing_airfield.scenes import SceneSpec
 from stillwing_lab.pilot.config import ACTIONS, COLOURS, STEP_M, STOP_WITHIN_M, TURN_DEG, VEHICLE_RADIUS_M, WHERES
 
 FORWARD, LEFT, RIGHT, STOP = range(len(ACTIONS))
+MIRRORED_ACTION = np.array([FORWARD, RIGHT, LEFT, STOP])
+"""What each action is in a mirror."""
+
 AHEAD, WHERE_LEFT, WHERE_RIGHT, NONE = range(len(WHERES))
 
 _LOOKAHEAD_M = 3.5

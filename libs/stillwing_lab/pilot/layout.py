@@ -34,6 +34,9 @@ _FRAME_OFFSETS = _frame_offsets()
 FRAME_SPAN = int(_FRAME_OFFSETS.max()) + 1
 """Positions one frame takes."""
 
+FRAME_TOKENS = len(_FRAME_IDS)
+"""Tokens one frame takes: its cells and the two around them."""
+
 
 @dataclass(frozen=True)
 class Branch:
@@ -95,22 +98,33 @@ def lay_out(sequences: list[Sequence]) -> Batch:
     offset += np.arange(length)
     for row, sequence in enumerate(sequences):
         trunk = len(sequence.system_ids) + sequence.frames * len(_FRAME_IDS)
-        ids[row, :trunk] = sequence.system_ids + _FRAME_IDS * sequence.frames
-        positions[:, row, :trunk] = _trunk_positions(len(sequence.system_ids), sequence.frames)
+        ids[row, :trunk] = trunk_ids(sequence)
+        positions[:, row, :trunk] = trunk_positions(len(sequence.system_ids), sequence.frames)
         frame[row, :trunk] = _trunk_frames(len(sequence.system_ids), sequence.frames)
         branch[row, :trunk] = -1
         at = trunk
         for number, fork in enumerate(sequence.branches):
             span = slice(at, at + len(fork.ids))
             ids[row, span], targets[row, span], weights[row, span] = fork.ids, fork.targets, fork.weights
-            first = len(sequence.system_ids) + (fork.frame + 1) * FRAME_SPAN
-            positions[:, row, span] = first + np.arange(len(fork.ids))
+            positions[:, row, span] = branch_positions(sequence, fork)
             frame[row, span], branch[row, span] = fork.frame, number
             at = span.stop
     return Batch(ids, positions, branch_mask(frame, branch, offset), targets, weights)
 
 
-def _trunk_positions(system: int, frames: int) -> Ints:
+def trunk_ids(sequence: Sequence) -> Ints:
+    """Token ids (tokens,) of a sequence's trunk, with `IMAGE_PAD` where image tokens go."""
+    return np.array(sequence.system_ids + _FRAME_IDS * sequence.frames, np.int64)
+
+
+def branch_positions(sequence: Sequence, branch: Branch) -> Ints:
+    """Positions (3, tokens) of one branch: on from the end of the trunk it sees."""
+    first = len(sequence.system_ids) + (branch.frame + 1) * FRAME_SPAN
+    return np.broadcast_to(first + np.arange(len(branch.ids)), (3, len(branch.ids)))
+
+
+def trunk_positions(system: int, frames: int) -> Ints:
+    """Positions (3, tokens) of a trunk of `frames` pictures behind `system` tokens of text."""
     starts = system + FRAME_SPAN * np.arange(frames)
     pictures = (starts[None, :, None] + _FRAME_OFFSETS[:, None, :]).reshape(3, -1)
     return np.concatenate([np.broadcast_to(np.arange(system), (3, system)), pictures], axis=1)

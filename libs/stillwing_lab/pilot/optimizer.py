@@ -1,7 +1,7 @@
-"""Muon for matrices in float32, batched over equal shapes; everything else goes to AdamW. It knows no model.
+"""Muon for matrices, batched over equal shapes; everything else goes to AdamW. It knows no model.
 
-Newton-Schulz coefficients and momentum as in Keller Jordan's Muon; torch's own runs the iteration in bfloat16, which
-processors without hardware for it take seconds over.
+Newton-Schulz coefficients and momentum as in Keller Jordan's Muon; torch's own always runs the iteration in bfloat16,
+which processors without hardware for it take seconds over.
 """
 
 from collections import defaultdict
@@ -18,9 +18,17 @@ class Muon(torch.optim.Optimizer):
     """Momentum, orthogonalised: every singular value of an update is brought near one. Matrices only."""
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.05
+        self,
+        groups: Iterable[dict[str, Any]],
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.05,
+        *,
+        bfloat16: bool = False,
     ) -> None:
-        super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        """With `bfloat16` directions are found in it; averages and weights stay as they are."""
+        self._precision = torch.bfloat16 if bfloat16 else torch.float32
+        super().__init__(groups, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -37,10 +45,12 @@ class Muon(torch.optim.Optimizer):
                 update = parameter.grad.lerp(average, group["momentum"])
                 by_shape[tuple(update.shape)].append((parameter, update))
             for (rows, columns), pairs in by_shape.items():
-                directions = orthogonalise(torch.stack([update for _, update in pairs]))
+                directions = orthogonalise(torch.stack([update for _, update in pairs]).to(self._precision))
                 scale = max(1.0, rows / columns) ** 0.5
                 for (parameter, _), direction in zip(pairs, directions, strict=True):
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction, alpha=-group["lr"] * scale)
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(
+                        direction.to(parameter.dtype), alpha=-group["lr"] * scale
+                    )
 
 
 def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
@@ -58,13 +68,21 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
 class PilotOptimizer:
     """Muon on the hidden matrices, AdamW on embeddings, biases, norms and the patch filter, one schedule for both."""
 
-    def __init__(self, modules: Iterable[nn.Module], muon_lr: float, adam_lr: float) -> None:
-        named = [pair for module in modules for pair in module.named_parameters()]
-        matrices = [p for name, p in named if p.ndim == 2 and "embed_tokens" not in name and "head" not in name]
-        others = [p for name, p in named if not (p.ndim == 2 and "embed_tokens" not in name and "head" not in name)]
-        self._others = others
+    def __init__(
+        self, modules: Iterable[tuple[nn.Module, float]], muon_lr: float, adam_lr: float, *, bfloat16: bool = False
+    ) -> None:
+        """Each module comes with its share of the learning rates; `bfloat16` is Muon's."""
+        matrices: list[dict[str, Any]] = []
+        others: list[dict[str, Any]] = []
+        for module, share in modules:
+            named = list(module.named_parameters())
+            hidden = [p for name, p in named if p.ndim == 2 and "embed_tokens" not in name and "head" not in name]
+            chosen = {id(parameter) for parameter in hidden}
+            matrices.append({"params": hidden, "share": share})
+            others.append({"params": [p for _, p in named if id(p) not in chosen], "share": share})
+        self._others = [parameter for group in others for parameter in group["params"]]
         self._optimizers = (
-            Muon(matrices, lr=muon_lr),
+            Muon(matrices, lr=muon_lr, bfloat16=bfloat16),
             torch.optim.AdamW(others, lr=adam_lr, betas=(0.9, 0.95), weight_decay=0.0),
         )
         self._base_lr = (muon_lr, adam_lr)
@@ -72,7 +90,8 @@ class PilotOptimizer:
     def step(self, loss: Tensor, scale: float) -> None:
         """One update against `loss` with the learning rates times `scale`."""
         for optimizer, base in zip(self._optimizers, self._base_lr, strict=True):
-            optimizer.param_groups[0]["lr"] = base * scale
+            for group in optimizer.param_groups:
+                group["lr"] = base * scale * group["share"]
             optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._others, 1.0)

@@ -17,7 +17,7 @@ from transformers.utils import logging as transformers_logging
 
 from stillwing_agent.core.prompts import CHOICES, decision_prompt, dump_tool_call, system_prompt
 from stillwing_lab.pilot.config import ACTIONS
-from stillwing_lab.pilot.expert import Pose
+from stillwing_lab.pilot.expert import RIGHT, Pose
 from stillwing_lab.pilot.layout import Branch, Sequence, Words, lay_out
 from stillwing_lab.pilot.model import as_tensor, see, think
 from stillwing_lab.pilot.rollout import Policy, Recorder
@@ -91,11 +91,15 @@ def _student(folder: Path, rng: np.random.Generator) -> Policy:
     pilot = _loaded(folder)
     pilot.forget()
     seen = [0]
+    # Where a student goes round in circles the expert takes it on to where there is something else to learn.
+    helped = float(rng.choice([0.0, 0.2, 0.4]))
 
     def choose(recorder: Recorder, pose: Pose, goal: str, seen_goal: bool) -> int:
         for pixels in recorder.pictures[seen[0] :]:
             pilot.observe(pixels)
         seen[0] = len(recorder.pictures)
+        if rng.random() < helped:
+            return recorder.expert.action(pose, goal) if seen_goal else RIGHT
         chances = pilot.decide(goal)[1]
         # A little heat, so that rounds of the same weights do not fly the same ways.
         heated = chances**0.8

@@ -136,9 +136,12 @@ def _dense_class(thing: SceneObject) -> int:
 class Recorder:
     """Flies one scene at a time without dynamics and records what the camera sees. One thread: it owns a GL context."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, truth: bool = True) -> None:
+        """Without `truth` only pictures are kept, which takes a third of the time: there is nothing to `take`."""
+        self._truth = truth
         self._camera: Camera | None = None
         self._rows: list[tuple[object, ...]] = []
+        self._visible_px: npt.NDArray[np.int32] | None = None
         self.flight = -1
 
     def start(self, scene_name: str, seed: int) -> None:
@@ -173,17 +176,16 @@ class Recorder:
         orientation = quaternion_from_euler(roll_deg, pitch_deg, pose.yaw_deg)
         ahead = rotation_matrix(orientation)[:, 0] * CAMERA_AHEAD_M
         position = (pose.x_m + ahead[0], pose.y_m + ahead[1], -height_m + ahead[2])
-        images = self._camera.render(
-            self._world.copy_render_state(),
-            CameraPose(position, tuple(float(part) for part in orientation)),  # type: ignore[arg-type]
-            ("scene", "depth", "segmentation"),
-        )
+        self._view = CameraPose(position, tuple(float(part) for part in orientation))  # type: ignore[arg-type]
+        wanted = ("scene", "depth", "segmentation") if self._truth else ("scene",)
+        images = self._camera.render(self._world.copy_render_state(), self._view, wanted)
         pixels = flight_frame(images["scene"])
-        classes = self._class_of_object[images["segmentation"]]
-        counts = np.bincount(classes.ravel(), minlength=len(DENSE_CLASSES))
-        visible_px = np.array([*counts[: len(COLOURS)], counts[-2:].sum()], np.int32)
         self.pictures.append(pixels)
-        self.visible_px = visible_px
+        self._visible_px = None
+        if not self._truth:
+            return
+        classes = self._class_of_object[images["segmentation"]]
+        visible_px = self._visible_px = self._count(classes)
         expert, refused = self.expert, self.expert.refused(pose)
         self._rows.append(
             (
@@ -203,7 +205,15 @@ class Recorder:
 
     def in_view(self, goal: str) -> bool:
         """Whether the newest picture shows enough of that goal, or of the sign that tells of it, to count."""
-        return bool(self.visible_px[GOALS.index(goal)] >= IN_VIEW_PX)
+        if self._visible_px is None:
+            assert self._camera is not None, "see() comes first"
+            images = self._camera.render(self._world.copy_render_state(), self._view, ("segmentation",))
+            self._visible_px = self._count(self._class_of_object[images["segmentation"]])
+        return bool(self._visible_px[GOALS.index(goal)] >= IN_VIEW_PX)
+
+    def _count(self, classes: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+        counts = np.bincount(classes.ravel(), minlength=len(DENSE_CLASSES))
+        return np.array([*counts[: len(COLOURS)], counts[-2:].sum()], np.int32)
 
     def take(self) -> Frames:
         """Everything recorded, and forget it."""

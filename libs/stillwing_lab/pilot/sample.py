@@ -33,7 +33,7 @@ from stillwing_lab.pilot.config import (
     STEP_M,
     WHERES,
 )
-from stillwing_lab.pilot.expert import FORWARD, LEFT, RIGHT, STOP, straight_action, where
+from stillwing_lab.pilot.expert import FORWARD, LEFT, MIRRORED_ACTION, RIGHT, STOP, straight_action, where
 from stillwing_lab.pilot.layout import END, Branch, Sequence, Words
 from stillwing_lab.pilot.rollout import DENSE_CLASSES, IN_VIEW_PX, Frames
 from stillwing_lab.pilot.tokenizer import SIGN_QUESTION, goal_texts, thing
@@ -41,7 +41,8 @@ from stillwing_lab.pilot.tokenizer import SIGN_QUESTION, goal_texts, thing
 _TEMPLATE_WEIGHT = 0.1
 _DETOUR_WEIGHT = 4.0
 _CLOSE_PX = 5000
-_MIRRORED_ACTION = np.array([0, 2, 1, 3])
+_NEAR_PX = 3000
+_RECALLED_SHARE = 0.4
 _SINK_FROM_FRAMES = 9
 _SIGN_GOAL = GOALS.index(SIGN)
 _SIGN_CLASSES = [index for index, name in enumerate(DENSE_CLASSES) if name.endswith("sign")]
@@ -122,13 +123,13 @@ class Sampler:
         pictures = self._frames.pixels[trunk.rows]
         if trunk.mirrored:
             pictures = pictures[:, :, ::-1]
-        gain, lift = rng.uniform(0.85, 1.15) * rng.uniform(0.96, 1.04, 3), rng.uniform(-10, 10)
-        noise = rng.integers(-3, 4, (1 + len(pictures), *pictures.shape[1:]), dtype=np.int16)
-        brighter = (pictures.astype(np.float32) * gain.astype(np.float32) + np.float32(lift)).astype(np.int16) + noise[
-            1:
-        ]
-        lit: npt.NDArray[np.uint8] = np.clip(brighter, 0, 255).astype(np.uint8)
-        return lit
+        levels = np.linspace(0, 1, 256)[:, None] ** rng.uniform(0.85, 1.18) * 255
+        levels = levels * rng.uniform(0.8, 1.2) * rng.uniform(0.95, 1.05, 3) + rng.uniform(-10, 10)
+        brighter = np.empty(pictures.shape, np.int16)
+        for channel in range(3):
+            brighter[..., channel] = levels[:, channel].astype(np.int16)[pictures[..., channel]]
+        brighter += rng.integers(-3, 4, pictures.shape, dtype=np.int8)
+        return np.clip(brighter, 0, 255, out=brighter).astype(np.uint8)
 
     def _system(self) -> list[int]:
         """The opening text; where it names `fly_towards` and not `move`, steps are told as points of the picture."""
@@ -145,7 +146,8 @@ class Sampler:
     def _trunk(self, wanted: int) -> Trunk:
         """Frames from some moment of one flight on, repeated as in hovering, some left out, perhaps behind a sink.
 
-        Behind the sink there may be frames from before that were recalled; in a maze one with the sign is among them.
+        Behind the sink there may be frames from before that were recalled: in a maze one with the sign is among them,
+        elsewhere often one right before a beacon, so that being near once is not taken for being near now.
         """
         rng, frames = self._rng, self._frames
         flight = int(rng.integers(len(self._first)))
@@ -171,8 +173,10 @@ class Sampler:
             before = signed[signed < start]
             if maze and len(before) and rng.random() < 0.8:
                 earlier += [int(rng.choice(before)), *self._some(first, start, int(rng.integers(0, 3)))]
-            elif rng.random() < 0.2:
-                earlier += self._some(first, start, int(rng.integers(1, 4)))
+            elif rng.random() < _RECALLED_SHARE:
+                near = first + np.flatnonzero(frames.visible_px[first:start, : len(COLOURS)].max(1) >= _NEAR_PX)
+                earlier += self._some(first, start, int(rng.integers(0, 3)))
+                earlier.append(int(rng.choice(near)) if len(near) and rng.random() < 0.6 else earlier[0])
             separate = len(earlier)
             rows[:separate] = [earlier[0], *sorted(earlier[1:])]
         return Trunk(rows, separate, bool(not maze and rng.random() < 0.4))
@@ -205,7 +209,7 @@ class Sampler:
             return None
         row = trunk.rows[at]
         action = int(frames.refused_action[row, colour] if refused else frames.action[row, colour])
-        return int(_MIRRORED_ACTION[action]) if trunk.mirrored else action
+        return int(MIRRORED_ACTION[action]) if trunk.mirrored else action
 
     def _unseen(self, row: int, colour: int) -> int | None:
         """What to do about what was not seen: look for it to the right.

@@ -26,12 +26,14 @@ from stillwing_lab.pilot.collect import load_flights, record_expert_flights, rec
 from stillwing_lab.pilot.config import TrainingPlan
 from stillwing_lab.pilot.dense import DenseHeads, dense_loss
 from stillwing_lab.pilot.export import export_pilot
-from stillwing_lab.pilot.layout import Sequence, Words, lay_out
-from stillwing_lab.pilot.model import as_tensor, make_model, see, think
+from stillwing_lab.pilot.layout import Sequence, Words
+from stillwing_lab.pilot.model import as_tensor, make_model, see
 from stillwing_lab.pilot.optimizer import PilotOptimizer, schedule
+from stillwing_lab.pilot.packed import pack, think_packed
 from stillwing_lab.pilot.policy import student_policy
 from stillwing_lab.pilot.rollout import Frames
 from stillwing_lab.pilot.sample import Sampler, Trunk
+from stillwing_lab.pilot.start import start_from as take_weights
 from stillwing_lab.pilot.tokenizer import build_tokenizer
 
 STAGES = ("dense", "grounding", "joint")
@@ -61,7 +63,15 @@ class Trainer:
     """Everything one training holds. `minutes` cuts the stages by the clock in place of the plan's steps."""
 
     def __init__(
-        self, plan: TrainingPlan, seed: int, work: Path, out: Path, device: str, minutes: float | None, workers: int
+        self,
+        plan: TrainingPlan,
+        seed: int,
+        work: Path,
+        out: Path,
+        device: str,
+        minutes: float | None,
+        workers: int,
+        start_from: Path | None = None,
     ) -> None:
         self.plan, self.seed, self.work, self.out, self.workers = plan, seed, work, out, workers
         self.device, self.minutes = torch.device(device), minutes
@@ -70,6 +80,8 @@ class Trainer:
         self.tokenizer = build_tokenizer()
         self.words = Words(self.tokenizer)
         self.model: Any = make_model(len(self.tokenizer)).to(self.device)
+        if start_from is not None:
+            take_weights(self.model, self.tokenizer, start_from)
         self.heads = DenseHeads(self.model.config.text_config.hidden_size).to(self.device)
         self.at = Progressed()
         self.curve: list[dict[str, Any]] = []
@@ -79,14 +91,15 @@ class Trainer:
     # --- what is trained in each stage
 
     def _optimizer(self) -> PilotOptimizer:
-        stage = STAGES[self.at.stage]
+        stage, plan = STAGES[self.at.stage], self.plan
         # Muon's steps are of one size however faint the gradient: while the words still know nothing they would wear
-        # away what the vision tower has learnt, so it rests once it sees.
-        dense = stage == "dense"
+        # away what the vision tower has learnt, so it rests until they know something, and then learns slowly.
+        tower_share = {"dense": 1.0, "grounding": 0.0, "joint": plan.tower_lr_share}[stage]
         for parameter in self.model.model.visual.parameters():
-            parameter.requires_grad_(dense)
-        modules = [self.model.model.visual, self.heads] if dense else [self.model.model.language_model]
-        return PilotOptimizer(modules, self.plan.muon_lr, self.plan.adam_lr)
+            parameter.requires_grad_(tower_share > 0)
+        modules = [(self.model.model.visual, tower_share)] if tower_share > 0 else []
+        modules.append((self.heads, 1.0) if stage == "dense" else (self.model.model.language_model, 1.0))
+        return PilotOptimizer(modules, plan.muon_lr, plan.adam_lr, bfloat16=plan.bfloat16)
 
     def _steps(self, stage: str) -> int:
         return {
@@ -116,7 +129,9 @@ class Trainer:
             length = int(self.rng.integers(2, self.plan.longest_trunk + 1))
             drawn = [sampler.joint(length) for _ in range(max(2, self.plan.joint_frames // length))]
         self.at.samples += sum(len(sequence.branches) for sequence, _ in drawn)
-        return words_loss(self.model, sampler, drawn, self.device)
+        # Twice as fast where the processor multiplies bfloat16; the weights and their updates stay float32.
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.bfloat16):
+            return words_loss(self.model, sampler, drawn, self.device)
 
     # --- the loop
 
@@ -241,18 +256,12 @@ def words_loss(
     model: Any, sampler: Sampler, drawn: list[tuple[Sequence, Trunk]], device: torch.device
 ) -> tuple[Tensor, dict[str, float]]:
     """Weighted cross-entropy of a batch of sequences, and how many of the deciding tokens are right."""
-    batch = lay_out([sequence for sequence, _ in drawn])
+    packed = pack([sequence for sequence, _ in drawn])
     pixels = as_tensor(np.concatenate([sampler.pixels(trunk) for _, trunk in drawn]), device)
-    hidden = think(
-        model,
-        as_tensor(batch.ids, device),
-        see(model, pixels),
-        as_tensor(batch.positions, device),
-        as_tensor(batch.mask, device),
-    )
-    targets, weights = as_tensor(batch.targets, device), as_tensor(batch.weights, device)
+    hidden = think_packed(model, packed, see(model, pixels))
+    targets, weights = as_tensor(packed.targets, device), as_tensor(packed.weights, device)
     learnt = weights > 0
-    logits = model.lm_head(hidden[learnt])
+    logits = model.lm_head(hidden[learnt]).float()
     right, weight = targets[learnt], weights[learnt]
     loss = (F.cross_entropy(logits, right, reduction="none") * weight).sum() / weight.sum()
     deciding = weight >= 0.5
@@ -295,6 +304,7 @@ def main(
     threads: int = 2,
     workers: int = 2,
     plan: TrainingPlan | None = None,
+    start_from: Path | None = None,
 ) -> None:
     """Train the pilot and write it to `out`.
 
@@ -308,10 +318,12 @@ def main(
         threads: Threads of torch on the CPU.
         workers: Processes that record flights.
         plan: Sizes and budgets; the published run's if not given.
+        start_from: Folder of an earlier pilot whose weights are the beginning; random ones if not given. A training
+            that is resumed goes on from its checkpoint, whatever it began with.
     """
     torch.set_num_threads(threads)
     work.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(plan or TrainingPlan(), seed, work, out, device, minutes, workers)
+    trainer = Trainer(plan or TrainingPlan(), seed, work, out, device, minutes, workers, start_from)
     if resume:
         trainer.resume()
     with _progress() as progress:

@@ -11,7 +11,8 @@ import torch
 
 from stillwing_lab.pilot.config import IMAGE_TOKENS, preprocessor_config
 from stillwing_lab.pilot.layout import IGNORE, IMAGE_PAD, Branch, Sequence, lay_out
-from stillwing_lab.pilot.model import make_model, patchify, see, think
+from stillwing_lab.pilot.model import attend, make_model, patchify, see, think
+from stillwing_lab.pilot.packed import pack, think_packed
 
 SYSTEM = [1, 40, 41, 2]
 FRAME = [3, *([IMAGE_PAD] * IMAGE_TOKENS), 4]
@@ -87,3 +88,50 @@ def test_a_branch_is_what_the_model_answers_to_that_trunk_and_question_alone(
         assert batch.targets[0, at : at + len(branch.ids)].tolist() == branch.targets
         at += len(branch.ids)
     assert (batch.targets[0, at:] == IGNORE).all()
+
+
+def some_sequences() -> list[Sequence]:
+    """Trunks of one, three and five frames, each with branches of several lengths at several frames."""
+    rng = np.random.default_rng(4)
+    sequences = [Sequence(SYSTEM * (1 + frames % 2), frames) for frames in (3, 1, 5)]
+    for sequence in sequences:
+        for _ in range(2 * sequence.frames):
+            ids = rng.integers(20, 390, rng.integers(1, 9)).tolist()
+            sequence.branches.append(Branch(int(rng.integers(sequence.frames)), ids, ids, [0.5] * len(ids)))
+    return sequences
+
+
+def test_packed_sequences_are_thought_about_as_padded_ones_and_teach_the_same(model: Any) -> None:
+    sequences = some_sequences()
+    tokens = torch.randn(9, IMAGE_TOKENS, 192, generator=torch.Generator().manual_seed(3))
+    batch, packed = lay_out(sequences), pack(sequences)
+    padded = think(
+        model, *map(torch.from_numpy, (batch.ids,)), tokens, *map(torch.from_numpy, (batch.positions, batch.mask))
+    )
+    begins = [len(sequence.system_ids) + sequence.frames * len(FRAME) for sequence in sequences]
+    pairs = list(zip(sequences, begins, strict=True))
+    theirs = torch.cat([padded[row, begin : len(s)] for row, (s, begin) in enumerate(pairs)])
+    ours = think_packed(model, packed, tokens)
+    assert torch.allclose(ours, theirs, atol=2e-5)
+    assert packed.targets.tolist() == [
+        t for row, (s, begin) in enumerate(pairs) for t in batch.targets[row, begin : len(s)]
+    ]
+    weights = list(model.model.language_model.parameters())
+    for mine, his in zip(
+        torch.autograd.grad(ours.pow(3).sum(), weights), torch.autograd.grad(theirs.pow(3).sum(), weights), strict=True
+    ):
+        assert (mine - his).abs().max() <= 1e-4 * (his.abs().max() + 1e-6)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("heads_of_keys", [1, 3])
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_in_bfloat16_is_the_one_in_float32(heads_of_keys: int, causal: bool) -> None:
+    chance = torch.Generator().manual_seed(5)
+    q = torch.randn(2, 3, 17, 32, generator=chance)
+    k, v = (torch.randn(2, heads_of_keys, 17, 32, generator=chance) for _ in range(2))
+    exact = attend(q, k, v, causal=causal)
+    with torch.autocast("cpu", torch.bfloat16):
+        coarse = attend(q, k, v, causal=causal)
+    assert coarse.dtype == torch.bfloat16
+    assert torch.allclose(coarse.float(), exact, atol=0.05)

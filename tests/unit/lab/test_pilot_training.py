@@ -3,21 +3,28 @@
 A few steps of the whole training, from recorded flights to a folder that transformers loads; labels that follow goals.
 """
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from stillwing_airfield.scenes.maze import MISSION
+from stillwing_common.errors import InvalidInput
 from stillwing_lab.pilot.config import ACTIONS, COLOURS, GOALS, SIGN, TrainingPlan
 from stillwing_lab.pilot.evaluate import Tally, evaluate, expert_flyer, forward_flyer, pilot_flyer
 from stillwing_lab.pilot.expert import RIGHT
+from stillwing_lab.pilot.export import export_pilot
 from stillwing_lab.pilot.layout import Words
+from stillwing_lab.pilot.model import make_model
 from stillwing_lab.pilot.optimizer import orthogonalise, schedule
 from stillwing_lab.pilot.policy import load_pilot
 from stillwing_lab.pilot.rollout import IN_VIEW_PX, Frames, Recorder, expert_policy, fly
 from stillwing_lab.pilot.sample import Sampler
+from stillwing_lab.pilot.start import start_from
 from stillwing_lab.pilot.tokenizer import SIGN_QUESTION, build_tokenizer
 from stillwing_lab.pilot.train import NotResumable, Trainer, main
 
@@ -65,6 +72,51 @@ def test_a_training_leaves_a_pilot_that_flies_and_can_be_gone_on_from(tmp_path: 
     assert all(torch.equal(value, again.model.state_dict()[name]) for name, value in before["model"].items())
     with pytest.raises(NotResumable):
         main(out=out, work=tmp_path / "elsewhere", plan=TINY, threads=1, resume=True)
+
+
+def test_a_training_begins_from_an_earlier_pilot_whatever_the_order_of_its_words(tmp_path: Path) -> None:
+    earlier, tokenizer = tmp_path / "earlier", build_tokenizer()
+    torch.manual_seed(11)
+    old = make_model(len(tokenizer))
+    export_pilot(old, tokenizer, earlier)
+    # The earlier vocabulary: two words changed places, and one was called something else.
+    words = json.loads((earlier / "tokenizer.json").read_text())
+    vocabulary = words["model"]["vocab"]
+    vocabulary["ahead"], vocabulary["left"] = vocabulary["left"], vocabulary["ahead"]
+    vocabulary["forgotten"] = vocabulary.pop("none")
+    words["model"]["merges"] = [pair for pair in words["model"]["merges"] if "none" not in ("".join(pair), *pair)]
+    (earlier / "tokenizer.json").write_text(json.dumps(words))
+    torch.manual_seed(12)
+    new = make_model(len(tokenizer))
+    drawn = new.model.language_model.embed_tokens.weight.detach().clone()
+    shared = start_from(new, tokenizer, earlier)
+    assert shared == len(tokenizer) - 1
+    place = tokenizer.get_vocab()
+    was, now = (m.model.language_model.embed_tokens.weight for m in (old, new))
+    assert torch.equal(now[place["ahead"]], was[place["left"]])
+    assert torch.equal(now[place["left"]], was[place["ahead"]])
+    assert torch.equal(now[place["right"]], was[place["right"]])
+    assert torch.equal(now[place["none"]], drawn[place["none"]]), "a word that is new keeps what it was drawn with"
+    assert torch.equal(new.model.visual.merger.ln_q.weight, old.model.visual.merger.ln_q.weight)
+    assert torch.equal(
+        new.model.language_model.layers[2].mlp.up_proj.weight, old.model.language_model.layers[2].mlp.up_proj.weight
+    )
+
+
+def test_a_training_does_not_begin_from_what_is_no_pilot_of_its_size(tmp_path: Path) -> None:
+    tokenizer = build_tokenizer()
+    with pytest.raises(InvalidInput, match="no pilot"):
+        Trainer(TINY, 0, tmp_path, tmp_path / "out", "cpu", None, 1, start_from=tmp_path / "nowhere")
+    export_pilot(make_model(len(tokenizer)), tokenizer, tmp_path / "deep")
+    config = json.loads((tmp_path / "deep" / "config.json").read_text())
+    config["text_config"]["intermediate_size"] = 256
+    shallow = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(**config))
+    export_pilot(shallow, tokenizer, tmp_path / "shallow")
+    model = make_model(len(tokenizer))
+    before = model.model.language_model.norm.weight.detach().clone()
+    with pytest.raises(InvalidInput, match="other sizes"):
+        start_from(model, tokenizer, tmp_path / "shallow")
+    assert torch.equal(model.model.language_model.norm.weight, before)
 
 
 def test_labels_follow_the_goal_and_what_was_seen(frames: Frames) -> None:
@@ -148,6 +200,25 @@ def test_where_a_sign_is_follows_the_picture(maze_frames: Frames) -> None:
                 column = float(np.nonzero(red_or_blue)[1].mean()) / picture.shape[1] - 0.5
                 assert answer == "left" if column < -0.2 else answer == "right" if column > 0.2 else True
     assert {"ahead", "left", "right", "none"} <= set(told)
+
+
+def test_what_is_recalled_in_a_meadow_was_often_right_before_a_beacon(frames: Frames) -> None:
+    visible_px = np.full_like(frames.visible_px, 100)
+    for flight in range(2):
+        visible_px[np.flatnonzero(frames.flight == flight)[:6]] = 9000
+    frames = replace(frames, visible_px=visible_px)
+    sampler = Sampler(frames, Words(build_tokenizer()), np.random.default_rng(8))
+    recalled = near_then_far = 0
+    for _ in range(300):
+        _, trunk = sampler.joint(14)
+        if trunk.separate > 1:
+            recalled += 1
+            before = frames.visible_px[trunk.rows[1 : trunk.separate], : len(COLOURS)].max()
+            now = frames.visible_px[trunk.rows[trunk.separate :], : len(COLOURS)].max()
+            near_then_far += int(before >= 3000 > now)
+            assert np.all(np.diff(trunk.rows[1 : trunk.separate]) >= 0), "in the order they were seen"
+    assert recalled > 30
+    assert near_then_far > 3
 
 
 def test_frames_survive_their_file(frames: Frames, tmp_path: Path) -> None:
