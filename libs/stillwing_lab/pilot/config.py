@@ -133,6 +133,8 @@ class TrainingPlan:
         headlong_scenes: How many are flown straight at the goal, blind to what is in between, labelled by the expert.
         dagger_scenes: How many the student flies in each round.
         dagger_at: Shares of the joint stage after which a round is flown.
+        student_share: How much of stage 2 is drawn from the student's flights once there are any: they show what it
+            does wrong, and are few.
         dense_steps: Steps of stage 0, the vision tower alone on the simulator's truth.
         grounding_steps: Steps of stage 1, short trunks, where things are.
         joint_steps: Steps of stage 2, long trunks, actions.
@@ -148,9 +150,10 @@ class TrainingPlan:
         default_factory=lambda: {"meadow": 100, "street": 75, "orchard": 100, "maze": 50}
     )
     dagger_scenes: Mapping[str, int] = field(
-        default_factory=lambda: {"meadow": 50, "street": 50, "orchard": 50, "maze": 25}
+        default_factory=lambda: {"meadow": 25, "street": 25, "orchard": 25, "maze": 25}
     )
-    dagger_at: tuple[float, ...] = ()
+    dagger_at: tuple[float, ...] = (0.25, 0.4, 0.6)
+    student_share: float = 0.4
     dense_steps: int = 720
     dense_batch: int = 32
     grounding_steps: int = 460

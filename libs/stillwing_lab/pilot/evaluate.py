@@ -17,6 +17,9 @@ from stillwing_lab.pilot.rollout import Recorder
 FIRST_UNSEEN_SEED = 1_000_000
 """Scenes from here on are for evaluation alone; training draws below."""
 
+FIRST_REPORTED_SEED = 7_000_000
+"""Scenes from here on are for the figures in a model card: no choice during training has looked at them."""
+
 Flyer = Callable[[Recorder, Pose, str, bool], int]
 """Chooses an action from (recorder, pose, goal, whether moving forward was just refused)."""
 
@@ -33,6 +36,11 @@ class Tally:
     decisions: int = 0
     refused: int = 0
     agreed_with_expert: int = 0
+
+    def add(self, other: "Tally") -> None:
+        """Count another's outcomes in."""
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
 
     def row(self) -> dict[str, Any]:
         """Rates over episodes, and means."""

@@ -4,46 +4,110 @@ It knows nothing of how training works; it reads the log that training wrote.
 """
 
 import json
+import math
 import platform
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from stillwing_lab.pilot.config import TrainingPlan
-from stillwing_lab.pilot.evaluate import FIRST_UNSEEN_SEED, Tally, evaluate, expert_flyer, forward_flyer, pilot_flyer
-from stillwing_lab.pilot.export import export_pilot
+from stillwing_lab.pilot.evaluate import (
+    FIRST_REPORTED_SEED,
+    Flyer,
+    Tally,
+    evaluate,
+    expert_flyer,
+    forward_flyer,
+    pilot_flyer,
+)
+from stillwing_lab.pilot.layout import Words
 from stillwing_lab.pilot.model import make_model
-from stillwing_lab.pilot.policy import WINDOW_FRAMES, load_pilot
+from stillwing_lab.pilot.policy import WINDOW_FRAMES, Pilot, load_pilot
 from stillwing_lab.pilot.tokenizer import build_tokenizer
 
+SCENES = ("meadow", "street", "orchard", "maze")
+_CHUNK = 10
 _COLUMNS = ("episodes", "reached", "collided", "stopped_elsewhere", "timed_out", "decisions", "refused")
 
 
-def closed_loop_table(
-    folder: Path, scratch: Path, episodes: int, on_row: Callable[[dict[str, Any]], None] = lambda row: None
-) -> list[dict[str, Any]]:
-    """Fly `episodes` unseen meadows with each policy, unguarded and guarded; one row each, told to `on_row` at once.
+@dataclass(frozen=True)
+class Flown:
+    """One row of the closed-loop table to be: a policy through the first `episodes` unseen seeds of a scene."""
 
-    `scratch` is a folder for a pilot with random weights.
+    policy: str
+    scene: str
+    guarded: bool
+    episodes: int
+
+
+def closed_loop_table(
+    folder: Path, flown: list[Flown], workers: int, on_episodes: Callable[[int, int], None] = lambda done, total: None
+) -> list[dict[str, Any]]:
+    """Fly every row of `flown` in `workers` processes; the trained one is the pilot in `folder`.
+
+    `on_episodes(done, total)` is called as episodes end. Rates come with their 95 % interval (Wilson's).
     """
+    chunks = [
+        (row, first, min(_CHUNK, flown[row].episodes - first))
+        for row in range(len(flown))
+        for first in range(0, flown[row].episodes, _CHUNK)
+    ]
+    tallies, done = [Tally() for _ in flown], 0
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        futures = {pool.submit(_fly, folder, flown[row], first, count): row for row, first, count in chunks}
+        for future in as_completed(futures):
+            tally = future.result()
+            tallies[futures[future]].add(tally)
+            done += tally.episodes
+            on_episodes(done, sum(row.episodes for row in flown))
+    return [
+        {"scene": row.scene, "policy": row.policy, "guarded": row.guarded, **tally.row(), **_intervals(tally)}
+        for row, tally in zip(flown, tallies, strict=True)
+    ]
+
+
+def _fly(folder: Path, row: Flown, first: int, count: int) -> Tally:
+    torch.set_num_threads(1)
+    return evaluate(
+        _flyer(row.policy, folder),
+        count,
+        guarded=row.guarded,
+        scene=row.scene,
+        first_seed=FIRST_REPORTED_SEED + first,
+    )
+
+
+def _flyer(policy: str, folder: Path) -> Flyer:
+    if policy == "expert":
+        return expert_flyer()
+    if policy == "always forward":
+        return forward_flyer()
+    if policy == "trained":
+        return pilot_flyer(load_pilot(folder))
     tokenizer = build_tokenizer()
     torch.manual_seed(0)
-    export_pilot(make_model(len(tokenizer)), tokenizer, scratch / "random")
-    flyers = {
-        "expert": expert_flyer(),
-        "trained": pilot_flyer(load_pilot(folder)),
-        "random weights": pilot_flyer(load_pilot(scratch / "random")),
-        "always forward": forward_flyer(),
+    return pilot_flyer(Pilot(make_model(len(tokenizer)), Words(tokenizer)))
+
+
+def _intervals(tally: Tally) -> dict[str, tuple[float, float]]:
+    return {
+        f"{name}_interval": tuple(round(bound, 3) for bound in wilson(getattr(tally, name), tally.episodes))  # type: ignore[misc]
+        for name in ("reached", "collided")
     }
-    rows = []
-    for guarded in (False, True):
-        for name, flyer in flyers.items():
-            tally: Tally = evaluate(flyer, episodes, guarded=guarded)
-            rows.append({"policy": name, "guarded": guarded, **tally.row()})
-            on_row(rows[-1])
-    return rows
+
+
+def wilson(hits: int, count: int) -> tuple[float, float]:
+    """95 % interval of a share (Wilson's score interval)."""
+    z, share = 1.96, hits / count
+    middle = share + z * z / (2 * count)
+    spread = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    scale = 1 + z * z / count
+    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -118,7 +182,7 @@ def write_model_card(
         python_version=platform.python_version(),
         window=WINDOW_FRAMES,
         longest=plan.longest_trunk,
-        first_seed=FIRST_UNSEEN_SEED,
+        first_seed=FIRST_REPORTED_SEED,
         stages=stages,
         table=_table_text(table),
     )
@@ -132,11 +196,18 @@ def _table_text(table: list[dict[str, Any]]) -> str:
         if rows:
             lines.append("**With the guard**" if guarded else "**Without the guard**")
             lines.append("")
-            lines.append("| policy | " + " | ".join(name.replace("_", " ") for name in _COLUMNS) + " |")
-            lines.append("|---|" + "---|" * len(_COLUMNS))
-            lines += [f"| {row['policy']} | " + " | ".join(str(row[name]) for name in _COLUMNS) + " |" for row in rows]
+            lines.append("| scene | policy | " + " | ".join(name.replace("_", " ") for name in _COLUMNS) + " |")
+            lines.append("|---|---|" + "---|" * len(_COLUMNS))
+            lines += [
+                f"| {row['scene']} | {row['policy']} | {' | '.join(_cell(row, n) for n in _COLUMNS)} |" for row in rows
+            ]
             lines.append("")
     return "\n".join(lines)
+
+
+def _cell(row: dict[str, Any], name: str) -> str:
+    interval = row.get(f"{name}_interval")
+    return str(row[name]) + (f" ({interval[0]} to {interval[1]})" if interval else "")
 
 
 _CARD = """---
@@ -147,17 +218,18 @@ pipeline_tag: image-text-to-text
 
 A `Qwen2_5_VLForConditionalGeneration` of 2.4 million parameters ({megabytes:.1f} MB, float32), trained from scratch by
 imitation of an expert on pictures of airfield, this project's simulator. It flies to the beacon of a named colour
-through the trees of a meadow, and runs through the same code as the published weights. It is no language model: it
-knows the words it is asked in flight, and nothing else.
+through meadows, streets and orchards, and through mazes by the sign it saw at the start; it runs through the same code
+as the published weights. It is no language model: it knows the words it is asked in flight, and nothing else.
 
 - **Pictures**: 320x240, horizontal field of view 90°, resized to 140x112: 20 tokens and the two around them.
 - **Memory**: trained on trunks of up to {longest} frames, some behind a first frame kept for good; give the engine a
   window of about {window} frames and feed it two to four frames a decision.
-- **Questions**: `Fly to the red beacon. Next action?` (a tool call in JSON), `Fly to the red beacon. Which way?`
-  (forward, left, right or stop), `Where is the red beacon?` (ahead, left, right or none). A refused move is told as
-  `Refused: OBSTRUCTED.`
+- **Questions**: `Fly to the red beacon. Next action?` (a tool call in JSON: `move` or, where that tool is not offered,
+  `fly_towards`), `Fly to the red beacon. Which way?` (forward, left, right or stop), `Where is the red beacon?` (ahead,
+  left, right or none), `Where is the sign?`. In a maze: `Remember the sign: red turns left, blue turns right. Then fly
+  to the beacon.` A refused move is told as `Refused: OBSTRUCTED.`
 - **Steps**: forward 1 m, turn 15°, `final_answer` within 2.4 m of the beacon; two metres above the ground.
-- **Limits**: trees and beacons of `meadow` only; colours red, blue, yellow and green; daylight.
+- **Limits**: what airfield's four scenes are made of; colours red, blue, yellow and green; daylight.
 
 ## Training
 
@@ -175,17 +247,20 @@ knows the words it is asked in flight, and nothing else.
 |---|---|---|---|
 {stages}
 
-1. *dense*: the vision tower alone, on the simulator's truth in every cell of the picture: what it holds and how near.
-2. *grounding*: one or two frames; where every beacon is, and what to do.
+1. *dense*: the vision tower alone, on the simulator's truth in every cell of the picture: what it holds and how near;
+   and which way leads to what the picture shows.
+2. *grounding*: one frame; where every beacon and sign is, and what to do.
 3. *joint*: trunks as in flight. At one frame the same trunk is asked for several goals, so that only the question
-   says which is meant; some frames repeat as in hovering, some are under way, windows begin anywhere.
+   says which is meant; some frames repeat as in hovering, some are under way, windows begin anywhere, and behind the
+   first frame others may have been recalled. The vision tower goes on learning, slowly.
 
 ![training curve](training_curve.png)
 
 ## Closed loop
 
-Unseen meadows from seed {first_seed} on, without dynamics. *Reached*: the policy ended the mission within 3.2 m of the
-right beacon and touched nothing. The guard refuses a move into something near, as the bridge does in flight.
+Scenes from seed {first_seed} on, which neither training nor any choice made during it has seen, without dynamics; at
+most 60 decisions. *Reached*: the policy ended the mission within 3.2 m of the right beacon and touched nothing. The
+guard refuses a move into something near, as the bridge does in flight. In brackets the 95 % interval.
 
 {table}
 """

@@ -13,7 +13,6 @@ from stillwing_lab.pilot.config import (
     CAMERA_AHEAD_M,
     SIGN,
     STOP_WITHIN_M,
-    TURN_DEG,
     VEHICLE_RADIUS_M,
 )
 from stillwing_lab.pilot.expert import (
@@ -31,6 +30,8 @@ from stillwing_lab.pilot.expert import (
 _AHEAD_M = 4.0
 _ROOM_M = 0.6
 _STOP_FACING_DEG = 40.0
+_STRAIGHT_WITHIN_DEG = 11.0
+"""More than half a turn: whoever has just turned is then well within, and does not turn back for a hair's breadth."""
 
 
 class RouteExpert:
@@ -87,7 +88,7 @@ class RouteExpert:
         if distance_m < STOP_WITHIN_M + (0.6 if forward_refused else 0.0):
             return STOP if abs(goal_bearing_deg) < _STOP_FACING_DEG else straight_action(goal_bearing_deg)
         bearing_deg = self.steer_deg(pose, goal)
-        if abs(bearing_deg) <= TURN_DEG / 2 and not forward_refused:
+        if abs(bearing_deg) <= _STRAIGHT_WITHIN_DEG and not forward_refused:
             return FORWARD
         return RIGHT if bearing_deg > 0 else LEFT
 

@@ -39,7 +39,9 @@ from stillwing_lab.pilot.rollout import DENSE_CLASSES, IN_VIEW_PX, Frames
 from stillwing_lab.pilot.tokenizer import SIGN_QUESTION, goal_texts, thing
 
 _TEMPLATE_WEIGHT = 0.1
-_DETOUR_WEIGHT = 4.0
+_DETOUR_WEIGHT = 1.5
+_LOOKING_ROUND_SHARE = 0.4
+_JUNCTION_DEG = 30.0
 _CLOSE_PX = 5000
 _NEAR_PX = 3000
 _RECALLED_SHARE = 0.4
@@ -65,13 +67,24 @@ class Trunk:
 class Sampler:
     """Draws sequences; the same generator draws the same ones."""
 
-    def __init__(self, frames: Frames, words: Words, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        frames: Frames,
+        words: Words,
+        rng: np.random.Generator,
+        student_flights_from: int | None = None,
+        student_share: float = 0.0,
+    ) -> None:
+        """Of trunks, `student_share` are drawn from flights number `student_flights_from` on, if there are any."""
         self._frames, self._words, self._rng = frames, words, rng
         edges = np.flatnonzero(np.diff(frames.flight)) + 1
         self._first = np.concatenate([[0], edges])
         self._last = np.concatenate([edges, [len(frames)]])
         self._showing = np.flatnonzero((frames.visible_px >= IN_VIEW_PX).any(axis=1))
         self._signed = np.flatnonzero(frames.visible_px[:, _SIGN_GOAL] >= IN_VIEW_PX)
+        flights = len(self._first)
+        self._flown_first = flights if student_flights_from is None else min(student_flights_from, flights)
+        self._student_share = student_share if self._flown_first < flights else 0.0
         self._full_system = words.system(system_prompt())
         self._by_pixels = False
 
@@ -150,7 +163,8 @@ class Sampler:
         elsewhere often one right before a beacon, so that being near once is not taken for being near now.
         """
         rng, frames = self._rng, self._frames
-        flight = int(rng.integers(len(self._first)))
+        students = rng.random() < self._student_share
+        flight = int(rng.integers(*((self._flown_first, len(self._first)) if students else (0, self._flown_first))))
         first, last = int(self._first[flight]), int(self._last[flight])
         maze = bool(frames.sign[first] >= 0)
         moving_share, repeats = rng.choice((0.0, 0.5, 1.0)), int(rng.choice((0, 1, 2, 3), p=(0.4, 0.3, 0.2, 0.1)))
@@ -228,24 +242,42 @@ class Sampler:
         if action is None:
             return
         steer_deg = float(self._frames.steer_deg[trunk.rows[at], colour]) * (-1 if trunk.mirrored else 1)
-        seen_now = action != RIGHT or self._is_seen(trunk, at, colour)
+        seen = self._is_seen(trunk, at, colour)
+        # To look round to the right is soon learnt; asked about as often as it is right, it becomes the way out of
+        # every doubt.
+        if not seen and sequence.branches and self._rng.random() > _LOOKING_ROUND_SHARE:
+            return
         self._ask_one(
-            sequence, at, colour, action, self._emphasis(trunk, at, colour), steer_deg=steer_deg if seen_now else None
+            sequence,
+            at,
+            colour,
+            action,
+            self._emphasis(trunk, at, colour, action),
+            steer_deg=steer_deg if seen else None,
         )
         instead = None if self._by_pixels else self._after_refusal(trunk, at, colour, action)
         if instead is not None:
             self._ask_one(sequence, at, colour, instead, 1.0, "OBSTRUCTED")
 
-    def _emphasis(self, trunk: Trunk, at: int, colour: int) -> float:
-        """What an answer counts: more where a tree makes it another than the way straight to a beacon in view."""
+    def _emphasis(self, trunk: Trunk, at: int, colour: int, action: int) -> float:
+        """What an answer counts: more where it is another than the way straight to a beacon in view.
+
+        That is before a tree, and where only memory tells: a turn by a sign, a turn back to a beacon out of view,
+        other than the turn that is right for looking round.
+        """
         frames, row = self._frames, trunk.rows[at]
-        action = frames.action[row, colour]
-        if colour == _SIGN_GOAL:
-            # A turn that only memory can tell, or the step that ends a scan: rare among steps down a corridor.
-            return _DETOUR_WEIGHT if action in (LEFT, RIGHT) and frames.visible_px[row, colour] == 0 else 1.0
-        if frames.visible_px[row, colour] < IN_VIEW_PX or action == STOP:
+        in_view = frames.visible_px[row, colour] >= IN_VIEW_PX
+        if not in_view and not self._is_seen(trunk, at, colour):
             return 1.0
-        return 1.0 if action == straight_action(float(frames.bearing_deg[row, colour])) else _DETOUR_WEIGHT
+        if colour == _SIGN_GOAL:
+            # Steps that keep to the middle of a corridor are no turns.
+            turns = action in (LEFT, RIGHT) and abs(float(frames.steer_deg[row, colour])) > _JUNCTION_DEG
+            return _DETOUR_WEIGHT if turns and not in_view else 1.0
+        if not in_view:
+            return _DETOUR_WEIGHT if action == LEFT else 1.0
+        if action == STOP or frames.action[row, colour] == straight_action(float(frames.bearing_deg[row, colour])):
+            return 1.0
+        return _DETOUR_WEIGHT
 
     def _after_refusal(self, trunk: Trunk, at: int, colour: int, action: int) -> int | None:
         """The action after a refused move, or None where it is not to be asked for; never `FORWARD`."""

@@ -115,6 +115,10 @@ class Trainer:
             return self.at.spent_s / (self.minutes * 60 * _MINUTES_SHARE[stage])
         return self.at.step / self._steps(stage)
 
+    def _sampler(self, frames: Frames) -> Sampler:
+        flown_first = sum(self.plan.scenes.values()) + sum(self.plan.headlong_scenes.values())
+        return Sampler(frames, self.words, self.rng, flown_first, self.plan.student_share)
+
     def _loss(self, frames: Frames, sampler: Sampler) -> tuple[Tensor, dict[str, float]]:
         stage = STAGES[self.at.stage]
         if stage == "dense":
@@ -158,7 +162,7 @@ class Trainer:
         self.save()
 
     def _run_stage(self, frames: Frames, progress: Progress) -> Frames:
-        stage, sampler = STAGES[self.at.stage], Sampler(frames, self.words, self.rng)
+        stage, sampler = STAGES[self.at.stage], self._sampler(frames)
         task = progress.add_task(stage, total=1000)
         self.model.train()
         saved, averages = time.monotonic(), Averages()
@@ -168,7 +172,7 @@ class Trainer:
                 self.shards += self._fly_round(self.at.rounds, progress)
                 self.at.rounds += 1
                 frames = load_flights(self.shards)
-                sampler = Sampler(frames, self.words, self.rng)
+                sampler = self._sampler(frames)
                 saved = time.monotonic()
             began = time.monotonic()
             loss, readings = self._loss(frames, sampler)

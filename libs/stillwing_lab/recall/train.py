@@ -79,7 +79,8 @@ class RecallTrainer:
         """Both stages, then the folder."""
         self.model.train()
         for stage, steps in (("signs", self._plan.dense_steps), ("recall", self._plan.words_steps)):
-            optimizer = PilotOptimizer((self.model, self._heads), self._plan.muon_lr, self._plan.adam_lr)
+            modules = [(self.model, 1.0), (self._heads, 1.0)]
+            optimizer = PilotOptimizer(modules, self._plan.muon_lr, self._plan.adam_lr)
             task = progress.add_task(stage, total=steps)
             average: dict[str, float] = {}
             began_s = time.monotonic()

@@ -16,14 +16,15 @@ from stillwing_airfield.scenes.maze import MISSION
 from stillwing_common.errors import InvalidInput
 from stillwing_lab.pilot.config import ACTIONS, COLOURS, GOALS, SIGN, TrainingPlan
 from stillwing_lab.pilot.evaluate import Tally, evaluate, expert_flyer, forward_flyer, pilot_flyer
-from stillwing_lab.pilot.expert import RIGHT
+from stillwing_lab.pilot.expert import LEFT, RIGHT
 from stillwing_lab.pilot.export import export_pilot
 from stillwing_lab.pilot.layout import Words
 from stillwing_lab.pilot.model import make_model
 from stillwing_lab.pilot.optimizer import orthogonalise, schedule
 from stillwing_lab.pilot.policy import load_pilot
+from stillwing_lab.pilot.report import Flown, closed_loop_table
 from stillwing_lab.pilot.rollout import IN_VIEW_PX, Frames, Recorder, expert_policy, fly
-from stillwing_lab.pilot.sample import Sampler
+from stillwing_lab.pilot.sample import Sampler, Trunk
 from stillwing_lab.pilot.start import start_from
 from stillwing_lab.pilot.tokenizer import SIGN_QUESTION, build_tokenizer
 from stillwing_lab.pilot.train import NotResumable, Trainer, main
@@ -221,6 +222,32 @@ def test_what_is_recalled_in_a_meadow_was_often_right_before_a_beacon(frames: Fr
     assert near_then_far > 3
 
 
+def test_students_flights_are_drawn_as_often_as_told(frames: Frames) -> None:
+    words = Words(build_tokenizer())
+    of_student = {
+        share: np.mean([frames.flight[sampler.joint(6)[1].rows[-1]] == 1 for _ in range(200)])
+        for share in (0.0, 0.8)
+        for sampler in [Sampler(frames, words, np.random.default_rng(8), 1, share)]
+    }
+    assert of_student[0.0] == 0
+    assert 0.7 < of_student[0.8] < 0.9
+    nobody = Sampler(frames, words, np.random.default_rng(8), 2, 0.8)
+    assert {int(frames.flight[nobody.joint(6)[1].rows[-1]]) for _ in range(50)} == {0, 1}
+
+
+def test_turning_back_to_a_beacon_out_of_view_counts_more_than_looking_round(frames: Frames) -> None:
+    # The beacon was in view in the first frame alone; the expert turns back to it, to the left.
+    visible_px, action = np.zeros_like(frames.visible_px), np.full_like(frames.action, LEFT)
+    visible_px[0, 0] = 900
+    changed = replace(frames, visible_px=visible_px, action=action)
+    sampler = Sampler(changed, Words(build_tokenizer()), np.random.default_rng(8))
+    remembered, forgotten = Trunk(np.array([0, 1, 2]), 0, False), Trunk(np.array([1, 2]), 0, False)
+    for trunk, answered, counts in ((remembered, LEFT, 1.5), (forgotten, RIGHT, 1.0)):
+        last = len(trunk.rows) - 1
+        assert sampler._right_action(trunk, last, 0, refused=False) == answered
+        assert sampler._emphasis(trunk, last, 0, answered) == counts
+
+
 def test_frames_survive_their_file(frames: Frames, tmp_path: Path) -> None:
     frames.save(tmp_path / "some.npz")
     joined = Frames.join([Frames.load(tmp_path / "some.npz"), frames])
@@ -234,6 +261,21 @@ def test_frames_survive_their_file(frames: Frames, tmp_path: Path) -> None:
 @pytest.mark.parametrize("scene", ["meadow", "street", "orchard", "maze"])
 def test_the_expert_flies_every_scene(scene: str) -> None:
     assert evaluate(expert_flyer(), 3, guarded=True, scene=scene).row()["reached"] == 1.0
+
+
+def test_the_table_of_a_model_card_counts_in_processes_what_one_would_count(tmp_path: Path) -> None:
+    rows = [Flown("expert", "meadow", True, 12), Flown("always forward", "orchard", False, 3)]
+    told: list[tuple[int, int]] = []
+    table = closed_loop_table(tmp_path, rows, 1, lambda done, total: told.append((done, total)))
+    assert told[-1] == (15, 15)
+    assert [(row["scene"], row["policy"], row["episodes"]) for row in table] == [
+        ("meadow", "expert", 12),
+        ("orchard", "always forward", 3),
+    ]
+    assert table[0]["reached"] == 1.0
+    low, high = table[0]["reached_interval"]
+    assert 0.7 < low < 0.8
+    assert high == 1.0
 
 
 def test_closed_loop_tells_the_expert_from_a_fool() -> None:
