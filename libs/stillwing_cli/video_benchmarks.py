@@ -14,7 +14,7 @@ Mode = Annotated[
     list[str] | None,
     typer.Option(
         help="refill: all computed anew for each question; stream: one pass, nothing evicted; evict: one pass within "
-        "the budget. May be given again; unset: all three."
+        "the budget; recent: of that the newest four chunks alone. May be given again; unset: the first three."
     ),
 ]
 Answers = Annotated[
@@ -29,7 +29,7 @@ Prompts = Annotated[
 ]
 Fps = Annotated[float, typer.Option(help="Frames a second of the video that the model is given.")]
 ChunkFrames = Annotated[int, typer.Option(min=1, help="Frames that the vision encoder sees together.")]
-ContextTokens = Annotated[int, typer.Option(min=0, help="Budget of mode evict; 0: by the machine's memory.")]
+ContextTokens = Annotated[int, typer.Option(min=0, help="Budget of evict and recent; 0: by the machine's memory.")]
 MaxTokens = Annotated[int, typer.Option(min=1, help="Longest answer.")]
 System = Annotated[str, typer.Option(help="What the session is opened with.")]
 Task = Annotated[list[str] | None, typer.Option(help="Only this task; may be given again.")]
@@ -110,12 +110,12 @@ def _run(
     output: Path | None,
     as_json: bool,
 ) -> Path:
-    from stillwing_lab.video_benchmarks.play import MODES, Playing
-    from stillwing_lab.video_benchmarks.run import Asking
+    from stillwing_lab.video_benchmarks.play import Playing
+    from stillwing_lab.video_benchmarks.run import COMPARED, Asking
 
     model, modes, answers, prompts, tasks, limit, skip_missing, device, threads = asked
     asking = Asking(
-        model, tuple(modes or MODES), answers, prompts, tuple(tasks or ()), limit, skip_missing, device, threads
+        model, tuple(modes or COMPARED), answers, prompts, tuple(tasks or ()), limit, skip_missing, device, threads
     )
     return main(annotations, videos, asking=asking, playing=Playing(*played), out=output, as_json=as_json)
 

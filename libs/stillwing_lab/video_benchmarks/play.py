@@ -1,7 +1,8 @@
-"""One video through the engine: its frames in order, and every question at its instant, in one of three modes.
+"""One video through the engine: its frames in order, and every question at its instant, in one of four modes.
 
 `refill`: everything up to the question is computed anew for each; `stream`: one pass, questions forked off it, nothing
-evicted; `evict`: the same within the engine's budget. It knows nothing of annotation files, scores or reports.
+evicted; `evict`: the same within the engine's budget; `recent`: as `evict`, and a question sees the first chunk and the
+newest four alone. It knows nothing of annotation files, scores or reports.
 """
 
 import heapq
@@ -16,13 +17,14 @@ from stillwing_lab.video_benchmarks.matching import means_yes
 from stillwing_lab.video_benchmarks.probes import Answer, Probe, ProbeKind
 from stillwing_lab.video_benchmarks.prompts import Phrasing
 from stillwing_recording.reader import Recording
-from stillwing_vlm.core.base import Provenance
+from stillwing_vlm.core.base import FULL_VIEW, Provenance, View
 from stillwing_vlm.core.catalog import planned_use
 from stillwing_vlm.core.layout import label_tokens
 from stillwing_vlm.core.local import LocalEngine, LocalSession
 from stillwing_vlm.core.planner import SLAB_SLACK, STREAM_POSITIONS
 
-MODES = ("refill", "stream", "evict")
+MODES = ("refill", "stream", "evict", "recent")
+RECENT_CHUNKS = 4
 
 _TRUNK_SHARE = 0.75
 """Share of the positions of a stream that a trunk may span, see `planner.STREAM_POSITIONS`."""
@@ -33,7 +35,10 @@ OnProgress = Callable[[float], None]
 
 @dataclass(frozen=True, slots=True)
 class Playing:
-    """How videos are played. `fps` is the rate of the frames in `Recording`; `max_context_tokens` is for `evict`."""
+    """How videos are played.
+
+    `fps` is the rate of the frames in `Recording`; `max_context_tokens` is for modes that evict, 0: as planned.
+    """
 
     fps: float = 2.0
     chunk_frames: int = 2
@@ -105,7 +110,8 @@ def play(
     if mode == "refill":
         watched = _Refill(engine, recording, playing)
     else:
-        watched = _Stream(engine, recording, playing, probes, evicts=mode == "evict")
+        view = View(RECENT_CHUNKS) if mode == "recent" else FULL_VIEW
+        watched = _Stream(engine, recording, playing, probes, evicts=mode != "stream", view=view)
     end_s = 0.0
     for chunk in _chunks(recording, playing.chunk_frames):
         # The question comes before a chunk that is not whole at its instant.
@@ -137,13 +143,13 @@ def _ask(
 ) -> None:
     probe = due.probe
     phrased = phrasing.ask(probe)
-    told = watched.ask(at_s, phrased.prompt, phrased.options, playing.max_tokens)
+    told = watched.ask(at_s, _Question(phrased.prompt, phrased.options, playing.max_tokens))
     said: str | None = phrased.means[told.best] if phrased.options else told.text
     if probe.kind is ProbeKind.PROACTIVE:
         assert said is not None
         due.dialog.append((due.at_s, said))
         if means_yes(said):
-            last = watched.ask(at_s, phrasing.say(probe), (), playing.max_tokens)
+            last = watched.ask(at_s, _Question(phrasing.say(probe), (), playing.max_tokens))
             said = last.text
             due.dialog.append((due.at_s, said))
         elif due.at_s + 1.0 <= probe.last_s:
@@ -169,6 +175,13 @@ def _ask(
 
 
 @dataclass(frozen=True, slots=True)
+class _Question:
+    prompt: str
+    options: tuple[str, ...]
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Told:
     text: str
     best: int
@@ -178,15 +191,22 @@ class _Told:
     seen: Provenance
 
 
-def _told(session: LocalSession, prompt: str, options: tuple[str, ...], max_tokens: int, clock: LiveClock,
-          at_s: float, before_s: float = 0.0) -> _Told:  # fmt: skip
+def _told(
+    session: LocalSession,
+    question: _Question,
+    clock: LiveClock,
+    at_s: float,
+    *,
+    view: View = FULL_VIEW,
+    before_s: float = 0.0,
+) -> _Told:
     """Ask one session; `before_s` of work came first for this question alone."""
-    if options:
-        found = session.ask_choice(prompt, options)
+    if question.options:
+        found = session.ask_choice(question.prompt, question.options, view=view)
         late = clock.ask(at_s, before_s + found.elapsed_s, before_s + found.elapsed_s)
         chances = tuple(round(p, 6) for p in found.probabilities)
         return _Told("", found.best_index, chances, late, before_s + found.elapsed_s, found.provenance)
-    done = session.ask(prompt, max_tokens=max_tokens)
+    done = session.ask(question.prompt, max_tokens=question.max_tokens, view=view)
     late = clock.ask(at_s, before_s + done.time_to_first_token_s, before_s + done.elapsed_s)
     return _Told(done.text, -1, (), late, before_s + done.elapsed_s, done.provenance)
 
@@ -195,10 +215,18 @@ class _Stream:
     """One session over the whole video."""
 
     def __init__(
-        self, engine: LocalEngine, recording: Recording, playing: Playing, probes: Sequence[Probe], *, evicts: bool
+        self,
+        engine: LocalEngine,
+        recording: Recording,
+        playing: Playing,
+        probes: Sequence[Probe],
+        *,
+        evicts: bool,
+        view: View,
     ) -> None:
         self.frames = 0
         self._evicts = evicts
+        self._view = view
         self._clock = LiveClock()
         budget = playing.max_context_tokens
         if not evicts:
@@ -214,9 +242,9 @@ class _Stream:
             raise InternalFault("the budget reckoned for a whole video was too small for it")
         self._session.evicted.clear()
 
-    def ask(self, at_s: float, prompt: str, options: tuple[str, ...], max_tokens: int) -> _Told:
+    def ask(self, at_s: float, question: _Question) -> _Told:
         """Fork a question off the stream."""
-        return _told(self._session, prompt, options, max_tokens, self._clock, at_s)
+        return _told(self._session, question, self._clock, at_s, view=self._view)
 
 
 class _Refill:
@@ -236,7 +264,7 @@ class _Refill:
         self._newest_s = chunk.newest_s
         self._clock.frames(chunk.newest_s, 0.0)
 
-    def ask(self, at_s: float, prompt: str, options: tuple[str, ...], max_tokens: int) -> _Told:
+    def ask(self, at_s: float, question: _Question) -> _Told:
         """Compute everything up to now, then ask."""
         playing = self._playing
         budget = _budget(self._engine, self._recording, playing, self._chunks)
@@ -248,7 +276,7 @@ class _Refill:
                 break
         if session.evicted:
             raise InternalFault("the budget reckoned for a whole video was too small for it")
-        return _told(session, prompt, options, max_tokens, self._clock, at_s, took_s)
+        return _told(session, question, self._clock, at_s, before_s=took_s)
 
 
 def _chunks(recording: Recording, chunk_frames: int) -> Iterator[_Chunk]:

@@ -40,13 +40,16 @@ from stillwing_recording.reader import PictureOptions, open_recording
 from stillwing_vlm.core.catalog import PILOT, ModelSource
 from stillwing_vlm.core.local import LocalEngine
 
+COMPARED = MODES[:3]
+"""Modes where none is asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asking:
     """How and what to ask. `prompts` None: our own words; `tasks` and `limit` (videos) empty: all."""
 
     model: str = PILOT
-    modes: tuple[str, ...] = MODES
+    modes: tuple[str, ...] = COMPARED
     answers: str = "free"
     prompts: Path | None = None
     tasks: tuple[str, ...] = ()

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from sign_videos import dump, signs_of, write_ovo_set, write_streaming_set, write_video
+from sign_videos import colour_question, dump, signs_of, write_ovo_set, write_streaming_set, write_video
 from typer.testing import CliRunner
 
 from stillwing_cli.main import app
@@ -18,6 +19,7 @@ from stillwing_common.clock import WallClock
 from stillwing_common.errors import Exhausted, InvalidInput, NotFound
 from stillwing_lab.recall.catalog import recall_directory
 from stillwing_lab.recall.signs import COLOUR_NAMES, NOT_SEEN, SYSTEM_TEXT
+from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_lab.video_benchmarks import play as playing_module
 from stillwing_lab.video_benchmarks import run
 from stillwing_lab.video_benchmarks.play import MODES, Playing, play
@@ -26,6 +28,7 @@ from stillwing_lab.video_benchmarks.prompts import FreeAnswers, OptionAnswers, O
 from stillwing_lab.video_benchmarks.run import Asking, ovo_main, streaming_main
 from stillwing_recording.reader import PictureOptions, open_recording
 from stillwing_vlm.core.catalog import ModelSource
+from stillwing_vlm.core.engines.families import FAMILIES
 from stillwing_vlm.core.local import LocalEngine
 
 MODEL = str(recall_directory())
@@ -87,7 +90,7 @@ def stored(folder: Path) -> dict[tuple[str, str], Answer]:
 
 def test_what_the_model_can_answer_is_scored_as_answered(ovo: tuple[Path, dict[str, Any]]) -> None:
     _, report = ovo
-    assert report["videos"] == 2 and [mode["mode"] for mode in report["modes"]] == list(MODES)
+    assert report["videos"] == 2 and [mode["mode"] for mode in report["modes"]] == ["refill", "stream", "evict"]
     for name in ("refill", "stream"):
         mode = mode_of(report, name)
         right = {task: score["official"]["value"] for task, score in mode["tasks"].items()}
@@ -251,6 +254,22 @@ def test_streaming_bench_in_all_its_formats(
     }  # fmt: skip
 
 
+def test_the_newest_chunks_alone(tmp_path: Path, engine: LocalEngine) -> None:
+    shown, rng = signs_of(9, 14), np.random.default_rng(9)
+    write_video(tmp_path / "signs.mp4", shown, 9)
+    recording = open_recording(tmp_path / "signs.mp4", PictureOptions(fps=0.5))
+    probes = []
+    for age in range(9):
+        text, options, gt = colour_question(shown, 13 - age, rng)
+        probes.append(Probe(str(age), "EPM", ProbeKind.CHOICE, 28.0, text, "ABCDE"[gt], tuple(options)))
+    phrasing = OptionAnswers(OwnWording())
+    told = play(engine, recording, probes, phrasing, "recent", Playing(0.5, 1, SYSTEM_TEXT, 1))
+    # "none" of what is older than four chunks, though the window holds it.
+    assert [each.said == probe.answer for each, probe in zip(told, probes, strict=True)] == [True] * 4 + [False] * 5
+    assert [each.said for each in told[4:]] == ["E"] * 5
+    assert told[0].context_tokens < engine.info().default_max_context_tokens and told[0].evicted_frames == 0
+
+
 def test_a_model_that_was_taught_no_letters_scores_nothing_in_free_words(tmp_path: Path, engine: LocalEngine) -> None:
     write_video(tmp_path / "signs.mp4", signs_of(0, 4), 0)
     recording = open_recording(tmp_path / "signs.mp4", PictureOptions(fps=0.5))
@@ -276,6 +295,27 @@ def test_questions_after_the_end_and_before_the_first_frame_are_asked_where_ther
         ]
         # As if it had been asked when the video ended, and not hours later.
         assert told[0].staleness_s < 60
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_every_family_of_models_holds_a_whole_video_however_it_is_cut(family: str, tmp_path: Path) -> None:
+    """Also those that are told times in words, whose length grows."""
+    write_tiny_model(tmp_path / "model", family=family)
+    model = LocalEngine.load(ModelSource(str(tmp_path / "model"), device="cpu", threads=1))
+    write_video(tmp_path / "signs.mp4", signs_of(0, 8), 0)
+    probes = [Probe(str(at_s), "OCR", ProbeKind.COUNT, at_s, "What now", "1") for at_s in (5.0, 11.0, 16.0)]
+    for fps, chunk_frames in ((1.0, 1), (2.0, 2), (2.0, 4)):
+        recording = open_recording(tmp_path / "signs.mp4", PictureOptions(fps=fps))
+        playing = Playing(fps, chunk_frames, max_tokens=6)
+        anew, passed = (
+            play(model, recording, probes, FreeAnswers(OwnWording()), mode, playing) for mode in ("refill", "stream")
+        )
+        assert [each.said for each in anew] == [each.said for each in passed]
+        assert [each.frames for each in passed] == [at_s * fps // chunk_frames * chunk_frames for at_s in (5, 11, 16)]
+        chunks = passed[-1].frames // chunk_frames
+        budget = playing_module._budget(model, recording, playing, chunks)
+        # Room for one chunk more, and for the longest times in words.
+        assert passed[-1].context_tokens < budget < 2.5 * passed[-1].context_tokens
 
 
 def test_what_does_not_fit_is_said_before_it_is_begun(tmp_path: Path, engine: LocalEngine) -> None:
