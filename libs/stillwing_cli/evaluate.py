@@ -60,14 +60,13 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Fly unseen scenes with the model and with what it must beat, and print the table."""
-    from stillwing_airfield.scenes.base import scene_names
     from stillwing_lab.evaluate import run  # brings torch along
     from stillwing_lab.evaluate.ways import POLICIES
     from stillwing_vlm.core.catalog import PILOT
 
     with told_errors():
         folder = run.main(
-            scene_names() if scene == "all" else scene,
+            run.SCENES if scene == "all" else scene,
             episodes,
             tuple(policy) if policy else POLICIES,
             modes=tuple(mode) if mode else ("coupled",),

@@ -171,7 +171,9 @@ def memory(
         typer.Option(help="Frames a stream has behind it, for the question of positions; -1: leave it out."),
     ] = None,
     model: Annotated[str, typer.Option(help="Directory of a model; empty takes the pilot.")] = "",
-    policy: Annotated[str, typer.Option(help="tool_calling or choice.")] = "tool_calling",
+    policy: Annotated[
+        str, typer.Option(help="tool_calling, choice, or reader: whoever reads each sign it can see.")
+    ] = "tool_calling",
     first_seed: Annotated[int, typer.Option(help="Seed of the first scene.")] = 1_500_000,
     workers: Annotated[int, typer.Option(min=0, help="Processes that fly; 0: one for each core.")] = 0,
     ray: Annotated[str, typer.Option(help='Fly on a Ray cluster instead: its address, "auto", or "local".')] = "",

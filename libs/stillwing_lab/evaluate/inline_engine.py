@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Self, TypeVar
+from typing import ClassVar, Self, TypeVar
 
 from stillwing_common.errors import StillwingError, UnknownBackend, Unsupported
 from stillwing_common.ids import new_id
@@ -152,15 +152,19 @@ class InlineSession:
     def ask(self, request: AskRequest) -> InlineAnswer:
         """See `Session`."""
         began_s = time.perf_counter()
-        done = self._session.answer(self._session.fork(replace(request, view=self._memory.view)))
+        done = self._session.answer(self._session.fork(replace(request, view=self._view(request.view))))
         return InlineAnswer(done, self._thought(began_s))
 
     async def ask_choice(self, request: ChoiceRequest) -> ChoiceResult:
         """See `Session`."""
         began_s = time.perf_counter()
-        result = self._session.ask_choice(request.prompt, request.options, view=self._memory.view)
+        result = self._session.ask_choice(request.prompt, request.options, view=self._view(request.view))
         await asyncio.sleep(self._thought(began_s))
         return result
+
+    def _view(self, wanted: View) -> View:
+        """What an ask that leaves it open sees is the memory mode's; a narrower one keeps its own."""
+        return self._memory.view if wanted == FULL_VIEW else wanted
 
     def _thought(self, began_s: float) -> float:
         """Note the real time since then; how much of the loop's time the answer takes."""
@@ -174,7 +178,11 @@ class InlineSession:
 
     async def recall(self, frames: Sequence[Frame]) -> RecallResult:
         """See `Session`."""
-        return self._session.recall(*(frames if self._redrawn is None else map(self._redrawn, frames)))
+        return self._session.recall(*self.redrawn(frames))
+
+    def redrawn(self, frames: Sequence[Frame]) -> list[Frame]:
+        """The pictures that are recalled in place of these."""
+        return [frame if self._redrawn is None else self._redrawn(frame) for frame in frames]
 
     async def recall_kept(self, frame_ids: Sequence[str]) -> RecallResult:
         """See `Session`."""
@@ -242,6 +250,8 @@ class InlineEngine(_OneCaller):
     camera sees that stands still. `redrawn`, where set, changes every picture that is recalled.
     """
 
+    session_type: ClassVar[type[InlineSession]] = InlineSession
+
     def __init__(
         self,
         loaded: LoadedEngine,
@@ -267,7 +277,7 @@ class InlineEngine(_OneCaller):
             config = replace(config, max_context_tokens=self._memory.max_context_tokens)
         if self._memory.gaps:
             config = replace(config, eviction=Eviction(positions=EvictionPositions.GAP))
-        return InlineSession(
+        return self.session_type(
             LocalSession(self._loaded, config),
             self._thinking_s,
             self.think_s,

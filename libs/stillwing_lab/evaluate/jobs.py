@@ -6,7 +6,7 @@ A job is plain data and so is its result; a worker loads each model once. It kno
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from importlib import import_module
@@ -22,7 +22,8 @@ from stillwing_common.errors import MissingExtra
 from stillwing_lab.evaluate.episode import EpisodeResult, fly_episode
 from stillwing_lab.evaluate.inline_engine import BlindEngine, InlineEngine, MemoryMode
 from stillwing_lab.evaluate.policies import BASELINES, MODEL_POLICIES
-from stillwing_lab.evaluate.ways import RANDOM_WEIGHTS, Way
+from stillwing_lab.evaluate.reader import Reader, ReaderEngine
+from stillwing_lab.evaluate.ways import RANDOM_WEIGHTS, READER, Way
 from stillwing_lab.evaluate.wrong_frames import WrongFrames
 from stillwing_vlm.core.base import Limits
 from stillwing_vlm.core.catalog import LoadedEngine, ModelSource, load_engine
@@ -66,13 +67,13 @@ def fly(job: Job) -> EpisodeResult:
         make = BASELINES[way.policy]
         return fly_episode(job.scene, job.seed, make, BlindEngine(), [], max_decisions=job.max_decisions)
     made_up, kept = way.policy == RANDOM_WEIGHTS, way.recall == "kept"
-    engine = InlineEngine(
+    engine = (ReaderEngine if way.policy == READER else InlineEngine)(
         _loaded(job.model, made_up, _KEPT_BYTES if kept else 0, job.threads),
         0.0 if way.mode == "paused" else job.thinking_s,
         MemoryMode.named(way.memory),
         idle_chunks=job.idle_chunks,
     )
-    make = MODEL_POLICIES["tool_calling" if made_up else way.policy]
+    make = MODEL_POLICIES[{RANDOM_WEIGHTS: "tool_calling", READER: "choice"}.get(way.policy, way.policy)]
     return fly_episode(
         job.scene,
         job.seed,
@@ -81,7 +82,7 @@ def fly(job: Job) -> EpisodeResult:
         engine.think_s,
         max_decisions=job.max_decisions,
         flight=_flight(way),
-        before=partial(_lying, engine) if way.recall == "wrong" else lambda airfield: nullcontext(),
+        before=partial(_before, way, engine),
     )
 
 
@@ -95,7 +96,12 @@ def _flight(way: Way) -> FlightSettings:
 
 
 @contextmanager
-def _lying(engine: InlineEngine, airfield: Airfield) -> Iterator[None]:
+def _before(way: Way, engine: InlineEngine, airfield: Airfield) -> Iterator[None]:
+    if isinstance(engine, ReaderEngine):
+        engine.reader = Reader(airfield)
+    if way.recall != "wrong":
+        yield
+        return
     with closing(WrongFrames(airfield)) as redrawn:
         engine.redrawn = redrawn
         yield

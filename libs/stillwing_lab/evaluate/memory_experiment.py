@@ -15,7 +15,7 @@ from stillwing_airfield.scenes.base import SceneSpec, build_scene
 from stillwing_lab.evaluate.episode import MAX_DECISIONS, EpisodeResult
 from stillwing_lab.evaluate.jobs import Job
 from stillwing_lab.evaluate.statistics import Estimate, mean, share
-from stillwing_lab.evaluate.ways import Way
+from stillwing_lab.evaluate.ways import READER, Way
 
 ARMS: dict[str, Way] = {
     "unbounded": Way("tool_calling", memory="unbounded"),
@@ -59,7 +59,9 @@ class Plan:
         }
 
     def position_jobs(self) -> dict[tuple[str, int], list[Job]]:
-        """Episodes of the meadow, by positions and chunks before the flight."""
+        """Episodes of the meadow, by positions and chunks before the flight; none for a reader, who minds neither."""
+        if self.policy == READER:
+            return {}
         return {
             (name, chunks): self._jobs(way, "meadow", MAX_DECISIONS, chunks)
             for chunks in self.idle_chunks

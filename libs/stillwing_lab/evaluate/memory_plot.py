@@ -24,8 +24,11 @@ _SAID = {
 _LABELS_APART = 0.062
 
 
-def draw_memory(found: Findings, window_chunks: int) -> Figure:
-    """Success by how long ago the sign was seen, a line for each memory; `window_chunks` is how far the window goes."""
+def draw_memory(found: Findings, window_chunks: int, by: str) -> Figure:
+    """Success by how long ago the sign was seen, a line for each memory; `window_chunks` is how far the window goes.
+
+    `by` says who read it.
+    """
     with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure((8.4, 4.4), layout="constrained")
         axes = figure.subplots()
@@ -57,6 +60,7 @@ def draw_memory(found: Findings, window_chunks: int) -> Figure:
         axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
         axes.set_xlabel("frames since the sign was last seen, when the turn has to be made")
         axes.set_ylabel("missions that reach the beacon")
+        axes.set_title(f"read by {by}", loc="right", fontsize=8, color="0.45")
         axes.set_title("The sign at the start says which way to turn at the end", loc="left", fontweight="bold")
         axes.grid(axis="y", color="0.9", lw=0.7)
     return figure

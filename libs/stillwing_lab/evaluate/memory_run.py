@@ -12,10 +12,11 @@ from rich.table import Table
 
 from stillwing_common.errors import InvalidInput
 from stillwing_lab.evaluate.jobs import Job, Ledger
-from stillwing_lab.evaluate.memory_experiment import ARMS, Cell, Findings, Plan, findings
+from stillwing_lab.evaluate.memory_experiment import ARMS, POSITIONS, Cell, Findings, Plan, findings
 from stillwing_lab.evaluate.memory_plot import draw_memory, draw_positions
 from stillwing_lab.evaluate.run import FIRST_UNSEEN_SEED, Where, bars, conditions, fly_missing
 from stillwing_lab.evaluate.statistics import Estimate
+from stillwing_lab.evaluate.ways import READER
 from stillwing_lab.experiments.report import results_folder
 from stillwing_vlm.core.catalog import PILOT_WINDOW_FRAMES
 
@@ -53,14 +54,15 @@ def main(
     found = findings(plan, done)
     about = {**conditions(), "elapsed_s": round(time.monotonic() - began_s, 1), "plan": asdict(plan)}
     for stem in (folder / "memory", *((keep,) if keep else ())):
-        _save(stem, found, about)
+        _save(stem, found, about, plan)
     if as_json:
         print(json.dumps({**about, **found.to_json()}))
         return folder
     console = Console(highlight=False)
     console.print(_table(found))
     console.print("\n".join(verdicts(found)), soft_wrap=True)
-    console.print(f"stored in {keep or folder / 'memory'}: .json, .md, .png, -positions.png", soft_wrap=True)
+    positions = ", -positions.png" if found.positions else ""
+    console.print(f"stored in {keep or folder / 'memory'}: .json, .md, .png{positions}", soft_wrap=True)
     return folder
 
 
@@ -69,12 +71,16 @@ def _turn_about(jobs: Sequence[Job], episodes: int) -> list[Job]:
     return [job for index in range(episodes) for job in jobs[index::episodes]]
 
 
-def _save(stem: Path, found: Findings, about: dict[str, object]) -> None:
+def _save(stem: Path, found: Findings, about: dict[str, object], plan: Plan) -> None:
     stem.parent.mkdir(parents=True, exist_ok=True)
     stem.with_suffix(".json").write_text(json.dumps({**about, **found.to_json()}, indent=1) + "\n", encoding="utf-8")
     stem.with_suffix(".md").write_text(to_markdown(found, about), encoding="utf-8")
-    draw_memory(found, PILOT_WINDOW_FRAMES).savefig(stem.with_suffix(".png"), dpi=_DPI)
-    draw_positions(found).savefig(stem.with_name(f"{stem.name}-positions.png"), dpi=_DPI)
+    by = (
+        "a reader that misses nothing" if plan.policy == READER else f"the model {Path(plan.model).name}, {plan.policy}"
+    )
+    draw_memory(found, PILOT_WINDOW_FRAMES, by).savefig(stem.with_suffix(".png"), dpi=_DPI)
+    if found.positions:
+        draw_positions(found).savefig(stem.with_name(f"{stem.name}-positions.png"), dpi=_DPI)
 
 
 def verdicts(found: Findings) -> list[str]:
@@ -123,21 +129,24 @@ def to_markdown(found: Findings, about: dict[str, object]) -> str:
     head = ["memory", *(told for _, told in _head(found))]
     lines = ["# What memory is worth in the maze", "", _bar(head), "|---" * len(head) + "|"]
     lines += [_bar(row) for row in _rows(found)]
-    lines += [
-        "",
-        "Reached, with 95 % intervals (Wilson); the way from start to turn, and how many frames before the turn",
-    ]
-    lines += ["the sign was last in view (median). Wrong way: ended round the other corner.", "", *verdicts(found), ""]
-    lines += [
-        "# Positions after long streams",
-        "",
-        "| frames before the mission | contiguous | with gaps |",
-        "|---|---|---|",
-    ]
+    lines += ["", _LEGEND, "", *verdicts(found), ""]
+    if found.positions:
+        lines += _positions(found)
+    return "\n".join([*lines, *(f"- {name}: {value}" for name, value in about.items()), ""])
+
+
+_LEGEND = (
+    "Reached, with 95 % intervals (Wilson); the way from start to turn, and how many frames before the turn the sign "
+    "was last in view (median). Wrong way: ended round the other corner."
+)
+
+
+def _positions(found: Findings) -> list[str]:
+    lines = ["# Positions after long streams", "", _bar(["frames before", *POSITIONS]), "|---|---|---|"]
     by = {(cell.positions, cell.idle_chunks): cell.success for cell in found.positions}
     for chunks in sorted({cell.idle_chunks for cell in found.positions}):
-        lines.append(_bar([str(chunks), _share(by["contiguous", chunks]), _share(by["with gaps", chunks])]))
-    return "\n".join([*lines, "", *(f"- {name}: {value}" for name, value in about.items()), ""])
+        lines.append(_bar([str(chunks), *(_share(by[name, chunks]) for name in POSITIONS)]))
+    return [*lines, ""]
 
 
 def _bar(cells: Sequence[str]) -> str:

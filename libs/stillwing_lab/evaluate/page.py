@@ -19,7 +19,7 @@ from stillwing_airfield.contact_sheet import draw_map, level_pose
 from stillwing_airfield.scenes.base import build_scene
 from stillwing_airfield.world import World
 from stillwing_lab.evaluate.episode import EpisodeResult
-from stillwing_lab.evaluate.report import COLUMNS, LEGEND, NO_MODEL, Evaluation, Report, cells
+from stillwing_lab.evaluate.report import COLUMNS, LEGEND, NO_MODEL, Evaluation, cells
 from stillwing_lab.pilot.config import FLIGHT_HEIGHT_M
 
 _TEMPLATE = Path(__file__).with_name("page.html")
@@ -54,7 +54,7 @@ def write_page(
     told = " · ".join(html.escape(f"{name} {value}") for name, value in evaluation.conditions.items())
     page = _TEMPLATE.read_text(encoding="utf-8").replace("@MAP", str(_MAP_PX))
     page = page.replace("@TITLE", html.escape(evaluation.title)).replace("@LEGEND", html.escape(LEGEND))
-    page = page.replace("@TABLES", "\n".join(_table(report) for report in evaluation.reports))
+    page = page.replace("@TABLES", _tables(evaluation))
     page = page.replace("@PICTURES", "\n".join(_picture(picture) for picture in pictures))
     page = page.replace("@CONDITIONS", told)
     # A "</" within the data would end the script.
@@ -62,12 +62,17 @@ def write_page(
     path.write_text(page, encoding="utf-8")
 
 
-def _table(report: Report) -> str:
-    head = "".join(f"<th>{html.escape(column)}</th>" for column in COLUMNS)
-    rows = "\n".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells(row)) + "</tr>" for row in report.rows
-    )
-    return f"<h2>{html.escape(report.scene)}</h2>\n<table><tr>{head}</tr>\n{rows}\n</table>"
+def _tables(evaluation: Evaluation) -> str:
+    """The main table, where there are several scenes, and each scene's own."""
+    parts = [_table("Reached / touched anything", *evaluation.main_table())] if len(evaluation.reports) > 1 else []
+    parts += [_table(report.scene, COLUMNS, [cells(row) for row in report.rows]) for report in evaluation.reports]
+    return "\n".join(parts)
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
+    body = "\n".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<h2>{html.escape(title)}</h2>\n<table><tr>{head}</tr>\n{body}\n</table>"
 
 
 def _picture(path: Path) -> str:

@@ -6,6 +6,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from stillwing_lab.evaluate.report import Evaluation
 from stillwing_lab.evaluate.statistics import Estimate
@@ -75,8 +76,9 @@ def draw_latency(evaluation: Evaluation) -> Figure:
                 name = f"{way.name}: median {np.median(think_ms):.0f} ms"
                 axes.step(think_ms, shares, where="post", color=_COLOURS[index % len(_COLOURS)], label=name)
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(lambda ms, _: f"{ms:g}")
-        axes.xaxis.set_minor_formatter(lambda ms, _: "")
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
         axes.set_title("How long an answer takes", loc="left", fontweight="bold")
         axes.set_xlabel("milliseconds at most")

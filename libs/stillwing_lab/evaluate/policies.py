@@ -92,7 +92,7 @@ def hover(airfield: Airfield) -> Policy:
 
 def expert(airfield: Airfield) -> Policy:
     """Knows where everything is; what a pilot could do at best."""
-    return _as_policy(_KnowsTheWay(airfield) if airfield.scene.name == "meadow" else _FollowsTheRoute(airfield))
+    return _as_policy(_KnowsTheWay(airfield) if airfield.scene.name == "meadow" else FollowsTheRoute(airfield))
 
 
 _UNDOES = {"left": "right", "right": "left"}
@@ -120,7 +120,7 @@ class _KnowsTheWay:
         return action
 
 
-class _FollowsTheRoute:
+class FollowsTheRoute:
     """The route expert's action; a turn that undoes the one before becomes the step it turned for, where it is free."""
 
     def __init__(self, airfield: Airfield) -> None:
@@ -129,11 +129,14 @@ class _FollowsTheRoute:
         self._last = ""
 
     def __call__(self, toolbox: Toolbox) -> str:
+        return self.action(self._airfield.scene.goal_colour, refused=toolbox.refusal_reason is not None)
+
+    def action(self, colour: str, *, refused: bool) -> str:
+        """One of `ACTIONS`, on the way to the beacon of a colour; `refused`: the way ahead was just refused."""
         state = self._airfield.do(lambda vehicle: vehicle.state())
         north_m, east_m, _ = state.position_ned_m
-        refused = toolbox.refusal_reason is not None
         pose = Pose(north_m, east_m, math.degrees(state.yaw_rad))
-        action = ACTIONS[self._knows.action(pose, self._airfield.scene.goal_colour, forward_refused=refused)]
+        action = ACTIONS[self._knows.action(pose, colour, forward_refused=refused)]
         if _UNDOES.get(action) == self._last:
             action = self._last if refused else "forward"
         self._last = action

@@ -145,7 +145,7 @@ class Evaluation:
         """The main table, where there are several scenes, and each scene's own."""
         lines = [f"# {self.title}", ""]
         if len(self.reports) > 1:
-            lines += [_markdown(*self._main()), "", MAIN_LEGEND, ""]
+            lines += [_markdown(*self.main_table()), "", MAIN_LEGEND, ""]
         for report in self.reports:
             lines += [f"## {report.scene}", "", report.to_markdown(), ""]
         told = [f"- {name}: {value}" for name, value in self.conditions.items()]
@@ -157,14 +157,14 @@ class Evaluation:
             table = self.reports[0].to_table()
             table.caption = LEGEND
         else:
-            head, rows = self._main()
+            head, rows = self.main_table()
             # Two lines a cell, so that four scenes fit eighty characters.
             table = _table(self.title, head, [[cell.replace(" / ", "\n") for cell in row] for row in rows])
             table.caption = MAIN_LEGEND
         table.title = self.title
         return table
 
-    def _main(self) -> tuple[Sequence[str], list[list[str]]]:
+    def main_table(self) -> tuple[Sequence[str], list[list[str]]]:
         """Head and rows: ways down, scenes across."""
         ways = list(dict.fromkeys(row.way for report in self.reports for row in report.rows))
         found = {(report.scene, row.way): row for report in self.reports for row in report.rows}

@@ -30,6 +30,9 @@ from stillwing_lab.evaluate.ways import POLICIES, RANDOM_WEIGHTS, Way, ways
 from stillwing_lab.evaluate.wrong_frames import with_other_sign
 from stillwing_lab.experiments.run import progress
 
+SCENES = ("meadow", "street", "orchard", "maze")
+"""Every family, the easiest first."""
+
 FIRST_UNSEEN_SEED = 1_000_000
 """Scenes from here on are for evaluation alone; training draws below."""
 

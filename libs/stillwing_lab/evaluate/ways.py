@@ -16,6 +16,9 @@ RANDOM_WEIGHTS = "random_weights"
 
 POLICIES = ("tool_calling", "choice", RANDOM_WEIGHTS, "random", "always_forward", "hover", "expert")
 
+READER = "reader"
+"""Whoever reads every sign that is in its memory, in place of a model; for mazes."""
+
 MODES = ("coupled", "paused")
 """Whether the world goes on while the model thinks."""
 
@@ -57,17 +60,18 @@ class Way:
 
     def check(self) -> None:
         """Raises UnknownBackend for a policy or a memory that does not exist, InvalidInput for the rest."""
-        if self.policy not in POLICIES:
-            raise UnknownBackend(f"no policy is called {self.policy!r}; known: {', '.join(POLICIES)}", name=self.policy)
+        if self.policy not in (*POLICIES, READER):
+            known = ", ".join((*POLICIES, READER))
+            raise UnknownBackend(f"no policy is called {self.policy!r}; known: {known}", name=self.policy)
         if self.memory not in MEMORIES:
             raise UnknownBackend(f"no memory is called {self.memory!r}; known: {', '.join(MEMORIES)}", name=self.memory)
-        for field, value, known in (
+        for field, value, values in (
             ("mode", self.mode, MODES),
             ("recall", self.recall, RECALLS),
             ("style", self.style, STYLES),
         ):
-            if value not in known:
-                raise InvalidInput(f"{field} is one of {', '.join(known)}, not {value!r}", field=field)
+            if value not in values:
+                raise InvalidInput(f"{field} is one of {', '.join(values)}, not {value!r}", field=field)
 
 
 def ways(
@@ -98,5 +102,5 @@ def _all(
             mode,
             memory,
             recall if memory == "bank" else "pixels",
-            "moves" if policy == "choice" else style,
+            style if policy in ("tool_calling", RANDOM_WEIGHTS) else "moves",
         )

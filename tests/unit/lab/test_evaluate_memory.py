@@ -28,7 +28,7 @@ from stillwing_lab.evaluate.ways import MEMORIES, MODES, POLICIES, RECALLS, STYL
 from stillwing_lab.evaluate.wrong_frames import WrongFrames, with_other_sign
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_memory.core.base import ByText, Keyframe
-from stillwing_vlm.core.base import AskRequest, Provenance, SessionConfig
+from stillwing_vlm.core.base import FULL_VIEW, AskRequest, ChoiceRequest, Provenance, SessionConfig, View
 from stillwing_vlm.core.catalog import LoadedEngine, ModelSource, load_engine
 
 SEED = 1_000_004
@@ -130,6 +130,18 @@ def test_a_stream_may_be_long_before_the_flight_begins(memory: str, tiny: Loaded
     assert fresh.evicted_frames == 0
     assert long_after.evicted_frames >= 25
     assert long_after.last_frame_id == fresh.last_frame_id
+
+
+def test_who_asks_about_the_newest_frame_alone_is_shown_no_other(tiny: LoadedEngine) -> None:
+    async def asked(view: View) -> Provenance:
+        session = await InlineEngine(tiny, 0.0, MemoryMode.named("bank")).open_session(SessionConfig("You fly."))
+        for number in range(5):
+            await session.append(picture(40 * number, number))
+        return (await session.ask_choice(ChoiceRequest("Where is it?", ("ahead", "none"), view))).provenance
+
+    alone, everything = asyncio.run(asked(View(recent_chunks=1))), asyncio.run(asked(FULL_VIEW))
+    assert alone.oldest_frame_id == alone.last_frame_id == everything.last_frame_id
+    assert everything.oldest_frame_id != everything.last_frame_id
 
 
 def test_positions_with_gaps_run_away_from_the_sink_and_contiguous_ones_do_not(tiny: LoadedEngine) -> None:

@@ -98,6 +98,7 @@ def test_what_was_flown_is_not_flown_again_and_everything_is_stored(flown: Episo
         assert {"commit", "command", "hardware", "plan", "cells", "positions", "kept_gain"} <= set(stored)
         table = stem.with_suffix(".md").read_text()
         assert all(f"| {name} | 100% (44–100)" in table for name in ARMS)
+        assert "# Positions after long streams" in table
         for picture in (stem.with_suffix(".png"), stem.with_name("memory-positions.png")):
             with Image.open(picture) as drawn:
                 assert drawn.width > 500
