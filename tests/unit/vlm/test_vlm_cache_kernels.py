@@ -6,14 +6,12 @@ where there is one, else in Triton's interpreter.
 
 import pytest
 import torch
-
-pytest.importorskip("triton", reason="needs triton: pip install triton")
+from kernel_device import DEVICE
 
 from stillwing_vlm.core.engines.kernels.cache import move, place, turn_and_write, turn_into, write
 from stillwing_vlm.core.engines.kernels.decode import SegmentTable
 from stillwing_vlm.core.engines.rotary import CosSin, rotate
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 DTYPES = [torch.float32, torch.float16]
 LAYERS, KV_HEADS, CAPACITY, HEAD_DIM = 2, 2, 500, 32
 

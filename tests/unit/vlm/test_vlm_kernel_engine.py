@@ -9,16 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-
-pytest.importorskip("triton", reason="needs triton: pip install triton")
+from kernel_device import DEVICE
 
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.catalog import AttentionKind, Decoding, Dtype, ModelSource
 from stillwing_vlm.core.engines.kernels import cache
 from stillwing_vlm.core.local import LocalEngine
-
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +23,9 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _load(directory: Path, **how: Any) -> LocalEngine:
-    source = ModelSource(str(directory), device=DEVICE, dtype=Dtype.FLOAT32, decoding=Decoding.EAGER, threads=1, **how)
+    source = ModelSource(
+        str(directory), device=DEVICE.type, dtype=Dtype.FLOAT32, decoding=Decoding.EAGER, threads=1, **how
+    )
     return LocalEngine.load(source)
 
 

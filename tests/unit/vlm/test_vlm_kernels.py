@@ -11,14 +11,12 @@ import torch
 from attention_reference import attended
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-pytest.importorskip("triton", reason="needs triton: pip install triton")
+from kernel_device import DEVICE
 
 from stillwing_vlm.core.engines.kernels import append as append_kernels
 from stillwing_vlm.core.engines.kernels.append import Segment, Tile, append, attend
 from stillwing_vlm.core.engines.kernels.decode import DecodeWorkspace, SegmentTable, decode, plan_decode
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 NAN = float("nan")
 SMALL = Tile(32, 32, 4, 2)
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3}
@@ -103,7 +101,7 @@ class Rows:
         self.queries = _random(heads, len(spans) * width, head_dim, dtype=self.dtype)
         self.table = SegmentTable.empty(len(spans), 3, self.dtype, DEVICE)
         for row, (trunk, *_) in enumerate(spans):
-            # The first piece stays unused.
+            self.table.put(row, 0, *self.trunks[trunk])
             self.table.put(row, 1, *self.trunks[trunk])
             self.table.put(row, 2, *self.branches[row])
         self.workspace = DecodeWorkspace.empty(
@@ -114,6 +112,8 @@ class Rows:
         self.workspace.partial.fill_(NAN)
         self.workspace.partial_log_sum.fill_(NAN)
         for row, (_, start, end) in enumerate(self.spans):
+            # A few tokens of the trunk's end once more, as a piece of their own; for some rows none.
+            self.table.spans[row, 0] = torch.tensor([700 - row % 3, 700])
             self.table.spans[row, 1] = torch.tensor([start, end])
             self.table.spans[row, 2, 1] = self.own[row]
             self.table.counts[row] = self.counts[row]
@@ -132,6 +132,7 @@ class Rows:
         assert (log_sum[:, idle] == -torch.inf).all()
         trunk, start, end = self.spans[row]
         pieces = [
+            tuple(self.trunks[trunk, :, layer, :, 700 - row % 3 :]),
             tuple(self.trunks[trunk, :, layer, :, start:end]),
             tuple(self.branches[row, :, layer, :, : self.own[row] + fed]),
         ]
