@@ -131,14 +131,17 @@ class BenchmarkReport:
         return f"{self.name}: {asked} questions about {self.videos} videos, model {self.settings['model']}"
 
     def to_table(self) -> Table:
-        """Both totals and times by mode, for a terminal."""
+        """Both totals and medians of times by mode, for a terminal of eighty characters."""
         table = Table(
             title=self.title, caption=LEGEND, caption_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
         )
-        for column in SUMMARY:
+        for column in IN_TERMINAL:
             table.add_column(column, justify="left" if column == "mode" else "right", no_wrap=True)
         for mode in self.modes:
-            table.add_row(*_summary(mode))
+            medians = (mode.first_token_ms["p50"].value, mode.staleness_s["p50"].value)
+            told = dict(zip(SUMMARY, _summary(mode), strict=True))
+            told |= {"token, ms": f"{medians[0]:.1f}", "stale, s": f"{medians[1]:.2f}"}
+            table.add_row(*(told[column] for column in IN_TERMINAL))
         return table
 
     def to_markdown(self) -> str:
@@ -172,6 +175,7 @@ SUMMARY = (
     "evicted",
     "= refill",
 )
+IN_TERMINAL = ("mode", "official", "strict", "token, ms", "stale, s", "tokens", "evicted", "= refill")
 
 LEGEND = (
     "official: the benchmark's own matching and averages; strict: the answer says the right thing and nothing else. "

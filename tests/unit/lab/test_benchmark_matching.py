@@ -4,6 +4,7 @@ Annotations are read or refused with their place, prompts are filled, answers ar
 strictly, and lateness is counted right.
 """
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 from sign_videos import dump
 
 from stillwing_common.errors import InvalidInput, NotFound, UnknownBackend
@@ -18,7 +20,7 @@ from stillwing_lab.video_benchmarks import matching, ovo_bench, prompts, streami
 from stillwing_lab.video_benchmarks.ledger import AnswerLedger
 from stillwing_lab.video_benchmarks.live_clock import LiveClock
 from stillwing_lab.video_benchmarks.probes import NO, YES, Answer, Probe, ProbeKind, Verdict, find_video
-from stillwing_lab.video_benchmarks.report import score_mode
+from stillwing_lab.video_benchmarks.report import BenchmarkReport, score_mode
 
 OPTIONS = ("a red car", "a blue car", "two cars", "no car")
 CHOICE = Probe("1", "OCR", ProbeKind.CHOICE, 3.0, "What is there?", "B", OPTIONS)
@@ -328,6 +330,10 @@ def test_a_score_counts_what_the_official_matching_counts() -> None:
     assert task.official is not None and (task.asked, task.counted, task.official.value) == (3, 2, 0.5)
     assert (found.total, task.strict.value) == (1.0, pytest.approx(1 / 3))
     assert found.same_as_refill is not None and found.same_as_refill.value == 0.5
+    report = BenchmarkReport("StreamingBench", {"model": "m"}, {}, 1, (), (found,), ())
+    shown = io.StringIO()
+    Console(width=80, file=shown).print(report.to_table())
+    assert "evict " in shown.getvalue() and "…" not in shown.getvalue()
 
 
 def test_a_live_clock() -> None:
