@@ -25,8 +25,12 @@ class ImageStore:
             self._files: Any
             self._files, self._root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as error:
-            raise MissingExtra(f"images under {url} cannot be reached: {error}", url=url) from error
+            raise MissingExtra(
+                f"images under {url} cannot be reached: {error}; for s3:// run: pip install 'stillwing[s3]'", url=url
+            ) from error
         self._local = isinstance(self._files, LocalFileSystem)
+        # What an object store's client fails with, where it is not reached or has no credentials, is its own affair.
+        self._failures: type[Exception] = OSError if self._local else Exception
 
     def put(self, data: bytes) -> str:
         """Keep the bytes; returns their name. On disk when this returns. Raises StoreUnavailable."""
@@ -37,7 +41,7 @@ class ImageStore:
                 _write_durably(Path(path), data)
             elif not self._files.exists(path):
                 self._files.pipe_file(path, data)
-        except OSError as error:
+        except self._failures as error:
             raise StoreUnavailable(f"the image cannot be kept: {error}", image=name) from error
         return name
 
@@ -45,7 +49,7 @@ class ImageStore:
         """What was kept under this name. Raises StoreUnavailable for bytes that are gone or were changed."""
         try:
             data = bytes(self._files.cat_file(self._path(name)))
-        except OSError as error:
+        except self._failures as error:
             raise StoreUnavailable(f"the image {name} cannot be read: {error}", image=name) from error
         if hashlib.sha256(data).hexdigest() != name:
             raise StoreUnavailable(f"the image {name} is not what was kept", image=name)
@@ -57,7 +61,7 @@ class ImageStore:
             self._files.rm_file(self._path(name))
         except FileNotFoundError:
             return
-        except OSError as error:
+        except self._failures as error:
             raise StoreUnavailable(f"the image {name} cannot be deleted: {error}", image=name) from error
 
     def _path(self, name: str) -> str:
