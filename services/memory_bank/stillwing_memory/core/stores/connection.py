@@ -3,21 +3,24 @@
 It knows nothing of what is kept.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.util.exc import CommandError
-from sqlalchemy import Connection, Engine, create_engine, exc, text
+from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 
 from stillwing_common.errors import InvalidInput, StoreUnavailable
 
 POOL_SIZE = 8
 _CONNECT_LIMIT_S = 10
 _STATEMENT_LIMIT_MS = 30_000
+_PING_AFTER_S = 1.0
 # Any number that other programs on a shared server are unlikely to use; services that start together take turns.
 _MIGRATION_LOCK = 7_214_003
 
@@ -62,14 +65,36 @@ def open_engine(dsn: str, tenant: str = "") -> Engine:
             _come_under_row_security(connection)
         return connection
 
-    return create_engine(
+    engine = create_engine(
         "postgresql+psycopg://",
         creator=connect,
         pool_size=POOL_SIZE,
         max_overflow=0,
-        pool_pre_ping=True,  # after the server was started again, the pool's connections are dead
         pool_timeout=_CONNECT_LIMIT_S,
     )
+    _ping_idle_connections(engine)
+    return engine
+
+
+def _ping_idle_connections(engine: Engine) -> None:
+    """After the server was started again the pool's connections are dead: one that was idle is tried before its use.
+
+    One that was in use a moment ago is not: trying it takes longer than what it is used for.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def returned(connection: Any, record: Any) -> None:
+        record.info["returned_s"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def taken(connection: Any, record: Any, proxy: Any) -> None:
+        returned_s = record.info.get("returned_s")
+        if returned_s is None or time.monotonic() - returned_s < _PING_AFTER_S:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except psycopg.Error as error:
+            raise exc.DisconnectionError from error
 
 
 def _come_under_row_security(connection: psycopg.Connection[tuple[object, ...]]) -> None:

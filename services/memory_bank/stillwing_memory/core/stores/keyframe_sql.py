@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, RowMapping, Select, func, select, text, update
+from sqlalchemy import Connection, Row, RowMapping, Select, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from stillwing_common.errors import StoreUnavailable
@@ -16,6 +16,11 @@ from stillwing_memory.core.stores.images import ImageStore
 from stillwing_memory.core.stores.rows import keyframe_columns, position_columns, read_keyframe
 from stillwing_memory.core.stores.schema import active, changes, instructions, keyframes, sightings
 
+# Made once: to make them anew for each keyframe takes longer than to send them.
+_ADD, _SEE, _LOG = insert(keyframes), insert(sightings), insert(changes)
+_FIND = select(keyframes.c.revision).where(
+    keyframes.c.frame_id == bindparam("frame_id"), keyframes.c.clock_id == bindparam("clock_id")
+)
 _HEAVY = ("image", "tokens", "embedding")
 _LIGHT = [column for column in keyframes.c if column.name not in _HEAVY]
 
@@ -23,10 +28,9 @@ _LIGHT = [column for column in keyframes.c if column.name not in _HEAVY]
 def find(connection: Connection, keyframe: Keyframe) -> int | None:
     """The revision at which this frame was put, or None."""
     frame = keyframe.frame
-    query = select(keyframes.c.revision).where(
-        keyframes.c.frame_id == frame.frame_id, keyframes.c.clock_id == frame.capture.clock_id
-    )
-    return connection.execute(query).scalar_one_or_none()
+    return connection.execute(
+        _FIND, {"frame_id": frame.frame_id, "clock_id": frame.capture.clock_id}
+    ).scalar_one_or_none()
 
 
 def add(
@@ -39,19 +43,18 @@ def add(
     embedding: Sequence[float] | None,
 ) -> None:
     """One keyframe whose sightings have their ids; its pixels in the row unless `image_ref` names them."""
-    connection.execute(
-        insert(keyframes).values(
-            revision=revision,
-            tokens=list(tokens),
-            embedding=embedding,
-            image=None if image_ref else keyframe.frame.image.data,
-            image_ref=image_ref,
-            **keyframe_columns(keyframe),
-        )
-    )
+    row = {
+        "revision": revision,
+        "tokens": list(tokens),
+        "embedding": embedding,
+        "image": None if image_ref else keyframe.frame.image.data,
+        "image_ref": image_ref,
+        **keyframe_columns(keyframe),
+    }
+    connection.execute(_ADD, row)
     if keyframe.sightings:
-        connection.execute(insert(sightings), _sighting_rows(revision, keyframe.sightings))
-    connection.execute(insert(changes).values(revision=revision))
+        connection.execute(_SEE, _sighting_rows(revision, keyframe.sightings))
+    connection.execute(_LOG, {"revision": revision})
 
 
 def load(

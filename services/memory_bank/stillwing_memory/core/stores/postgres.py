@@ -41,6 +41,13 @@ from stillwing_memory.core.text import normalise
 CHANNEL = "stillwing_memory"
 _FORGET_AT_ONCE = 16
 
+_TAKE = select(bank).with_for_update()
+# One statement, so that those who wait for the row wait for one round trip less.
+_MOVE_ON = text(
+    "WITH moved AS (UPDATE bank SET revision = :revision, kept_keyframes = :kept_keyframes, "
+    f"kept_image_bytes = :kept_image_bytes) SELECT pg_notify('{CHANNEL}', '')"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Retention:
@@ -117,18 +124,18 @@ class PostgresStore:
     def _write(self) -> Iterator[_Write]:
         """The bank's row is locked until the end; those who watch are told at the commit, if anything changed."""
         with self._transaction() as connection:
-            row = connection.execute(select(bank).with_for_update()).one()
+            row = connection.execute(_TAKE).one()
             write = _Write(connection, row.revision, row.kept_keyframes, row.kept_image_bytes, row.revision)
             yield write
             if write.revision != write.first_revision:
                 connection.execute(
-                    update(bank).values(
-                        revision=write.revision,
-                        kept_keyframes=write.kept_keyframes,
-                        kept_image_bytes=write.kept_image_bytes,
-                    )
+                    _MOVE_ON,
+                    {
+                        "revision": write.revision,
+                        "kept_keyframes": write.kept_keyframes,
+                        "kept_image_bytes": write.kept_image_bytes,
+                    },
                 )
-                connection.execute(text(f"NOTIFY {CHANNEL}"))
 
     def ensure_tenant(self) -> None:
         """Make the tenant's row where it is missing."""
