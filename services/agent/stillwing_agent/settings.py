@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from stillwing_agent.core.agent import AgentSettings as CoreSettings
-from stillwing_agent.core.cockpit import FlightSettings
+from stillwing_agent.core.cockpit import FlightSettings, parse_layout
 from stillwing_agent.core.mission_memory import MemorySettings, RecallBy
 from stillwing_agent.core.prompts import ToolStyle
+from stillwing_common.errors import InvalidInput
 from stillwing_rpc.settings import ChannelSettings, ServerSettings
 
 
@@ -63,7 +64,20 @@ class AgentSettings(ServerSettings):
         default=(),
         description="Layers whose attention a bank with that scorer is given, as in [18,24]; empty: one two thirds up.",
     )
+    memory_layout: str = Field(
+        default="",
+        description='Video memory in frames, sink+memory+window, as in "3+3+6"; empty: the engine\'s default.',
+    )
     max_context_tokens: int = Field(default=0, ge=0, description="Video memory in tokens; 0: the engine's default.")
+
+    @field_validator("memory_layout")
+    @classmethod
+    def _check_layout(cls, text: str) -> str:
+        try:
+            parse_layout(text)
+        except InvalidInput as error:
+            raise ValueError(str(error)) from error
+        return text
 
     def core(self) -> CoreSettings:
         """What the core takes."""
@@ -77,6 +91,7 @@ class AgentSettings(ServerSettings):
                 motion_ttl_s=self.motion_ttl_s,
                 answer_timeout_s=self.answer_timeout_s,
                 max_context_tokens=self.max_context_tokens,
+                layout=parse_layout(self.memory_layout),
                 memory_reader=self.memory_reader,
                 tool_style=self.tool_style,
                 memory=MemorySettings(

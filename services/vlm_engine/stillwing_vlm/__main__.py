@@ -111,6 +111,7 @@ async def _serve(settings: VlmSettings, observer: PrometheusObserver) -> None:
             max_context_tokens=settings.max_context_tokens,
             eviction=settings.eviction(),
             gate_levels=settings.gate_levels,
+            layout=settings.frame_layout(),
         )
     except BaseException:
         await server.drain()

@@ -22,6 +22,7 @@ from stillwing_vlm.core.base import (
     EvictionPositions,
     ExportInfo,
     FrameKeys,
+    FrameLayout,
     FramePolicy,
     Limits,
     ModelInfo,
@@ -84,6 +85,7 @@ def config_to_wire(config: SessionConfig) -> vlm_pb2.OpenSession:
         gate_levels=config.gate_levels,
         from_export=config.from_export,
         pooled_layers=config.pooled_layers,
+        layout=_layout_to_wire(config.layout),
         periodic_export=None
         if config.periodic_export is None
         else vlm_pb2.PeriodicExport(name=config.periodic_export.name, every_chunks=config.periodic_export.every_chunks),
@@ -114,7 +116,18 @@ def config_from_wire(message: vlm_pb2.OpenSession, peer: str) -> SessionConfig:
         else None,
         owner=host_of_peer(peer),
         pooled_layers=tuple(message.pooled_layers),
+        layout=_layout_from_wire(message.layout) if message.HasField("layout") else None,
     )
+
+
+def _layout_to_wire(layout: FrameLayout | None) -> vlm_pb2.FrameLayout | None:
+    if layout is None:
+        return None
+    return vlm_pb2.FrameLayout(sink=layout.sink, memory=layout.memory, window=layout.window)
+
+
+def _layout_from_wire(message: vlm_pb2.FrameLayout) -> FrameLayout:
+    return FrameLayout(message.sink, message.memory, message.window)
 
 
 def host_of_peer(peer: str) -> str:
@@ -479,6 +492,7 @@ def model_to_wire(info: ModelInfo) -> vlm_pb2.GetModelResponse:
         decoding=info.decoding,
         default_gate_levels=info.default_gate_levels,
         layers=info.layers,
+        default_layout=_layout_to_wire(info.default_layout),
         parameters=info.parameters,
         cache_bytes_per_token=info.cache_bytes_per_token,
         default_max_context_tokens=info.default_max_context_tokens,
@@ -539,6 +553,7 @@ def model_from_wire(message: vlm_pb2.GetModelResponse) -> ModelInfo:
         decoding=message.decoding,
         default_gate_levels=message.default_gate_levels,
         layers=message.layers,
+        default_layout=_layout_from_wire(message.default_layout) if message.HasField("default_layout") else None,
         parameters=message.parameters,
         cache_bytes_per_token=message.cache_bytes_per_token,
         default_max_context_tokens=message.default_max_context_tokens,
@@ -586,6 +601,7 @@ def session_to_wire(info: SessionInfo) -> vlm_pb2.SessionInfo:
         recallable_frames=info.recallable_frames,
         gate_levels=info.gate_levels,
         dropped_tokens=info.dropped_tokens,
+        layout=_layout_to_wire(info.layout),
         dropped_frames=info.dropped_frames,
         watches=info.watches,
         snapshots=[
@@ -621,6 +637,7 @@ def session_from_wire(message: vlm_pb2.SessionInfo) -> SessionInfo:
         recallable_frames=message.recallable_frames,
         gate_levels=message.gate_levels,
         dropped_tokens=message.dropped_tokens,
+        layout=_layout_from_wire(message.layout) if message.HasField("layout") else None,
         dropped_frames=message.dropped_frames,
         watches=message.watches,
         snapshots=tuple(

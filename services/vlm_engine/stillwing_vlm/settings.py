@@ -4,11 +4,19 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from stillwing_common.errors import InvalidInput
 from stillwing_rpc.settings import ServerSettings
-from stillwing_vlm.core.base import MAX_GATE_LEVELS, Eviction, EvictionLevel, EvictionPositions, Limits
+from stillwing_vlm.core.base import (
+    MAX_GATE_LEVELS,
+    Eviction,
+    EvictionLevel,
+    EvictionPositions,
+    FrameLayout,
+    Limits,
+)
 from stillwing_vlm.core.catalog import PILOT, AttentionKind, Decoding, Dtype, ModelSource
 from stillwing_vlm.core.exports import ExportFolder
 from stillwing_vlm.core.planner import BudgetPolicy
@@ -60,6 +68,10 @@ class VlmSettings(ServerSettings):
         ge=0,
         le=MAX_GATE_LEVELS,
         description="Mean difference of a patch, of 255, below which its token is not sent again; 0 sends all.",
+    )
+    layout: str = Field(
+        default="",
+        description='Sink, memory and window of a session in frames, as in "3+3+6"; empty: as the budget allows.',
     )
     exports_dir: Path | None = Field(
         default=None, description="Folder in which sessions are kept when a client wants it; none unless set."
@@ -128,6 +140,19 @@ class VlmSettings(ServerSettings):
     def eviction(self) -> Eviction:
         """How sessions let old chunks go that do not say it themselves."""
         return Eviction(self.eviction_level, self.eviction_positions)
+
+    @field_validator("layout")
+    @classmethod
+    def _check_layout(cls, text: str) -> str:
+        try:
+            FrameLayout.parse(text)
+        except InvalidInput as error:
+            raise ValueError(str(error)) from error
+        return text
+
+    def frame_layout(self) -> FrameLayout | None:
+        """How sessions divide their context that do not say."""
+        return FrameLayout.parse(self.layout)
 
     def limits(self) -> Limits:
         """What a caller may do."""

@@ -47,6 +47,7 @@ from stillwing_vlm.core.base import (
     ChoiceRequest,
     ChoiceResult,
     DoneReason,
+    FrameLayout,
     Provenance,
     Sampling,
     Session,
@@ -63,6 +64,7 @@ class FlightSettings:
     video memory reaches back fewer decisions. `lease_wait_s` is longer than a lease takes to go stale, so that a
     mission can follow one whose agent died. `memory_reader` says who reads what an instruction is about:
     "noun_phrases", "model", or "" for nobody: then decisions are filed, and nothing is recalled unless the model asks.
+    `layout` divides the video memory; None is as the engine does.
     `tool_style` says how the tool-calling policy tells a step.
     """
 
@@ -80,6 +82,7 @@ class FlightSettings:
     retain_interval_s: float = 1.0
     max_answer_tokens: int = 256
     max_context_tokens: int = 0
+    layout: FrameLayout | None = None
     kept_frames: int = 256
     keyframe_queue: int = 16
     put_timeout_s: float = 5.0
@@ -301,6 +304,11 @@ class Cockpit:
                 vehicle_id=mission.vehicle_id,
             )
         )
+
+
+def parse_layout(text: str) -> FrameLayout | None:
+    """Sink, memory and window in frames from "3+3+6"; None for "". Raises InvalidInput."""
+    return FrameLayout.parse(text)
 
 
 def raise_unless_succeeded(status: CommandStatus) -> None:

@@ -18,7 +18,7 @@ from stillwing_agent.core.frames import FramePump
 from stillwing_agent.core.keyframes import KeyframeFiler
 from stillwing_agent.core.life import LeaseKeeper, Life
 from stillwing_agent.core.mission import MissionRecord
-from stillwing_agent.core.mission_memory import MissionMemory
+from stillwing_agent.core.mission_memory import MOST_RECALLED, MissionMemory
 from stillwing_agent.core.policy import Policy
 from stillwing_agent.core.prompts import system_prompt
 from stillwing_agent.core.tools import Toolbox
@@ -109,6 +109,7 @@ class MissionLoop:
             self.settings.max_context_tokens,
             label=mission.mission_id,
             pooled_layers=layers,
+            layout=self.settings.layout,
         )
         async with AsyncExitStack() as stack:
             session = await self.crew.engine.open_session(config)
@@ -127,10 +128,14 @@ class MissionLoop:
                 self.crew.bridge, lease, session, pump, self.record, self._life, filer, self.clock, self.settings,
                 decisions_left=self.max_decisions, pause=self.pause,
             )  # fmt: skip
+            layout = self.settings.layout or info.default_layout
+            most = MOST_RECALLED if layout is None else layout.memory
+            can_recall = info.can_recall and most > 0
             if filer is not None and self.settings.memory_reader:
-                cockpit.memory = self._memory(session, pump, filer, cockpit, info.can_recall, bool(layers))
+                cockpit.memory = self._memory(session, pump, filer, cockpit, can_recall, bool(layers))
+                cockpit.memory.most_recalled = most
                 filer.on_filed = cockpit.memory.filed
-            toolbox = Toolbox(cockpit, self.crew.memory, info.can_recall)
+            toolbox = Toolbox(cockpit, self.crew.memory, can_recall, most)
             beside = [pump.run(), self._watch_evictions(session, cockpit.memory)]
             if filer is not None:
                 beside.append(filer.run())

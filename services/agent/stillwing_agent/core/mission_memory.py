@@ -49,6 +49,9 @@ MAX_KNOWN = 200
 
 VISIBLE_FROM = 0.5
 
+MOST_RECALLED = 3
+"""Frames of the engine's memory segment where no layout says."""
+
 
 class RecallBy(Enum):
     """What goes into the engine's memory segment."""
@@ -95,6 +98,7 @@ class MissionMemory:
     can_recall: bool
     scores_attention: bool = False
     """The bank scores by the model's attention, and the session hands out mean vectors for it."""
+    most_recalled: int = MOST_RECALLED
     _registry: Registry = field(default_factory=Registry)
     _things: tuple[tuple[str, Entity], ...] = ()
     _learned: bool = False
@@ -124,7 +128,8 @@ class MissionMemory:
             recalled: tuple[str, ...] = ()
             self._showing = {one.frame.frame_id for one in begun.memory}
             if self._recalls and (begun.memory or self._recalled):
-                recalled = await self._bring_back([one.frame for one in begun.memory])
+                best = sorted(begun.memory, key=lambda one: -one.score)[: self.most_recalled]
+                recalled = await self._bring_back([one.frame for one in begun.memory if one in best])
         except TimeoutError:
             self._lost(number, Expired(f"the memory bank took longer than {self.settings.timeout_s:g} s"))
         except StillwingError as error:
@@ -259,7 +264,7 @@ class MissionMemory:
         """
         if filed.keyframe.sightings:
             self._showing.add(filed.keyframe.frame.frame_id)
-        wanted = tuple(one for one in filed.memory_frame_ids if one in self._showing)
+        wanted = tuple(one for one in filed.memory_frame_ids if one in self._showing)[: self.most_recalled]
         of_now = chunk.instruction == self._instruction and not self._over
         if not self._recalls or not of_now or set(wanted) == set(self._recalled):
             return

@@ -159,7 +159,7 @@ class Toolbox:
         try:
             async with asyncio.timeout(self.cockpit.settings.put_timeout_s):
                 matches = await self.memory.search_keyframes(
-                    ByText(query), limit=self.recalled_frames, include_image=self.can_recall
+                    ByText(query), limit=max(1, self.recalled_frames), include_image=self.can_recall
                 )
         except TimeoutError as error:
             raise _MemorySilent(Unavailable("the memory bank took too long")) from error

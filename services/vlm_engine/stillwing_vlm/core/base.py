@@ -81,6 +81,49 @@ class Eviction:
 DEFAULT_EVICTION = Eviction()
 
 
+MAX_LAYOUT_FRAMES = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class FrameLayout:
+    """The video memory `[sink | memory | window]` in units of frames, within its budget of tokens. Chunks stay whole.
+
+    `sink`: first frames, which never leave; `memory`: most frames recalled; `window`: frames after which the oldest
+    leaves.
+    """
+
+    sink: int = 1
+    memory: int = 3
+    window: int = 6
+
+    def __post_init__(self) -> None:
+        if not (self.sink >= 1 and self.memory >= 0 and self.window >= 1) or self.frames > MAX_LAYOUT_FRAMES:
+            raise InvalidInput(
+                "a layout has at least one frame in sink and window, none or more in its memory, "
+                f"{MAX_LAYOUT_FRAMES} at most",
+                layout=str(self),
+            )
+
+    @property
+    def frames(self) -> int:
+        """Of all three."""
+        return self.sink + self.memory + self.window
+
+    def __str__(self) -> str:
+        return f"{self.sink}+{self.memory}+{self.window}"
+
+    @classmethod
+    def parse(cls, text: str) -> "FrameLayout | None":
+        """From "3+3+6": sink, memory, window; None for "". Raises InvalidInput."""
+        parts = text.strip().split("+")
+        if parts == [""]:
+            return None
+        if len(parts) != 3 or not all(part.strip().isdecimal() and len(part) < 10 for part in parts):
+            raise InvalidInput(f'{text[:40]!r} is no layout; write sink+memory+window in frames, as in "3+3+6"')
+        sink, memory, window = (int(part) for part in parts)
+        return cls(sink, memory, window)
+
+
 @dataclass(frozen=True, slots=True)
 class SessionConfig:
     """What a session is opened with.
@@ -107,15 +150,18 @@ class SessionConfig:
     """Whose limits it counts against, with all sessions of the same owner."""
     pooled_layers: tuple[int, ...] = ()
     """Layers, from 0 and rising, of which mean keys of each frame and mean queries of texts are handed out."""
+    layout: FrameLayout | None = None
+    """None: the engine's default; without one, one frame in the sink and the window as the budget allows."""
 
     def __post_init__(self) -> None:
         if self.gate_levels is not None and not 0 <= self.gate_levels <= MAX_GATE_LEVELS:
             raise InvalidInput(
                 f"gate_levels is 0 (off) to {MAX_GATE_LEVELS:g} levels of 255", gate_levels=self.gate_levels
             )
-        if self.from_export and (self.max_context_tokens or self.eviction is not None or self.gate_levels is not None):
+        given = (self.eviction, self.gate_levels, self.layout)
+        if self.from_export and (self.max_context_tokens or any(one is not None for one in given)):
             raise InvalidInput(
-                "budget, eviction and gate of a session that goes on are those of its export; leave them out"
+                "budget, layout, eviction and gate of a session that goes on are those of its export; leave them out"
             )
         layers = self.pooled_layers
         if len(layers) > MAX_POOLED_LAYERS or list(layers) != sorted(set(layers)) or any(one < 0 for one in layers):
@@ -439,6 +485,7 @@ class ModelInfo:
     limits: Limits = field(default_factory=Limits)
     layers: int = 0
     """Of the language model; `SessionConfig.pooled_layers` are below it."""
+    default_layout: FrameLayout | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -467,6 +514,7 @@ class SessionInfo:
     dropped_tokens: int = 0
     snapshots: tuple[SnapshotInfo, ...] = ()
     """Oldest first."""
+    layout: FrameLayout | None = None
 
 
 # Protocols

@@ -14,7 +14,15 @@ from stillwing_common.clock import Clock, WallClock
 from stillwing_common.errors import Exhausted, ModelNotUsable
 from stillwing_common.registry import Registry
 from stillwing_vlm.core.backend import Backend
-from stillwing_vlm.core.base import DEFAULT_EVICTION, Eviction, EvictionLevel, Limits, ModelInfo, SessionConfig
+from stillwing_vlm.core.base import (
+    DEFAULT_EVICTION,
+    Eviction,
+    EvictionLevel,
+    FrameLayout,
+    Limits,
+    ModelInfo,
+    SessionConfig,
+)
 from stillwing_vlm.core.grammar import GrammarCompiler
 from stillwing_vlm.core.images import Preprocessing, smart_resize
 from stillwing_vlm.core.layout import label_tokens
@@ -135,6 +143,8 @@ class LoadedEngine:
     """How sessions let old chunks go that do not say it themselves."""
     gate_levels: float = 0.0
     """Threshold of the token-saving gate where a session does not say; 0: off."""
+    layout: FrameLayout | None = None
+    """Sink, memory and window in frames where a session does not say."""
 
     def info(self) -> ModelInfo:
         """What is loaded."""
@@ -157,6 +167,7 @@ class LoadedEngine:
             budget_plan=self.plan,
             limits=self.limits,
             layers=backend.figures.layers,
+            default_layout=self.layout,
         )
 
     def budget(self, config: SessionConfig, opening_ids: list[int]) -> int:
@@ -169,7 +180,12 @@ class LoadedEngine:
         """A new session. Raises BudgetTooSmall, Exhausted."""
         budget = self.budget(config, opening_ids)
         gate_levels = self.gate_levels if config.gate_levels is None else config.gate_levels
-        config = replace(config, eviction=config.eviction or self.eviction, gate_levels=gate_levels)
+        config = replace(
+            config,
+            eviction=config.eviction or self.eviction,
+            gate_levels=gate_levels,
+            layout=config.layout or self.layout,
+        )
         return VideoSession(
             self.backend,
             self.text,
@@ -197,6 +213,7 @@ class LoadedEngine:
             max_context_tokens=trunk.budget,
             eviction=Eviction(trunk.level, trunk.positions),
             gate_levels=state.gate_levels,
+            layout=state.layout,
             label=config.label or state.label,
             from_export="",
         )
@@ -257,9 +274,10 @@ def load_engine(
     max_context_tokens: int = 0,
     eviction: Eviction | None = None,
     gate_levels: float = 0.0,
+    layout: FrameLayout | None = None,
 ) -> LoadedEngine:
     """Load a model and everything around it; `max_context_tokens` above 0 replaces the planned default budget,
-    `eviction` and `gate_levels` are those of sessions that do not say.
+    `eviction`, `gate_levels` and `layout` are those of sessions that do not say.
 
     Raises ModelNotUsable, DeviceAbsent, MissingExtra.
     """
@@ -299,5 +317,5 @@ def load_engine(
     grammars = GrammarCompiler(text, backend.vocab_size)
     preparer = Preparer(text, grammars, backend.preprocessing, limits, backend.stage)
     return LoadedEngine(
-        backend, text, preparer, plan, limits, clock or WallClock(), eviction or DEFAULT_EVICTION, gate_levels
+        backend, text, preparer, plan, limits, clock or WallClock(), eviction or DEFAULT_EVICTION, gate_levels, layout
     )

@@ -22,6 +22,7 @@ from stillwing_vlm.core.base import (
     ChoiceResult,
     Evicted,
     Eviction,
+    FrameLayout,
     Limits,
     ModelInfo,
     Pooled,
@@ -184,6 +185,7 @@ class LocalEngine:
         eviction: Eviction | None = None,
         gate_levels: float | None = None,
         pooled_layers: Sequence[int] = (),
+        layout: FrameLayout | None = None,
     ) -> LocalSession:
         """Open a session; the memory is freed with the object."""
         config = SessionConfig(
@@ -192,6 +194,7 @@ class LocalEngine:
             eviction=eviction,
             gate_levels=gate_levels,
             pooled_layers=tuple(pooled_layers),
+            layout=layout,
         )
         return LocalSession(self.loaded, config)
 

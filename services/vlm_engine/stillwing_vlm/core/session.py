@@ -84,11 +84,15 @@ class VideoSession:
         layers = backend.figures.layers
         if any(layer >= layers for layer in config.pooled_layers):
             raise InvalidInput(f"pooled_layers are below {layers}, the layers of this model", layers=layers)
+        layout = config.layout
+        if layout is not None and layout.memory > limits.max_recalled_frames:
+            most = limits.max_recalled_frames
+            raise InvalidInput(f"layout {layout} remembers more than the {most} frames this engine allows", limit=most)
         self.session_id = new_id("ses")
         self.config = config
         eviction = config.eviction or DEFAULT_EVICTION
         position_limit = int(backend.figures.max_positions * STREAM_POSITIONS) if rebases else None
-        self.trunk = Trunk(budget, SLAB_SLACK, first_position, eviction, position_limit)
+        self.trunk = Trunk(budget, SLAB_SLACK, first_position, eviction, position_limit, config.layout)
         self._backend = backend
         self._text = text
         self._clock = clock
@@ -115,7 +119,7 @@ class VideoSession:
     def append(self, chunk: PreparedChunk, placed_s: float) -> tuple[AppendResult, Evicted | None]:
         """Put one chunk into the trunk, letting old ones go first. Raises BudgetTooSmall; then nothing has changed."""
         trunk = self.trunk
-        if trunk.sink_open:
+        if not trunk.appended_chunks:
             self._origin = chunk.grid_times[0]
         began = trunk.cursor
         layout = self._layout(chunk, began)
@@ -124,8 +128,9 @@ class VideoSession:
             layout = layout.kept(verdict.keep)
         tokens, span = layout.tokens, layout.cursor - began
         trunk.check_fits(tokens)
+        self._check_layout(len(chunk.frame_ids), tokens)
         embedding = self._backend.embed_chunk(chunk.patches, layout, chunk.staged)
-        gone = self._make_room(tokens, span)
+        gone = self._make_room(tokens, span, len(chunk.frame_ids))
         # Making room may have begun the positions anew.
         positions = layout.positions + (trunk.cursor - began)
         rewritten = trunk.sink_open or trunk.rewrites_window
@@ -150,7 +155,7 @@ class VideoSession:
         if self.trunk.sink_open:
             # The sink is what everything after it is compared with, so it is whole.
             self._gate.forget()
-        return self._gate.judge(chunk.patches.pixels, self.trunk.staying(layout.tokens))
+        return self._gate.judge(chunk.patches.pixels, self.trunk.staying(layout.tokens, len(chunk.frame_ids)))
 
     def _accepted(self, verdict: Verdict | None) -> TokenSaving | None:
         if self._gate is None or verdict is None:
@@ -167,6 +172,7 @@ class VideoSession:
         trunk, backend = self.trunk, self._backend
         if trunk.sink_open:
             raise InvalidInput("append a frame before recalling others: the first one belongs to the sink")
+        self._check_recalled(sum(len(chunk.frame_ids) for chunk in chunks))
         layouts: list[ChunkLayout] = []
         for chunk in chunks:
             layouts.append(self._layout(chunk, layouts[-1].cursor if layouts else trunk.sink_span))
@@ -193,8 +199,14 @@ class VideoSession:
         if frames > self._limits.max_recalled_frames:
             most = self._limits.max_recalled_frames
             raise InvalidInput(f"the chunks of these frames hold {frames} frames, at most {most} can be recalled")
+        self._check_recalled(frames)
         self._check_memory_fits(sum(chunk.tokens for chunk in chunks))
         return self._set_memory(chunks)
+
+    def _check_recalled(self, frames: int) -> None:
+        layout = self.config.layout
+        if layout is not None and frames > layout.memory:
+            raise InvalidInput(f"{frames} frames are more than the memory of layout {layout} holds", layout=str(layout))
 
     def _check_memory_fits(self, tokens: int) -> None:
         sink, budget = self.trunk.sink_tokens, self.trunk.budget
@@ -222,9 +234,9 @@ class VideoSession:
             labels=time_labels(chunk.grid_times, self._origin) if how.timed_grids else (),
         )
 
-    def _make_room(self, tokens: int, span: int) -> Gone:
+    def _make_room(self, tokens: int, span: int, frames: int) -> Gone:
         trunk = self.trunk
-        gone = self._let_go(tokens)
+        gone = self._let_go(tokens, frames)
         if gone.chunks:
             end = trunk.place_of(gone.stale)
             self._keep_aside(end)
@@ -232,10 +244,26 @@ class VideoSession:
         self._moved(trunk.compact_for(tokens, span))
         return gone
 
-    def _let_go(self, tokens: int) -> Gone:
-        """Evict for so many tokens. What stands in the slab is not touched yet."""
+    def _check_layout(self, frames: int, tokens: int) -> None:
+        """Raises InvalidInput for a chunk larger than the window, BudgetTooSmall where the layout will not fit."""
+        layout, trunk = self.config.layout, self.trunk
+        if layout is None:
+            return
+        if frames > layout.window:
+            raise InvalidInput(f"a chunk of {frames} frames is larger than the window of layout {layout}")
+        needed = trunk.sink[0].tokens + -(-tokens // frames) * layout.frames
+        if not trunk.appended_chunks and needed > trunk.budget:
+            raise BudgetTooSmall(
+                f"layout {layout} needs {needed} tokens with frames of this size, the budget is {trunk.budget}: "
+                "raise max_context_tokens, or take fewer frames",
+                budget=trunk.budget,
+                needed=needed,
+            )
+
+    def _let_go(self, tokens: int, frames: int = 0) -> Gone:
+        """Evict for so much more. What stands in the slab is not touched yet."""
         place = self.trunk.head
-        gone = self.trunk.evict_for(tokens)
+        gone = self.trunk.evict_for(tokens, frames)
         if self._kept_frames is None:
             return gone
         for chunk in gone.chunks:
@@ -390,6 +418,7 @@ class VideoSession:
             gate_past=None if past is None else _sizes_of(past),
             saved_wall_ns=self._clock.wall_ns(),
             trunk=trunk.state(),
+            layout=self.config.layout,
         )
         return SavedSession(state, self._store.copy_cache(trunk.start, trunk.tail, kept), past)
 
@@ -430,6 +459,7 @@ class VideoSession:
             recallable_frames=0 if self._kept_frames is None else len(self._kept_frames),
             gate_levels=self.config.gate_levels or 0.0,
             dropped_tokens=self._dropped_tokens,
+            layout=self.config.layout,
             snapshots=self._snapshots.infos(),
         )
 

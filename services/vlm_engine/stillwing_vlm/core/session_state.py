@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from stillwing_common.errors import ExportUnusable
-from stillwing_vlm.core.base import MAX_GATE_LEVELS, EvictionLevel, EvictionPositions
+from stillwing_common.errors import ExportUnusable, InvalidInput
+from stillwing_vlm.core.base import MAX_GATE_LEVELS, EvictionLevel, EvictionPositions, FrameLayout
 from stillwing_vlm.core.gate import GatePast
 
 VERSION: Final = 1
@@ -94,6 +94,7 @@ class SessionState:
     gate_past: PastState | None
     saved_wall_ns: _Count
     trunk: TrunkState
+    layout: FrameLayout | None = None
 
     @property
     def last_frame_id(self) -> str:
@@ -124,16 +125,21 @@ def from_json(text: str) -> SessionState:
     """Raises ExportUnusable where it is no session's state, of another version, or contradicts itself."""
     try:
         state = _ADAPTER.validate_json(text)
+    except InvalidInput as error:
+        raise ExportUnusable(f"its description is not valid: {error}") from error
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in problem["loc"])
         raise ExportUnusable(f"its description is not valid at {where or 'its beginning'}: {problem['msg']}") from error
     trunk = state.trunk
     keeps_window = trunk.level is not EvictionLevel.OLDEST
-    closed = [bool(chunk.frame_ids) for chunk in trunk.sink]
+    sink = [len(chunk.frame_ids) for chunk in trunk.sink]
+    sink_frames = 1 if state.layout is None else state.layout.sink
     if (
-        closed not in ([False], [False, True])
-        or (trunk.window and not closed[-1])
+        sink[:1] != [0]
+        or not all(sink[1:])
+        or (len(sink) > 1 and sum(sink[:-1]) >= sink_frames)
+        or (trunk.window and sum(sink) < sink_frames)
         or not all(chunk.frame_ids for chunk in (*trunk.memory, *trunk.window))
         or not all(chunk.kept for chunk in (*trunk.sink, *trunk.memory))
         or not all(chunk.kept is keeps_window for chunk in trunk.window)

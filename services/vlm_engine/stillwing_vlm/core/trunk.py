@@ -21,7 +21,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from stillwing_common.errors import BudgetTooSmall, SnapshotOverwritten
-from stillwing_vlm.core.base import DEFAULT_EVICTION, Eviction, EvictionLevel, EvictionPositions
+from stillwing_vlm.core.base import DEFAULT_EVICTION, Eviction, EvictionLevel, EvictionPositions, FrameLayout
 from stillwing_vlm.core.planner import SLAB_SLACK
 from stillwing_vlm.core.session_state import ChunkState, TrunkState
 
@@ -83,11 +83,13 @@ class Trunk:
         first_position: int = 0,
         eviction: Eviction | None = None,
         position_limit: int | None = None,
+        layout: FrameLayout | None = None,
     ) -> None:
         """`budget`: most tokens in the trunk; `slack`: share of it added to the slab, so that moves are rare.
 
         `position_limit`: the cursor stays at or below it as long as the trunk itself spans at most three quarters of
-        it; None, or with gaps, lets positions grow.
+        it; None, or with gaps, lets positions grow. `layout` None: the first chunk with frames is all of the sink, and
+        the window is as the budget allows.
         """
         if budget < 1 or slack < 0:
             raise ValueError("budget is at least 1 token and slack is not negative")
@@ -99,6 +101,8 @@ class Trunk:
         self.cursor = first_position
         self._first_position = first_position
         self._position_limit = position_limit
+        self._sink_frames = 1 if layout is None else layout.sink
+        self._window_frames = None if layout is None else layout.window
         self.sink: list[Chunk] = []
         self.memory: tuple[Chunk, ...] = ()
         self.window: deque[Chunk] = deque()
@@ -218,31 +222,47 @@ class Trunk:
                 needed=self.front_tokens + tokens,
             )
 
-    def evict_for(self, tokens: int) -> Gone:
-        """Let whole chunks go until `tokens` more fit the budget. The caller then rewrites the front."""
+    def evict_for(self, tokens: int, frames: int = 0) -> Gone:
+        """Let whole chunks go until `tokens` more fit the budget and `frames` more the window.
+
+        The caller then rewrites the front.
+        """
         self.check_fits(tokens)
         gone: list[Chunk] = []
         stale = 0
-        while self.tokens + tokens > self.budget:
+        excess = self._excess_frames(frames)
+        while self.tokens + tokens > self.budget or (excess > 0 and self.window):
             index = self._next_to_go(self.window)
             chunk = self.window[index]
             del self.window[index]
             self.head += chunk.tokens
             self._window_span -= chunk.span
             self.evicted_frames += len(chunk.frame_ids)
+            excess -= len(chunk.frame_ids)
             gone.append(chunk)
             stale = max(index, stale - 1)
         if gone:
             self._front_changed()
         return Gone(gone, stale)
 
-    def staying(self, tokens: int) -> set[int]:
-        """Ordinals of the window's chunks that stay where `tokens` more have to fit. Changes nothing."""
+    def staying(self, tokens: int, frames: int = 0) -> set[int]:
+        """Ordinals of the chunks that stay where so much more has to fit, the sink's among them. Changes nothing."""
         window = list(self.window)
-        excess = self.tokens + tokens - self.budget
-        while excess > 0 and window:
-            excess -= window.pop(self._next_to_go(window)).tokens
-        return {chunk.ordinal for chunk in window}
+        excess, excess_frames = self.tokens + tokens - self.budget, self._excess_frames(frames)
+        while (excess > 0 or excess_frames > 0) and window:
+            chunk = window.pop(self._next_to_go(window))
+            excess -= chunk.tokens
+            excess_frames -= len(chunk.frame_ids)
+        return {chunk.ordinal for chunk in (*self.sink, *window)}
+
+    def _excess_frames(self, frames: int) -> int:
+        """Frames too many for the window if so many more come in."""
+        if self._window_frames is None or self.sink_open or not frames:
+            return 0
+        return sum(len(chunk.frame_ids) for chunk in self.window) + frames - self._window_frames
+
+    def _lacks_sink(self) -> bool:
+        return sum(len(chunk.frame_ids) for chunk in self.sink) < self._sink_frames
 
     def _next_to_go(self, window: Sequence[Chunk]) -> int:
         """The window's oldest chunk; or, subsampled, of its older half the oldest of those divided by the least power
@@ -273,7 +293,7 @@ class Trunk:
         return self.sink_offset > limit // 4
 
     def append(self, chunk: Chunk) -> None:
-        """Record a chunk whose tokens were written at `tail`. The first chunk with frames closes the sink."""
+        """Record a chunk whose tokens were written at `tail`. The sink closes once it has its frames."""
         if self.tail + chunk.tokens > self.capacity:
             raise ValueError("the slab is full; compact first")
         for mark in self._marks:
@@ -282,7 +302,7 @@ class Trunk:
         self.appended_chunks += bool(chunk.frame_ids)
         if self.sink_open:
             self.sink.append(chunk)
-            self.sink_open = not chunk.frame_ids
+            self.sink_open = self._lacks_sink()
             self.head += chunk.tokens
         else:
             self.window.append(chunk)
@@ -354,7 +374,7 @@ class Trunk:
         )
         self.sink, self.memory, self.window = sink, tuple(memory), deque(window)
         self._window_span = sum(chunk.span for chunk in self.window)
-        self.sink_open = not any(chunk.frame_ids for chunk in sink)
+        self.sink_open = self._lacks_sink()
         self.head, self.tail = self.front_tokens, state.tokens
         self.cursor = state.cursor
         self.appended_chunks = state.appended_chunks
@@ -388,7 +408,7 @@ class Trunk:
         self.sink = list(mark.sink)
         self.window = deque(mark.window)
         self._window_span = sum(chunk.span for chunk in mark.window)
-        self.sink_open = not any(chunk.frame_ids for chunk in self.sink)
+        self.sink_open = self._lacks_sink()
         self.head = start + self.front_tokens
         self.tail = start + mark.length
         self.cursor = mark.cursor

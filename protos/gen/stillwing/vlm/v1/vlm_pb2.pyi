@@ -27,7 +27,7 @@ class GetModelRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetModelResponse(_message.Message):
-    __slots__ = ("engine", "model", "device", "dtype", "parameters", "cache_bytes_per_token", "default_max_context_tokens", "budget_reason", "can_snapshot", "can_recall", "max_sessions", "max_asks", "max_text_chars", "max_watches", "idle_timeout", "default_eviction", "can_export", "can_recall_kept", "attention", "attention_reason", "decoding", "default_gate_levels", "budget_plan", "layers")
+    __slots__ = ("engine", "model", "device", "dtype", "parameters", "cache_bytes_per_token", "default_max_context_tokens", "budget_reason", "can_snapshot", "can_recall", "max_sessions", "max_asks", "max_text_chars", "max_watches", "idle_timeout", "default_eviction", "can_export", "can_recall_kept", "attention", "attention_reason", "decoding", "default_gate_levels", "budget_plan", "layers", "default_layout")
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
@@ -52,6 +52,7 @@ class GetModelResponse(_message.Message):
     DEFAULT_GATE_LEVELS_FIELD_NUMBER: _ClassVar[int]
     BUDGET_PLAN_FIELD_NUMBER: _ClassVar[int]
     LAYERS_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_LAYOUT_FIELD_NUMBER: _ClassVar[int]
     engine: str
     model: str
     device: str
@@ -76,7 +77,8 @@ class GetModelResponse(_message.Message):
     default_gate_levels: float
     budget_plan: BudgetPlan
     layers: int
-    def __init__(self, engine: _Optional[str] = ..., model: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., parameters: _Optional[int] = ..., cache_bytes_per_token: _Optional[int] = ..., default_max_context_tokens: _Optional[int] = ..., budget_reason: _Optional[str] = ..., can_snapshot: bool = ..., can_recall: bool = ..., max_sessions: _Optional[int] = ..., max_asks: _Optional[int] = ..., max_text_chars: _Optional[int] = ..., max_watches: _Optional[int] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., default_eviction: _Optional[_Union[Eviction, _Mapping]] = ..., can_export: bool = ..., can_recall_kept: bool = ..., attention: _Optional[str] = ..., attention_reason: _Optional[str] = ..., decoding: _Optional[str] = ..., default_gate_levels: _Optional[float] = ..., budget_plan: _Optional[_Union[BudgetPlan, _Mapping]] = ..., layers: _Optional[int] = ...) -> None: ...
+    default_layout: FrameLayout
+    def __init__(self, engine: _Optional[str] = ..., model: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., parameters: _Optional[int] = ..., cache_bytes_per_token: _Optional[int] = ..., default_max_context_tokens: _Optional[int] = ..., budget_reason: _Optional[str] = ..., can_snapshot: bool = ..., can_recall: bool = ..., max_sessions: _Optional[int] = ..., max_asks: _Optional[int] = ..., max_text_chars: _Optional[int] = ..., max_watches: _Optional[int] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., default_eviction: _Optional[_Union[Eviction, _Mapping]] = ..., can_export: bool = ..., can_recall_kept: bool = ..., attention: _Optional[str] = ..., attention_reason: _Optional[str] = ..., decoding: _Optional[str] = ..., default_gate_levels: _Optional[float] = ..., budget_plan: _Optional[_Union[BudgetPlan, _Mapping]] = ..., layers: _Optional[int] = ..., default_layout: _Optional[_Union[FrameLayout, _Mapping]] = ...) -> None: ...
 
 class BudgetPlan(_message.Message):
     __slots__ = ("free_bytes", "reserved_bytes", "safe_tokens", "aggressive_tokens", "window_frames", "policy", "memory_tokens", "frame_tokens")
@@ -133,7 +135,7 @@ class SessionRequest(_message.Message):
     def __init__(self, request_seq: _Optional[int] = ..., open: _Optional[_Union[OpenSession, _Mapping]] = ..., append_frame: _Optional[_Union[AppendFrame, _Mapping]] = ..., ask: _Optional[_Union[Ask, _Mapping]] = ..., cancel_ask: _Optional[_Union[CancelAsk, _Mapping]] = ..., take_snapshot: _Optional[_Union[TakeSnapshot, _Mapping]] = ..., restore_snapshot: _Optional[_Union[RestoreSnapshot, _Mapping]] = ..., append_chunk: _Optional[_Union[AppendChunk, _Mapping]] = ..., ask_choice: _Optional[_Union[AskChoice, _Mapping]] = ..., recall: _Optional[_Union[Recall, _Mapping]] = ..., set_watch: _Optional[_Union[SetWatch, _Mapping]] = ..., unset_watch: _Optional[_Union[UnsetWatch, _Mapping]] = ..., export_session: _Optional[_Union[ExportSession, _Mapping]] = ..., recall_kept: _Optional[_Union[RecallKept, _Mapping]] = ..., pool_vectors: _Optional[_Union[PoolVectors, _Mapping]] = ...) -> None: ...
 
 class OpenSession(_message.Message):
-    __slots__ = ("system_prompt", "max_context_tokens", "label", "frame_policy", "frame_period", "eviction", "gate_levels", "from_export", "periodic_export", "pooled_layers")
+    __slots__ = ("system_prompt", "max_context_tokens", "label", "frame_policy", "frame_period", "eviction", "gate_levels", "from_export", "periodic_export", "pooled_layers", "layout")
     SYSTEM_PROMPT_FIELD_NUMBER: _ClassVar[int]
     MAX_CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
@@ -144,6 +146,7 @@ class OpenSession(_message.Message):
     FROM_EXPORT_FIELD_NUMBER: _ClassVar[int]
     PERIODIC_EXPORT_FIELD_NUMBER: _ClassVar[int]
     POOLED_LAYERS_FIELD_NUMBER: _ClassVar[int]
+    LAYOUT_FIELD_NUMBER: _ClassVar[int]
     system_prompt: str
     max_context_tokens: int
     label: str
@@ -154,7 +157,18 @@ class OpenSession(_message.Message):
     from_export: str
     periodic_export: PeriodicExport
     pooled_layers: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, system_prompt: _Optional[str] = ..., max_context_tokens: _Optional[int] = ..., label: _Optional[str] = ..., frame_policy: _Optional[_Union[FramePolicy, str]] = ..., frame_period: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., eviction: _Optional[_Union[Eviction, _Mapping]] = ..., gate_levels: _Optional[float] = ..., from_export: _Optional[str] = ..., periodic_export: _Optional[_Union[PeriodicExport, _Mapping]] = ..., pooled_layers: _Optional[_Iterable[int]] = ...) -> None: ...
+    layout: FrameLayout
+    def __init__(self, system_prompt: _Optional[str] = ..., max_context_tokens: _Optional[int] = ..., label: _Optional[str] = ..., frame_policy: _Optional[_Union[FramePolicy, str]] = ..., frame_period: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., eviction: _Optional[_Union[Eviction, _Mapping]] = ..., gate_levels: _Optional[float] = ..., from_export: _Optional[str] = ..., periodic_export: _Optional[_Union[PeriodicExport, _Mapping]] = ..., pooled_layers: _Optional[_Iterable[int]] = ..., layout: _Optional[_Union[FrameLayout, _Mapping]] = ...) -> None: ...
+
+class FrameLayout(_message.Message):
+    __slots__ = ("sink", "memory", "window")
+    SINK_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    sink: int
+    memory: int
+    window: int
+    def __init__(self, sink: _Optional[int] = ..., memory: _Optional[int] = ..., window: _Optional[int] = ...) -> None: ...
 
 class PeriodicExport(_message.Message):
     __slots__ = ("name", "every_chunks")
@@ -603,7 +617,7 @@ class RequestFailed(_message.Message):
     def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., credits: _Optional[int] = ...) -> None: ...
 
 class SessionInfo(_message.Message):
-    __slots__ = ("session_id", "label", "peer", "create_time", "context_tokens", "max_context_tokens", "sink_tokens", "appended_frames", "evicted_frames", "live_asks", "answered_asks", "last_frame_id", "oldest_frame_id", "eviction", "recallable_frames", "snapshots", "dropped_frames", "watches", "gate_levels", "dropped_tokens")
+    __slots__ = ("session_id", "label", "peer", "create_time", "context_tokens", "max_context_tokens", "sink_tokens", "appended_frames", "evicted_frames", "live_asks", "answered_asks", "last_frame_id", "oldest_frame_id", "eviction", "recallable_frames", "snapshots", "dropped_frames", "watches", "gate_levels", "dropped_tokens", "layout")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
@@ -624,6 +638,7 @@ class SessionInfo(_message.Message):
     WATCHES_FIELD_NUMBER: _ClassVar[int]
     GATE_LEVELS_FIELD_NUMBER: _ClassVar[int]
     DROPPED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    LAYOUT_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     label: str
     peer: str
@@ -644,7 +659,8 @@ class SessionInfo(_message.Message):
     watches: int
     gate_levels: float
     dropped_tokens: int
-    def __init__(self, session_id: _Optional[str] = ..., label: _Optional[str] = ..., peer: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., context_tokens: _Optional[int] = ..., max_context_tokens: _Optional[int] = ..., sink_tokens: _Optional[int] = ..., appended_frames: _Optional[int] = ..., evicted_frames: _Optional[int] = ..., live_asks: _Optional[int] = ..., answered_asks: _Optional[int] = ..., last_frame_id: _Optional[str] = ..., oldest_frame_id: _Optional[str] = ..., eviction: _Optional[_Union[Eviction, _Mapping]] = ..., recallable_frames: _Optional[int] = ..., snapshots: _Optional[_Iterable[_Union[SnapshotInfo, _Mapping]]] = ..., dropped_frames: _Optional[int] = ..., watches: _Optional[int] = ..., gate_levels: _Optional[float] = ..., dropped_tokens: _Optional[int] = ...) -> None: ...
+    layout: FrameLayout
+    def __init__(self, session_id: _Optional[str] = ..., label: _Optional[str] = ..., peer: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., context_tokens: _Optional[int] = ..., max_context_tokens: _Optional[int] = ..., sink_tokens: _Optional[int] = ..., appended_frames: _Optional[int] = ..., evicted_frames: _Optional[int] = ..., live_asks: _Optional[int] = ..., answered_asks: _Optional[int] = ..., last_frame_id: _Optional[str] = ..., oldest_frame_id: _Optional[str] = ..., eviction: _Optional[_Union[Eviction, _Mapping]] = ..., recallable_frames: _Optional[int] = ..., snapshots: _Optional[_Iterable[_Union[SnapshotInfo, _Mapping]]] = ..., dropped_frames: _Optional[int] = ..., watches: _Optional[int] = ..., gate_levels: _Optional[float] = ..., dropped_tokens: _Optional[int] = ..., layout: _Optional[_Union[FrameLayout, _Mapping]] = ...) -> None: ...
 
 class ListSessionsRequest(_message.Message):
     __slots__ = ()
