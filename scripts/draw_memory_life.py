@@ -32,24 +32,23 @@ def page() -> str:
         )
         if place:
             parts.append(f"<path d='M{left - _GAP + 2} 62h{_GAP - 5}' stroke='#6b7280' stroke-width='2'/>")
-    parts += [_strip(130, "the model's video memory as 3 is seen", ("S", "", "", "", "w", "w", "V", "w", "w"), width)]
-    parts += [_strip(196, "… after 4", ("S", "", "", "", "w", "w", "w", "w", "w"), width)]
-    parts += [_strip(262, "… after 6: the van is back", ("S", "V", "m", "m", "w", "w", "w", "w", "w"), width)]
+    parts += [_strip(130, "the model's video memory at 3", ("S", "", "", "", "w", "w", "V", "w", "w"), width)]
+    parts += [_strip(196, "after 4: the van is out of sight", ("S", "", "", "", "w", "w", "w", "w", "w"), width)]
+    parts += [_strip(262, "after 6: the van is back, as memory", ("S", "V", "m", "m", "w", "w", "w", "w", "w"), width)]
     return "".join([*parts, "</svg>\n"])
 
 
 def _strip(top: int, title: str, frames: tuple[str, ...], width: int) -> str:
     """Sink, memory segment and window, a square a frame; the van's frame is red."""
-    fills = {"S": "#cdd5df", "": "#ffffff", "w": "#dfe9f7", "m": "#f3e3c8", "V": "#d64545"}
-    names = {"S": "sink", "m": "memory", "w": "window"}
+    fills = {"S": "#cdd5df", "": "#fbfbf9", "w": "#dfe9f7", "m": "#f3e3c8", "V": "#d64545"}
+    names = {"S": "sink", "": "", "m": "memory", "w": "window", "V": "the van"}
     parts = [f"<text x='{_GAP}' y='{top + 28}' font-size='13' fill='#20242a'>{title}</text>"]
     left = 330
     for place, kind in enumerate(frames):
-        part = "S" if place == 0 else "m" if place < 4 else "w"
         parts.append(
             f"<rect x='{left}' y='{top}' width='58' height='44' rx='4' fill='{fills[kind]}' stroke='#8a8f98'/>"
             f"<text x='{left + 29}' y='{top + 27}' font-size='11.5' text-anchor='middle' "
-            f"fill='{'#fff' if kind == 'V' else '#4b5563'}'>{'the van' if kind == 'V' else names[part]}</text>"
+            f"fill='{'#fff' if kind == 'V' else '#4b5563'}'>{names[kind]}</text>"
         )
         left += 64 + (14 if place in (0, 3) else 0)
     return "".join(parts)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from stillwing_cli.memory_files import Memory
 from stillwing_common.types import PositionNed
-from stillwing_memory.core.base import BankInfo, Entity, Keyframe, Sighting
+from stillwing_memory.core.base import BankInfo, Entity, Keyframe, RecalledBy, Sighting
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#20242a;
@@ -96,18 +96,20 @@ def _thing(
     aliases = f" · also {_text(', '.join(entity.aliases))}" if entity.aliases else ""
     place = _where(entity.last_position_ned_m)
     recalled = [
-        f"{name} {one.number}"
+        f"{one.number} of {name}"
         for name, records in memory.instructions.items()
         for one in records
-        if one.recalled_frame_ids and entity.entity_id in {now.get(each) for each in one.entity_ids}
+        # What came back for being like an earlier instruction shows that one's things, not these.
+        if one.recalled_by is RecalledBy.THINGS and entity.entity_id in {now.get(each) for each in one.entity_ids}
     ]
-    told = f"<p class='dim'>recalled by {_text(', '.join(recalled))}</p>" if recalled else ""
+    told = f"<p class='dim'>recalled for instruction {_text(', '.join(recalled))}</p>" if recalled else ""
     figures = "".join(_figure(one, images, colour, sighting) for one, sighting in _best(memory, entity.entity_id, now))
+    row = f"<div class='row'>{figures}</div>" if figures else ""
     unseen = "" if figures else "<p class='dim'>spoken of, and not seen yet</p>"
     return (
         f"<section class='thing'><h3><span class='swatch' style='background:{colour}'></span>{_text(entity.label)}</h3>"
         f"<p class='dim'>{_text(entity.kind or 'thing')}{aliases}{place} · <code>{_text(entity.entity_id)}</code></p>"
-        f"{chips}{told}<div class='row'>{figures}</div>{unseen}</section>"
+        f"{chips}{told}{row}{unseen}</section>"
     )
 
 
@@ -185,8 +187,9 @@ def _map(memory: Memory, colours: Mapping[str, str], now: Mapping[str, str]) -> 
     north, east = [one.north_m for one in places], [one.east_m for one in places]
     span = max(max(north) - min(north), max(east) - min(east), 1.0)
     margin = 0.08 * span
-    left, top = min(east) - margin, -max(north) - margin
-    width, height = max(east) - min(east) + 2 * margin, max(north) - min(north) + 2 * margin
+    # As wide as high at least, and so much wider that a name fits beside what stands at the edge.
+    width, height = span + 6 * margin, max(north) - min(north) + 2 * margin
+    left, top = (min(east) + max(east) - width) / 2, -max(north) - margin
     dot = 0.008 * span
     marks = []
     for place, keyframe in cameras:
