@@ -1,9 +1,9 @@
 """Kills the memory bank while it writes, again and again: `python benchmarks/memory_kill.py [--trials 200] [--json]`.
 
-Each trial starts the service as a process, lets four writers put keyframes and file chunks, and after a random time
-sends SIGKILL to the service, to its database or to both. Then the bank is opened again and everything that was ever
-acknowledged is looked for, pixels and all, and the log of changes is read for gaps. A number other than 0 in the last
-lines, and the exit code 1, mean that something was lost or could not be read.
+Each trial starts the service as a process, lets four writers put keyframes and file chunks, and after a random number
+of acknowledged writes sends SIGKILL to the service, to its database or to both. Then the bank is opened again and
+everything that was ever acknowledged is looked for, pixels and all, and the log of changes is read for gaps. A number
+other than 0 in the last lines, and the exit code 1, mean that something was lost or could not be read.
 """
 
 import argparse
@@ -35,6 +35,8 @@ from stillwing_memory.core.base import Chunk, ChunkFrame, Instruction, Keyframe,
 VICTIMS = ("service", "database", "both")
 _START_LIMIT_S = 90.0
 _TRIALS_A_FOLDER = 20
+_MOST_WRITES = 80
+_PATIENCE_S = 30.0
 
 
 @dataclass(slots=True)
@@ -45,6 +47,11 @@ class Folder:
     keyframes: set[str] = field(default_factory=set)
     chunks: dict[int, str] = field(default_factory=dict)
     number: int = 0
+
+    @property
+    def acknowledged(self) -> int:
+        """Writes so far."""
+        return len(self.keyframes) + len(self.chunks)
 
 
 def picture() -> Image:
@@ -134,7 +141,8 @@ async def trial(folder: Folder, victims: str, dice: random.Random) -> tuple[int,
         bank = await RemoteMemoryBank.connect(await asyncio.to_thread(service.address))
         await bank.begin_instruction(Instruction("mis_1", 1, "thing 1", (ThingMention("thing 1"),)))
         writing = asyncio.ensure_future(write(bank, folder))
-        await asyncio.sleep(dice.uniform(0.05, 1.5))
+        await acknowledged(folder, folder.acknowledged + dice.randint(1, _MOST_WRITES))
+        await asyncio.sleep(dice.uniform(0.0, 0.02))
         await asyncio.to_thread(service.kill, victims)
         with suppress(Unavailable):
             await writing
@@ -147,6 +155,16 @@ async def trial(folder: Folder, victims: str, dice: random.Random) -> tuple[int,
         return 0, 1
     finally:
         service.stop()
+
+
+async def acknowledged(folder: Folder, writes: int) -> None:
+    """Wait for so many, however busy the machine is; a bank that takes none for a while is killed as it is."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PATIENCE_S):
+            while True:
+                if folder.acknowledged >= writes:
+                    return
+                await asyncio.sleep(0.001)
 
 
 async def check(address: str, folder: Folder) -> tuple[int, int]:
@@ -200,7 +218,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="also write the JSON here")
     given = parser.parse_args()
     dice = random.Random(given.seed)
-    acknowledged = lost = unreadable = 0
+    written = lost = unreadable = 0
     began_s = time.monotonic()
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("kills", total=given.trials)
@@ -211,12 +229,13 @@ def main() -> int:
                     found = asyncio.run(trial(folder, VICTIMS[number % 3], dice))
                     lost, unreadable = lost + found[0], unreadable + found[1]
                     progress.advance(task)
-                acknowledged += len(folder.keyframes) + len(folder.chunks)
+                written += folder.acknowledged
     figures = {
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}",
         "trials": given.trials,
         "seconds": round(time.monotonic() - began_s),
-        "acknowledged_writes": acknowledged,
+        "acknowledged_writes": written,
+        "load": round(os.getloadavg()[0], 1),
         "lost_writes": lost,
         "unreadable_stores": unreadable,
     }
