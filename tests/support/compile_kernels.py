@@ -22,6 +22,7 @@ from stillwing_vlm.core.engines.kernels import append as append_kernels
 from stillwing_vlm.core.engines.kernels.append import Segment, Tile, append, attend
 from stillwing_vlm.core.engines.kernels.cache import move, place, turn_and_write, turn_into, write
 from stillwing_vlm.core.engines.kernels.decode import DecodeWorkspace, SegmentTable, decode, plan_decode
+from stillwing_vlm.core.engines.kernels.fused import add_norm, gated
 
 HEADS, KV_HEADS, HEAD_DIM, DTYPE = 16, 2, 128, torch.bfloat16
 CPU = torch.device("cpu")
@@ -83,6 +84,9 @@ def launch_all(capability: int) -> None:
     place(*torch.empty(2, 3, KV_HEADS, 400, HEAD_DIM, dtype=DTYPE), cos_sin, *slab[:, :, :, 3:403])
     move(*slab, 200, 1, 700)
     move(*slab, 0, 200, 700, (cos_sin[0][:1], cos_sin[1][:1]))
+    hidden = torch.empty(400, 2048, dtype=DTYPE)
+    add_norm(hidden, hidden, hidden[0], 1e-6)
+    gated(torch.empty(400, 2 * 11008, dtype=DTYPE))
     for rows, width in ((1, 1), (8, 1), (1, 32)):
         table = SegmentTable.empty(rows, 3, DTYPE, CPU)
         work = DecodeWorkspace.empty(table, HEADS, KV_HEADS, HEAD_DIM, width=width, splits=66)

@@ -17,6 +17,7 @@ from stillwing_vlm.core.branch import AskBranch
 from stillwing_vlm.core.catalog import Decoding, ModelSource
 from stillwing_vlm.core.engines.captured_vision import CapturedVision
 from stillwing_vlm.core.engines.decoding import StaticPasses, kernels_fit, make_decoder, no_capture
+from stillwing_vlm.core.engines.layers import fused_between
 from stillwing_vlm.core.engines.static_append import StaticAppends
 from stillwing_vlm.core.engines.static_step import PendingToken, StaticStep
 from stillwing_vlm.core.local import LocalEngine, LocalSession
@@ -240,6 +241,7 @@ def test_the_kernels_step_the_same(engines: tuple[LocalEngine, ...], monkeypatch
         pytest.skip(f"the kernels take no heads of {layers.head_dim}")
     decoder = make_decoder(layers, rotary, backends[1].vocab_size, KernelSegments, no_capture)
     appends = StaticAppends(layers, KernelAppend, no_capture)
+    monkeypatch.setattr(layers, "between", fused_between())
     monkeypatch.setattr(backends[1], "_static", StaticPasses(decoder, appends, no_capture))
     found = []
     for engine in engines:

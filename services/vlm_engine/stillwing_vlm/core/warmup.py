@@ -4,11 +4,22 @@ import asyncio
 import time
 
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
-from stillwing_vlm.core.base import AskRequest, ChoiceRequest, SessionConfig
+from stillwing_vlm.core.async_session import AsyncSession
+from stillwing_vlm.core.base import AskRequest, ChoiceRequest, Sampling, SessionConfig
 from stillwing_vlm.core.engine import AsyncEngine
 
 _SCHEMA = '{"type":"object","properties":{"ok":{"type":"boolean"}},"required":["ok"],"additionalProperties":false}'
 _WIDTH_PX, _HEIGHT_PX = 320, 240
+
+
+async def _capture(session: AsyncSession, most_asks: int) -> None:
+    """Steps are made when their size is first needed, which takes a while: those of free, forced and drawn answers, one
+    and several at a time.
+    """
+    for count in (1, 2, 4, 8):
+        for sampling in (None, Sampling(1.0)):
+            requests = [AskRequest("Ready?", max_tokens=4, sampling=sampling)] * min(count, most_asks)
+            await asyncio.gather(*(session.ask(request).done() for request in requests))
 
 
 async def warm_up(engine: AsyncEngine) -> float:
@@ -21,6 +32,8 @@ async def warm_up(engine: AsyncEngine) -> float:
             await session.append(Frame(f"warm-up/{index}", "", Stamp(index, ""), None, image))
         answer = session.ask(AskRequest("Ready?", max_tokens=8, json_schema=_SCHEMA))
         await asyncio.gather(answer.done(), session.ask_choice(ChoiceRequest("Ready?", ("yes", "no"))))
+        if engine.loaded.backend.looks_ahead:
+            await _capture(session, engine.loaded.limits.max_asks)
     finally:
         await session.close()
     return time.monotonic() - began_s

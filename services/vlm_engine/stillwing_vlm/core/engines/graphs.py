@@ -15,6 +15,7 @@ class GraphCapture:
         self._device = device
         self._stream: Any = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._pool: Any = None
+        self._first: Any = None
 
     def __call__(self, function: Callable[[], None]) -> Callable[[], None]:
         """Run `function`, which compiles and sets up what it needs, and capture it: the result replays it."""
@@ -25,6 +26,8 @@ class GraphCapture:
             # Other threads bring pictures over meanwhile; only this one's calls belong to the graph.
             with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
                 function()
-            self._pool = graph.pool()
+        # The pool lives as long as one of its graphs does: the first stays, so that all that come find it there.
+        self._first = self._first or graph
+        self._pool = self._first.pool()
         replay: Callable[[], None] = graph.replay
         return replay

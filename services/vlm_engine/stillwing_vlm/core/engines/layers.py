@@ -5,6 +5,7 @@ They are walked here because the library's own forward brings its cache and its 
 work alone and waits for nothing, so that it can be captured. It knows nothing of caches, branches or sessions.
 """
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,16 @@ Attend = Callable[[int, torch.Tensor, torch.Tensor], torch.Tensor]
 """Per layer: un-rotated queries and keys one after the other `[heads + kv_heads, tokens, head_dim]`, and values; the
 attention output `[heads, tokens, head_dim]`. Turning them is its matter, as is where keys and values go.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """What stands between a layer's products. `add_norm(hidden, added, norm)` gives their sum and the norm of that;
+    `gated` the activated first half of each row times its second.
+    """
+
+    add_norm: Callable[[torch.Tensor, torch.Tensor, Any], tuple[torch.Tensor, torch.Tensor]]
+    gated: Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,9 @@ class LanguageLayers:
         self._layers = list(text.layers)
         self._final_norm = text.norm
         self._head = model.lm_head
+        plain = getattr(config, "hidden_act", None) == "silu"
+        has_kernels = self.device.type == "cuda" and importlib.util.find_spec("triton") is not None
+        self.between = fused_between() if has_kernels and plain else Between(_add_norm, self._gated)
         joined = [(layer.self_attn, layer.mlp) for layer in self._layers]
         self._projections = [_side_by_side(attn.q_proj, attn.k_proj, attn.v_proj) for attn, _ in joined]
         self._gates = [_side_by_side(mlp.gate_proj, mlp.up_proj) for _, mlp in joined]
@@ -69,25 +83,36 @@ class LanguageLayers:
         return turned[: self.heads], turned[self.heads :]
 
     def walk(self, embedding: TokenEmbeddings, attend: Attend, *, needs_output: bool = True) -> torch.Tensor:
-        """Hidden states after the last layer; without `needs_output` its end is left out, as only keys and values
-        matter then.
+        """Hidden states after the last layer and its norm; without `needs_output` the end of the last layer is left
+        out, as only keys and values matter then.
         """
         hidden = embedding.hidden
         tokens = hidden.shape[0]
+        normed = _norm(self._layers[0].input_layernorm, hidden)
         for index, layer in enumerate(self._layers):
-            out = attend(index, *self._projected(index, _norm(layer.input_layernorm, hidden)))
+            out = attend(index, *self._projected(index, normed))
             if index == len(self._layers) - 1 and not needs_output:
                 break
-            hidden = hidden + layer.self_attn.o_proj(out.transpose(0, 1).reshape(tokens, -1))
-            gate, up = F.linear(_norm(layer.post_attention_layernorm, hidden), *self._gates[index]).chunk(2, dim=-1)
-            hidden = hidden + layer.mlp.down_proj(layer.mlp.act_fn(gate) * up)
+            added = layer.self_attn.o_proj(out.transpose(0, 1).reshape(tokens, -1))
+            hidden, normed = self.between.add_norm(hidden, added, layer.post_attention_layernorm)
+            added = layer.mlp.down_proj(self.between.gated(F.linear(normed, *self._gates[index])))
+            behind = self._layers[index + 1].input_layernorm if index + 1 < len(self._layers) else self._final_norm
             if index < len(embedding.deep):
+                hidden = hidden + added
                 hidden[embedding.places] += embedding.deep[index]
-        return hidden
+                normed = _norm(behind, hidden)
+            else:
+                hidden, normed = self.between.add_norm(hidden, added, behind)
+        return normed
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """float32[tokens, vocabulary] of hidden states after the last layer."""
-        found: torch.Tensor = self._head(_norm(self._final_norm, hidden)).float()
+        """float32[tokens, vocabulary] of what `walk` gave."""
+        found: torch.Tensor = self._head(hidden).float()
+        return found
+
+    def _gated(self, flat: torch.Tensor) -> torch.Tensor:
+        gate, up = flat.chunk(2, dim=-1)
+        found: torch.Tensor = self._layers[0].mlp.act_fn(gate) * up
         return found
 
     def _projected(self, index: int, normed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -99,6 +124,21 @@ class LanguageLayers:
             attn = self._layers[index].self_attn
             raw = torch.cat((_norm(attn.q_norm, raw[: self.heads]), _norm(attn.k_norm, raw[self.heads :])))
         return raw, values
+
+
+def _add_norm(hidden: torch.Tensor, added: torch.Tensor, module: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    total = hidden + added
+    return total, _norm(module, total)
+
+
+def fused_between() -> Between:
+    """The same by the kernels, for models whose gate is SiLU."""
+    from stillwing_vlm.core.engines.kernels import fused
+
+    def add_norm(hidden: torch.Tensor, added: torch.Tensor, module: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        return fused.add_norm(hidden, added, module.weight, module.variance_epsilon)
+
+    return Between(add_norm, fused.gated)
 
 
 def _side_by_side(*modules: Any) -> tuple[torch.Tensor, torch.Tensor | None]:

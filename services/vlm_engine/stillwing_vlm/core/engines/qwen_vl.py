@@ -27,6 +27,7 @@ from stillwing_vlm.core.engines.kv_slab import BranchStore, CacheCopy, KeptChunk
 from stillwing_vlm.core.engines.layers import LanguageLayers, TokenEmbeddings
 from stillwing_vlm.core.engines.rotary import Rotary
 from stillwing_vlm.core.engines.sampling import ReadToken, choose
+from stillwing_vlm.core.engines.transfer import to_device
 from stillwing_vlm.core.engines.vision import VisionEncoder
 from stillwing_vlm.core.images import PatchChunk, Preprocessing
 from stillwing_vlm.core.layout import VISION, ChunkFormat, ChunkLayout
@@ -101,13 +102,16 @@ class QwenVlBackend:
         features = self._vision(patches, chunk.grid)
         seen = layout.token_ids == VISION
         hidden = self._embed(np.where(seen, 0, layout.token_ids).tolist())
-        places = torch.from_numpy(np.flatnonzero(seen)).to(self._device)
-        wanted = torch.from_numpy(layout.features).to(self._device)
+        places = self._sent(torch.from_numpy(np.flatnonzero(seen)))
+        wanted = self._sent(torch.from_numpy(layout.features))
         hidden[places] = features.merged[wanted]
         return TokenEmbeddings(hidden, places, tuple(part[wanted] for part in features.deep))
 
     def _embed(self, token_ids: Sequence[int]) -> torch.Tensor:
-        return self._layers.embed(torch.tensor(list(token_ids), dtype=torch.long, device=self._device))
+        return self._layers.embed(self._sent(torch.tensor(list(token_ids), dtype=torch.long)))
+
+    def _sent(self, host: torch.Tensor) -> torch.Tensor:
+        return to_device(host, self._device)
 
     # Caches
 
@@ -217,7 +221,7 @@ class QwenVlBackend:
             range(end - count if row.every else end - 1, end)
             for row, count, end in zip(rows, counts, ends.tolist(), strict=True)
         ]
-        places = torch.tensor([place for part in wanted for place in part], device=self._device)
+        places = self._sent(torch.tensor([place for part in wanted for place in part]))
         parts = torch.split(self._layers.logits(hidden[places]), [len(part) for part in wanted])
         return [part if row.every else part[0] for row, part in zip(rows, parts, strict=True)]
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from stillwing_vlm.core.engines.transfer import to_device
 from stillwing_vlm.core.positions import Positions
 
 CosSin = tuple[torch.Tensor, torch.Tensor]
@@ -41,7 +42,7 @@ class Rotary:
         angles = positions[self._axis].T.astype(np.float64) * self._inverse_frequencies
         cos = torch.from_numpy(np.cos(angles).astype(np.float32, order="C"))
         sin = torch.from_numpy(np.sin(angles).astype(np.float32, order="C"))
-        return cos.to(self._device), sin.to(self._device)
+        return to_device(cos, self._device), to_device(sin, self._device)
 
     def cos_sin_there(self, positions: torch.Tensor) -> CosSin:
         """The same for int64[tokens, 3] on the device, which works them out: a host would take longer than the rest of

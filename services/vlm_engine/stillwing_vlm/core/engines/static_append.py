@@ -17,6 +17,7 @@ from stillwing_vlm.core.engines.kv_slab import KvSlab
 from stillwing_vlm.core.engines.layers import LanguageLayers, TokenEmbeddings
 from stillwing_vlm.core.engines.rotary import CosSin
 from stillwing_vlm.core.engines.static_step import Capture
+from stillwing_vlm.core.engines.transfer import to_device
 
 _MOST_SIZES = 2
 """Sizes of chunk that a session's appends are captured for; the one not used for longest gives way."""
@@ -77,12 +78,12 @@ class StaticAppends:
             sizes.last = size
             return False
         sizes.last = size
-        place = torch.tensor((start, tail), dtype=torch.int64, pin_memory=self._layers.device.type == "cuda")
+        place = to_device(torch.tensor((start, tail)), self._layers.device)
         if held is None:
             self._hold(sizes, slab, size, place, embedding, cos_sin)
             return True
         sizes.held.move_to_end(size)
-        held.place.copy_(place, non_blocking=True)
+        held.place.copy_(place)
         for buffer, part in zip(_parts(held.embedding, held.cos_sin), _parts(embedding, cos_sin), strict=True):
             buffer.copy_(part)
         held.run()
@@ -103,7 +104,7 @@ class StaticAppends:
             tuple(part.clone() for part in embedding.deep),
         )
         own_cos_sin = (cos_sin[0].clone(), cos_sin[1].clone())
-        own_place = place.to(self._layers.device)
+        own_place = place.clone()
         # The slab's tensors, not the slab: it is to go when its session goes.
         kernels, layers = self._kernels(self._layers, slab.keys, slab.values, size[0]), self._layers
 

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from stillwing_vlm.core.engines.transfer import to_device
+
 SEGMENTS = 3
 """Pieces of cache a branch attends at most: what was copied aside for it, its part of the trunk, its own tokens."""
 
@@ -76,9 +78,7 @@ class StepInputs:
         """Bring a block over, and what may be chosen in some rows. Nothing is waited for."""
         self._block.copy_(block, non_blocking=True)
         for row, mask in allowed.items():
-            held = torch.from_numpy(mask)
-            # Only pinned memory is copied without the host's waiting; it is kept until the copy is done.
-            self.allowed[row].copy_(held.pin_memory() if self._pinned else held, non_blocking=True)
+            self.allowed[row].copy_(to_device(torch.from_numpy(mask), self.allowed.device))
 
     def _views(self, block: torch.Tensor) -> Any:
         found, at = [], 0
