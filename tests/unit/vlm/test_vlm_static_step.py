@@ -3,6 +3,7 @@
 import gc
 import weakref
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from stillwing_vlm.core.branch import AskBranch
 from stillwing_vlm.core.catalog import Decoding, ModelSource
 from stillwing_vlm.core.engines.captured_vision import CapturedVision
 from stillwing_vlm.core.engines.decoding import StaticPasses, kernels_fit, make_decoder, no_capture
+from stillwing_vlm.core.engines.families import FAMILIES
 from stillwing_vlm.core.engines.layers import fused_between
 from stillwing_vlm.core.engines.static_append import StaticAppends
 from stillwing_vlm.core.engines.static_step import PendingToken, StaticStep
+from stillwing_vlm.core.engines.vision import VisionEncoder
 from stillwing_vlm.core.local import LocalEngine, LocalSession
 from stillwing_vlm.core.positions import text_positions
 
@@ -307,3 +310,21 @@ def test_pictures_of_a_size_are_captured_once(engines: tuple[LocalEngine, ...]) 
         with torch.inference_mode():
             vision(torch.from_numpy(chunk.patches), chunk.grid)
     assert len(vision._held) == 4
+
+
+def test_windows_by_length_see_the_same(engines: tuple[LocalEngine, ...]) -> None:
+    backend: Any = engines[0].loaded.backend
+    visual, family = backend.published.model.visual, FAMILIES[backend.name]
+    by_place, by_length = VisionEncoder(visual, family), VisionEncoder(visual, family, by_length=True)
+    rng = np.random.default_rng(0)
+    for rows_px, columns_px, frames in ((84, 140, 1), (140, 84, 4), (84, 84, 2)):
+        pixels = [rng.integers(0, 256, (rows_px, columns_px, 3), dtype=np.uint8) for _ in range(frames)]
+        chunk = engines[0].loaded.preparer.pixels(("",) * frames, pixels, 1.0).patches
+        patches = torch.from_numpy(chunk.patches)
+        with torch.inference_mode():
+            ours, theirs = by_length(patches, chunk.grid).merged, by_place(patches, chunk.grid).merged
+        assert (ours - theirs).abs().max() < 1e-4 * theirs.std()
+        geometry = by_length._geometry(chunk.grid)
+        if family.windowed_vision:
+            runs = [len(list(run)) for _, run in groupby(geometry.window_lengths)]
+            assert len(runs) == len(set(geometry.window_lengths)) * chunk.grid.time

@@ -57,7 +57,7 @@ class QwenVlBackend:
         heads = Heads(layers.heads, layers.kv_heads, layers.head_dim)
         self._attention = choose_attention(attention, self._device, self._dtype, heads)
         self._rotary = _rotary(config, family, layers.head_dim, self._device)
-        self._vision: Encode = VisionEncoder(model.model.visual, family)
+        self._vision: Encode = VisionEncoder(model.model.visual, family, by_length=layers.device.type == "cuda")
         self._stager = PatchStager(self._device, self._dtype) if self._device.type == "cuda" else None
         self._shape = SlabShape(layers.count, layers.kv_heads, layers.head_dim, self._dtype, self._device)
         self.name = family.name

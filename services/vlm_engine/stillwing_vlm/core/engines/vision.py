@@ -49,8 +49,11 @@ class VisionFeatures:
 class VisionEncoder:
     """Patches of one chunk to embeddings of merged tokens."""
 
-    def __init__(self, visual: Any, family: Family) -> None:
-        """`visual`: the model's vision transformer module, in evaluation mode."""
+    def __init__(self, visual: Any, family: Family, *, by_length: bool = False) -> None:
+        """`visual`: the model's vision transformer module, in evaluation mode. `by_length`: windows stand by length
+        instead of by place, and those of one length are attended in one call; sums are then rounded otherwise.
+        """
+        self._windows_by_length = by_length
         self._visual = visual
         self._family = family
         self._merge_unit = visual.spatial_merge_size**2
@@ -85,16 +88,11 @@ class VisionEncoder:
     def _attend(self, attn: Any, hidden: torch.Tensor, place: _Geometry, lengths: list[int]) -> torch.Tensor:
         query, key, value = attn.qkv(hidden).view(hidden.shape[0], 3, attn.num_heads, -1).unbind(1)
         query, key = _turn(query, place), _turn(key, place)
-        at, found = 0, []
-        # Neighbours of one length are attended in one call: windows stand by length.
-        for length, run in groupby(lengths):
-            count = len(list(run))
-            rows = slice(at, at + count * length)
-            parts = [part[rows].view(count, length, attn.num_heads, -1).transpose(1, 2) for part in (query, key, value)]
-            attended = F.scaled_dot_product_attention(parts[0], parts[1], parts[2])
-            found.append(attended.transpose(1, 2).flatten(0, 1))
-            at = rows.stop
-        out = found[0] if len(found) == 1 else torch.cat(found)
+        if self._windows_by_length or len(set(lengths)) == 1:
+            out = _attend_by_length(query, key, value, lengths)
+        else:
+            pieces = zip(*(part.transpose(0, 1).split(lengths, dim=1) for part in (query, key, value)), strict=True)
+            out = torch.cat([F.scaled_dot_product_attention(*piece) for piece in pieces], dim=1).transpose(0, 1)
         projected: torch.Tensor = attn.proj(out.reshape(hidden.shape[0], -1))
         return projected
 
@@ -111,7 +109,9 @@ class VisionEncoder:
                 window_size=visual.window_size,
                 patch_size=visual.patch_size,
             )
-            order, window_lengths = self._by_length(order, window_ends.diff().tolist(), grid)
+            window_lengths = window_ends.diff().tolist()
+            if self._windows_by_length:
+                order, window_lengths = self._by_length(order, window_lengths, grid)
             order = order.to(device)
         where = get_vision_position_ids(sizes, visual.spatial_merge_size).to(device)
         cos, sin = visual.rotary_pos_emb(where, where)
@@ -150,6 +150,19 @@ class VisionEncoder:
         device = self._patch_weight.device
         blended: torch.Tensor = (visual.pos_embed(indices.to(device)) * weights.to(device)[:, :, None]).sum(1)
         return blended.to(self._patch_weight.dtype)
+
+
+def _attend_by_length(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, lengths: list[int]) -> torch.Tensor:
+    """Each of the pieces over itself, neighbours of one length in one call; `[tokens, heads, head_dim]`."""
+    at, found = 0, []
+    for length, run in groupby(lengths):
+        count = len(list(run))
+        rows = slice(at, at + count * length)
+        parts = [part[rows].view(count, length, *part.shape[1:]).transpose(1, 2) for part in (query, key, value)]
+        attended = F.scaled_dot_product_attention(parts[0], parts[1], parts[2])
+        found.append(attended.transpose(1, 2).flatten(0, 1))
+        at = rows.stop
+    return found[0] if len(found) == 1 else torch.cat(found)
 
 
 def _turn(vectors: torch.Tensor, place: _Geometry) -> torch.Tensor:
