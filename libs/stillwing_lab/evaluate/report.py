@@ -101,7 +101,8 @@ class Report:
 
     def to_table(self) -> Table:
         """For a terminal."""
-        shown = [COLUMNS.index(column) for column in _IN_TERMINAL]
+        long_names = max(len(row.name) for row in self.rows) > _SHORT_NAME
+        shown = [COLUMNS.index(column) for column in (_BESIDE_LONG_NAMES if long_names else _IN_TERMINAL)]
         told = [cells(row) for row in self.rows]
         return _table(
             self.scene, [COLUMNS[index] for index in shown], [[row[index] for index in shown] for row in told]
@@ -196,6 +197,8 @@ COLUMNS = (
 )  # fmt: skip
 _IN_TERMINAL = ("policy", "success", "collided", "error, m", "decisions", "refused", "thinking")
 """What fits eighty characters."""
+_BESIDE_LONG_NAMES = ("policy", "success", "collided", "decisions")
+_SHORT_NAME = len("random_weights")
 
 LEGEND = (
     "success: ended by the pilot itself within 3.2 m of the named beacon, untouched; ever near: within 3.2 m at any "
