@@ -135,12 +135,13 @@ class TrainingPlan:
         dagger_at: Shares of the joint stage after which a round is flown.
         student_share: How much of stage 2 is drawn from the student's flights once there are any: they show what it
             does wrong, and are few.
+        maze_share: How much of stage 2 is drawn from mazes alone: they take longest to learn.
         dense_steps: Steps of stage 0, the vision tower alone on the simulator's truth.
         grounding_steps: Steps of stage 1, short trunks, where things are.
         joint_steps: Steps of stage 2, long trunks, actions.
         joint_frames: Frames in one batch of stage 2, whatever the length of its trunks.
         tower_lr_share: Share of the learning rates at which the vision tower goes on learning in stage 2; 0 rests it.
-        bfloat16: Multiply in bfloat16 in stages 1 and 2.
+        bfloat16: Multiply in bfloat16 in stages 1 and 2, on processors that can.
     """
 
     scenes: Mapping[str, int] = field(
@@ -152,19 +153,20 @@ class TrainingPlan:
     dagger_scenes: Mapping[str, int] = field(
         default_factory=lambda: {"meadow": 25, "street": 25, "orchard": 25, "maze": 25}
     )
-    dagger_at: tuple[float, ...] = (0.25, 0.4, 0.6)
+    dagger_at: tuple[float, ...] = (0.45, 0.65, 0.84, 0.9)
     student_share: float = 0.4
-    dense_steps: int = 720
+    maze_share: float = 0.35
+    dense_steps: int = 2200
     dense_batch: int = 32
-    grounding_steps: int = 460
+    grounding_steps: int = 200
     grounding_batch: int = 32
-    joint_steps: int = 2070
+    joint_steps: int = 3960
     joint_frames: int = 84
     longest_trunk: int = 24
     muon_lr: float = 0.02
     adam_lr: float = 2e-3
     tower_lr_share: float = 0.1
-    bfloat16: bool = False
+    bfloat16: bool = True
     decay_share: float = 0.45
     checkpoint_s: float = 150.0
     stage_names: tuple[str, ...] = field(default=("dense", "grounding", "joint"), repr=False)

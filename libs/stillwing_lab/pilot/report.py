@@ -148,8 +148,12 @@ def write_model_card(
     frames: int,
     table: list[dict[str, Any]],
     notes: str = "",
+    student_flights: int | None = None,
 ) -> None:
-    """Write `README.md` and `evaluation.json` of the weights in `folder`; `notes` tells what the command does not."""
+    """Write `README.md` and `evaluation.json` of the weights in `folder`.
+
+    `notes` tells what the command does not, `student_flights` how many there were if not as many as planned.
+    """
     (folder / "evaluation.json").write_text(json.dumps(table, indent=1) + "\n")
     last = {row["stage"]: row for row in log}
     spent_min = sum(row["spent_s"] for row in last.values()) / 60
@@ -159,7 +163,8 @@ def write_model_card(
         + f"{row['beacon_f1' if stage == 'dense' else 'accuracy']:.3f} |"
         for stage, row in last.items()
     )
-    rounds = sum(plan.dagger_scenes.values()) * len(plan.dagger_at)
+    planned = sum(plan.dagger_scenes.values()) * len(plan.dagger_at)
+    rounds = planned if student_flights is None else student_flights
     flown = ", ".join(
         f"{count} {how}"
         for count, how in (
@@ -216,8 +221,8 @@ pipeline_tag: image-text-to-text
 ---
 # The pilot
 
-A `Qwen2_5_VLForConditionalGeneration` of 2.4 million parameters ({megabytes:.1f} MB, float32), trained from scratch by
-imitation of an expert on pictures of airfield, this project's simulator. It flies to the beacon of a named colour
+A `Qwen2_5_VLForConditionalGeneration` of 2.4 million parameters ({megabytes:.1f} MB, float32), trained by imitation
+of an expert on pictures of airfield, this project's simulator. It flies to the beacon of a named colour
 through meadows, streets and orchards, and through mazes by the sign it saw at the start; it runs through the same code
 as the published weights. It is no language model: it knows the words it is asked in flight, and nothing else.
 
@@ -238,7 +243,7 @@ as the published weights. It is no language model: it knows the words it is aske
 ```
 
 {frames} frames of {flown}, all labelled by the expert;
-{samples} samples; {spent_min:.0f} minutes of training on two CPU cores shared with other work
+{samples} samples; {spent_min:.0f} minutes of training on one CPU core beside other work
 (Python {python_version}, torch {torch_version}).
 
 {notes}

@@ -74,8 +74,12 @@ class Sampler:
         rng: np.random.Generator,
         student_flights_from: int | None = None,
         student_share: float = 0.0,
+        maze_share: float = 0.0,
     ) -> None:
-        """Of trunks, `student_share` are drawn from flights number `student_flights_from` on, if there are any."""
+        """Of trunks, `student_share` are drawn from flights number `student_flights_from` on, if there are any.
+
+        `maze_share` are drawn from mazes alone, beside those that come up among all.
+        """
         self._frames, self._words, self._rng = frames, words, rng
         edges = np.flatnonzero(np.diff(frames.flight)) + 1
         self._first = np.concatenate([[0], edges])
@@ -85,6 +89,8 @@ class Sampler:
         flights = len(self._first)
         self._flown_first = flights if student_flights_from is None else min(student_flights_from, flights)
         self._student_share = student_share if self._flown_first < flights else 0.0
+        self._maze_share = maze_share
+        self._mazes = np.flatnonzero(frames.sign[self._first] >= 0)
         self._full_system = words.system(system_prompt())
         self._by_pixels = False
 
@@ -164,7 +170,11 @@ class Sampler:
         """
         rng, frames = self._rng, self._frames
         students = rng.random() < self._student_share
-        flight = int(rng.integers(*((self._flown_first, len(self._first)) if students else (0, self._flown_first))))
+        among = (self._flown_first, len(self._first)) if students else (0, self._flown_first)
+        mazes = self._mazes[(self._mazes >= among[0]) & (self._mazes < among[1])]
+        # No number is drawn where there is nothing to choose: what was drawn before there were shares stays the same.
+        only_mazes = self._maze_share > 0 and len(mazes) > 0 and rng.random() < self._maze_share
+        flight = int(rng.choice(mazes) if only_mazes else rng.integers(*among))
         first, last = int(self._first[flight]), int(self._last[flight])
         maze = bool(frames.sign[first] >= 0)
         moving_share, repeats = rng.choice((0.0, 0.5, 1.0)), int(rng.choice((0, 1, 2, 3), p=(0.4, 0.3, 0.2, 0.1)))

@@ -75,6 +75,9 @@ class Trainer:
     ) -> None:
         self.plan, self.seed, self.work, self.out, self.workers = plan, seed, work, out, workers
         self.device, self.minutes = torch.device(device), minutes
+        # Where the processor has to imitate it, bfloat16 is many times slower than float32.
+        able = device != "cpu" or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+        self.bfloat16 = plan.bfloat16 and able
         torch.manual_seed(seed)
         self.rng = np.random.default_rng(seed)
         self.tokenizer = build_tokenizer()
@@ -99,7 +102,7 @@ class Trainer:
             parameter.requires_grad_(tower_share > 0)
         modules = [(self.model.model.visual, tower_share)] if tower_share > 0 else []
         modules.append((self.heads, 1.0) if stage == "dense" else (self.model.model.language_model, 1.0))
-        return PilotOptimizer(modules, plan.muon_lr, plan.adam_lr, bfloat16=plan.bfloat16)
+        return PilotOptimizer(modules, plan.muon_lr, plan.adam_lr, bfloat16=self.bfloat16)
 
     def _steps(self, stage: str) -> int:
         return {
@@ -117,7 +120,8 @@ class Trainer:
 
     def _sampler(self, frames: Frames) -> Sampler:
         flown_first = sum(self.plan.scenes.values()) + sum(self.plan.headlong_scenes.values())
-        return Sampler(frames, self.words, self.rng, flown_first, self.plan.student_share)
+        plan = self.plan
+        return Sampler(frames, self.words, self.rng, flown_first, plan.student_share, plan.maze_share)
 
     def _loss(self, frames: Frames, sampler: Sampler) -> tuple[Tensor, dict[str, float]]:
         stage = STAGES[self.at.stage]
@@ -133,8 +137,8 @@ class Trainer:
             length = int(self.rng.integers(2, self.plan.longest_trunk + 1))
             drawn = [sampler.joint(length) for _ in range(max(2, self.plan.joint_frames // length))]
         self.at.samples += sum(len(sequence.branches) for sequence, _ in drawn)
-        # Twice as fast where the processor multiplies bfloat16; the weights and their updates stay float32.
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.bfloat16):
+        # The weights and their updates stay float32.
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             return words_loss(self.model, sampler, drawn, self.device)
 
     # --- the loop

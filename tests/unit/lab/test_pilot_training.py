@@ -235,6 +235,19 @@ def test_students_flights_are_drawn_as_often_as_told(frames: Frames) -> None:
     assert {int(frames.flight[nobody.joint(6)[1].rows[-1]]) for _ in range(50)} == {0, 1}
 
 
+def test_mazes_come_up_more_often_where_the_plan_says_so(frames: Frames, maze_frames: Frames) -> None:
+    both, words = Frames.join([frames, maze_frames]), Words(build_tokenizer())
+    of_mazes = {
+        share: np.mean([both.sign[sampler.joint(4)[1].rows[-1]] >= 0 for _ in range(150)])
+        for share in (0.0, 0.9)
+        for sampler in [Sampler(both, words, np.random.default_rng(3), maze_share=share)]
+    }
+    assert 0.4 < of_mazes[0.0] < 0.8
+    assert of_mazes[0.9] > 0.85
+    meadows = Sampler(frames, words, np.random.default_rng(3), maze_share=0.9)
+    assert meadows.joint(4)[1].rows.size, "without mazes the share means nothing"
+
+
 def test_turning_back_to_a_beacon_out_of_view_counts_more_than_looking_round(frames: Frames) -> None:
     # The beacon was in view in the first frame alone; the expert turns back to it, to the left.
     visible_px, action = np.zeros_like(frames.visible_px), np.full_like(frames.action, LEFT)
