@@ -222,9 +222,10 @@ pipeline_tag: image-text-to-text
 # The pilot
 
 A `Qwen2_5_VLForConditionalGeneration` of 2.4 million parameters ({megabytes:.1f} MB, float32), trained by imitation
-of an expert on pictures of airfield, this project's simulator. It flies to the beacon of a named colour
-through meadows, streets and orchards, and through mazes by the sign it saw at the start; it runs through the same code
-as the published weights. It is no language model: it knows the words it is asked in flight, and nothing else.
+of an expert on pictures of airfield, this project's simulator. It was taught to fly to the beacon of a named colour
+through meadows, streets and orchards, and through mazes by a sign seen at the start; how well it does is in the table
+below. It runs through the same code as the published weights. It is no language model: it knows the words it is asked
+in flight, and nothing else.
 
 - **Pictures**: 320x240, horizontal field of view 90°, resized to 140x112: 20 tokens and the two around them.
 - **Memory**: trained on trunks of up to {longest} frames, some behind a first frame kept for good; give the engine a
@@ -242,8 +243,8 @@ as the published weights. It is no language model: it knows the words it is aske
 {command}
 ```
 
-{frames} frames of {flown}, all labelled by the expert;
-{samples} samples; {spent_min:.0f} minutes of training on one CPU core beside other work
+{frames} frames of {flown}, all labelled by the
+expert; {samples} samples; {spent_min:.0f} minutes of training on one CPU core beside other work
 (Python {python_version}, torch {torch_version}).
 
 {notes}
