@@ -45,6 +45,7 @@ CONFIGS: list[dict[str, Any]] = [
         "hidden_size": 96,
         "num_attention_heads": 6,
         "num_key_value_heads": 3,
+        "initializer_range": 0.25,
         "rope_parameters": {**ROPE, "rope_theta": 1e6},
     },
     {"num_attention_heads": 2, "num_key_value_heads": 1, "rope_parameters": {**ROPE, "mrope_section": [4, 6, 6]}},
