@@ -46,7 +46,7 @@ class AgentSettings(ServerSettings):
     )
     memory_recall: bool = Field(
         default=False,
-        description="Put recalled keyframes before the model; the shipped pilot is not trained for it.",
+        description="Put recalled keyframes before the model; not yet shown to help the shipped pilot.",
     )
     memory_recall_by: RecallBy = Field(
         default=RecallBy.PIXELS,
