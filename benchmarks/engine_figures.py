@@ -218,7 +218,7 @@ def measure_eviction(quick: bool) -> list[Figure]:
             video = session.video
             before, chunk = video.trunk.moves, video.trunk.window[0]
             began_s = time.process_time()
-            video._make_room(chunk.tokens, chunk.span)
+            video._make_room(chunk.tokens, chunk.span, len(chunk.frame_ids))
             taken = (time.process_time() - began_s) * 1e3
             if video.trunk.moves != before:
                 moves.extend([taken] if length == 16 else [])

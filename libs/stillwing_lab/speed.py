@@ -262,7 +262,7 @@ class Speed:
         trunk = video.trunk
         for turn in range(20 * self._scale.repeats):
             chunk, before = trunk.window[0], trunk.moves
-            taken = self._timed_ms(partial(video._make_room, chunk.tokens, chunk.span))
+            taken = self._timed_ms(partial(video._make_room, chunk.tokens, chunk.span, len(chunk.frame_ids)))
             (evictions if trunk.moves == before else moves).append(taken)
             self._append(video, turn)
             if moves and len(evictions) >= self._scale.repeats:
