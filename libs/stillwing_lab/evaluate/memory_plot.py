@@ -53,14 +53,14 @@ def draw_memory(found: Findings, window_chunks: int, by: str) -> Figure:
         axes.set_xlim(min([_chunks(c) for c in found.cells if c.chunks], default=1.0) * 0.85, last * 1.04)
         _label(axes, ends, last)
         left = axes.get_xlim()[0] * 1.05
-        axes.text(left, 0.03, "sign still in the window" if left < window_chunks else "", color="#b5701a", fontsize=9)
+        if left < window_chunks:
+            axes.text(left, 0.03, f"less than the window's\n{window_chunks} frames ago", color="#b5701a", fontsize=9)
         axes.text(left, 0.515, "guessing the turn", color="0.45", fontsize=8)
         axes.set_ylim(-0.02, 1.04)
         axes.xaxis.set_major_formatter(lambda chunks, _: f"{chunks:g}")
         axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-        axes.set_xlabel("frames since the sign was last seen, when the turn has to be made")
+        axes.set_xlabel(f"frames since the sign was last seen, when the turn has to be made (read by {by})")
         axes.set_ylabel("missions that reach the beacon")
-        axes.set_title(f"read by {by}", loc="right", fontsize=8, color="0.45")
         axes.set_title("The sign at the start says which way to turn at the end", loc="left", fontweight="bold")
         axes.grid(axis="y", color="0.9", lw=0.7)
     return figure
