@@ -59,7 +59,7 @@ def draw_memory(found: Findings, window_chunks: int, by: str) -> Figure:
         axes.set_ylim(-0.02, 1.04)
         axes.xaxis.set_major_formatter(lambda chunks, _: f"{chunks:g}")
         axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-        axes.set_xlabel(f"frames since the sign was last seen, when the turn has to be made (read by {by})")
+        axes.set_xlabel(f"frames since the sign was last seen, when the turn has to be made\n(signs read by {by})")
         axes.set_ylabel("missions that reach the beacon")
         axes.set_title("The sign at the start says which way to turn at the end", loc="left", fontweight="bold")
         axes.grid(axis="y", color="0.9", lw=0.7)
