@@ -4,7 +4,6 @@ It knows nothing of how training works; it reads the log that training wrote.
 """
 
 import json
-import math
 import platform
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -15,6 +14,7 @@ from typing import Any
 
 import torch
 
+from stillwing_lab.evaluate.statistics import wilson
 from stillwing_lab.pilot.config import TrainingPlan
 from stillwing_lab.pilot.evaluate import (
     FIRST_REPORTED_SEED,
@@ -95,19 +95,11 @@ def _flyer(policy: str, folder: Path) -> Flyer:
 
 
 def _intervals(tally: Tally) -> dict[str, tuple[float, float]]:
-    return {
-        f"{name}_interval": tuple(round(bound, 3) for bound in wilson(getattr(tally, name), tally.episodes))  # type: ignore[misc]
-        for name in ("reached", "collided")
-    }
-
-
-def wilson(hits: int, count: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson's score interval)."""
-    z, share = 1.96, hits / count
-    middle = share + z * z / (2 * count)
-    spread = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    scale = 1 + z * z / count
-    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+    found = {}
+    for name, count in (("reached", tally.reached), ("collided", tally.collided)):
+        low, high = wilson(count, tally.episodes)
+        found[f"{name}_interval"] = round(low, 3), round(high, 3)
+    return found
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
