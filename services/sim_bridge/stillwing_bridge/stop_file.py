@@ -1,7 +1,6 @@
 """Emergency stops in a file of JSON, written whole and flushed to the disk. Knows nothing of vehicles or commands."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stillwing_bridge.core.base import StopLevel
 from stillwing_bridge.core.stops import KeptStop
+from stillwing_common.durable import replace_durably
 from stillwing_common.errors import InvalidInput
 
 
@@ -55,14 +55,5 @@ class StopFile:
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_name(self.path.name + ".partial")
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump({"emergency_stops": content}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.path)
-        if os.name == "posix":  # elsewhere folders cannot be flushed
-            folder = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        partial.write_text(json.dumps({"emergency_stops": content}, indent=1), encoding="utf-8")
+        replace_durably(partial, self.path)

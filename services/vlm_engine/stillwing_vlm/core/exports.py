@@ -6,7 +6,6 @@ beside its place, flushed to the disk and then put there in one step: a reader f
 It knows no tensors: what is in the file beside the description is the backend's.
 """
 
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from stillwing_common.durable import replace_durably
 from stillwing_common.errors import Exhausted, ExportNotWritten, ExportUnusable, UnknownExport
 from stillwing_vlm.core.backend import Backend, CacheSizes
 from stillwing_vlm.core.base import ExportInfo
@@ -30,10 +30,8 @@ def write_session(backend: Backend, path: Path, saved: SavedSession) -> int:
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
         backend.write_cache(unfinished, saved.cache, to_json(saved.state), _past_arrays(saved.gate_past))
-        _flush(unfinished)
         size = unfinished.stat().st_size
-        unfinished.replace(path)
-        _flush(path.parent)
+        replace_durably(unfinished, path)
     except OSError as error:
         with suppress(OSError):
             unfinished.unlink()
@@ -116,11 +114,3 @@ class ExportFolder:
     def delete(self, name: str) -> None:
         """Remove an export; deleting what is gone succeeds. Raises InvalidInput."""
         self.path(name).unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

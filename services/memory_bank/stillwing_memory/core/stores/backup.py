@@ -3,7 +3,6 @@
 The database may go on serving while it is dumped; a dump is one moment of it. It knows nothing of keyframes.
 """
 
-import os
 import subprocess
 import tarfile
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from stillwing_common.durable import replace_durably
 from stillwing_common.errors import BackupFailed, StoreInUse
 from stillwing_memory.core.stores.binaries import find_binaries
 from stillwing_memory.core.stores.connection import migrate, open_engine
@@ -41,10 +41,8 @@ def back_up(folder: Path, dsn: str, to: Path) -> int:
             tar.add(dump, _DUMP)
             if not dsn and (folder / _IMAGES).is_dir():
                 tar.add(folder / _IMAGES, _IMAGES)
-        with unfinished.open("rb+") as file:
-            os.fsync(file.fileno())
         size = unfinished.stat().st_size
-        os.replace(unfinished, to)
+        replace_durably(unfinished, to)
     return size
 
 

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from stillwing_common.durable import replace_durably
 from stillwing_common.errors import MissingExtra, StoreUnavailable
 
 
@@ -76,14 +77,7 @@ def _write_durably(path: Path, data: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
+        replace_durably(Path(unfinished), path)
     except BaseException:
         Path(unfinished).unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
