@@ -26,11 +26,12 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from stillwing_airfield.bench import hardware, measure
+from stillwing_airfield.bench import measure
 from stillwing_airfield.flight import tasks
 from stillwing_airfield.flight.tasks import YawMode
 from stillwing_airfield.rendering import Optics
 from stillwing_airfield.sim import Airfield
+from stillwing_common.conditions import hardware
 
 _LARGE, _SMALL = (640, 480), (320, 240)
 _KINDS = ("scene", "depth")

@@ -28,7 +28,8 @@ from matplotlib.ticker import NullFormatter, ScalarFormatter
 from rich.console import Console
 from rich.table import Table
 
-from stillwing_lab.experiments.report import COLOURS, hardware
+from stillwing_common.conditions import commit, hardware
+from stillwing_lab.experiments.report import COLOURS
 from stillwing_lab.real_sizes import write_real_sizes
 from stillwing_lab.roofline import Roofline
 from stillwing_lab.speed import SMALL, Scale, Speed, measure_device, sizes_of
@@ -135,7 +136,7 @@ def about(device: str) -> dict[str, Any]:
         "driver": _told("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader") if on_cuda else None,
         "cuda": torch.version.cuda,
         "versions": packages,
-        "commit": _told("git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"),
+        "commit": commit(),
         "command": " ".join(["python", *sys.argv]),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -208,7 +209,7 @@ def main(arguments: list[str] | None = None) -> int:
     flags = parser.parse_args(arguments)
     if not flags.cpu_check and not torch.cuda.is_available():
         _err.print("This machine shows no CUDA device, and this measures one.")
-        _err.print("Next: python benchmarks/cuda.py --cpu-check --out /tmp/cuda-check   see that it runs")
+        _err.print("Next: python benchmarks/cuda.py --cpu-check --out runs/cuda-check   see that it runs")
         return 2
     with tempfile.TemporaryDirectory() as folder, _err.status("starting") as status:
         if flags.cpu_check:

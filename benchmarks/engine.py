@@ -10,17 +10,16 @@ import asyncio
 import io
 import json
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image as PilImage
 
 from stillwing_agent.core.prompts import CHOICES, choice_prompt, decision_prompt, system_prompt, tool_call_schema
+from stillwing_common.conditions import hardware
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
 from stillwing_rpc.logs import configure_logs
 from stillwing_rpc.server import RpcServer
@@ -122,16 +121,6 @@ async def measure_wire(engine: LocalEngine, repeats: int) -> dict[str, float]:
     }
 
 
-def hardware(engine: LocalEngine) -> str:
-    """One line on where this ran."""
-    cpu = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.processor(),
-    )
-    busy = os.getloadavg()[0]
-    return f"{cpu}, {os.cpu_count()} CPUs, load {busy:.1f} at the start; model on {engine.info().device}"
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -147,7 +136,7 @@ def main() -> None:
     source = ModelSource(flags.model, flags.random_weights, flags.device, flags.threads)
     engine = LocalEngine.load(source)
     info = engine.info()
-    where = hardware(engine)
+    where = f"{hardware()}, load {os.getloadavg()[0]:.1f} at the start; model on {engine.info().device}"
     found = measure(engine, flags.frames, flags.repeats)
     found |= asyncio.run(measure_wire(engine, flags.repeats))
     whole = found["refill_and_ask_one_token"]

@@ -31,8 +31,8 @@ from rich.console import Console
 from rich.table import Table
 
 from stillwing_agent.core.prompts import decision_prompt, system_prompt
+from stillwing_common.conditions import hardware
 from stillwing_lab.baselines import LibraryStream
-from stillwing_lab.experiments.report import hardware
 from stillwing_lab.tiny_model import write_middle_model
 from stillwing_vlm.core.base import AskRequest
 from stillwing_vlm.core.catalog import ModelSource, pilot_directory

@@ -24,6 +24,7 @@ import numpy as np
 
 from stillwing_agent.core.prompts import system_prompt
 from stillwing_bridge.client import RemoteBridge
+from stillwing_common.conditions import hardware
 from stillwing_vlm.client import RemoteEngine
 from stillwing_vlm.core.base import SessionConfig
 
@@ -96,7 +97,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=None, help="JSON file for the figures")
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {load:.1f}")
+    print(f"{hardware()}, Python {platform.python_version()}, load {load:.1f}")
     with stack() as addresses:
         hops = asyncio.run(measure(addresses, arguments.frames, arguments.rate_hz))
     print(f"{'hop':<32}{'median':>10}{'p90':>10}")

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from stillwing_common.conditions import hardware
 from stillwing_common.types import Frame
 from stillwing_lab.evaluate.episode import fly_episode
 from stillwing_lab.evaluate.inline_engine import InlineEngine, InlineSession
@@ -159,7 +160,7 @@ def main() -> None:
 def show(episodes: int, noise: dict[str, Any], rows: list[dict[str, float]], closed: dict[float, int]) -> None:
     """Print the tables."""
     console = Console()
-    console.print(f"pilot, meadow, {episodes} unseen scenes; {platform.machine()}, Python {platform.python_version()}")
+    console.print(f"pilot, meadow, {episodes} unseen scenes; {hardware()}, Python {platform.python_version()}")
     table = Table("the vehicle", "median", "90 %", "99 %", "99.9 %", title="difference of a patch, levels of 255")
     for name, shares in noise.items():
         table.add_row(name, *[f"{value:.2f}" for value in shares.values()])

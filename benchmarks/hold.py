@@ -7,8 +7,6 @@ a null call (`GetLease`), which says what the wire alone costs. All the while an
 import argparse
 import asyncio
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -19,6 +17,7 @@ from pathlib import Path
 
 from stillwing_bridge.client import RemoteBridge
 from stillwing_bridge.core.base import Hold, Lease, SetVelocity, Step, Takeoff
+from stillwing_common.conditions import hardware
 
 IMAGES_HZ = 10.0
 
@@ -117,11 +116,11 @@ def main() -> None:
             for process in reversed(processes):
                 process.terminate()
                 process.wait(15)
-    hardware = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
+    where = hardware()
     if arguments.json:
-        print(json.dumps({"hardware": hardware, **figures}))
+        print(json.dumps({"hardware": where, **figures}))
         return
-    print(f"{hardware}; medians of {arguments.count} while images stream at {IMAGES_HZ:g} Hz")
+    print(f"{where}; medians of {arguments.count} while images stream at {IMAGES_HZ:g} Hz")
     for name, value in figures.items():
         print(f"  {name:20s} {value:8.2f}   {value / figures['null_call_ms']:6.1f} null calls")
 

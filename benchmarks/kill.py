@@ -14,7 +14,6 @@ import asyncio
 import json
 import math
 import os
-import platform
 import random
 import signal
 import subprocess
@@ -28,6 +27,7 @@ from rich.progress import track
 from stillwing_bridge.client import RemoteBridge
 from stillwing_bridge.core.airsim.transport import Transport
 from stillwing_bridge.core.base import Lease, Step, Takeoff
+from stillwing_common.conditions import commit, hardware
 
 STILL_M_S = 0.1
 WITHIN_S = 1.5
@@ -251,11 +251,10 @@ def main() -> None:
             for process in reversed(processes):
                 process.terminate()
                 process.wait(15)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     report = {
-        "hardware": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
+        "hardware": hardware(),
         "load": round(os.getloadavg()[0], 1),
-        "commit": commit.stdout.strip(),
+        "commit": commit(),
         "command": " ".join(["python", *sys.argv]),
         "figures": summary(results, drifts),
         "trials": results,

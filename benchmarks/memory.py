@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.progress import Progress
 from sqlalchemy import text
 
+from stillwing_common.conditions import hardware
 from stillwing_common.types import Frame, Image, ImageEncoding, Pose, PositionNed, Quaternion, Stamp
 from stillwing_memory.core.bank import BankConfig, StoredBank
 from stillwing_memory.core.base import ByText, Chunk, ChunkFrame, Entity, Keyframe, ThingView, Vectors
@@ -235,7 +236,7 @@ def main() -> None:
     with Progress(console=Console(stderr=True), transient=True) as progress:
         figures = asyncio.run(measure(given.rows, given.queries, progress))
     figures |= {"filing_p95_ms": round(p95(filing), 2), "filing_median_ms": round(statistics.median(filing), 2)}
-    machine = f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}"
+    machine = f"{hardware()}, Python {platform.python_version()}"
     body = json.dumps({"machine": machine, "load": os.getloadavg()[0], **figures}, indent=2)
     if given.out:
         given.out.write_text(body + "\n", encoding="utf-8")

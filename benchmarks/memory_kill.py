@@ -27,6 +27,7 @@ from PIL import Image as PilImage
 from rich.console import Console
 from rich.progress import Progress
 
+from stillwing_common.conditions import hardware
 from stillwing_common.errors import StillwingError, Unavailable
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
 from stillwing_memory.client import RemoteMemoryBank
@@ -231,7 +232,7 @@ def main() -> int:
                     progress.advance(task)
                 written += folder.acknowledged
     figures = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}",
+        "machine": f"{hardware()}, Python {platform.python_version()}",
         "trials": given.trials,
         "seconds": round(time.monotonic() - began_s),
         "acknowledged_writes": written,

@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -22,6 +21,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
+from stillwing_common.conditions import hardware
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_rpc.logs import configure_logs
@@ -111,13 +111,6 @@ async def measure(loaded: LoadedEngine, trunk_tokens: int, tokens: int, rounds: 
     return medians
 
 
-def hardware() -> str:
-    """One line on where this ran."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    cpu = next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.processor())
-    return f"{cpu}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f} at the start"
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -129,7 +122,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     flags = parser.parse_args()
     configure_logs("warning")
-    where, found = hardware(), {}
+    where, found = f"{hardware()}, load {os.getloadavg()[0]:.1f} at the start", {}
     with tempfile.TemporaryDirectory() as directory, Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("measuring", total=len(flags.models) * len(flags.trunk_tokens) * flags.rounds)
         for model in flags.models:

@@ -1,7 +1,5 @@
 """How many frames a second a live simulator draws while it flies in real time. It knows no wire."""
 
-import os
-import platform
 import time
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -11,6 +9,7 @@ from stillwing_airfield.flight import tasks
 from stillwing_airfield.flight.tasks import YawMode
 from stillwing_airfield.mounts import DEFAULT_CAMERA
 from stillwing_airfield.sim import Airfield
+from stillwing_common.conditions import hardware
 
 KINDS = ("scene", "depth")
 _HEIGHT_M = 2.0
@@ -26,7 +25,7 @@ class DrawingSpeed:
         median_ms: From asking for a frame to having it.
         worst_ms: The slowest of them.
         real_time_factor: Simulated seconds per real second meanwhile; 1 is real time.
-        hardware: Processor, cores and system it was measured on.
+        hardware: Processor and cores it was measured on.
     """
 
     width_px: int
@@ -48,17 +47,6 @@ class DrawingSpeed:
             f"(median {self.median_ms:.1f} ms, worst {self.worst_ms:.0f} ms), "
             f"simulation at {self.real_time_factor:.2f} of real time; {self.hardware}"
         )
-
-
-def hardware() -> str:
-    """Processor, cores and system in a few words."""
-    name = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
-    except FileNotFoundError:  # only Linux has it; the machine's name has to do elsewhere
-        pass
-    return f"{name}, {os.cpu_count()} cores, {platform.system()}"
 
 
 def measure(airfield: Airfield, seconds: float) -> DrawingSpeed:

@@ -9,10 +9,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from stillwing_common.conditions import hardware
 from stillwing_common.errors import InvalidInput
 from stillwing_lab.ablation.grid import Score, Setting, settings
 from stillwing_lab.ablation.plot import draw
-from stillwing_lab.experiments.report import hardware, results_folder
+from stillwing_lab.experiments.report import results_folder
 from stillwing_lab.experiments.run import progress
 from stillwing_lab.recall.catalog import recall_directory
 from stillwing_lab.recall.signs import SYSTEM_TEXT

@@ -4,10 +4,8 @@ It knows nothing of how an episode is flown.
 """
 
 import json
-import os
 import platform
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from stillwing_airfield.scenes.base import build_scene
+from stillwing_common.conditions import commit, hardware
 from stillwing_common.errors import InvalidInput
 from stillwing_lab.evaluate.episode import MAX_DECISIONS, EpisodeResult
 from stillwing_lab.evaluate.jobs import Job, Ledger, OnEpisode, fly_all, fly_on_ray
@@ -137,31 +136,11 @@ def conditions() -> dict[str, str]:
     found = {
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "hardware": f"{_processor()}, {os.cpu_count()} cores",
+        "hardware": hardware(),
         "python": platform.python_version(),
     }
-    commit = _commit()
-    return {"commit": commit, **found} if commit else found
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _commit() -> str:
-    try:
-        told = subprocess.run(
-            ["git", "describe", "--always", "--dirty=, with changes", "--exclude=*"],
-            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return told.stdout.strip()
+    run_from = commit()
+    return {"commit": run_from, **found} if run_from else found
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from stillwing_common.conditions import hardware
 from stillwing_lab.experiments.frames import FrameLoop
-from stillwing_lab.experiments.report import COLOURS, Check, ExperimentReport, hardware
+from stillwing_lab.experiments.report import COLOURS, Check, ExperimentReport
 from stillwing_lab.experiments.subject import REFERENCE_BUDGETS, SYSTEM_TEXT, Subject
 
 CHUNK_FRAMES = 4

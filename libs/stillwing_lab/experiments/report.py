@@ -4,7 +4,6 @@ It knows nothing of what was measured.
 """
 
 import json
-import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -69,16 +68,6 @@ class ExperimentReport:
         (folder / "report.json").write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
         with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
             draw(self).savefig(folder / "plot.png", dpi=130)
-
-
-def hardware() -> str:
-    """Processor and its number of cores, in a few words."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0]}, {len(names)} cores" if names else platform.processor() or platform.machine()
 
 
 def results_folder(name: str, out: Path | None) -> Path:
