@@ -4,9 +4,10 @@ The questions are the agent's own. It knows nothing of recordings.
 """
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from stillwing_agent.core.prompts import (
     CHOICES,
@@ -59,12 +60,12 @@ class Asker(Protocol):
         """Ask now."""
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCallAsker:
-    """As the tool-calling agent asks: one tool call, held to its JSON schema, greedily. All tools are open."""
+@dataclass(frozen=True)
+class _GoalAsker(ABC):
+    """A question for the next decision on the way to `goal`."""
 
     goal: str
-    decides: bool = True
+    decides: ClassVar[bool] = True
 
     @property
     def system_text(self) -> str:
@@ -72,13 +73,24 @@ class ToolCallAsker:
         return system_prompt()
 
     @property
+    @abstractmethod
     def prompt(self) -> str:
         """See `Asker`."""
-        return decision_prompt(self.goal)
 
     def prompt_after(self, recorded: str) -> str:
         """See `Asker`."""
-        return _same_question(recorded, self.goal, self.prompt)
+        prompt = self.prompt
+        same = recorded.startswith(self.goal) and recorded.endswith(prompt.removeprefix(self.goal))
+        return recorded if same else prompt
+
+
+class ToolCallAsker(_GoalAsker):
+    """As the tool-calling agent asks: one tool call, held to its JSON schema, greedily. All tools are open."""
+
+    @property
+    def prompt(self) -> str:
+        """See `Asker`."""
+        return decision_prompt(self.goal)
 
     def ask(self, session: LocalSession, prompt: str) -> Answered:
         """See `Asker`."""
@@ -91,26 +103,13 @@ class ToolCallAsker:
         return Answered(text, manoeuvre, done.provenance, done.time_to_first_token_s, done.elapsed_s)
 
 
-@dataclass(frozen=True, slots=True)
-class ChoiceAsker:
+class ChoiceAsker(_GoalAsker):
     """As the one-question agent asks: which of four moves; the time of the answer is that of its only token."""
-
-    goal: str
-    decides: bool = True
-
-    @property
-    def system_text(self) -> str:
-        """See `Asker`."""
-        return system_prompt()
 
     @property
     def prompt(self) -> str:
         """See `Asker`."""
         return choice_prompt(self.goal)
-
-    def prompt_after(self, recorded: str) -> str:
-        """See `Asker`."""
-        return _same_question(recorded, self.goal, self.prompt)
 
     def ask(self, session: LocalSession, prompt: str) -> Answered:
         """See `Asker`."""
@@ -151,8 +150,3 @@ def asker_of(agent: str, goal: str, question: str) -> Asker:
         case "choice":
             return ChoiceAsker(goal)
     raise UnknownBackend(f"no agent is called {agent!r}; known: {', '.join(AGENTS)}", name=agent)
-
-
-def _same_question(recorded: str, goal: str, prompt: str) -> str:
-    same = recorded.startswith(goal) and recorded.endswith(prompt.removeprefix(goal))
-    return recorded if same else prompt

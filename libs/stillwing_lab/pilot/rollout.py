@@ -176,7 +176,8 @@ class Recorder:
         orientation = quaternion_from_euler(roll_deg, pitch_deg, pose.yaw_deg)
         ahead = rotation_matrix(orientation)[:, 0] * CAMERA_AHEAD_M
         position = (pose.x_m + ahead[0], pose.y_m + ahead[1], -height_m + ahead[2])
-        self._view = CameraPose(position, tuple(float(part) for part in orientation))  # type: ignore[arg-type]
+        w, x, y, z = (float(part) for part in orientation)
+        self._view = CameraPose(position, (w, x, y, z))
         wanted = ("scene", "depth", "segmentation") if self._truth else ("scene",)
         images = self._camera.render(self._world.copy_render_state(), self._view, wanted)
         pixels = flight_frame(images["scene"])

@@ -28,10 +28,11 @@ def parts(session: LocalSession) -> tuple[list[str], list[str], list[str]]:
     """Frames of sink, memory and window, as numbers."""
     trunk = session.video.trunk
     trunk.check_integrity()
-    return tuple(  # type: ignore[return-value]
+    sink, memory, window = (
         [name.split("/")[1] for chunk in part for name in chunk.frame_ids]
         for part in (trunk.sink, trunk.memory, trunk.window)
     )
+    return sink, memory, window
 
 
 def test_the_original_layout_fills_and_slides_as_it_should(engine: LocalEngine) -> None:

@@ -40,8 +40,6 @@ class StopKeeper:
     def __init__(self, store: StopStore) -> None:
         self._store = store
         self._stops: dict[str, KeptStop] = {}
-        self._changes = 0
-        self._saved = 0
         self._saving = asyncio.Lock()
 
     async def load(self) -> Mapping[str, KeptStop]:
@@ -55,7 +53,6 @@ class StopKeeper:
         def on_entry(entry: FlightLogEntry) -> None:
             if not isinstance(entry.event, EmergencyStopChanged):
                 return
-            self._changes += 1
             if entry.event.level is StopLevel.NONE:
                 self._stops.pop(vehicle_id, None)
             else:
@@ -66,13 +63,8 @@ class StopKeeper:
     async def settle(self) -> None:
         """Return once everything noted so far is kept, or could not be, which is an error in the process's log."""
         async with self._saving:
-            if self._saved == self._changes:
-                return
-            changes, stops = self._changes, dict(self._stops)
             try:
-                await asyncio.to_thread(self._store.save, stops)
+                await asyncio.to_thread(self._store.save, dict(self._stops))
             except OSError as error:
                 # The stop is in force all the same: an error to its caller would say that it is not.
                 _log.error("emergency stops would not survive a restart of the bridge: %s", error)
-                return
-            self._saved = changes
