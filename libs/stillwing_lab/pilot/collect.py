@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from stillwing_lab.pilot.rollout import Frames, Policy, expert_policy, headlong_policy, record_shard
+from stillwing_lab.pilot.rollout import Frames, Policy, expert_policy, headlong_policy, record_shard, wandering_policy
 
 SCENES_PER_SHARD = 25
-_EXPERT_SALT, _HEADLONG_SALT = 1, 2
-_HEADLONG_FIRST_SEED = 200_000
+_EXPERT_SALT, _HEADLONG_SALT, _WANDERING_SALT = 1, 2, 3
+_HEADLONG_FIRST_SEED, _WANDERING_FIRST_SEED = 200_000, 300_000
 
 
 def shard_path(folder: Path, kind: str, scene: str, first: int, last: int) -> Path:
@@ -70,6 +70,15 @@ def record_headlong_flights(
     )
 
 
+def record_wandering_flights(
+    folder: Path, scenes: Mapping[str, int], workers: int, on_shard: Callable[[int, int], None]
+) -> list[Path]:
+    """Flights of an expert who turns on and on at times, through further seeds."""
+    return record_flights(
+        folder, "wandering", scenes, _WANDERING_FIRST_SEED, _WANDERING_SALT, wandering_policy, workers, on_shard
+    )
+
+
 def load_flights(paths: list[Path]) -> Frames:
     """All shards as one."""
-    return Frames.join([Frames.load(path) for path in paths])
+    return Frames.load_all(paths)

@@ -131,10 +131,12 @@ class TrainingPlan:
     Attributes:
         scenes: How many scenes of each family the expert flies before training.
         headlong_scenes: How many are flown straight at the goal, blind to what is in between, labelled by the expert.
+        wandering_scenes: How many are flown by an expert who at times turns on and on to one side, past every right
+            way.
         dagger_scenes: How many the student flies in each round.
         dagger_at: Shares of the joint stage after which a round is flown.
-        student_share: How much of stage 2 is drawn from the student's flights once there are any: they show what it
-            does wrong, and are few.
+        off_course_share: How much of stage 2 is drawn from wandering flights and the student's own: they show what to
+            do after having done wrong, and are few.
         maze_share: How much of stage 2 is drawn from mazes alone: they take longest to learn.
         dense_steps: Steps of stage 0, the vision tower alone on the simulator's truth.
         grounding_steps: Steps of stage 1, short trunks, where things are.
@@ -150,12 +152,15 @@ class TrainingPlan:
     headlong_scenes: Mapping[str, int] = field(
         default_factory=lambda: {"meadow": 100, "street": 75, "orchard": 100, "maze": 50}
     )
+    wandering_scenes: Mapping[str, int] = field(
+        default_factory=lambda: {"meadow": 75, "street": 150, "orchard": 75, "maze": 150}
+    )
     dagger_scenes: Mapping[str, int] = field(
         default_factory=lambda: {"meadow": 25, "street": 25, "orchard": 25, "maze": 25}
     )
     dagger_at: tuple[float, ...] = (0.45, 0.65, 0.84, 0.9)
-    student_share: float = 0.4
-    maze_share: float = 0.35
+    off_course_share: float = 0.55
+    maze_share: float = 0.25
     dense_steps: int = 2200
     dense_batch: int = 32
     grounding_steps: int = 200

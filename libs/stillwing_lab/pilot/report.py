@@ -162,6 +162,7 @@ def write_model_card(
         for count, how in (
             (sum(plan.scenes.values()), "scenes flown by the expert"),
             (sum(plan.headlong_scenes.values()), "flown straight at the goal, blind to trees"),
+            (sum(plan.wandering_scenes.values()), "flown by an expert who at times turns on and on"),
             (rounds, "flown by the student"),
         )
         if count

@@ -7,9 +7,10 @@ at any frame. It knows nothing of models or tokens.
 
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -101,14 +102,26 @@ class Frames:
             return cls(**{name: stored[name] for name in stored.files})
 
     @classmethod
-    def join(cls, parts: "list[Frames]") -> "Frames":
-        """One after the other, flights renumbered so that none coincide."""
-        first, flights = 0, []
-        for part in parts:
-            flights.append(part.flight - part.flight.min() + first)
-            first = int(flights[-1].max()) + 1
-        columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])}
-        columns["flight"] = np.concatenate(flights).astype(np.int32)
+    def load_all(cls, paths: "Sequence[Path]") -> "Frames":
+        """All of them one after the other, flights renumbered so that none coincide.
+
+        One file at a time is in memory beside the whole: pictures of a training fill gigabytes.
+        """
+        counts = []
+        for path in paths:
+            with np.load(path) as stored:
+                counts.append(len(stored["flight"]))
+        columns: dict[str, npt.NDArray[Any]] = {}
+        first, at = 0, 0
+        for path, count in zip(paths, counts, strict=True):
+            part = cls.load(path)
+            part.flight = (part.flight - part.flight.min() + first).astype(np.int32)
+            first = int(part.flight.max()) + 1
+            for name, column in vars(part).items():
+                if name not in columns:
+                    columns[name] = np.empty((sum(counts), *column.shape[1:]), column.dtype)
+                columns[name][at : at + count] = column
+            at += count
         return cls(**columns)
 
 
@@ -272,6 +285,27 @@ def headlong_policy(rng: np.random.Generator) -> Policy:
         if action == STOP or rng.random() < 0.2:
             return action
         return straight_action(recorder.expert.to_goal(pose, goal)[1])
+
+    return choose
+
+
+def wandering_policy(rng: np.random.Generator) -> Policy:
+    """The expert, who now and then turns on and on to one side, past every right way, or turns back.
+
+    Whoever only ever sees the expert learns that a turn is followed by a turn the same way, and then turns past what it
+    looks for. Here what was done last tells nothing of what is right next.
+    """
+    often = float(rng.choice([0.06, 0.12, 0.25]))
+    turning: list[int] = []
+
+    def choose(recorder: Recorder, pose: Pose, goal: str, seen: bool) -> int:
+        if turning:
+            return turning.pop()
+        action = recorder.expert.action(pose, goal) if seen else RIGHT
+        if action != STOP and rng.random() < often:
+            turning.extend([int(rng.choice((LEFT, RIGHT)))] * int(rng.integers(1, 13)))
+            return turning.pop()
+        return action
 
     return choose
 

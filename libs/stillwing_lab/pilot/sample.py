@@ -5,7 +5,6 @@ the expert's answer for each, so that nothing but the question says which is mea
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -24,44 +23,25 @@ from stillwing_agent.core.prompts import (
 )
 from stillwing_lab.pilot.config import (
     ACTIONS,
-    CAMERA_HFOV_DEG,
-    CELL_COLUMNS,
-    CELL_ROWS,
     COLOURS,
     GOALS,
-    SIGN,
     STEP_M,
     WHERES,
 )
-from stillwing_lab.pilot.expert import FORWARD, LEFT, MIRRORED_ACTION, RIGHT, STOP, straight_action, where
+from stillwing_lab.pilot.expert import FORWARD, LEFT, RIGHT, STOP, where
+from stillwing_lab.pilot.labels import SIGN_GOAL, Labels, Trunk
 from stillwing_lab.pilot.layout import END, Branch, Sequence, Words
-from stillwing_lab.pilot.rollout import DENSE_CLASSES, IN_VIEW_PX, Frames
+from stillwing_lab.pilot.rollout import IN_VIEW_PX, Frames
 from stillwing_lab.pilot.tokenizer import SIGN_QUESTION, goal_texts, thing
 
 _TEMPLATE_WEIGHT = 0.1
-_DETOUR_WEIGHT = 1.5
 _LOOKING_ROUND_SHARE = 0.4
-_JUNCTION_DEG = 30.0
 _CLOSE_PX = 5000
 _NEAR_PX = 3000
 _RECALLED_SHARE = 0.4
 _SINK_FROM_FRAMES = 9
-_SIGN_GOAL = GOALS.index(SIGN)
-_SIGN_CLASSES = [index for index, name in enumerate(DENSE_CLASSES) if name.endswith("sign")]
 _STEER_MOST_DEG = 36.0
 _STEER_GRID = 0.05
-
-
-@dataclass(frozen=True)
-class Trunk:
-    """Frames of one trunk as rows of `Frames`.
-
-    `separate` of them come from earlier than the rest: the sink, and frames recalled behind it.
-    """
-
-    rows: npt.NDArray[np.int64]
-    separate: int
-    mirrored: bool
 
 
 class Sampler:
@@ -72,23 +52,23 @@ class Sampler:
         frames: Frames,
         words: Words,
         rng: np.random.Generator,
-        student_flights_from: int | None = None,
-        student_share: float = 0.0,
+        off_course_from: int | None = None,
+        off_course_share: float = 0.0,
         maze_share: float = 0.0,
     ) -> None:
-        """Of trunks, `student_share` are drawn from flights number `student_flights_from` on, if there are any.
+        """Of trunks, `off_course_share` are drawn from flights number `off_course_from` on, if there are any.
 
         `maze_share` are drawn from mazes alone, beside those that come up among all.
         """
         self._frames, self._words, self._rng = frames, words, rng
-        edges = np.flatnonzero(np.diff(frames.flight)) + 1
-        self._first = np.concatenate([[0], edges])
-        self._last = np.concatenate([edges, [len(frames)]])
+        self._labels = Labels(frames)
+        self._first = self._labels.first
+        self._last = np.concatenate([self._first[1:], [len(frames)]])
         self._showing = np.flatnonzero((frames.visible_px >= IN_VIEW_PX).any(axis=1))
-        self._signed = np.flatnonzero(frames.visible_px[:, _SIGN_GOAL] >= IN_VIEW_PX)
+        self._signed = np.flatnonzero(frames.visible_px[:, SIGN_GOAL] >= IN_VIEW_PX)
         flights = len(self._first)
-        self._flown_first = flights if student_flights_from is None else min(student_flights_from, flights)
-        self._student_share = student_share if self._flown_first < flights else 0.0
+        self._flown_first = flights if off_course_from is None else min(off_course_from, flights)
+        self._off_course_share = off_course_share if self._flown_first < flights else 0.0
         self._maze_share = maze_share
         self._mazes = np.flatnonzero(frames.sign[self._first] >= 0)
         self._full_system = words.system(system_prompt())
@@ -169,8 +149,8 @@ class Sampler:
         elsewhere often one right before a beacon, so that being near once is not taken for being near now.
         """
         rng, frames = self._rng, self._frames
-        students = rng.random() < self._student_share
-        among = (self._flown_first, len(self._first)) if students else (0, self._flown_first)
+        off_course = rng.random() < self._off_course_share
+        among = (self._flown_first, len(self._first)) if off_course else (0, self._flown_first)
         mazes = self._mazes[(self._mazes >= among[0]) & (self._mazes < among[1])]
         # No number is drawn where there is nothing to choose: what was drawn before there were shares stays the same.
         only_mazes = self._maze_share > 0 and len(mazes) > 0 and rng.random() < self._maze_share
@@ -179,7 +159,7 @@ class Sampler:
         maze = bool(frames.sign[first] >= 0)
         moving_share, repeats = rng.choice((0.0, 0.5, 1.0)), int(rng.choice((0, 1, 2, 3), p=(0.4, 0.3, 0.2, 0.1)))
         row = int(rng.integers(first, max(first + 1, last - wanted // 2)))
-        signed = first + np.flatnonzero(frames.visible_px[first:last, _SIGN_GOAL] >= IN_VIEW_PX)
+        signed = first + np.flatnonzero(frames.visible_px[first:last, SIGN_GOAL] >= IN_VIEW_PX)
         if maze and len(signed) and rng.random() < 0.5:
             # From where the sign is in view on, so that it is still there when the turn depends on it.
             row, moving_share, repeats = int(rng.choice(signed)), rng.choice((0.0, 0.3)), 0
@@ -213,46 +193,19 @@ class Sampler:
         rng = self._rng
         there = [goal for goal in range(len(GOALS)) if not np.isnan(self._frames.bearing_deg[row, goal])]
         absent = [goal for goal in range(len(COLOURS)) if goal not in there]
-        if _SIGN_GOAL in there and rng.random() < 0.7:
-            return [_SIGN_GOAL]
+        if SIGN_GOAL in there and rng.random() < 0.7:
+            return [SIGN_GOAL]
         chosen = there if self._frames.still[row] else [there[int(rng.integers(len(there)))]]
         return [*chosen, absent[int(rng.integers(len(absent)))]] if absent and rng.random() < 0.2 else chosen
 
-    def _right_action(self, trunk: Trunk, at: int, colour: int, *, refused: bool) -> int | None:
-        """The expert's action at frame `at`, or None where it is unclear whether the beacon was seen.
-
-        A beacon that no frame of the window shows is looked for to the right, and so is a sign; what only a frame from
-        long ago shows tells nothing of where a beacon is now, and everything of what a sign said.
-        """
-        frames = self._frames
-        window = trunk.rows[min(trunk.separate, at) : at + 1]
-        seen_px = frames.visible_px[trunk.rows[: at + 1] if colour == _SIGN_GOAL else window, colour]
-        if seen_px.max() < IN_VIEW_PX:
-            return self._unseen(int(trunk.rows[at]), colour) if seen_px.max() == 0 else None
-        if np.isnan(frames.bearing_deg[trunk.rows[at], colour]):
-            return None
-        row = trunk.rows[at]
-        action = int(frames.refused_action[row, colour] if refused else frames.action[row, colour])
-        return int(MIRRORED_ACTION[action]) if trunk.mirrored else action
-
-    def _unseen(self, row: int, colour: int) -> int | None:
-        """What to do about what was not seen: look for it to the right.
-
-        Beyond the sign, whoever has forgotten it can but guess, and guessing is not taught.
-        """
-        if colour != _SIGN_GOAL:
-            return RIGHT
-        flight = int(np.searchsorted(self._first, row, side="right")) - 1
-        before = self._frames.visible_px[self._first[flight] : row, _SIGN_GOAL]
-        return RIGHT if len(before) == 0 or before.max() == 0 else None
-
     def _ask_action(self, sequence: Sequence, trunk: Trunk, at: int, colour: int) -> None:
         """Ask for an action, and at times also as if moving forward had just been refused."""
-        action = self._right_action(trunk, at, colour, refused=False)
+        action = self._labels.right_action(trunk, at, colour, refused=False)
         if action is None:
             return
-        steer_deg = float(self._frames.steer_deg[trunk.rows[at], colour]) * (-1 if trunk.mirrored else 1)
-        seen = self._is_seen(trunk, at, colour)
+        meant = self._labels.meant(trunk, at, colour)
+        steer_deg = float(self._frames.steer_deg[trunk.rows[at], meant]) * (-1 if trunk.mirrored else 1)
+        seen = self._labels.is_seen(trunk, at, meant)
         # To look round to the right is soon learnt; asked about as often as it is right, it becomes the way out of
         # every doubt.
         if not seen and sequence.branches and self._rng.random() > _LOOKING_ROUND_SHARE:
@@ -262,41 +215,21 @@ class Sampler:
             at,
             colour,
             action,
-            self._emphasis(trunk, at, colour, action),
+            self._labels.emphasis(trunk, at, meant, action),
             steer_deg=steer_deg if seen else None,
         )
         instead = None if self._by_pixels else self._after_refusal(trunk, at, colour, action)
         if instead is not None:
             self._ask_one(sequence, at, colour, instead, 1.0, "OBSTRUCTED")
 
-    def _emphasis(self, trunk: Trunk, at: int, colour: int, action: int) -> float:
-        """What an answer counts: more where it is another than the way straight to a beacon in view.
-
-        That is before a tree, and where only memory tells: a turn by a sign, a turn back to a beacon out of view,
-        other than the turn that is right for looking round.
-        """
-        frames, row = self._frames, trunk.rows[at]
-        in_view = frames.visible_px[row, colour] >= IN_VIEW_PX
-        if not in_view and not self._is_seen(trunk, at, colour):
-            return 1.0
-        if colour == _SIGN_GOAL:
-            # Steps that keep to the middle of a corridor are no turns.
-            turns = action in (LEFT, RIGHT) and abs(float(frames.steer_deg[row, colour])) > _JUNCTION_DEG
-            return _DETOUR_WEIGHT if turns and not in_view else 1.0
-        if not in_view:
-            return _DETOUR_WEIGHT if action == LEFT else 1.0
-        if action == STOP or frames.action[row, colour] == straight_action(float(frames.bearing_deg[row, colour])):
-            return 1.0
-        return _DETOUR_WEIGHT
-
     def _after_refusal(self, trunk: Trunk, at: int, colour: int, action: int) -> int | None:
         """The action after a refused move, or None where it is not to be asked for; never `FORWARD`."""
         frames, rng, row = self._frames, self._rng, trunk.rows[at]
         if frames.refused_action[row, colour] >= 0:
-            return self._right_action(trunk, at, colour, refused=True) if rng.random() < 0.8 else None
+            return self._labels.right_action(trunk, at, colour, refused=True) if rng.random() < 0.8 else None
         if action != FORWARD:
             return action if rng.random() < 0.06 else None
-        if colour == _SIGN_GOAL:
+        if colour == SIGN_GOAL:
             return None
         # A refusal out of the blue is believed, too: the guard measures what the picture may not show.
         visible_px = int(frames.visible_px[row, colour])
@@ -355,13 +288,9 @@ class Sampler:
         weights[3:before_v] = [emphasis] * (before_v - 3)
         return answer, weights, before_v
 
-    def _is_seen(self, trunk: Trunk, at: int, colour: int) -> bool:
-        rows = trunk.rows[0 if colour == _SIGN_GOAL else min(trunk.separate, at) : at + 1]
-        return bool(self._frames.visible_px[rows, colour].max() >= IN_VIEW_PX)
-
     def _ask_sign(self, sequence: Sequence, trunk: Trunk, at: int) -> None:
         """What a sign said, wherever in the trunk it was; nothing where it is not clear whether it was seen."""
-        seen_px = int(self._frames.visible_px[trunk.rows[: at + 1], _SIGN_GOAL].max())
+        seen_px = int(self._frames.visible_px[trunk.rows[: at + 1], SIGN_GOAL].max())
         if 0 < seen_px < IN_VIEW_PX:
             return
         word = ("left", "right")[int(self._frames.sign[trunk.rows[at]])] if seen_px else "none"
@@ -372,7 +301,7 @@ class Sampler:
     def _sought(self, row: int) -> int:
         """What to ask the whereabouts of: in a maze mostly its sign."""
         if self._frames.sign[row] >= 0 and self._rng.random() < 0.7:
-            return _SIGN_GOAL
+            return SIGN_GOAL
         return int(self._rng.integers(len(COLOURS)))
 
     def _ask_where(self, sequence: Sequence, trunk: Trunk, at: int, colour: int, *, sure: bool = False) -> None:
@@ -381,7 +310,9 @@ class Sampler:
         visible_px = int(self._frames.visible_px[row, colour])
         if 0 < visible_px < IN_VIEW_PX and not sure:
             return
-        there_deg = self._sign_deg(int(row)) if colour == _SIGN_GOAL else float(self._frames.bearing_deg[row, colour])
+        there_deg = (
+            self._labels.sign_deg(int(row)) if colour == SIGN_GOAL else float(self._frames.bearing_deg[row, colour])
+        )
         bearing_deg = there_deg * (-1 if trunk.mirrored else 1)
         word = WHERES[where(bearing_deg, visible_px >= IN_VIEW_PX)]
         answer = [*self._words.ids(word), END]
@@ -389,15 +320,6 @@ class Sampler:
         kept = 2 if self._rng.random() < 0.15 else 1
         question = where_prompt(thing(GOALS[colour]))
         sequence.branches.append(self._words.branch(at, question, answer[:kept], weights[:kept]))
-
-    def _sign_deg(self, row: int) -> float:
-        """Bearing of the sign in a picture, right positive, from the columns it covers; 0 where there is none."""
-        shares = self._frames.cells[row][:, _SIGN_CLASSES].sum(axis=1, dtype=np.float64)
-        columns = shares.reshape(CELL_ROWS, CELL_COLUMNS).sum(axis=0)
-        if columns.sum() == 0:
-            return 0.0
-        u = float((columns * (np.arange(CELL_COLUMNS) + 0.5)).sum() / columns.sum()) / CELL_COLUMNS
-        return math.degrees(math.atan((2 * u - 1) * math.tan(math.radians(CAMERA_HFOV_DEG / 2))))
 
 
 __all__ = ["Branch", "Sampler", "Trunk"]

@@ -22,7 +22,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from torch import Tensor
 
 from stillwing_common.errors import InvalidInput
-from stillwing_lab.pilot.collect import load_flights, record_expert_flights, record_flights, record_headlong_flights
+from stillwing_lab.pilot.collect import (
+    load_flights,
+    record_expert_flights,
+    record_flights,
+    record_headlong_flights,
+    record_wandering_flights,
+)
 from stillwing_lab.pilot.config import TrainingPlan
 from stillwing_lab.pilot.dense import DenseHeads, dense_loss
 from stillwing_lab.pilot.export import export_pilot
@@ -121,7 +127,7 @@ class Trainer:
     def _sampler(self, frames: Frames) -> Sampler:
         flown_first = sum(self.plan.scenes.values()) + sum(self.plan.headlong_scenes.values())
         plan = self.plan
-        return Sampler(frames, self.words, self.rng, flown_first, plan.student_share, plan.maze_share)
+        return Sampler(frames, self.words, self.rng, flown_first, plan.off_course_share, plan.maze_share)
 
     def _loss(self, frames: Frames, sampler: Sampler) -> tuple[Tensor, dict[str, float]]:
         stage = STAGES[self.at.stage]
@@ -154,10 +160,14 @@ class Trainer:
             self.shards += record_headlong_flights(
                 self.work / "data", self.plan.headlong_scenes, self.workers, _bar(progress, blind)
             )
+        if any(self.plan.wandering_scenes.values()):
+            wandering = progress.add_task("record flights off course", total=None)
+            self.shards += record_wandering_flights(
+                self.work / "data", self.plan.wandering_scenes, self.workers, _bar(progress, wandering)
+            )
         self.shards += [path for done in range(self.at.rounds) for path in self._fly_round(done, progress)]
-        frames = load_flights(self.shards)
         while self.at.stage < len(STAGES):
-            frames = self._run_stage(frames, progress)
+            self._run_stage(progress)
             self.at = Progressed(self.at.stage + 1, rounds=self.at.rounds, samples=self.at.samples)
             if self.at.stage < len(STAGES):
                 self.optimizer = self._optimizer()
@@ -165,8 +175,9 @@ class Trainer:
         self.export()
         self.save()
 
-    def _run_stage(self, frames: Frames, progress: Progress) -> Frames:
-        stage, sampler = STAGES[self.at.stage], self._sampler(frames)
+    def _run_stage(self, progress: Progress) -> None:
+        stage, frames = STAGES[self.at.stage], load_flights(self.shards)
+        sampler = self._sampler(frames)
         task = progress.add_task(stage, total=1000)
         self.model.train()
         saved, averages = time.monotonic(), Averages()
@@ -175,6 +186,8 @@ class Trainer:
                 self.export()
                 self.shards += self._fly_round(self.at.rounds, progress)
                 self.at.rounds += 1
+                # Both at once would not fit beside each other.
+                del frames, sampler
                 frames = load_flights(self.shards)
                 sampler = self._sampler(frames)
                 saved = time.monotonic()
@@ -193,7 +206,6 @@ class Trainer:
                     self.export()
                 saved = time.monotonic()
         progress.update(task, completed=1000)
-        return frames
 
     def _fly_round(self, number: int, progress: Progress) -> list[Path]:
         """Flights by the student of the moment, or those of that round if they are there already."""

@@ -16,15 +16,16 @@ from stillwing_airfield.scenes.maze import MISSION
 from stillwing_common.errors import InvalidInput
 from stillwing_lab.pilot.config import ACTIONS, COLOURS, GOALS, SIGN, TrainingPlan
 from stillwing_lab.pilot.evaluate import Tally, evaluate, expert_flyer, forward_flyer, pilot_flyer
-from stillwing_lab.pilot.expert import LEFT, RIGHT
+from stillwing_lab.pilot.expert import FORWARD, LEFT, RIGHT
 from stillwing_lab.pilot.export import export_pilot
+from stillwing_lab.pilot.labels import Labels, Trunk
 from stillwing_lab.pilot.layout import Words
 from stillwing_lab.pilot.model import make_model
 from stillwing_lab.pilot.optimizer import orthogonalise, schedule
 from stillwing_lab.pilot.policy import load_pilot
 from stillwing_lab.pilot.report import Flown, closed_loop_table
-from stillwing_lab.pilot.rollout import IN_VIEW_PX, Frames, Recorder, expert_policy, fly
-from stillwing_lab.pilot.sample import Sampler, Trunk
+from stillwing_lab.pilot.rollout import IN_VIEW_PX, Frames, Recorder, expert_policy, fly, wandering_policy
+from stillwing_lab.pilot.sample import Sampler
 from stillwing_lab.pilot.start import start_from
 from stillwing_lab.pilot.tokenizer import SIGN_QUESTION, build_tokenizer
 from stillwing_lab.pilot.train import NotResumable, Trainer, main
@@ -32,6 +33,7 @@ from stillwing_lab.pilot.train import NotResumable, Trainer, main
 TINY = TrainingPlan(
     scenes={"meadow": 2, "street": 1, "orchard": 1, "maze": 1},
     headlong_scenes={"meadow": 1},
+    wandering_scenes={"meadow": 1},
     dagger_at=(),
     dense_steps=3,
     dense_batch=4,
@@ -151,10 +153,11 @@ def maze_frames() -> Frames:
     return taken
 
 
-def test_a_maze_is_asked_about_only_while_its_sign_is_remembered(maze_frames: Frames) -> None:
+def test_a_sign_forgotten_is_looked_for_unless_a_beacon_is_in_view(maze_frames: Frames) -> None:
     words = Words(build_tokenizer())
     sampler = Sampler(maze_frames, words, np.random.default_rng(6))
-    sign, told, by_pixels, from_before = GOALS.index(SIGN), set(), 0, 0
+    sign, told, by_pixels, from_before, forgotten = GOALS.index(SIGN), set(), 0, 0, 0
+    expected = (("move", "forward"), ("left",), ("right",), ("final_answer", "stop"))
     for _ in range(150):
         sequence, trunk = sampler.joint(16)
         assert not trunk.mirrored, "in a mirror the sign would send the other way"
@@ -169,16 +172,25 @@ def test_a_maze_is_asked_about_only_while_its_sign_is_remembered(maze_frames: Fr
             elif question.startswith(MISSION):
                 row = trunk.rows[branch.frame]
                 if shown_px.max() < IN_VIEW_PX:
-                    assert ACTIONS[RIGHT] in answer
+                    window = maze_frames.visible_px[
+                        trunk.rows[min(trunk.separate, branch.frame) : branch.frame + 1], : len(COLOURS)
+                    ]
+                    in_view = window[window.max(axis=1) >= IN_VIEW_PX]
+                    if len(in_view) and "Refused" not in question and "fly_towards" not in answer:
+                        beacon = int(in_view[-1].argmax())
+                        assert any(word in answer for word in expected[maze_frames.action[row, beacon]])
+                        forgotten += 1
+                    elif not len(in_view):
+                        assert ACTIONS[RIGHT] in answer
                 elif "fly_towards" in answer:
                     by_pixels += 1
                 elif "Refused" not in question:
-                    expected = (("move", "forward"), ("left",), ("right",), ("final_answer", "stop"))
                     assert any(word in answer for word in expected[maze_frames.action[row, sign]])
                 from_before += int(trunk.separate > 0 and shown_px[: trunk.separate].max() >= IN_VIEW_PX)
     assert {"left", "right", "none"} <= {answer.partition("<")[0] for answer in told}
     assert by_pixels > 20
     assert from_before > 20, "signs that only a recalled frame shows"
+    assert forgotten > 20, "a beacon in view, and the sign long gone"
 
 
 def test_where_a_sign_is_follows_the_picture(maze_frames: Frames) -> None:
@@ -222,7 +234,7 @@ def test_what_is_recalled_in_a_meadow_was_often_right_before_a_beacon(frames: Fr
     assert near_then_far > 3
 
 
-def test_students_flights_are_drawn_as_often_as_told(frames: Frames) -> None:
+def test_flights_off_course_are_drawn_as_often_as_told(frames: Frames) -> None:
     words = Words(build_tokenizer())
     of_student = {
         share: np.mean([frames.flight[sampler.joint(6)[1].rows[-1]] == 1 for _ in range(200)])
@@ -235,8 +247,10 @@ def test_students_flights_are_drawn_as_often_as_told(frames: Frames) -> None:
     assert {int(frames.flight[nobody.joint(6)[1].rows[-1]]) for _ in range(50)} == {0, 1}
 
 
-def test_mazes_come_up_more_often_where_the_plan_says_so(frames: Frames, maze_frames: Frames) -> None:
-    both, words = Frames.join([frames, maze_frames]), Words(build_tokenizer())
+def test_mazes_come_up_more_often_where_the_plan_says_so(frames: Frames, maze_frames: Frames, tmp_path: Path) -> None:
+    frames.save(tmp_path / "meadow.npz")
+    maze_frames.save(tmp_path / "maze.npz")
+    both, words = Frames.load_all([tmp_path / "meadow.npz", tmp_path / "maze.npz"]), Words(build_tokenizer())
     of_mazes = {
         share: np.mean([both.sign[sampler.joint(4)[1].rows[-1]] >= 0 for _ in range(150)])
         for share in (0.0, 0.9)
@@ -252,18 +266,57 @@ def test_turning_back_to_a_beacon_out_of_view_counts_more_than_looking_round(fra
     # The beacon was in view in the first frame alone; the expert turns back to it, to the left.
     visible_px, action = np.zeros_like(frames.visible_px), np.full_like(frames.action, LEFT)
     visible_px[0, 0] = 900
-    changed = replace(frames, visible_px=visible_px, action=action)
-    sampler = Sampler(changed, Words(build_tokenizer()), np.random.default_rng(8))
+    # Nothing went round on the way there.
+    bearing_deg = np.zeros_like(frames.bearing_deg)
+    labels = Labels(
+        replace(frames, visible_px=visible_px, action=action, bearing_deg=bearing_deg, still=frames.flight == 5)
+    )
     remembered, forgotten = Trunk(np.array([0, 1, 2]), 0, False), Trunk(np.array([1, 2]), 0, False)
     for trunk, answered, counts in ((remembered, LEFT, 1.5), (forgotten, RIGHT, 1.0)):
         last = len(trunk.rows) - 1
-        assert sampler._right_action(trunk, last, 0, refused=False) == answered
-        assert sampler._emphasis(trunk, last, 0, answered) == counts
+        assert labels.right_action(trunk, last, 0, refused=False) == answered
+        assert labels.emphasis(trunk, last, 0, answered) == counts
+
+
+def test_doing_other_than_before_counts_most(frames: Frames) -> None:
+    # Everything goes round to the left by fifteen degrees from one decision to the next: two turns to the right.
+    rows = np.arange(3)
+    went = replace(
+        frames,
+        flight=np.where(np.arange(len(frames)) < 3, 0, 1).astype(np.int32),
+        still=np.ones(len(frames), bool),
+        visible_px=np.full_like(frames.visible_px, 900),
+        bearing_deg=np.broadcast_to(-15.0 * np.arange(len(frames))[:, None], frames.bearing_deg.shape).astype(
+            np.float32
+        ),
+        action=np.full_like(frames.action, FORWARD),
+    )
+    labels, straight, mirrored = Labels(went), Trunk(rows, 0, False), Trunk(rows, 0, True)
+    assert labels.emphasis(straight, 2, 0, LEFT) == labels.emphasis(straight, 2, 0, FORWARD) == 2.0
+    assert labels.emphasis(straight, 2, 0, RIGHT) < 2.0
+    assert labels.emphasis(mirrored, 2, 0, RIGHT) == 2.0
+    assert labels.emphasis(mirrored, 2, 0, LEFT) < 2.0
+    assert labels.emphasis(straight, 0, 0, LEFT) < 2.0, "nothing was done before the first decision"
+
+
+def test_whoever_wanders_turns_past_every_right_way(tmp_path: Path) -> None:
+    recorder = Recorder()
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        fly(recorder, "street", seed, rng, wandering_policy(rng), decisions=40)
+    taken = recorder.take()
+    recorder.close()
+    decided = np.flatnonzero(taken.still)
+    yaw_deg = np.nancumsum(np.diff(taken.bearing_deg[decided, 0], prepend=taken.bearing_deg[decided[0], 0]))
+    turned = (np.abs((np.diff(yaw_deg) + 180) % 360 - 180) > 10).mean()
+    goal = taken.goal[decided][:-1]
+    wanted = np.isin(taken.action[decided][np.arange(len(goal)), goal], (LEFT, RIGHT)).mean()
+    assert turned > wanted, "more turns than the expert asks for"
 
 
 def test_frames_survive_their_file(frames: Frames, tmp_path: Path) -> None:
     frames.save(tmp_path / "some.npz")
-    joined = Frames.join([Frames.load(tmp_path / "some.npz"), frames])
+    joined = Frames.load_all([tmp_path / "some.npz"] * 2)
     assert len(joined) == 2 * len(frames)
     assert len(np.unique(joined.flight)) == 4
     assert np.array_equal(joined.pixels[: len(frames)], frames.pixels)
