@@ -16,7 +16,7 @@ from stillwing_rpc.server import RpcServer
 from stillwing_vlm.server import registration
 
 try:
-    from stillwing_vlm.core.catalog import AttentionKind, Decoding, Dtype, load_engine
+    from stillwing_vlm.core.catalog import AttentionKind, Decoding, Dtype, KvCacheDtype, load_engine
     from stillwing_vlm.core.engine import AsyncEngine
     from stillwing_vlm.core.warmup import warm_up
     from stillwing_vlm.metrics import HeldCollector, MetricsServer, PrometheusObserver
@@ -46,6 +46,9 @@ def serve(
         typer.Option(help="Who carries out attention; auto measures on CUDA and takes the fastest."),
     ] = None,
     decoding: Annotated[Decoding | None, typer.Option(help="How decoding steps are carried out.")] = None,
+    kv_cache_dtype: Annotated[
+        KvCacheDtype | None, typer.Option(help="How keys and values are kept: auto as the weights, or fp8.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of the tensor library.")] = None,
     max_context_tokens: Annotated[int | None, typer.Option(help="Default budget of a session, in tokens.")] = None,
     budget_policy: Annotated[
@@ -62,9 +65,9 @@ def serve(
     """Serve until interrupted. What no flag says is read from STILLWING_VLM_…"""
     settings = read_settings(
         VlmSettings, host=host, port=port, model=model, random_weights=random_weights, device=device, dtype=dtype,
-        attention=attention, decoding=decoding, threads=threads, max_context_tokens=max_context_tokens,
-        window_frames=window_frames, budget_policy=budget_policy, gate_levels=gate_levels, exports_dir=exports_dir,
-        metrics_port=metrics_port, log_level=log_level,
+        attention=attention, decoding=decoding, kv_cache_dtype=kv_cache_dtype, threads=threads,
+        max_context_tokens=max_context_tokens, window_frames=window_frames, budget_policy=budget_policy,
+        gate_levels=gate_levels, exports_dir=exports_dir, metrics_port=metrics_port, log_level=log_level,
     )  # fmt: skip
     configure_logs(settings.log_level, settings.log_format)
     with told_errors("stillwing-vlm"):
@@ -130,6 +133,7 @@ async def _serve(settings: VlmSettings, observer: PrometheusObserver) -> None:
             model=info.model,
             device=info.device,
             dtype=info.dtype,
+            kv_cache_dtype=info.kv_cache_dtype,
             attention=info.attention,
             attention_reason=info.attention_reason,
             decoding=info.decoding,

@@ -17,7 +17,7 @@ from stillwing_vlm.core.base import (
     FrameLayout,
     Limits,
 )
-from stillwing_vlm.core.catalog import PILOT, AttentionKind, Decoding, Dtype, ModelSource
+from stillwing_vlm.core.catalog import PILOT, AttentionKind, Decoding, Dtype, KvCacheDtype, ModelSource
 from stillwing_vlm.core.exports import ExportFolder
 from stillwing_vlm.core.planner import BudgetPolicy
 
@@ -48,6 +48,9 @@ class VlmSettings(ServerSettings):
     decoding: Decoding = Field(
         default=Decoding.AUTO,
         description="auto (graphs on CUDA with Triton), eager, static (buffers that stay) or graphs.",
+    )
+    kv_cache_dtype: KvCacheDtype = Field(
+        default=KvCacheDtype.AUTO, description="auto (as the weights), or fp8: half the memory of bfloat16, less exact."
     )
     threads: int = Field(default=1, ge=1, description="CPU threads of the tensor library; small models want one.")
     max_context_tokens: int = Field(
@@ -131,6 +134,7 @@ class VlmSettings(ServerSettings):
             dtype=self.dtype,
             attention=self.attention,
             decoding=self.decoding,
+            kv_cache_dtype=self.kv_cache_dtype,
             threads=self.threads,
             seed=self.seed,
             window_frames=self.window_frames or None,

@@ -101,7 +101,7 @@ def test_positions_limit_a_large_card_only_beyond_what_video_takes_of_them() -> 
     """A chunk takes far fewer positions than tokens; an H200 is not cut to 128,000 tokens."""
     plan = reference(free_bytes=130 * 2**30)
     assert plan.memory_tokens == plan.fitting_tokens[0] > 700_000
-    short = ModelFigures(1, 1, 1, 1, 4, 1, max_positions=1000)
+    short = ModelFigures(1, 1, 1, 1, 1, 1, 4, 1, max_positions=1000)
     cut = plan_budget(short, PlannedUse(chunk_tokens=100, chunk_positions=20), free_bytes=2**40)
     # Nine sixteenths of them: three quarters of what a stream runs through, which is three quarters of all.
     assert cut.memory_tokens == 562 * 100 // 20
@@ -161,8 +161,9 @@ def test_what_is_kept_beside_the_slab_is_reckoned_with() -> None:
     how = Preprocessing(14, 2, 2, 28 * 28 * 4, 28 * 28 * 1280, (0.5,) * 3, (0.5,) * 3)
     plain, keeping = planned_use(how, Limits()), planned_use(how, Limits(kept_kv_bytes=2**30))
     subsampled = planned_use(how, Limits(), eviction=Eviction(EvictionLevel.SUBSAMPLED))
-    assert (plain.kept_share, keeping.kept_share, subsampled.kept_share) == (0.0, 0.5, 1.0)
-    figures = ModelFigures(1000, 1000, 1, 1, 4, 1, max_positions=10**9)
+    assert [use.keeps_keys for use in (plain, keeping, subsampled)] == [False, True, False]
+    assert [use.rewrites_window for use in (plain, keeping, subsampled)] == [False, False, True]
+    figures = ModelFigures(1000, 1000, 1000, 500, 1, 1, 4, 1, max_positions=10**9)
     tokens = [plan_budget(figures, use, free_bytes=2**34).memory_tokens for use in (plain, keeping, subsampled)]
     assert tokens[0] > tokens[1]
     assert tokens[0] * (2.25 * 2 * 1000) == pytest.approx(tokens[2] * (3.25 * 2 * 1000), rel=0.2)

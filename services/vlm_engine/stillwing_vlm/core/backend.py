@@ -150,6 +150,8 @@ class Backend(Protocol):
     model: str
     device: str
     dtype: str
+    kv_cache_dtype: str
+    """How a store keeps keys and values: as `dtype`, or "fp8"."""
     attention: str
     attention_reason: str
     """Why it is carried out so."""

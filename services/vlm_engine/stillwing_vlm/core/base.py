@@ -481,6 +481,8 @@ class ModelInfo:
     attention_reason: str = ""
     """How the choice came about; where several were tried, how long each took."""
     decoding: str = "eager"
+    kv_cache_dtype: str = ""
+    """How keys and values are kept: as `dtype`, or "fp8"; empty where an engine does not say."""
     default_gate_levels: float = 0.0
     limits: Limits = field(default_factory=Limits)
     layers: int = 0

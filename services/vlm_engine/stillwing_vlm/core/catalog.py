@@ -58,7 +58,7 @@ ENGINES = Registry(
 
 
 class Dtype(Enum):
-    """Type of weights and cache."""
+    """Type of weights, and of the cache unless `KvCacheDtype` says otherwise."""
 
     AUTO = "auto"
     """float32 on the CPU, bfloat16 on CUDA."""
@@ -77,6 +77,15 @@ class AttentionKind(Enum):
     """Kernels of our own."""
     FLASH = "flash"
     """The flash-attn package."""
+
+
+class KvCacheDtype(Enum):
+    """How keys and values are kept."""
+
+    AUTO = "auto"
+    """In the type of the weights."""
+    FP8 = "fp8"
+    """As 8-bit floats (e4m3) with a scale for each vector: half of bfloat16, and less exact."""
 
 
 class Decoding(Enum):
@@ -105,6 +114,7 @@ class ModelSource:
     dtype: Dtype = Dtype.AUTO
     attention: AttentionKind = AttentionKind.AUTO
     decoding: Decoding = Decoding.AUTO
+    kv_cache_dtype: KvCacheDtype = KvCacheDtype.AUTO
     threads: int | None = None
     seed: int = 0
     window_frames: int | None = None
@@ -154,6 +164,7 @@ class LoadedEngine:
             model=backend.model,
             device=backend.device,
             dtype=backend.dtype,
+            kv_cache_dtype=backend.kv_cache_dtype,
             attention=backend.attention,
             attention_reason=backend.attention_reason,
             decoding=backend.decoding,
@@ -261,7 +272,8 @@ def planned_use(
         chunk_frames=chunk_frames,
         asks=limits.max_asks,
         ask_tokens=_PLANNED_QUESTION_TOKENS + limits.default_answer_tokens,
-        kept_share=1.0 if eviction.level is not EvictionLevel.OLDEST else 0.5 if limits.kept_kv_bytes else 0.0,
+        keeps_keys=limits.kept_kv_bytes > 0,
+        rewrites_window=eviction.level is not EvictionLevel.OLDEST,
         kept_bytes=limits.kept_kv_bytes,
     )
 
@@ -289,6 +301,7 @@ def load_engine(
         dtype=source.dtype.value,
         attention=source.attention.value,
         decoding=source.decoding.value,
+        kv_cache_dtype=source.kv_cache_dtype.value,
         random_weights=source.random_weights,
         seed=source.seed,
         threads=source.threads,

@@ -47,6 +47,7 @@ def read_session(backend: Backend, path: Path) -> SavedSession:
         for what, ours, theirs in (
             ("engine", backend.name, state.engine),
             ("dtype", backend.dtype, state.dtype),
+            ("kv_cache_dtype", backend.kv_cache_dtype, state.kv_cache_dtype or state.dtype),
             ("weights", backend.fingerprint, state.fingerprint),
         ):
             if ours != theirs:

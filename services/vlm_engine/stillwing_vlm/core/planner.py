@@ -32,13 +32,16 @@ class BudgetPolicy(Enum):
 class ModelFigures:
     """What a model costs in memory, in bytes of the device.
 
-    `pristine_bytes`: a token of sink or memory, held a second time with its key un-rotated; `append_bytes`: a token of
-    the chunk under way in the language model; `patch_bytes`: a patch of it in the vision encoder; `heads`: query
-    heads, each of which scores every cached token; `layers` of the language model.
+    `cache_bytes`: a token of a slab; `branch_bytes`: one of a branch, which is in the model's type whatever the slab's;
+    `pristine_bytes`: a token of sink or memory, held a second time with its key un-rotated; `kept_key_bytes`: that key
+    alone; `append_bytes`: a token of the chunk under way in the language model; `patch_bytes`: a patch of it in the
+    vision encoder; `heads`: query heads, each of which scores every cached token; `layers` of the language model.
     """
 
     cache_bytes: int
+    branch_bytes: int
     pristine_bytes: int
+    kept_key_bytes: int
     append_bytes: int
     patch_bytes: int
     patches_per_token: int
@@ -61,8 +64,10 @@ class PlannedUse:
     sessions: int = 2
     asks: int = 8
     ask_tokens: int = 640
-    kept_share: float = 0.0
-    """How much of a window token's cache is held a second time, to be written anew or recalled as it was."""
+    keeps_keys: bool = False
+    """Keys of the window are held a second time, un-rotated, to be recalled as they were."""
+    rewrites_window: bool = False
+    """Keys and values of the window are, to be written anew."""
     kept_bytes: int = 0
     """What each session keeps of evicted chunks."""
 
@@ -167,14 +172,15 @@ _DECODED_ROWS = 16
 def _reserved_bytes(figures: ModelFigures, use: PlannedUse) -> int:
     """What does not grow with the budget: one chunk under way, branches, pristine keys."""
     chunk = use.chunk_tokens * (figures.append_bytes + figures.patches_per_token * figures.patch_bytes)
-    branches = use.sessions * use.asks * use.ask_tokens * figures.cache_bytes
+    branches = use.sessions * use.asks * use.ask_tokens * figures.branch_bytes
     pristine = use.sessions * (use.opening_tokens + use.chunk_tokens) * figures.pristine_bytes
     return chunk + branches + pristine + use.sessions * use.kept_bytes
 
 
 def _fitting_tokens(figures: ModelFigures, use: PlannedUse, left_bytes: int, policy: BudgetPolicy) -> int:
-    slabs = use.sessions * (1 + SLAB_SLACK + policy.value + use.kept_share) * figures.cache_bytes
-    return int(left_bytes / (slabs + _passing_bytes(figures, use)))
+    slab = (1 + SLAB_SLACK + policy.value) * figures.cache_bytes
+    kept = figures.pristine_bytes if use.rewrites_window else figures.kept_key_bytes if use.keeps_keys else 0
+    return int(left_bytes / (use.sessions * (slab + kept) + _passing_bytes(figures, use)))
 
 
 def _passing_bytes(figures: ModelFigures, use: PlannedUse) -> int:

@@ -419,6 +419,7 @@ class VideoSession:
             saved_wall_ns=self._clock.wall_ns(),
             trunk=trunk.state(),
             layout=self.config.layout,
+            kv_cache_dtype=backend.kv_cache_dtype,
         )
         return SavedSession(state, self._store.copy_cache(trunk.start, trunk.tail, kept), past)
 

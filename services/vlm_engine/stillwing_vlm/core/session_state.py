@@ -95,6 +95,8 @@ class SessionState:
     saved_wall_ns: _Count
     trunk: TrunkState
     layout: FrameLayout | None = None
+    kv_cache_dtype: str = ""
+    """How keys and values are kept; empty in exports of before there was a choice: as `dtype`."""
 
     @property
     def last_frame_id(self) -> str:

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from stillwing_vlm.core.engines.scaled import CachedPair
+
 KeyValue = tuple[torch.Tensor, torch.Tensor]
 
 # `(query, key, value) -> (output, log-sum-exp)`; the public call keeps the second to itself.
@@ -25,19 +27,20 @@ _MAX_SCORES = 1 << 26
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Who attends: `append(queries, keys, values)` and `branch(queries, segments)`, as the functions below.
+    """Who attends: `append(queries, keys, values)` and `branch(queries, segments)`, as the functions below; over cached
+    vectors of one kind, with scales or without.
 
     `decode`, where there is one, attends one query of each of several branches in fewer calls than `branch` would take.
     """
 
     name: str
-    append: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-    branch: Callable[[torch.Tensor, Sequence[KeyValue]], torch.Tensor]
-    decode: Callable[[torch.Tensor, Sequence[Sequence[KeyValue]]], torch.Tensor] | None = None
+    append: Callable[..., torch.Tensor]
+    branch: Callable[..., torch.Tensor]
+    decode: Callable[..., torch.Tensor] | None = None
     reason: str = ""
     """Why it was chosen."""
 
-    def rows(self, queries: torch.Tensor, counts: list[int], segments: Sequence[Sequence[KeyValue]]) -> torch.Tensor:
+    def rows(self, queries: torch.Tensor, counts: list[int], segments: Sequence[Sequence[CachedPair]]) -> torch.Tensor:
         """Attention of several branches: `counts` queries of each, side by side in `queries`, over its own segments."""
         if self.decode is not None and queries.shape[1] == len(counts):
             return self.decode(queries, segments)

@@ -22,6 +22,8 @@ from stillwing_vlm.core.engines.attention import (
     decode_attention_on_cpu,
 )
 from stillwing_vlm.core.engines.kv_slab import KERNEL_HEADS
+from stillwing_vlm.core.engines.scaled import Cached, Scaled
+from stillwing_vlm.core.engines.scaled_attention import append_scaled, branch_scaled
 
 _MOST_DISAGREEMENT = 4 * 2**-8
 """bfloat16 keeps eight bits: one rounding of the output, one of the weights, one of the pieces, and one to spare."""
@@ -37,11 +39,13 @@ CHOICES = ("triton", "flash")
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """Sizes of a model's attention."""
+    """What a model's attention works on: its sizes, and how the cache is kept."""
 
     query_heads: int
     kv_heads: int
     head_dim: int
+    scaled: bool = False
+    """Cached keys and values are 8-bit floats with scales."""
 
 
 def choose_attention(
@@ -58,7 +62,7 @@ def choose_attention(
     The choice says in `reason` how it came about.
     Raises MissingExtra or DeviceAbsent where what is wanted cannot run, cannot be imported or gives other numbers.
     """
-    sdpa = _torchs_own(device)
+    sdpa = Attention("sdpa", append_scaled, branch_scaled) if heads.scaled else _torchs_own(device)
     if wanted == "sdpa":
         return replace(sdpa, reason="as set")
     if wanted != "auto":
@@ -91,7 +95,7 @@ def _torchs_own(device: torch.device) -> Attention:
 def _usable(name: str, device: torch.device, dtype: torch.dtype, heads: Heads) -> Attention:
     found = (_triton if name == "triton" else _flash)(device, dtype, heads)
     try:
-        error_share = disagreement(found, device, dtype, heads.head_dim)
+        error_share = disagreement(found, device, dtype, heads.head_dim, scaled=heads.scaled)
     except Exception as error:
         # Behind the call stand compilers and drivers, which raise what they like.
         raise DeviceAbsent(
@@ -114,6 +118,8 @@ def _triton(device: torch.device, dtype: torch.dtype, heads: Heads) -> Attention
     interpreted = device.type == "cpu" and triton.knobs.runtime.interpret and dtype != torch.bfloat16
     capable = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
     dim = heads.head_dim
+    if heads.scaled:
+        raise DeviceAbsent("attention 'triton' reads no 8-bit cache: say sdpa or auto", device=str(device))
     if not (interpreted or capable) or dim not in KERNEL_HEADS:
         raise DeviceAbsent(
             "attention 'triton' needs an NVIDIA card of compute capability 8.0 or more and heads of 16 to 256, a power "
@@ -127,6 +133,11 @@ def _triton(device: torch.device, dtype: torch.dtype, heads: Heads) -> Attention
 
 def _flash(device: torch.device, dtype: torch.dtype, heads: Heads) -> Attention:
     dim = heads.head_dim
+    if heads.scaled:
+        raise DeviceAbsent(
+            "attention 'flash' reads no 8-bit cache: say triton, sdpa or auto, or leave kv_cache_dtype at auto",
+            device=str(device),
+        )
     if device.type != "cuda" or dtype not in (torch.bfloat16, torch.float16) or dim % 8 or dim > 256:
         raise DeviceAbsent(
             "attention 'flash' needs CUDA, bfloat16 and heads of at most 256, a multiple of 8; "
@@ -146,19 +157,24 @@ def _flash(device: torch.device, dtype: torch.dtype, heads: Heads) -> Attention:
     return FLASH
 
 
-def disagreement(attention: Attention, device: torch.device, dtype: torch.dtype, head_dim: int) -> float:
+def disagreement(
+    attention: Attention, device: torch.device, dtype: torch.dtype, head_dim: int, *, scaled: bool = False
+) -> float:
     """Largest difference from torch's own attention in float32 on a small example, as a share of its largest output.
 
     The example has grouped heads, a slice of a longer slab, several pieces and several queries.
     """
     draw = torch.Generator().manual_seed(0)
-    slab = torch.randn(2, 2, 300, head_dim, generator=draw).to(device, dtype)
+    drawn = torch.randn(2, 2, 300, head_dim, generator=draw).to(device, dtype)
+    slab: Cached = Scaled.of(drawn) if scaled else drawn
+    full = slab.wide() if isinstance(slab, Scaled) else slab.float()
     queries = torch.randn(6, 5, head_dim, generator=draw).to(device, dtype)
+    spans = ((20, 31), (31, 240), (240, 270))
+    pieces = [(slab[0, :, a:b], slab[1, :, a:b]) for a, b in spans]
+    wide = [(full[0, :, a:b], full[1, :, a:b]) for a, b in spans]
     keys, values = slab[0, :, 20:270], slab[1, :, 20:270]
-    pieces = [(slab[0, :, a:b], slab[1, :, a:b]) for a, b in ((20, 31), (31, 240), (240, 270))]
-    wide = [(key.float(), value.float()) for key, value in pieces]
     pairs = [
-        (attention.append(queries, keys, values), append_attention(queries.float(), keys.float(), values.float())),
+        (attention.append(queries, keys, values), append_attention(queries.float(), *full[:, :, 20:270])),
         (attention.branch(queries, pieces), branch_attention(queries.float(), wide)),
         (attention.branch(queries[:, -1:], pieces), branch_attention(queries[:, -1:].float(), wide)),
     ]
@@ -181,7 +197,8 @@ def trial_seconds(attention: Attention, device: torch.device, dtype: torch.dtype
 
 
 def _trial_seconds(attention: Attention, device: torch.device, dtype: torch.dtype, heads: Heads) -> float:
-    slab = torch.randn(2, heads.kv_heads, _TRIAL_TOKENS, heads.head_dim, device=device, dtype=dtype)
+    drawn = torch.randn(2, heads.kv_heads, _TRIAL_TOKENS, heads.head_dim, device=device, dtype=dtype)
+    slab: Cached = Scaled.of(drawn) if heads.scaled else drawn
     queries = torch.randn(_TRIAL_QUERIES, heads.query_heads, heads.head_dim, device=device, dtype=dtype).transpose(0, 1)
     question = queries[:, :32]
     own = _TRIAL_TOKENS - 32

@@ -34,18 +34,18 @@ class StaticPasses:
 
 
 def choose_decoding(
-    wanted: str, layers: LanguageLayers, rotary: Rotary, attention: Attention, vocab_size: int
+    wanted: str, layers: LanguageLayers, rotary: Rotary, attention: Attention, vocab_size: int, *, scaled: bool = False
 ) -> tuple[StaticPasses | None, str]:
     """What goes through static buffers, and its name. `wanted`: "eager" (None: everything as it comes), "static"
     (static buffers, every operation launched), "graphs" (the same captured; CUDA), or "auto": graphs where they can
-    be, otherwise eager.
+    be, otherwise eager. `scaled`: over caches of 8-bit floats with scales.
 
     Raises DeviceAbsent or MissingExtra where it cannot be had.
     """
     on_cuda = layers.device.type == "cuda"
     has_triton = importlib.util.find_spec("triton") is not None
     if wanted == "auto":
-        wanted = "graphs" if on_cuda and has_triton and kernels_fit(layers) else "eager"
+        wanted = "graphs" if on_cuda and has_triton and kernels_fit(layers) and not scaled else "eager"
     if wanted == "eager":
         return None, wanted
     if not on_cuda:
@@ -57,6 +57,10 @@ def choose_decoding(
         decoder = make_decoder(layers, rotary, vocab_size, lambda step: TorchSegments(step, attention), no_capture)
         appends = StaticAppends(layers, partial(TorchAppend, attention), no_capture)
         return StaticPasses(decoder, appends, no_capture), wanted
+    if scaled:
+        raise DeviceAbsent(
+            f"decoding '{wanted}' reads no 8-bit cache on CUDA: say auto or eager", device=str(layers.device)
+        )
     if not has_triton:
         raise MissingExtra(f"decoding '{wanted}' needs triton on CUDA; run: pip install triton", package="triton")
     if not kernels_fit(layers):

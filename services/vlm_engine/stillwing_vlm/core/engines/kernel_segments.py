@@ -9,6 +9,7 @@ from stillwing_vlm.core.engines.kernels.cache import turn_and_write
 from stillwing_vlm.core.engines.kernels.decode import DecodeWorkspace, SegmentTable, decode, plan_decode
 from stillwing_vlm.core.engines.layers import LanguageLayers
 from stillwing_vlm.core.engines.rotary import CosSin
+from stillwing_vlm.core.engines.scaled import Cached, Scaled
 from stillwing_vlm.core.engines.static_step import StaticStep
 
 
@@ -45,7 +46,9 @@ class KernelSegments:
 class KernelAppend:
     """`AppendKernels` of one size of chunk in one slab."""
 
-    def __init__(self, layers: LanguageLayers, keys: torch.Tensor, values: torch.Tensor, count: int) -> None:
+    def __init__(self, layers: LanguageLayers, keys: Cached, values: Cached, count: int) -> None:
+        if isinstance(keys, Scaled) or isinstance(values, Scaled):
+            raise TypeError("these kernels write no 8-bit cache")
         self._keys, self._values = keys, values
         self._heads = layers.heads
         # One row with one piece, the slab: behind what it holds is where the tokens go.

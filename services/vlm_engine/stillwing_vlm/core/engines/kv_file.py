@@ -20,11 +20,14 @@ from safetensors.torch import load_file, save_file
 from stillwing_common.errors import ExportUnusable
 from stillwing_vlm.core.backend import CacheSizes
 from stillwing_vlm.core.engines.kv_slab import CacheCopy, SlabShape
+from stillwing_vlm.core.engines.scaled import Cached, Scaled, stored
 
 _FORMAT = "stillwing-session"
 _MOST_HEADER_BYTES = 1 << 24
 _DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
 _ARRAY_DTYPES: dict[type[Any], str] = {np.uint8: "U8", np.int64: "I64"}
+_WIDTHS = {"F32": 4, "BF16": 2, "F16": 2, "F8_E4M3": 1, "U8": 1, "I64": 8}
+"""Bytes of an entry."""
 
 
 def write(path: Path, copy: CacheCopy, description: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -60,14 +63,23 @@ def read(
     if _digest(description, tensors) != metadata.get("sha256"):
         raise ExportUnusable("it is damaged: its checksum is another")
     positions = tensors["kept_positions"].numpy()
-    keys, values, kept_keys = (tensors[name].to(shape.device) for name in ("keys", "values", "kept_keys"))
+    keys, values = (_cached(tensors, name, shape) for name in ("keys", "values"))
+    kept_keys = tensors["kept_keys"].to(shape.device)
     arrays = {name: tensors[name].numpy() for name in promised.arrays}
     return description, CacheCopy(keys, values, kept_keys, positions), arrays
 
 
+def _cached(tensors: dict[str, torch.Tensor], name: str, shape: SlabShape) -> Cached:
+    if not shape.scaled:
+        return tensors[name].to(shape.device)
+    return Scaled(tensors[name], tensors[f"{name}_scales"]).to(shape.device)
+
+
 def _tensors(copy: CacheCopy) -> dict[str, torch.Tensor]:
     positions = torch.from_numpy(np.ascontiguousarray(copy.kept_positions))
-    found = {"keys": copy.keys, "values": copy.values, "kept_keys": copy.kept_keys, "kept_positions": positions}
+    found = {"kept_keys": copy.kept_keys, "kept_positions": positions}
+    for name, part in (("keys", copy.keys), ("values", copy.values)):
+        found |= dict(zip((name, f"{name}_scales"), stored(part), strict=False))
     return {name: tensor.cpu().contiguous() for name, tensor in found.items()}
 
 
@@ -89,23 +101,23 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
 
 
 def _check_tensors(header: dict[str, Any], length: int, shape: SlabShape, sizes: CacheSizes) -> None:
-    kind, tokens, kept_tokens = _DTYPES[shape.dtype], sizes.tokens, sizes.kept_tokens
-    lanes = [shape.layers, shape.kv_heads]
-    wanted = {
-        "keys": (kind, [*lanes, tokens, shape.head_dim]),
-        "values": (kind, [*lanes, tokens, shape.head_dim]),
-        "kept_keys": (kind, [*lanes, kept_tokens, shape.head_dim]),
+    tokens, kept_tokens, lanes = sizes.tokens, sizes.kept_tokens, [shape.layers, shape.kv_heads]
+    kind = "F8_E4M3" if shape.scaled else _DTYPES[shape.dtype]
+    wanted: dict[str, tuple[str, list[int]]] = {
+        "kept_keys": (_DTYPES[shape.dtype], [*lanes, kept_tokens, shape.head_dim]),
         "kept_positions": ("I64", [3, kept_tokens]),
     } | {name: (_ARRAY_DTYPES[dtype], list(each)) for name, (dtype, each) in sizes.arrays.items()}
+    for name in ("keys", "values"):
+        wanted[name] = (kind, [*lanes, tokens, shape.head_dim])
+        if shape.scaled:
+            wanted[f"{name}_scales"] = ("F32", [*lanes, tokens])
     found = {
         name: (entry.get("dtype"), entry.get("shape")) if isinstance(entry, dict) else None
         for name, entry in header.items()
     }
     if found != wanted:
         raise ExportUnusable("its tensors are not those that its description promises")
-    promised = shape.dtype.itemsize * shape.layers * shape.kv_heads * shape.head_dim * (2 * tokens + kept_tokens)
-    promised += 8 * 3 * kept_tokens
-    promised += sum(np.dtype(dtype).itemsize * math.prod(each) for dtype, each in sizes.arrays.values())
+    promised = sum(_WIDTHS[kind] * math.prod(each) for kind, each in wanted.values())
     if promised != length:
         raise ExportUnusable(f"it is cut short or damaged: {length} bytes of tensors, {promised} promised")
 

@@ -18,12 +18,15 @@ import numpy.typing as npt
 import torch
 
 from stillwing_vlm.core.backend import PinnedView
-from stillwing_vlm.core.engines.attention import KeyValue
 from stillwing_vlm.core.engines.rotary import Rotary, rotate
+from stillwing_vlm.core.engines.scaled import Cached, CachedPair, Scaled, joined, put, stored
 from stillwing_vlm.core.positions import Positions
 
 KERNEL_HEADS = (16, 32, 64, 128, 256)
 """Sizes of heads that the kernels take."""
+
+_TURNED_TOKENS = 1024
+"""Tokens that are turned at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +38,30 @@ class SlabShape:
     head_dim: int
     dtype: torch.dtype
     device: torch.device
+    scaled: bool = False
+    """Whether what lies in a slab is kept as 8-bit floats with scales; branches and un-rotated keys never are."""
 
-    def empty(self, tokens: int, dtype: torch.dtype | None = None) -> torch.Tensor:
-        """`[layers, kv_heads, tokens, head_dim]`."""
-        return torch.empty(
-            (self.layers, self.kv_heads, tokens, self.head_dim), dtype=dtype or self.dtype, device=self.device
-        )
+    def empty(self, tokens: int) -> torch.Tensor:
+        """`[layers, kv_heads, tokens, head_dim]` of the model's type."""
+        return torch.empty(self._sizes(tokens), dtype=self.dtype, device=self.device)
+
+    def cache(self, tokens: int) -> Cached:
+        """The same as a slab keeps it."""
+        return Scaled.empty(self._sizes(tokens), self.device) if self.scaled else self.empty(tokens)
+
+    def _sizes(self, tokens: int) -> tuple[int, int, int, int]:
+        return (self.layers, self.kv_heads, tokens, self.head_dim)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeptChunk:
-    """Un-rotated keys as the model computed them, values, both `[layers, kv_heads, tokens, head_dim]`, and positions
-    `int64[3, tokens]` from the chunk's own beginning. Values are None while the slab alone has them.
+    """Un-rotated keys as the model computed them, values as the slab keeps them, both `[layers, kv_heads, tokens,
+    head_dim]`, and positions `int64[3, tokens]` from the chunk's own beginning. Values are None while the slab alone
+    has them.
     """
 
     keys: torch.Tensor
-    values: torch.Tensor | None
+    values: Cached | None
     positions: Positions
 
     @property
@@ -65,8 +76,8 @@ class CacheCopy:
     chunks that can be written anew, joined, and their positions `int64[3, kept tokens]` from each chunk's beginning.
     """
 
-    keys: torch.Tensor
-    values: torch.Tensor
+    keys: Cached
+    values: Cached
     kept_keys: torch.Tensor
     kept_positions: Positions
 
@@ -76,8 +87,9 @@ class KvSlab:
 
     def __init__(self, shape: SlabShape, rotary: Rotary, capacity: int) -> None:
         self.capacity = capacity
-        self.keys = shape.empty(capacity)
-        self.values = shape.empty(capacity)
+        self.keys = shape.cache(capacity)
+        self.values = shape.cache(capacity)
+        self._scaled = shape.scaled
         self._dtype = shape.dtype
         self._rotary = rotary
         self._kernels = cache_kernels(shape)
@@ -99,19 +111,26 @@ class KvSlab:
         elif pieces:
             keys, values = self._rotated(pieces)
             start = end - values.shape[2]
-            self.keys[:, :, start:end] = keys
-            self.values[:, :, start:end] = values
+            self._put(slice(start, end), keys, values)
+
+    def _put(self, place: slice, keys: Cached, values: Cached) -> None:
+        put(self.keys, (slice(None), slice(None), place), keys)
+        put(self.values, (slice(None), slice(None), place), values)
 
     @torch.inference_mode()
-    def turned(self, pieces: Sequence[tuple[KeptChunk, int]]) -> KeyValue:
+    def turned(self, pieces: Sequence[tuple[KeptChunk, int]]) -> CachedPair:
         """The same as a copy beside the slab."""
         keys, values = self._rotated(pieces)
-        return keys.to(self._dtype), values
+        return self._rounded(keys), values
 
-    def _rotated(self, pieces: Sequence[tuple[KeptChunk, int]]) -> KeyValue:
+    def _rounded(self, vectors: torch.Tensor) -> Cached:
+        """As the slab keeps them."""
+        return Scaled.of(vectors) if self._scaled else vectors.to(self._dtype)
+
+    def _rotated(self, pieces: Sequence[tuple[KeptChunk, int]]) -> tuple[torch.Tensor, Cached]:
         keys = torch.cat([kept.keys for kept, _ in pieces], dim=2)
         positions = np.concatenate([kept.positions + at for kept, at in pieces], axis=1)
-        return rotate(keys, self._rotary.cos_sin(positions)), torch.cat([_values(kept) for kept, _ in pieces], dim=2)
+        return rotate(keys, self._rotary.cos_sin(positions)), joined([_values(kept) for kept, _ in pieces], 2)
 
     def without_values(self, kept: KeptChunk) -> KeptChunk:
         """Keys alone."""
@@ -136,38 +155,41 @@ class KvSlab:
             cos_sin = self._rotary.cos_sin(np.full((3, 1), turn, np.int64)) if turn else None
             self._kernels.move(self.keys, self.values, source, target, length, cos_sin)
             return
-        # In pieces that do not overlap themselves.
-        step = abs(target - source) or length
+        # In pieces that do not overlap themselves; what is turned is held at its full width meanwhile.
+        step = min(abs(target - source) or length, _TURNED_TOKENS if turn else length)
         starts = range(0, length, step)
         for at in starts if target < source else reversed(starts):
             size = min(step, length - at)
             piece = slice(source + at, source + at + size)
             place = slice(target + at, target + at + size)
-            self.keys[:, :, place] = self._turned_by(self.keys[:, :, piece], turn)
-            self.values[:, :, place] = self.values[:, :, piece]
+            self._put(place, self._turned_by(self.keys[:, :, piece], turn), self.values[:, :, piece])
 
     @torch.inference_mode()
-    def turn_copy(self, kept: KeyValue | None, turn: int) -> KeyValue | None:
+    def turn_copy(self, kept: CachedPair | None, turn: int) -> CachedPair | None:
         """Keys of a copy moved by `turn` positions."""
         return None if kept is None else (self._turned_by(kept[0], turn), kept[1])
 
     @torch.inference_mode()
     def turn_branch(self, keys: torch.Tensor, turn: int) -> None:
         """Move the keys of a branch by `turn` positions, in place."""
-        keys[:] = self._turned_by(keys, turn)
+        if turn:
+            keys[:] = self._rotated_by(keys, turn).to(self._dtype)
 
-    def _turned_by(self, keys: torch.Tensor, turn: int) -> torch.Tensor:
+    def _turned_by(self, keys: Cached, turn: int) -> Cached:
         if not turn:
             return keys
-        return rotate(keys, self._rotary.cos_sin(np.full((3, 1), turn, np.int64))).to(self._dtype)
+        return self._rounded(self._rotated_by(keys.wide() if isinstance(keys, Scaled) else keys, turn))
+
+    def _rotated_by(self, keys: torch.Tensor, turn: int) -> torch.Tensor:
+        return rotate(keys, self._rotary.cos_sin(np.full((3, 1), turn, np.int64)))
 
     @torch.inference_mode()
-    def copy_out(self, kept: KeyValue | None, start: int, end: int) -> KeyValue:
+    def copy_out(self, kept: CachedPair | None, start: int, end: int) -> CachedPair:
         """A copy of `[start, end)` behind `kept`."""
         keys, values = self.keys[:, :, start:end], self.values[:, :, start:end]
         if kept is None:
             return keys.clone(), values.clone()
-        return torch.cat((kept[0], keys), dim=2), torch.cat((kept[1], values), dim=2)
+        return joined((kept[0], keys), 2), joined((kept[1], values), 2)
 
     @torch.inference_mode()
     def mean_keys(
@@ -193,8 +215,7 @@ class KvSlab:
     def adopt_cache(self, cache: CacheCopy, pieces: list[tuple[int, int]]) -> list[KeptChunk]:
         """Put such a copy at the slab's beginning; its kept chunks, each with its place and its tokens in `pieces`."""
         tokens = cache.keys.shape[2]
-        self.keys[:, :, :tokens] = cache.keys
-        self.values[:, :, :tokens] = cache.values
+        self._put(slice(0, tokens), cache.keys, cache.values)
         found, at = [], 0
         for place, length in pieces:
             part = slice(at, at + length)
@@ -206,8 +227,9 @@ class KvSlab:
     def digest(self, start: int, end: int) -> str:
         """Hash of the bytes of `[start, end)`."""
         found = hashlib.sha256()
-        for tensor in (self.keys, self.values):
-            found.update(tensor[:, :, start:end].contiguous().view(torch.uint8).cpu().numpy().tobytes())
+        for part in (self.keys[:, :, start:end], self.values[:, :, start:end]):
+            for tensor in stored(part):
+                found.update(tensor.contiguous().view(torch.uint8).cpu().numpy().tobytes())
         return found.hexdigest()
 
 
@@ -215,14 +237,19 @@ def cache_kernels(shape: SlabShape) -> Any:
     """What moves a window over itself, and writes a sink anew, in one launch for all layers; None where it cannot run
     and torch's own operations do it piece by piece.
     """
-    if shape.device.type != "cuda" or importlib.util.find_spec("triton") is None or shape.head_dim not in KERNEL_HEADS:
+    if (
+        shape.scaled
+        or shape.device.type != "cuda"
+        or importlib.util.find_spec("triton") is None
+        or shape.head_dim not in KERNEL_HEADS
+    ):
         return None
     from stillwing_vlm.core.engines.kernels import cache
 
     return cache
 
 
-def _values(kept: KeptChunk) -> torch.Tensor:
+def _values(kept: KeptChunk) -> Cached:
     if kept.values is None:
         raise ValueError("a chunk without its values cannot be written anew")
     return kept.values
@@ -234,7 +261,7 @@ class BranchPass:
 
     new_keys: tuple[torch.Tensor, ...]
     new_values: tuple[torch.Tensor, ...]
-    segments: list[list[KeyValue]]
+    segments: list[list[CachedPair]]
     """For each layer what the fed tokens attend: pieces of the trunk, then the branch with the fed tokens."""
 
     def write(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
@@ -278,7 +305,7 @@ class BranchStore:
         """Whether `pieces` names all that it sees."""
         return self._parent is None
 
-    def pieces(self) -> tuple[list[KeyValue], KeyValue, int]:
+    def pieces(self) -> tuple[list[CachedPair], tuple[torch.Tensor, torch.Tensor], int]:
         """What its tokens attend besides themselves, at most two pieces; room for its own; how many those are.
 
         All `[layers, kv_heads, tokens, head_dim]`.
@@ -295,13 +322,13 @@ class BranchStore:
             self._slab.turn_branch(self._keys[:, :, : self.length], self._view.turn - self._turn)
             self._turn = self._view.turn
 
-    def _seen(self) -> list[KeyValue]:
+    def _seen(self) -> list[CachedPair]:
         """What its tokens attend besides themselves, `[layers, kv_heads, tokens, head_dim]` each."""
         if self._parent is not None:
             parent = self._parent
             parent._follow()
             return [*parent._seen(), (parent._keys[:, :, : parent.length], parent._values[:, :, : parent.length])]
-        found: list[KeyValue] = [] if self._view.kept is None else [self._view.kept]
+        found: list[CachedPair] = [] if self._view.kept is None else [self._view.kept]
         if self._view.end > self._view.start:
             place = slice(self._view.start, self._view.end)
             found.append((self._slab.keys[:, :, place], self._slab.values[:, :, place]))

@@ -40,6 +40,7 @@ def load_model(
     dtype: str = "auto",
     attention: str = "auto",
     decoding: str = "auto",
+    kv_cache_dtype: str = "auto",
     random_weights: bool = False,
     seed: int = 0,
     threads: int | None = None,
@@ -49,9 +50,9 @@ def load_model(
 
     `device`: "auto", "cpu", "cuda" or "cuda:N". `dtype` of weights and cache: "float32", "bfloat16" or "auto", which is
     float32 on the CPU and bfloat16 on CUDA. `attention`: "sdpa", "triton", "flash" or "auto", see
-    `choose_attention`.
-    `decoding`: see `choose_decoding`. `threads`: CPU threads of the whole process's tensor library; None leaves them as
-    they are.
+    `choose_attention`. `decoding`: see `choose_decoding`. `kv_cache_dtype`: "auto", the type of the weights, or "fp8",
+    8-bit floats with scales. `threads`: CPU threads of the whole process's tensor library; None leaves them as they
+    are.
     Raises ModelNotUsable (naming what is missing), DeviceAbsent or MissingExtra.
     """
     where = _device(device)
@@ -78,7 +79,8 @@ def load_model(
         raise ModelNotUsable(
             f"its tokenizer has {text.vocab_size} tokens, its embedding {config.text_config.vocab_size}"
         )
-    return LoadedModel(QwenVlBackend(model, family, preprocessing, shown, attention, decoding), text)
+    backend = QwenVlBackend(model, family, preprocessing, shown, attention, decoding, kv_cache_dtype)
+    return LoadedModel(backend, text)
 
 
 def _device(wanted: str) -> torch.device:

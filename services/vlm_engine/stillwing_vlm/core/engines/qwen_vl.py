@@ -45,35 +45,41 @@ class QwenVlBackend:
         model_name: str,
         attention: str = "auto",
         decoding: str = "auto",
+        kv_cache_dtype: str = "auto",
     ) -> None:
         """`model`: the family's architecture in evaluation mode, on its device; `attention` as `choose_attention`,
-        `decoding` as `choose_decoding`.
+        `decoding` as `choose_decoding`; `kv_cache_dtype`: "auto" keeps keys and values in the model's type, "fp8" as
+        8-bit floats with scales.
         """
         self.published = model
         """The library's own module, over the same weights: to compare with."""
         config = model.config.text_config
         self._layers = layers = LanguageLayers(model, family)
         self._device, self._dtype = layers.device, layers.dtype
-        heads = Heads(layers.heads, layers.kv_heads, layers.head_dim)
+        scaled = kv_cache_dtype == "fp8"
+        heads = Heads(layers.heads, layers.kv_heads, layers.head_dim, scaled)
         self._attention = choose_attention(attention, self._device, self._dtype, heads)
         self._rotary = _rotary(config, family, layers.head_dim, self._device)
         self._vision: Encode = VisionEncoder(model.model.visual, family, by_length=layers.device.type == "cuda")
         self._stager = PatchStager(self._device, self._dtype) if self._device.type == "cuda" else None
-        self._shape = SlabShape(layers.count, layers.kv_heads, layers.head_dim, self._dtype, self._device)
+        self._shape = SlabShape(layers.count, layers.kv_heads, layers.head_dim, self._dtype, self._device, scaled)
         self.name = family.name
         self.model = model_name
         self.device = str(self._device)
         self.attention = self._attention.name
         self.attention_reason = self._attention.reason
         self.dtype = str(self._dtype).removeprefix("torch.")
+        self.kv_cache_dtype = "fp8" if scaled else self.dtype
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self.fingerprint = fingerprint(model.named_parameters(), dict(config.rope_parameters))
         self.vocab_size: int = config.vocab_size
-        self._static, self.decoding = choose_decoding(decoding, layers, self._rotary, self._attention, self.vocab_size)
+        self._static, self.decoding = choose_decoding(
+            decoding, layers, self._rotary, self._attention, self.vocab_size, scaled=scaled
+        )
         self.looks_ahead = self._static is not None
         if self._static is not None:
             self._vision = CapturedVision(self._vision, self._static.capture)
-        self.figures = model_figures(model.config, self._dtype.itemsize)
+        self.figures = model_figures(model.config, self._dtype.itemsize, scaled=scaled)
         self.preprocessing = preprocessing
         vision = model.config.vision_config
         self.chunk_format = ChunkFormat(

@@ -16,6 +16,7 @@ from stillwing_vlm.core.engines.attention import Attention
 from stillwing_vlm.core.engines.kv_slab import KvSlab
 from stillwing_vlm.core.engines.layers import LanguageLayers, TokenEmbeddings
 from stillwing_vlm.core.engines.rotary import CosSin
+from stillwing_vlm.core.engines.scaled import Cached
 from stillwing_vlm.core.engines.static_step import Capture
 from stillwing_vlm.core.engines.transfer import to_device
 
@@ -35,7 +36,7 @@ class AppendKernels(Protocol):
         """Queries and keys one after the other, and values, to `[heads, tokens, head_dim]`."""
 
 
-MakeKernels = Callable[[LanguageLayers, torch.Tensor, torch.Tensor, int], AppendKernels]
+MakeKernels = Callable[[LanguageLayers, Cached, Cached, int], AppendKernels]
 """From layers, a slab's keys and values `[layers, kv_heads, capacity, head_dim]`, and the tokens fed."""
 
 
@@ -128,9 +129,7 @@ class TorchAppend:
     that it works wherever that can be read without waiting, which is the CPU.
     """
 
-    def __init__(
-        self, attention: Attention, layers: LanguageLayers, keys: torch.Tensor, values: torch.Tensor, count: int
-    ) -> None:
+    def __init__(self, attention: Attention, layers: LanguageLayers, keys: Cached, values: Cached, count: int) -> None:
         self._attention = attention
         self._layers = layers
         self._keys, self._values = keys, values

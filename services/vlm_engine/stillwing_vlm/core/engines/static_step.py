@@ -13,11 +13,12 @@ import numpy.typing as npt
 import torch
 
 from stillwing_vlm.core.backend import Outcome, Row
-from stillwing_vlm.core.engines.attention import Attention, KeyValue
+from stillwing_vlm.core.engines.attention import Attention
 from stillwing_vlm.core.engines.kv_slab import BranchStore
 from stillwing_vlm.core.engines.layers import LanguageLayers, TokenEmbeddings
 from stillwing_vlm.core.engines.rotary import CosSin, Rotary
 from stillwing_vlm.core.engines.sampling import choose_tokens, draw_tokens
+from stillwing_vlm.core.engines.scaled import CachedPair, put
 from stillwing_vlm.core.engines.step_inputs import OWN, SEGMENTS, StepInputs
 
 WIDTHS = (1, 8, 32, 64)
@@ -70,7 +71,7 @@ class StaticStep:
         self.rows, self.width = rows, width
         self.layers = layers
         self.inputs = StepInputs(rows, width, vocabulary.allowed[:rows], device)
-        self.pieces: list[list[KeyValue]] = []
+        self.pieces: list[list[CachedPair]] = []
         """What the rows attend, of all layers: the same that the inputs name by address."""
         self._rotary = rotary
         self._lanes = torch.arange(width, device=device)
@@ -122,7 +123,7 @@ class StaticStep:
         for at, lane, chosen in unread:
             self.inputs.told.token_ids[at, lane].copy_(chosen)
 
-    def _point(self, told: Any, row: int, branch: BranchStore, count: int) -> list[KeyValue]:
+    def _point(self, told: Any, row: int, branch: BranchStore, count: int) -> list[CachedPair]:
         """Say where the row's pieces lie; all but its own are attended whole."""
         seen, own, length = branch.pieces()
         if length + count > own[0].shape[2]:
@@ -255,8 +256,9 @@ class TorchSegments:
         for row, (fed, first, pieces) in enumerate(self._rows()):
             mine = range(row * width, row * width + fed)
             own_keys, own_values = (part[layer] for part in pieces[-1])
-            own_keys[:, first : first + fed] = keys[:, mine.start : mine.stop]
-            own_values[:, first : first + fed] = values[:, mine.start : mine.stop]
+            behind = (slice(None), slice(first, first + fed))
+            put(own_keys, behind, keys[:, mine.start : mine.stop])
+            put(own_values, behind, values[:, mine.start : mine.stop])
             counts.append(fed)
             lanes += mine
             seen = [(key[layer], value[layer]) for key, value in pieces[:-1]]
@@ -265,7 +267,7 @@ class TorchSegments:
         out[:, lanes] = self._attention.rows(queries[:, lanes], counts, segments)
         return out
 
-    def _rows(self) -> list[tuple[int, int, list[KeyValue]]]:
+    def _rows(self) -> list[tuple[int, int, list[CachedPair]]]:
         told = self._step.inputs.told
         lengths = told.spans[:, OWN, 1].tolist()
         return [
