@@ -42,6 +42,8 @@ _RECALLED_SHARE = 0.4
 _SINK_FROM_FRAMES = 9
 _STEER_MOST_DEG = 36.0
 _STEER_GRID = 0.05
+_ZOOM = (0.95, 1.06)
+_TILT = 0.02
 
 
 class Sampler:
@@ -117,11 +119,13 @@ class Sampler:
         return sequence, trunk
 
     def pixels(self, trunk: Trunk) -> npt.NDArray[np.uint8]:
-        """Pictures (n, 112, 140, 3) of a trunk, with light and noise of their own."""
+        """Pictures (n, 112, 140, 3) of a trunk, with light, noise and, for half of them, a camera of their own."""
         rng = self._rng
         pictures = self._frames.pixels[trunk.rows]
         if trunk.mirrored:
             pictures = pictures[:, :, ::-1]
+        if rng.random() < 0.5:
+            pictures = _seen_through(pictures, float(rng.uniform(*_ZOOM)), float(rng.uniform(-1, 1) * _TILT))
         levels = np.linspace(0, 1, 256)[:, None] ** rng.uniform(0.85, 1.18) * 255
         levels = levels * rng.uniform(0.8, 1.2) * rng.uniform(0.95, 1.05, 3) + rng.uniform(-10, 10)
         brighter = np.empty(pictures.shape, np.int16)
@@ -320,6 +324,17 @@ class Sampler:
         kept = 2 if self._rng.random() < 0.15 else 1
         question = where_prompt(thing(GOALS[colour]))
         sequence.branches.append(self._words.branch(at, question, answer[:kept], weights[:kept]))
+
+
+def _seen_through(pictures: npt.NDArray[np.uint8], zoom: float, tilt: float) -> npt.NDArray[np.uint8]:
+    """The same pictures (n, h, w, 3) through a lens `zoom` times as long, tilted by that share of the height.
+
+    What the wider or tilted camera would show beyond the edge is the edge repeated.
+    """
+    height, width = pictures.shape[1:3]
+    rows = np.clip(np.rint((np.arange(height) + 0.5 - height / 2) / zoom + height * (0.5 + tilt) - 0.5), 0, height - 1)
+    columns = np.clip(np.rint((np.arange(width) + 0.5 - width / 2) / zoom + width / 2 - 0.5), 0, width - 1)
+    return np.ascontiguousarray(pictures[:, rows.astype(int)][:, :, columns.astype(int)])
 
 
 __all__ = ["Branch", "Sampler", "Trunk"]

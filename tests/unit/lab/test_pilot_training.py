@@ -25,7 +25,7 @@ from stillwing_lab.pilot.optimizer import orthogonalise, schedule
 from stillwing_lab.pilot.policy import load_pilot
 from stillwing_lab.pilot.report import Flown, closed_loop_table
 from stillwing_lab.pilot.rollout import IN_VIEW_PX, Frames, Recorder, expert_policy, fly, wandering_policy
-from stillwing_lab.pilot.sample import Sampler
+from stillwing_lab.pilot.sample import Sampler, _seen_through
 from stillwing_lab.pilot.start import start_from
 from stillwing_lab.pilot.tokenizer import SIGN_QUESTION, build_tokenizer
 from stillwing_lab.pilot.train import NotResumable, Trainer, main
@@ -312,6 +312,21 @@ def test_whoever_wanders_turns_past_every_right_way(tmp_path: Path) -> None:
     goal = taken.goal[decided][:-1]
     wanted = np.isin(taken.action[decided][np.arange(len(goal)), goal], (LEFT, RIGHT)).mean()
     assert turned > wanted, "more turns than the expert asks for"
+
+
+def test_half_of_the_trunks_are_seen_through_another_camera(frames: Frames) -> None:
+    ramp = np.broadcast_to(np.arange(140, dtype=np.uint8)[None, None, :, None], (1, 112, 140, 3))
+    assert np.array_equal(_seen_through(ramp, 1.0, 0.0), ramp)
+    longer = _seen_through(ramp, 1.25, 0.0)[0, 0, :, 0].astype(int)
+    assert longer[0] == 14 and longer[-1] == 125, "a longer lens shows the middle"
+    tall = np.broadcast_to(np.arange(112, dtype=np.uint8)[None, :, None, None], (1, 112, 140, 3))
+    assert np.all(_seen_through(tall, 1.0, 0.25)[0, :84, 0, 0] == np.arange(28, 112)), "nose down, the lower part"
+    marked = np.zeros_like(frames.pixels)
+    marked[:, :, 130] = 200
+    sampler = Sampler(replace(frames, pixels=marked), Words(build_tokenizer()), np.random.default_rng(8))
+    trunk = Trunk(np.array([0]), 0, False)
+    at = [int(sampler.pixels(trunk)[0, :, :, 0].mean(axis=0).argmax()) for _ in range(200)]
+    assert 0.3 < np.mean([column != 130 for column in at]) < 0.55
 
 
 def test_frames_survive_their_file(frames: Frames, tmp_path: Path) -> None:
