@@ -16,6 +16,8 @@ from stillwing_lab.pilot.rollout import DENSE_CLASSES, IN_VIEW_PX, Frames
 SIGN_GOAL = GOALS.index(SIGN)
 _DETOUR_WEIGHT = 1.5
 _CHANGE_WEIGHT = 2.0
+_FAINT_WEIGHT = 2.0
+_FAINT_PX = 150
 _TURNED_DEG = 7.0
 _JUNCTION_DEG = 30.0
 _SIGN_CLASSES = [index for index, name in enumerate(DENSE_CLASSES) if name.endswith("sign")]
@@ -92,12 +94,15 @@ class Labels:
 
         That is before a tree, and where only memory tells: a turn by a sign, a turn back to a beacon out of view,
         other than the turn that is right for looking round. Most of all where it is another than what was done last:
-        a turn follows a turn so often that one is easily learnt from the other.
+        a turn follows a turn so often that one is easily learnt from the other; and where the beacon is so far away
+        that it is a few points of the picture: whoever misses it looks round for ever.
         """
         frames, row = self._frames, trunk.rows[at]
         done = int(self._done[row])
         if action != STOP and done >= 0 and action != (MIRRORED_ACTION[done] if trunk.mirrored else done):
             return _CHANGE_WEIGHT
+        if colour != SIGN_GOAL and IN_VIEW_PX <= frames.visible_px[row, colour] < _FAINT_PX:
+            return _FAINT_WEIGHT
         in_view = frames.visible_px[row, colour] >= IN_VIEW_PX
         if not in_view and not self.is_seen(trunk, at, colour):
             return 1.0

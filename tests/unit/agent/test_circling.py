@@ -14,6 +14,7 @@ from stillwing_agent.core.circling import Circling
 
 LEFT = {"direction": "left", "angle_deg": 15}
 RIGHT = {"direction": "right", "angle_deg": 15}
+FORWARD = {"direction": "forward", "distance_m": 1}
 
 
 @given(st.randoms(use_true_random=False), st.integers(0, 4))
@@ -35,14 +36,27 @@ def test_two_changes_of_direction_are_the_last() -> None:
     assert circling.closed() == {("turn", "right")}
 
 
-def test_a_circle_is_allowed_and_two_are_not() -> None:
-    circling = Circling(max_angle_deg=390)
-    for _ in range(25):
+def test_after_a_circle_without_a_find_it_moves_on_and_only_then_looks_again() -> None:
+    circling = Circling()
+    for _ in range(23):
         circling.moved("turn", RIGHT)
         assert circling.closed() == set()
     circling.moved("turn", RIGHT)
-    assert circling.closed() == {("turn", "left"), ("turn", "right")}
+    for _ in range(3):
+        assert circling.closed() == {("turn", "left"), ("turn", "right")}
+        assert circling.closed(way_on_refused=True) == set()
+        circling.moved("move", FORWARD)
+    assert circling.closed() == set()
+
+
+def test_whoever_finds_the_way_on_barred_after_a_circle_looks_for_another() -> None:
+    circling = Circling()
+    for _ in range(24):
+        circling.moved("turn", RIGHT)
+    circling.moved("move", FORWARD)
     assert circling.closed(way_on_refused=True) == set()
+    circling.moved("turn", LEFT)
+    assert circling.closed() == set()
 
 
 def test_where_the_way_on_is_refused_one_side_stays_open() -> None:
@@ -56,7 +70,7 @@ def test_moving_on_opens_everything_again() -> None:
     circling = Circling()
     for turn in (LEFT, RIGHT, LEFT):
         circling.moved("turn", turn)
-    circling.moved("move", {"direction": "forward", "distance_m": 1})
+    circling.moved("move", FORWARD)
     assert circling.closed() == set()
 
 
