@@ -3,19 +3,21 @@
 First the device's copy bandwidth and matrix rate are measured; then, for trunks of 16K, 32K, 100K and 150K tokens of
 640x480 video, two frames a chunk: append, frames a second, token latency, time to first token, fork, eviction,
 compaction and peak memory, each beside the least time the device could take, beside transformers' DynamicCache as a
-stream and beside transformers' generate over everything; then 2,000 chunks one after another, and 1, 4 and 8 sessions.
-A few minutes on one GPU. Leaves `OUT.json`, `OUT.png` and a table.
+stream and beside transformers' generate over everything; then 2,000 chunks one after another, and 1, 4 and 8 sessions;
+and the engine's own parts once more with its cache, its weights and both kept in 8 bits. A few minutes on one GPU.
+Leaves `OUT.json`, `OUT.png` and a table.
 
 `--cpu-check` measures a tiny model on the CPU, in a minute, to see that all of it runs; its figures mean nothing.
 """
 
 import argparse
+import gc
 import json
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -34,13 +36,20 @@ from stillwing_lab.real_sizes import write_real_sizes
 from stillwing_lab.roofline import Roofline
 from stillwing_lab.speed import SMALL, Scale, Speed, measure_device, sizes_of
 from stillwing_lab.tiny_model import write_tiny_model
-from stillwing_vlm.core.catalog import Decoding, ModelSource, load_engine
+from stillwing_vlm.core.catalog import Decoding, KvCacheDtype, ModelSource, WeightDtype, load_engine
 from stillwing_vlm.core.planner import SLAB_SLACK
 
 _err = Console(stderr=True, highlight=False)
 
 PARTS = ("append", "token", "first_token", "step_of_branches", "evict", "compact")
 """What has a least time."""
+
+
+EIGHT_BITS: dict[str, dict[str, Any]] = {
+    "8-bit cache": {"kv_cache_dtype": KvCacheDtype.FP8},
+    "8-bit weights": {"weight_dtype": WeightDtype.INT8},
+    "both": {"kv_cache_dtype": KvCacheDtype.FP8, "weight_dtype": WeightDtype.INT8},
+}
 
 
 def floors_ms(roofline: Roofline, found: dict[str, float], speed: Speed, scale: Scale) -> dict[str, float]:
@@ -119,7 +128,39 @@ def measure(scale: Scale, source: ModelSource, tell: Any) -> dict[str, Any]:
         "soak": speed.soak(),
         "sessions": {str(count): speed.sessions(count) for count in scale.sessions},
     }
+    # What is measured next must not find the memory taken.
+    del loaded, backend, speed
+    results["eight_bits"] = {
+        name: eight_bits(scale, replace(source, **how), roofline, name, tell) for name, how in EIGHT_BITS.items()
+    }
     return results | {"promises": promises(results), "seconds": time.monotonic() - began_s}
+
+
+def eight_bits(scale: Scale, source: ModelSource, own: Roofline, name: str, tell: Any) -> dict[str, Any]:
+    """The engine's own parts with something kept in 8 bits; by budget. One that does not fit is left out."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    tell(f"{name}: loading")
+    loaded = load_engine(source)
+    backend: Any = loaded.backend
+    dtype: torch.dtype = getattr(torch, backend.dtype)
+    roofline = replace(
+        own,
+        layer_bytes=1 if backend.weight_dtype == "int8" else own.layer_bytes,
+        cached_share=backend.figures.cache_bytes / (own.sizes.token_bytes * dtype.itemsize / 2),
+    )
+    speed = Speed(loaded, backend.published, scale, lambda text: tell(f"{name}: {text}"))
+    found: dict[str, Any] = {}
+    for budget in scale.eight_bit_budgets:
+        try:
+            measured = speed.engine_alone(budget)
+        except torch.OutOfMemoryError:
+            continue
+        floors = floors_ms(roofline, measured, speed, scale)
+        shares = {part: floors[part] / measured[f"{part}_ms"] for part in PARTS if f"{part}_ms" in measured}
+        found[str(budget)] = measured | {"floor_ms": floors, "share_of_floor": shares}
+    return found
 
 
 def about(device: str) -> dict[str, Any]:
@@ -193,8 +234,18 @@ def table(results: dict[str, Any]) -> Table:
     }
     for name, label in plain.items():
         found.add_row(label, *(f"{each[name]:.3f}" if name in each else "–" for each in budgets.values()))
+    for name, ways in results["eight_bits"].items():
+        for part in ("append", "token"):
+            cells = [
+                f"{ways[at][f'{part}_ms']:.3f} ({ways[at]['share_of_floor'][part]:.0%})" if at in ways else "–"
+                for at in budgets
+            ]
+            found.add_row(f"{name}: {part}, ms", *cells)
     peaks = [f"{each['peak_bytes'] / 1e9:.2f}" if "peak_bytes" in each else "–" for each in budgets.values()]
     found.add_row("peak memory, GB", *peaks)
+    for name, ways in results["eight_bits"].items():
+        peaks = [f"{ways[at]['peak_bytes'] / 1e9:.2f}" if "peak_bytes" in ways.get(at, {}) else "–" for at in budgets]
+        found.add_row(f"{name}: peak memory, GB", *peaks)
     return found
 
 
@@ -218,7 +269,8 @@ def main(arguments: list[str] | None = None) -> int:
                 decoding=Decoding.STATIC,
             )  # fmt: skip
         else:
-            scale = Scale(budgets=tuple(flags.budgets))
+            shared = tuple(budget for budget in Scale().eight_bit_budgets if budget in flags.budgets)
+            scale = Scale(budgets=tuple(flags.budgets), eight_bit_budgets=shared or tuple(flags.budgets[:1]))
             source = ModelSource(
                 str(write_real_sizes(Path(folder))), random_weights=True, device=flags.device, decoding=flags.decoding
             )

@@ -9,7 +9,6 @@ With `--closed-loop N ...` the pilot also flies with the gate on, and missions t
 import argparse
 import json
 import platform
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -19,68 +18,14 @@ from rich.progress import track
 from rich.table import Table
 
 from stillwing_common.conditions import hardware
-from stillwing_common.types import Frame
-from stillwing_lab.evaluate.episode import fly_episode
-from stillwing_lab.evaluate.inline_engine import InlineEngine, InlineSession
-from stillwing_lab.evaluate.policies import BASELINES, MODEL_POLICIES, MakePolicy
-from stillwing_lab.evaluate.run import FIRST_UNSEEN_SEED
-from stillwing_vlm.core.base import AskRequest, SessionConfig
+from stillwing_lab.evaluate.policies import BASELINES
+from stillwing_lab.evaluate.recorded import Flight, fly
+from stillwing_vlm.core.base import SessionConfig
 from stillwing_vlm.core.catalog import LoadedEngine, ModelSource, load_engine
 from stillwing_vlm.core.gate import patch_differences
 from stillwing_vlm.core.local import LocalSession
 
 LEVELS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-
-
-@dataclass
-class Flight:
-    """What came in, in order: chunks of frames, and questions with the answers given."""
-
-    config: SessionConfig
-    events: list[tuple[str, Any]] = field(default_factory=list)
-
-
-class RecordedSession(InlineSession):
-    """Keeps what it was given."""
-
-    def __init__(self, session: LocalSession, engine: "RecordedEngine", flight: Flight) -> None:
-        super().__init__(session, 0.05, engine.think_s)
-        self._flight = flight
-
-    def append(self, *frames: Frame, **placing: Any) -> Any:
-        self._flight.events.append(("frames", frames))
-        return super().append(*frames, **placing)
-
-    def ask(self, request: AskRequest) -> Any:
-        answer = super().ask(request)
-        self._flight.events.append(("ask", (request, answer._done.text)))
-        return answer
-
-
-class RecordedEngine(InlineEngine):
-    """Keeps what its sessions were given."""
-
-    def __init__(self, loaded: LoadedEngine) -> None:
-        super().__init__(loaded)
-        self.flights: list[Flight] = []
-
-    async def open_session(self, config: SessionConfig) -> RecordedSession:
-        self.flights.append(Flight(config))
-        return RecordedSession(LocalSession(self._loaded, config), self, self.flights[-1])
-
-
-def fly(
-    loaded: LoadedEngine,
-    episodes: int,
-    title: str,
-    policy: MakePolicy = MODEL_POLICIES["tool_calling"],
-    decisions: int = 60,
-) -> tuple[list[Flight], int]:
-    """Flights, and how many missions succeeded."""
-    engine, reached = RecordedEngine(loaded), 0
-    for seed in track(range(FIRST_UNSEEN_SEED, FIRST_UNSEEN_SEED + episodes), title, console=Console(stderr=True)):
-        reached += fly_episode("meadow", seed, policy, engine, engine.think_s, max_decisions=decisions).success
-    return engine.flights, reached
 
 
 def replay(loaded: LoadedEngine, flight: Flight, levels: float) -> dict[str, float]:

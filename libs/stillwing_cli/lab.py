@@ -107,6 +107,41 @@ def eviction_c(
     _experiment("c", model, video, frames, chunks, device, threads, output, as_json, then)
 
 
+@lab.command("precision")
+def precision(
+    model: Model = "pilot",
+    video: Video = None,
+    frames: Pictures = None,
+    chunks: Annotated[
+        int | None, typer.Option(min=8, help="Chunks of two frames; unset: 160. Not the pilot's.")
+    ] = None,
+    episodes: Annotated[int, typer.Option(min=1, help="Flights of the pilot, over unseen meadows.")] = 4,
+    device: Device = "auto",
+    threads: Threads = 1,
+    output: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """What 8 bits cost: a cache, weights or both in 8 bits beside the model's own type, answer by answer."""
+    with told_errors():
+        from stillwing_lab.experiments import precision_run  # brings torch along
+
+        report, folder = precision_run.main(
+            model=model,
+            video=video,
+            frames=frames,
+            chunks=chunks,
+            episodes=episodes,
+            device=device,
+            threads=threads,
+            out=output,
+            as_json=as_json,
+        )
+    then = "stillwing-vlm --kv-cache-dtype fp8 --weight-dtype int8"
+    next_step(err if as_json else out, then, f"serve with both, if {folder}/report.txt says that it will do")
+    if not report.held:
+        raise typer.Exit(1)
+
+
 @lab.command("ablate")
 def ablate(
     model: Annotated[Path | None, typer.Option(help="Directory of a recall model; unset: the one that ships.")] = None,

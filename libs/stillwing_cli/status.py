@@ -113,7 +113,8 @@ async def _engine(address: str, channel: ChannelSettings) -> str:
         info = await engine.model_info()
         sessions = await engine.list_sessions()
         seen = "".join(f"; {session_text(each)}" for each in sessions)
-        kept = f", {info.kv_cache_dtype} cache" if info.kv_cache_dtype not in ("", info.dtype) else ""
+        kept = f", {info.weight_dtype} weights" if info.weight_dtype not in ("", info.dtype) else ""
+        kept += f", {info.kv_cache_dtype} cache" if info.kv_cache_dtype not in ("", info.dtype) else ""
         return f"{info.model} on {info.device} {info.dtype}{kept}, {len(sessions)} sessions{seen}"
     finally:
         await engine.close()

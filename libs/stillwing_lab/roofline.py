@@ -2,7 +2,7 @@
 what has to be multiplied over its matrix rate, whichever is longer.
 
 Arithmetic over a model's sizes alone: it knows nothing of tensors, devices or the engine. All weights and cached keys
-and values are taken as bfloat16; each is counted once, as if nothing else were moved.
+and values are taken as bfloat16 unless it is told of 8 bits; each is counted once, as if nothing else were moved.
 """
 
 from dataclasses import dataclass
@@ -111,12 +111,25 @@ class Roofline:
 
     sizes: ModelSizes
     device: Device
+    layer_bytes: int = BYTES
+    """Of a weight of the language model's layers: 1 where they are kept in 8 bits."""
+    cached_share: float = 1.0
+    """Bytes of a cached token, over those in bfloat16."""
+
+    @property
+    def _token_bytes(self) -> float:
+        return self.sizes.token_bytes * self.cached_share
+
+    @property
+    def _other_weights(self) -> int:
+        return self.sizes.weights - self.sizes.layer_weights
 
     def append_s(self, tokens: int, patches: int, cached: int) -> float:
         """A chunk of `tokens` whose picture has `patches`, behind `cached` tokens; no head, as nothing is asked."""
         sizes = self.sizes
         flop = sizes.vision_flop(patches) + 2.0 * sizes.layer_weights * tokens + sizes.attention_flop(tokens, cached)
-        moved = (sizes.layer_weights + sizes.vision_weights) * BYTES + (cached + tokens) * sizes.token_bytes
+        moved: float = sizes.layer_weights * self.layer_bytes + sizes.vision_weights * BYTES
+        moved += (cached + tokens) * self._token_bytes
         return self.device.floor_s(moved, flop)
 
     def step_s(self, fed: int, cached: int, trunks: int = 1, answered: int = 1) -> float:
@@ -125,23 +138,26 @@ class Roofline:
         """
         sizes = self.sizes
         flop = 2.0 * (sizes.layer_weights * fed + sizes.head_weights * answered) + sizes.attention_flop(fed, cached)
-        moved = (sizes.layer_weights + sizes.head_weights) * BYTES + trunks * cached * sizes.token_bytes
+        moved: float = sizes.layer_weights * self.layer_bytes + sizes.head_weights * BYTES
+        moved += trunks * cached * self._token_bytes
         return self.device.floor_s(moved, flop)
 
     def evict_s(self, sink_tokens: int) -> float:
         """Letting a chunk go: the sink's un-rotated keys and its values are read, and written anew."""
-        return self.device.floor_s(2 * sink_tokens * self.sizes.token_bytes)
+        return self.device.floor_s(2 * sink_tokens * self._token_bytes)
 
     def compact_s(self, tokens: int) -> float:
         """Moving all that is live to the slab's beginning: read and written."""
-        return self.device.floor_s(2 * tokens * self.sizes.token_bytes)
+        return self.device.floor_s(2 * tokens * self._token_bytes)
 
     def prefill_s(self, tokens: int, chunks: int, patches: int) -> float:
         """Everything anew, in one pass: `chunks` pictures of `patches` each, `tokens` in all."""
         sizes = self.sizes
         flop = chunks * sizes.vision_flop(patches) + 2.0 * sizes.layer_weights * tokens
-        return self.device.floor_s(sizes.weights * BYTES, flop + sizes.attention_flop(tokens, 0))
+        weights = self._other_weights * BYTES + sizes.layer_weights * self.layer_bytes
+        return self.device.floor_s(weights, flop + sizes.attention_flop(tokens, 0))
 
     def peak_bytes(self, budget: int, slack: float) -> int:
         """Weights and the slab of one session: what is resident at least."""
-        return self.sizes.weights * BYTES + int(budget * (1 + slack)) * self.sizes.token_bytes
+        weights = self._other_weights * BYTES + self.sizes.layer_weights * self.layer_bytes
+        return weights + int(int(budget * (1 + slack)) * self._token_bytes)

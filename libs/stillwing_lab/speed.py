@@ -50,6 +50,7 @@ class Scale:
     branches: int = 8
     soak_chunks: int = 2000
     sessions: tuple[int, ...] = (1, 4, 8)
+    eight_bit_budgets: tuple[int, ...] = (16_384, 100_000)
     session_budget: int = 16_384
     copied_bytes: int = 4 << 30
     matrix_side: int = 8192
@@ -65,6 +66,7 @@ SMALL = Scale(
     branches=2,
     soak_chunks=20,
     sessions=(1, 2),
+    eight_bit_budgets=(160,),
     session_budget=160,
     copied_bytes=1 << 20,
     matrix_side=64,
@@ -220,7 +222,15 @@ class Speed:
     # What is measured
 
     def budget(self, budget: int) -> dict[str, float]:
-        """One full trunk: milliseconds of each part, frames a second, bytes at the most."""
+        """One full trunk: milliseconds of each part, frames a second, bytes at the most; and the library's ways."""
+        found, video = self._engine(budget)
+        return found | self._library(video)
+
+    def engine_alone(self, budget: int) -> dict[str, float]:
+        """The same without the library's ways."""
+        return self._engine(budget)[0]
+
+    def _engine(self, budget: int) -> tuple[dict[str, float], VideoSession]:
         self._tell(f"{budget:,} tokens: filling")
         with self._peak() as peak:
             video = self._open(budget)
@@ -238,8 +248,7 @@ class Speed:
         found["sink_tokens"] = video.trunk.sink_tokens
         if self.device.type == "cuda":
             found["peak_bytes"] = peak[0]
-        found |= self._library(video)
-        return found
+        return found, video
 
     @contextmanager
     def _peak(self) -> Iterator[list[int]]:

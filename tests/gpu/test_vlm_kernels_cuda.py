@@ -21,7 +21,8 @@ from stillwing_vlm.core.catalog import AttentionKind, ModelSource
 from stillwing_vlm.core.engines.attention_choice import Heads, choose_attention, disagreement
 from stillwing_vlm.core.engines.kernels.append import Segment, append, attend
 from stillwing_vlm.core.engines.kernels.cache import move, place, turn_and_write
-from stillwing_vlm.core.engines.kernels.decode import DecodeWorkspace, SegmentTable, decode, plan_decode
+from stillwing_vlm.core.engines.kernels.decode import decode, plan_decode
+from stillwing_vlm.core.engines.kernels.tables import DecodeWorkspace, SegmentTable
 from stillwing_vlm.core.engines.rotary import rotate
 from stillwing_vlm.core.local import LocalEngine
 

@@ -19,10 +19,14 @@ from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
 from stillwing_vlm.core.engines.kernels import append as append_kernels
+from stillwing_vlm.core.engines.kernels import decode as decode_kernels
 from stillwing_vlm.core.engines.kernels.append import Segment, Tile, append, attend
 from stillwing_vlm.core.engines.kernels.cache import move, place, turn_and_write, turn_into, write
-from stillwing_vlm.core.engines.kernels.decode import DecodeWorkspace, SegmentTable, decode, plan_decode
+from stillwing_vlm.core.engines.kernels.decode import decode, plan_decode
 from stillwing_vlm.core.engines.kernels.fused import add_norm, gated
+from stillwing_vlm.core.engines.kernels.int8_linear import linear
+from stillwing_vlm.core.engines.kernels.tables import DecodeWorkspace, SegmentTable
+from stillwing_vlm.core.engines.scaled import Scaled
 
 HEADS, KV_HEADS, HEAD_DIM, DTYPE = 16, 2, 128, torch.bfloat16
 CPU = torch.device("cpu")
@@ -74,6 +78,8 @@ def launch_all(capability: int) -> None:
     slab = torch.empty(2, 3, KV_HEADS, 1000, HEAD_DIM, dtype=DTYPE)
     tile = Tile(128, 128, 8, 2) if capability >= 90 else Tile(128, 64, 8, 2)
     append_kernels.tile_for = lambda *_: tile
+    for kernels in (append_kernels, decode_kernels):
+        kernels.reads_codes = lambda _: capability >= 89
     joined = torch.empty(400, HEADS + 2 * KV_HEADS, HEAD_DIM, dtype=DTYPE).transpose(0, 1)
     queries, keys, values = joined.split([HEADS, KV_HEADS, KV_HEADS])
     append(queries, *slab[:, 1], torch.zeros(2, dtype=torch.int32))
@@ -95,6 +101,18 @@ def launch_all(capability: int) -> None:
         turn_and_write(*fed, cos_sin, torch.empty_like(fed[0]), table, 1)
         write(*fed[1:], table, 1)
         decode(fed[0], table, 1, torch.empty_like(fed[0]), work)
+        table = SegmentTable.empty(rows, 3, DTYPE, CPU, scaled=True)
+        turn_and_write(*fed, cos_sin, torch.empty_like(fed[0]), table, 1)
+        decode(fed[0], table, 1, torch.empty_like(fed[0]), work)
+    codes = [Scaled.empty((3, KV_HEADS, 1000, HEAD_DIM), CPU) for _ in range(2)]
+    layer = [part[1] for part in codes]
+    append(queries, *layer, torch.zeros(2, dtype=torch.int32))
+    attend(queries, [Segment(*layer), Segment(*slab[:, 1, :, 700:])])
+    place(keys.expand(3, -1, -1, -1), codes[0][:, :, :400], cos_sin, *(part[:, :, 3:403] for part in codes))
+    move(*codes, 200, 1, 700)
+    for count, outputs in ((1, 2048), (8, 22016), (400, 2560), (400, 22016)):
+        weights = torch.empty(outputs, 2048, dtype=torch.int8)
+        linear(hidden[:count], weights, torch.empty(outputs), torch.empty(outputs, dtype=DTYPE))
 
 
 if __name__ == "__main__":

@@ -40,6 +40,19 @@ def load_frames(video: Path | None, folder: Path | None, work: Path, bar: Progre
     return found
 
 
+def keep_report(report: ExperimentReport, draw: Draw, name: str, out: Path | None, as_json: bool) -> Path:
+    """Store a report and print it; the folder."""
+    folder = results_folder(f"{report.name}-{name}", out)
+    report.save(folder, draw)
+    if as_json:
+        print(json.dumps(report.to_json()))
+    else:
+        console = Console(highlight=False)
+        console.print(report.text(), markup=False, soft_wrap=True)
+        console.print(f"\nstored in {folder}: report.txt, report.json, plot.png", soft_wrap=True)
+    return folder
+
+
 def main(
     which: str,
     *,
@@ -78,12 +91,4 @@ def main(
                 subject, shown, chunks=count, on_chunk=lambda done: bar.update(task, completed=done)
             )
             draw = answers.draw_answers
-    folder = results_folder(f"{report.name}-{subject.name}", out)
-    report.save(folder, draw)
-    if as_json:
-        print(json.dumps(report.to_json()))
-    else:
-        console = Console(highlight=False)
-        console.print(report.text(), markup=False, soft_wrap=True)
-        console.print(f"\nstored in {folder}: report.txt, report.json, plot.png", soft_wrap=True)
-    return report, folder
+    return report, keep_report(report, draw, subject.name, out, as_json)

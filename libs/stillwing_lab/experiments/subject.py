@@ -6,6 +6,7 @@ to another model by the number of such chunks it holds, so 100,000 tokens are 18
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -52,18 +53,27 @@ class Subject:
         return int(torch.cuda.memory_allocated(backend.device))
 
 
-def load_subject(model: str, work: Path, *, device: str = "auto", threads: int = 1) -> Subject:
-    """`model`: "pilot", "recall", "random", or the directory of a model. Raises ModelNotUsable, InvalidInput."""
+def load_subject(model: str, work: Path, *, device: str = "auto", threads: int = 1, **how: Any) -> Subject:
+    """`model`: "pilot", "recall", "random", or the directory of a model; `how`: other fields of its `ModelSource`.
+
+    Raises ModelNotUsable, InvalidInput, DeviceAbsent.
+    """
     if model == PILOT:
-        source, means = ModelSource(PILOT, device=device, threads=threads), "a pilot's, who knows no such question"
+        source, means = (
+            ModelSource(PILOT, device=device, threads=threads, **how),
+            "a pilot's, who knows no such question",
+        )
     elif model == RECALL:
         directory = str(recall_directory())
-        source, means = ModelSource(directory, device=device, threads=threads), "about the signs, when asked for them"
+        source, means = (
+            ModelSource(directory, device=device, threads=threads, **how),
+            "about the signs, when asked for them",
+        )
     elif model == RANDOM:
         directory = str(write_middle_model(work / "random-model"))
-        source, means = ModelSource(directory, device=device, threads=threads), "noise: the weights are random"
+        source, means = ModelSource(directory, device=device, threads=threads, **how), "noise: the weights are random"
     elif Path(model).is_dir():
-        source, means = ModelSource(model, device=device, threads=threads), "the model's own; read them"
+        source, means = ModelSource(model, device=device, threads=threads, **how), "the model's own; read them"
     else:
         raise InvalidInput(f"{model!r} is neither pilot, recall, random nor a directory", field="model")
     return Subject(LocalEngine.load(source), model if not Path(model).is_dir() else Path(model).name, means)

@@ -16,7 +16,7 @@ from stillwing_rpc.server import RpcServer
 from stillwing_vlm.server import registration
 
 try:
-    from stillwing_vlm.core.catalog import AttentionKind, Decoding, Dtype, KvCacheDtype, load_engine
+    from stillwing_vlm.core.catalog import AttentionKind, Decoding, Dtype, KvCacheDtype, WeightDtype, load_engine
     from stillwing_vlm.core.engine import AsyncEngine
     from stillwing_vlm.core.warmup import warm_up
     from stillwing_vlm.metrics import HeldCollector, MetricsServer, PrometheusObserver
@@ -49,6 +49,9 @@ def serve(
     kv_cache_dtype: Annotated[
         KvCacheDtype | None, typer.Option(help="How keys and values are kept: auto as the weights, or fp8.")
     ] = None,
+    weight_dtype: Annotated[
+        WeightDtype | None, typer.Option(help="Weights of the language model's linear layers: auto, or int8.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of the tensor library.")] = None,
     max_context_tokens: Annotated[int | None, typer.Option(help="Default budget of a session, in tokens.")] = None,
     budget_policy: Annotated[
@@ -65,7 +68,8 @@ def serve(
     """Serve until interrupted. What no flag says is read from STILLWING_VLM_…"""
     settings = read_settings(
         VlmSettings, host=host, port=port, model=model, random_weights=random_weights, device=device, dtype=dtype,
-        attention=attention, decoding=decoding, kv_cache_dtype=kv_cache_dtype, threads=threads,
+        attention=attention, decoding=decoding, kv_cache_dtype=kv_cache_dtype, weight_dtype=weight_dtype,
+        threads=threads,
         max_context_tokens=max_context_tokens, window_frames=window_frames, budget_policy=budget_policy,
         gate_levels=gate_levels, exports_dir=exports_dir, metrics_port=metrics_port, log_level=log_level,
     )  # fmt: skip
@@ -134,6 +138,7 @@ async def _serve(settings: VlmSettings, observer: PrometheusObserver) -> None:
             device=info.device,
             dtype=info.dtype,
             kv_cache_dtype=info.kv_cache_dtype,
+            weight_dtype=info.weight_dtype,
             attention=info.attention,
             attention_reason=info.attention_reason,
             decoding=info.decoding,

@@ -17,7 +17,7 @@ from stillwing_vlm.core.base import (
     FrameLayout,
     Limits,
 )
-from stillwing_vlm.core.catalog import PILOT, AttentionKind, Decoding, Dtype, KvCacheDtype, ModelSource
+from stillwing_vlm.core.catalog import PILOT, AttentionKind, Decoding, Dtype, KvCacheDtype, ModelSource, WeightDtype
 from stillwing_vlm.core.exports import ExportFolder
 from stillwing_vlm.core.planner import BudgetPolicy
 
@@ -51,6 +51,10 @@ class VlmSettings(ServerSettings):
     )
     kv_cache_dtype: KvCacheDtype = Field(
         default=KvCacheDtype.AUTO, description="auto (as the weights), or fp8: half the memory of bfloat16, less exact."
+    )
+    weight_dtype: WeightDtype = Field(
+        default=WeightDtype.AUTO,
+        description="auto, or int8 for the language model's linear layers: half the memory of bfloat16, less exact.",
     )
     threads: int = Field(default=1, ge=1, description="CPU threads of the tensor library; small models want one.")
     max_context_tokens: int = Field(
@@ -135,6 +139,7 @@ class VlmSettings(ServerSettings):
             attention=self.attention,
             decoding=self.decoding,
             kv_cache_dtype=self.kv_cache_dtype,
+            weight_dtype=self.weight_dtype,
             threads=self.threads,
             seed=self.seed,
             window_frames=self.window_frames or None,

@@ -44,9 +44,14 @@ def test_all_of_it_runs_without_a_gpu(
         assert budget * 0.7 < found["tokens"] <= budget and found["frames_per_s"] > 0
     assert len(results["soak"]["append_ms"]) == SMALL.soak_chunks
     assert set(results["sessions"]) == {str(count) for count in SMALL.sessions}
+    assert set(results["eight_bits"]) == {"8-bit cache", "8-bit weights", "both"}
+    for ways in results["eight_bits"].values():
+        for budget in SMALL.eight_bit_budgets:
+            assert ways[str(budget)]["append_ms"] > ways[str(budget)]["floor_ms"]["append"] > 0
+            assert ways[str(budget)]["tokens"] == results["budgets"][str(budget)]["tokens"]
     assert results["about"]["commit"] and results["about"]["versions"]["torch"] == torch.__version__
     printed = capsys.readouterr().out
-    assert "token, ms" in printed and "Next:" in printed
+    assert "token, ms" in printed and "8-bit cache: token, ms" in printed and "Next:" in printed
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

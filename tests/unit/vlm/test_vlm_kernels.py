@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_device import DEVICE
 
-from stillwing_vlm.core.engines.kernels import append as append_kernels
 from stillwing_vlm.core.engines.kernels.append import Segment, Tile, append, attend
-from stillwing_vlm.core.engines.kernels.decode import DecodeWorkspace, SegmentTable, decode, plan_decode
+from stillwing_vlm.core.engines.kernels.decode import decode, plan_decode
+from stillwing_vlm.core.engines.kernels.tables import DecodeWorkspace, SegmentTable
+from stillwing_vlm.core.engines.shares import append_splits
 
 NAN = float("nan")
 SMALL = Tile(32, 32, 4, 2)
@@ -77,12 +78,11 @@ def test_a_question_attends_its_pieces_as_one(
     assert _close(log_sum, wanted_log_sum, torch.float32)
 
 
-def test_programs_are_as_few_as_keep_the_device_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(append_kernels, "multiprocessors", lambda device: 132)
+def test_programs_are_as_few_as_keep_the_device_busy() -> None:
     # 25 tiles of two key heads make 50 programs: 5 shares of them are 250 of 264 places, 2 would be 100 of 132.
-    assert append_kernels._splits(50, 100_000, DEVICE) == 5
-    assert append_kernels._splits(132, 100_000, DEVICE) == 1
-    assert append_kernels._splits(4, 400, DEVICE) == 1
+    assert append_splits(50, 100_000, 132) == 5
+    assert append_splits(132, 100_000, 132) == 1
+    assert append_splits(4, 400, 132) == 1
 
 
 class Rows:

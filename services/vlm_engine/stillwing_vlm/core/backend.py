@@ -152,6 +152,8 @@ class Backend(Protocol):
     dtype: str
     kv_cache_dtype: str
     """How a store keeps keys and values: as `dtype`, or "fp8"."""
+    weight_dtype: str
+    """Of the language model's linear layers: as `dtype`, or "int8"."""
     attention: str
     attention_reason: str
     """Why it is carried out so."""
@@ -228,6 +230,9 @@ class Backend(Protocol):
         """Description, cache and arrays of such a file; `sizes` checks the description and says what it promises. Any
         thread. Raises ExportUnusable, what `sizes` raises, OSError.
         """
+
+    def scratch_bytes(self, chunk_tokens: int) -> int:
+        """Memory of the device that passes hold beside weights, caches and the chunk under way."""
 
     def free_bytes(self) -> int:
         """Memory of the device that is free now and may be taken."""

@@ -483,6 +483,8 @@ class ModelInfo:
     decoding: str = "eager"
     kv_cache_dtype: str = ""
     """How keys and values are kept: as `dtype`, or "fp8"; empty where an engine does not say."""
+    weight_dtype: str = ""
+    """Of the language model's linear layers: as `dtype`, or "int8"; empty where an engine does not say."""
     default_gate_levels: float = 0.0
     limits: Limits = field(default_factory=Limits)
     layers: int = 0

@@ -88,6 +88,15 @@ class KvCacheDtype(Enum):
     """As 8-bit floats (e4m3) with a scale for each vector: half of bfloat16, and less exact."""
 
 
+class WeightDtype(Enum):
+    """How the weights of the language model's linear layers are kept."""
+
+    AUTO = "auto"
+    """As all others."""
+    INT8 = "int8"
+    """As whole numbers of 8 bits with a scale for each output: half of bfloat16, and less exact."""
+
+
 class Decoding(Enum):
     """How decoding steps are carried out."""
 
@@ -115,6 +124,7 @@ class ModelSource:
     attention: AttentionKind = AttentionKind.AUTO
     decoding: Decoding = Decoding.AUTO
     kv_cache_dtype: KvCacheDtype = KvCacheDtype.AUTO
+    weight_dtype: WeightDtype = WeightDtype.AUTO
     threads: int | None = None
     seed: int = 0
     window_frames: int | None = None
@@ -165,6 +175,7 @@ class LoadedEngine:
             device=backend.device,
             dtype=backend.dtype,
             kv_cache_dtype=backend.kv_cache_dtype,
+            weight_dtype=backend.weight_dtype,
             attention=backend.attention,
             attention_reason=backend.attention_reason,
             decoding=backend.decoding,
@@ -302,6 +313,7 @@ def load_engine(
         attention=source.attention.value,
         decoding=source.decoding.value,
         kv_cache_dtype=source.kv_cache_dtype.value,
+        weight_dtype=source.weight_dtype.value,
         random_weights=source.random_weights,
         seed=source.seed,
         threads=source.threads,
@@ -312,14 +324,15 @@ def load_engine(
     window_frames = source.window_frames or backend.preprocessing.window_frames
     if window_frames is None and source.model == PILOT:
         window_frames = PILOT_WINDOW_FRAMES
+    use = planned_use(
+        backend.preprocessing,
+        limits,
+        label_tokens=label_tokens(backend.chunk_format, text),
+        eviction=eviction or DEFAULT_EVICTION,
+    )
     plan = plan_budget(
         backend.figures,
-        planned_use(
-            backend.preprocessing,
-            limits,
-            label_tokens=label_tokens(backend.chunk_format, text),
-            eviction=eviction or DEFAULT_EVICTION,
-        ),
+        replace(use, scratch_bytes=backend.scratch_bytes(use.chunk_tokens)),
         free_bytes=backend.free_bytes(),
         usable_share=_USABLE_SHARE.get(backend.device, _USABLE_GPU_SHARE),
         policy=source.budget_policy,

@@ -68,6 +68,8 @@ class PlannedUse:
     """Keys of the window are held a second time, un-rotated, to be recalled as they were."""
     rewrites_window: bool = False
     """Keys and values of the window are, to be written anew."""
+    scratch_bytes: int = 0
+    """What passes hold beside all that."""
     kept_bytes: int = 0
     """What each session keeps of evicted chunks."""
 
@@ -170,11 +172,11 @@ _DECODED_ROWS = 16
 
 
 def _reserved_bytes(figures: ModelFigures, use: PlannedUse) -> int:
-    """What does not grow with the budget: one chunk under way, branches, pristine keys."""
+    """What does not grow with the budget: one chunk under way, branches, pristine keys, scratch."""
     chunk = use.chunk_tokens * (figures.append_bytes + figures.patches_per_token * figures.patch_bytes)
     branches = use.sessions * use.asks * use.ask_tokens * figures.branch_bytes
     pristine = use.sessions * (use.opening_tokens + use.chunk_tokens) * figures.pristine_bytes
-    return chunk + branches + pristine + use.sessions * use.kept_bytes
+    return chunk + branches + pristine + use.scratch_bytes + use.sessions * use.kept_bytes
 
 
 def _fitting_tokens(figures: ModelFigures, use: PlannedUse, left_bytes: int, policy: BudgetPolicy) -> int:

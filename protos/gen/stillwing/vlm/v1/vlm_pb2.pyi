@@ -27,7 +27,7 @@ class GetModelRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetModelResponse(_message.Message):
-    __slots__ = ("engine", "model", "device", "dtype", "parameters", "cache_bytes_per_token", "default_max_context_tokens", "budget_reason", "can_snapshot", "can_recall", "max_sessions", "max_asks", "max_text_chars", "max_watches", "idle_timeout", "default_eviction", "can_export", "can_recall_kept", "attention", "attention_reason", "decoding", "default_gate_levels", "budget_plan", "layers", "default_layout", "kv_cache_dtype")
+    __slots__ = ("engine", "model", "device", "dtype", "parameters", "cache_bytes_per_token", "default_max_context_tokens", "budget_reason", "can_snapshot", "can_recall", "max_sessions", "max_asks", "max_text_chars", "max_watches", "idle_timeout", "default_eviction", "can_export", "can_recall_kept", "attention", "attention_reason", "decoding", "default_gate_levels", "budget_plan", "layers", "default_layout", "kv_cache_dtype", "weight_dtype")
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
@@ -54,6 +54,7 @@ class GetModelResponse(_message.Message):
     LAYERS_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_LAYOUT_FIELD_NUMBER: _ClassVar[int]
     KV_CACHE_DTYPE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_DTYPE_FIELD_NUMBER: _ClassVar[int]
     engine: str
     model: str
     device: str
@@ -80,7 +81,8 @@ class GetModelResponse(_message.Message):
     layers: int
     default_layout: FrameLayout
     kv_cache_dtype: str
-    def __init__(self, engine: _Optional[str] = ..., model: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., parameters: _Optional[int] = ..., cache_bytes_per_token: _Optional[int] = ..., default_max_context_tokens: _Optional[int] = ..., budget_reason: _Optional[str] = ..., can_snapshot: bool = ..., can_recall: bool = ..., max_sessions: _Optional[int] = ..., max_asks: _Optional[int] = ..., max_text_chars: _Optional[int] = ..., max_watches: _Optional[int] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., default_eviction: _Optional[_Union[Eviction, _Mapping]] = ..., can_export: bool = ..., can_recall_kept: bool = ..., attention: _Optional[str] = ..., attention_reason: _Optional[str] = ..., decoding: _Optional[str] = ..., default_gate_levels: _Optional[float] = ..., budget_plan: _Optional[_Union[BudgetPlan, _Mapping]] = ..., layers: _Optional[int] = ..., default_layout: _Optional[_Union[FrameLayout, _Mapping]] = ..., kv_cache_dtype: _Optional[str] = ...) -> None: ...
+    weight_dtype: str
+    def __init__(self, engine: _Optional[str] = ..., model: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., parameters: _Optional[int] = ..., cache_bytes_per_token: _Optional[int] = ..., default_max_context_tokens: _Optional[int] = ..., budget_reason: _Optional[str] = ..., can_snapshot: bool = ..., can_recall: bool = ..., max_sessions: _Optional[int] = ..., max_asks: _Optional[int] = ..., max_text_chars: _Optional[int] = ..., max_watches: _Optional[int] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., default_eviction: _Optional[_Union[Eviction, _Mapping]] = ..., can_export: bool = ..., can_recall_kept: bool = ..., attention: _Optional[str] = ..., attention_reason: _Optional[str] = ..., decoding: _Optional[str] = ..., default_gate_levels: _Optional[float] = ..., budget_plan: _Optional[_Union[BudgetPlan, _Mapping]] = ..., layers: _Optional[int] = ..., default_layout: _Optional[_Union[FrameLayout, _Mapping]] = ..., kv_cache_dtype: _Optional[str] = ..., weight_dtype: _Optional[str] = ...) -> None: ...
 
 class BudgetPlan(_message.Message):
     __slots__ = ("free_bytes", "reserved_bytes", "safe_tokens", "aggressive_tokens", "window_frames", "policy", "memory_tokens", "frame_tokens")

@@ -118,8 +118,6 @@ def _triton(device: torch.device, dtype: torch.dtype, heads: Heads) -> Attention
     interpreted = device.type == "cpu" and triton.knobs.runtime.interpret and dtype != torch.bfloat16
     capable = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
     dim = heads.head_dim
-    if heads.scaled:
-        raise DeviceAbsent("attention 'triton' reads no 8-bit cache: say sdpa or auto", device=str(device))
     if not (interpreted or capable) or dim not in KERNEL_HEADS:
         raise DeviceAbsent(
             "attention 'triton' needs an NVIDIA card of compute capability 8.0 or more and heads of 16 to 256, a power "

@@ -45,7 +45,7 @@ def choose_decoding(
     on_cuda = layers.device.type == "cuda"
     has_triton = importlib.util.find_spec("triton") is not None
     if wanted == "auto":
-        wanted = "graphs" if on_cuda and has_triton and kernels_fit(layers) and not scaled else "eager"
+        wanted = "graphs" if on_cuda and has_triton and kernels_fit(layers) else "eager"
     if wanted == "eager":
         return None, wanted
     if not on_cuda:
@@ -57,10 +57,6 @@ def choose_decoding(
         decoder = make_decoder(layers, rotary, vocab_size, lambda step: TorchSegments(step, attention), no_capture)
         appends = StaticAppends(layers, partial(TorchAppend, attention), no_capture)
         return StaticPasses(decoder, appends, no_capture), wanted
-    if scaled:
-        raise DeviceAbsent(
-            f"decoding '{wanted}' reads no 8-bit cache on CUDA: say auto or eager", device=str(layers.device)
-        )
     if not has_triton:
         raise MissingExtra(f"decoding '{wanted}' needs triton on CUDA; run: pip install triton", package="triton")
     if not kernels_fit(layers):
@@ -76,7 +72,7 @@ def choose_decoding(
         from stillwing_vlm.core.engines.graphs import GraphCapture
 
         capture = GraphCapture(layers.device)
-    decoder = make_decoder(layers, rotary, vocab_size, KernelSegments, capture)
+    decoder = make_decoder(layers, rotary, vocab_size, partial(KernelSegments, scaled=scaled), capture)
     return StaticPasses(decoder, StaticAppends(layers, KernelAppend, capture), capture), wanted
 
 

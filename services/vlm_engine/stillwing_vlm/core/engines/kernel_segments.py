@@ -6,7 +6,8 @@ import torch
 
 from stillwing_vlm.core.engines.kernels.append import append
 from stillwing_vlm.core.engines.kernels.cache import turn_and_write
-from stillwing_vlm.core.engines.kernels.decode import DecodeWorkspace, SegmentTable, decode, plan_decode
+from stillwing_vlm.core.engines.kernels.decode import decode, plan_decode
+from stillwing_vlm.core.engines.kernels.tables import DecodeWorkspace, SegmentTable
 from stillwing_vlm.core.engines.layers import LanguageLayers
 from stillwing_vlm.core.engines.rotary import CosSin
 from stillwing_vlm.core.engines.scaled import Cached, Scaled
@@ -16,11 +17,13 @@ from stillwing_vlm.core.engines.static_step import StaticStep
 class KernelSegments:
     """`SegmentKernels` of one size of step."""
 
-    def __init__(self, step: StaticStep) -> None:
+    def __init__(self, step: StaticStep, *, scaled: bool = False) -> None:
+        """`scaled`: pieces of trunks have scales; the branches' own never do."""
         told, layers = step.inputs.told, step.layers
         self._heads = layers.heads
         # The step's own inputs: what it is told is what the kernels read.
-        self._table = SegmentTable(told.addresses, told.strides, told.spans, told.counts, layers.dtype)
+        scales = told.scales if scaled else None
+        self._table = SegmentTable(told.addresses, told.strides, told.spans, told.counts, layers.dtype, scales)
         self._workspace = DecodeWorkspace.empty(
             self._table, layers.heads, layers.kv_heads, layers.head_dim, width=step.width
         )
@@ -47,12 +50,10 @@ class KernelAppend:
     """`AppendKernels` of one size of chunk in one slab."""
 
     def __init__(self, layers: LanguageLayers, keys: Cached, values: Cached, count: int) -> None:
-        if isinstance(keys, Scaled) or isinstance(values, Scaled):
-            raise TypeError("these kernels write no 8-bit cache")
         self._keys, self._values = keys, values
         self._heads = layers.heads
         # One row with one piece, the slab: behind what it holds is where the tokens go.
-        self._table = SegmentTable.empty(1, 1, layers.dtype, layers.device)
+        self._table = SegmentTable.empty(1, 1, layers.dtype, layers.device, scaled=isinstance(keys, Scaled))
         self._table.put(0, 0, keys, values)
         self._table.counts.fill_(count)
         self._growth = torch.tensor((0, count), device=layers.device)

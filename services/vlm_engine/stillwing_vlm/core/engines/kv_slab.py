@@ -152,9 +152,11 @@ class KvSlab:
         if length == 0 or (source == target and not turn):
             return
         if self._kernels is not None:
-            cos_sin = self._rotary.cos_sin(np.full((3, 1), turn, np.int64)) if turn else None
+            cos_sin = self._rotary.cos_sin(np.full((3, 1), turn, np.int64)) if turn and not self._scaled else None
             self._kernels.move(self.keys, self.values, source, target, length, cos_sin)
-            return
+            if cos_sin is not None or not turn:
+                return
+            source = target
         # In pieces that do not overlap themselves; what is turned is held at its full width meanwhile.
         step = min(abs(target - source) or length, _TURNED_TOKENS if turn else length)
         starts = range(0, length, step)
@@ -237,12 +239,7 @@ def cache_kernels(shape: SlabShape) -> Any:
     """What moves a window over itself, and writes a sink anew, in one launch for all layers; None where it cannot run
     and torch's own operations do it piece by piece.
     """
-    if (
-        shape.scaled
-        or shape.device.type != "cuda"
-        or importlib.util.find_spec("triton") is None
-        or shape.head_dim not in KERNEL_HEADS
-    ):
+    if shape.device.type != "cuda" or importlib.util.find_spec("triton") is None or shape.head_dim not in KERNEL_HEADS:
         return None
     from stillwing_vlm.core.engines.kernels import cache
 

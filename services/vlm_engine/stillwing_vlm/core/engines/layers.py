@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 
 from stillwing_vlm.core.engines.families import Family
+from stillwing_vlm.core.engines.int8 import Int8Linear
+from stillwing_vlm.core.engines.int8 import side_by_side as int8_side_by_side
 from stillwing_vlm.core.engines.rotary import CosSin, rotate
 
 Attend = Callable[[int, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -95,7 +97,7 @@ class LanguageLayers:
                 break
             added = layer.self_attn.o_proj(out.transpose(0, 1).reshape(tokens, -1))
             hidden, normed = self.between.add_norm(hidden, added, layer.post_attention_layernorm)
-            added = layer.mlp.down_proj(self.between.gated(F.linear(normed, *self._gates[index])))
+            added = layer.mlp.down_proj(self.between.gated(self._gates[index](normed)))
             behind = self._layers[index + 1].input_layernorm if index + 1 < len(self._layers) else self._final_norm
             if index < len(embedding.deep):
                 hidden = hidden + added
@@ -117,7 +119,7 @@ class LanguageLayers:
 
     def _projected(self, index: int, normed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Queries and keys together `[heads + kv_heads, tokens, head_dim]`, and values."""
-        flat = F.linear(normed, *self._projections[index])
+        flat = self._projections[index](normed)
         by_head = flat.view(flat.shape[0], -1, self.head_dim).transpose(0, 1)
         raw, values = by_head[: self.heads + self.kv_heads], by_head[self.heads + self.kv_heads :]
         if self._norms:
@@ -141,18 +143,20 @@ def fused_between() -> Between:
     return Between(add_norm, fused.gated)
 
 
-def _side_by_side(*modules: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Weight and bias of linear modules as those of one. They keep their parameters, as views of it."""
+def _side_by_side(*modules: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The product with linear modules as with one. They keep their parameters, as views of its."""
+    if isinstance(modules[0], Int8Linear):
+        return int8_side_by_side(modules)
     sizes = [module.weight.shape[0] for module in modules]
     weight = torch.cat([module.weight.data for module in modules])
     for module, part in zip(modules, torch.split(weight, sizes), strict=True):
         module.weight.data = part
-    if modules[0].bias is None:
-        return weight, None
-    bias = torch.cat([module.bias.data for module in modules])
-    for module, part in zip(modules, torch.split(bias, sizes), strict=True):
-        module.bias.data = part
-    return weight, bias
+    bias = None
+    if modules[0].bias is not None:
+        bias = torch.cat([module.bias.data for module in modules])
+        for module, part in zip(modules, torch.split(bias, sizes), strict=True):
+            module.bias.data = part
+    return lambda given: F.linear(given, weight, bias)
 
 
 def _norm(module: Any, hidden: torch.Tensor) -> torch.Tensor:

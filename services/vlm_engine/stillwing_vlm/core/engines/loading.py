@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from stillwing_common.errors import DeviceAbsent, ModelNotUsable
 from stillwing_vlm.core.engines.families import FAMILIES, Family
+from stillwing_vlm.core.engines.int8 import quantise
 from stillwing_vlm.core.engines.qwen_vl import QwenVlBackend
 from stillwing_vlm.core.images import Preprocessing
 from stillwing_vlm.core.text import ChatText
@@ -41,6 +42,7 @@ def load_model(
     attention: str = "auto",
     decoding: str = "auto",
     kv_cache_dtype: str = "auto",
+    weight_dtype: str = "auto",
     random_weights: bool = False,
     seed: int = 0,
     threads: int | None = None,
@@ -51,8 +53,8 @@ def load_model(
     `device`: "auto", "cpu", "cuda" or "cuda:N". `dtype` of weights and cache: "float32", "bfloat16" or "auto", which is
     float32 on the CPU and bfloat16 on CUDA. `attention`: "sdpa", "triton", "flash" or "auto", see
     `choose_attention`. `decoding`: see `choose_decoding`. `kv_cache_dtype`: "auto", the type of the weights, or "fp8",
-    8-bit floats with scales. `threads`: CPU threads of the whole process's tensor library; None leaves them as they
-    are.
+    8-bit floats with scales. `weight_dtype`: "auto", or "int8" for the linear layers of the language model. `threads`:
+    CPU threads of the whole process's tensor library; None leaves them as they are.
     Raises ModelNotUsable (naming what is missing), DeviceAbsent or MissingExtra.
     """
     where = _device(device)
@@ -70,6 +72,9 @@ def load_model(
             model = family.architecture._from_config(config, dtype=as_type)
     else:
         model = _weights(directory, family, config, as_type)
+    if weight_dtype == "int8":
+        # Before they go to the device, which never holds both.
+        quantise(model.model.language_model)
     model = model.to(where).eval().requires_grad_(False)
     # Angles stay in float32 whatever the type of the weights: a cast of the whole model would round them.
     rotary = model.model.visual.rotary_pos_emb

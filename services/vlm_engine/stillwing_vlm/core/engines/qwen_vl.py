@@ -27,6 +27,7 @@ from stillwing_vlm.core.engines.kv_slab import BranchStore, CacheCopy, KeptChunk
 from stillwing_vlm.core.engines.layers import LanguageLayers, TokenEmbeddings
 from stillwing_vlm.core.engines.rotary import Rotary
 from stillwing_vlm.core.engines.sampling import ReadToken, choose
+from stillwing_vlm.core.engines.static_step import scratch_bytes
 from stillwing_vlm.core.engines.transfer import to_device
 from stillwing_vlm.core.engines.vision import VisionEncoder
 from stillwing_vlm.core.images import PatchChunk, Preprocessing
@@ -70,8 +71,10 @@ class QwenVlBackend:
         self.attention_reason = self._attention.reason
         self.dtype = str(self._dtype).removeprefix("torch.")
         self.kv_cache_dtype = "fp8" if scaled else self.dtype
-        self.parameters = sum(parameter.numel() for parameter in model.parameters())
-        self.fingerprint = fingerprint(model.named_parameters(), dict(config.rope_parameters))
+        named = list(model.named_parameters())
+        self.weight_dtype = "int8" if any(weight.dtype == torch.int8 for _, weight in named) else self.dtype
+        self.parameters = sum(weight.numel() for name, weight in named if not name.endswith(".weight_scale"))
+        self.fingerprint = fingerprint(named, dict(config.rope_parameters))
         self.vocab_size: int = config.vocab_size
         self._static, self.decoding = choose_decoding(
             decoding, layers, self._rotary, self._attention, self.vocab_size, scaled=scaled
@@ -264,6 +267,20 @@ class QwenVlBackend:
         """Wait for the device."""
         if self._device.type == "cuda":
             torch.cuda.current_stream(self._device).synchronize()
+
+    def scratch_bytes(self, chunk_tokens: int) -> int:
+        """What the kernels' passes hold beside caches: partial results, and steps with their buffers."""
+        if self._device.type != "cuda":
+            return 0
+        layers, processors = self._layers, torch.cuda.get_device_properties(self._device).multi_processor_count
+        return scratch_bytes(
+            (layers.heads, layers.kv_heads, layers.head_dim),
+            self._dtype.itemsize,
+            self.figures.append_bytes,
+            self.vocab_size if self._static is not None else 0,
+            chunk_tokens,
+            processors,
+        )
 
     def free_bytes(self) -> int:
         """Memory of the device that is free now and may be taken."""

@@ -118,6 +118,16 @@ def joined(parts: Sequence[Cached], dim: int) -> Cached:
     return Scaled(torch.cat([part.codes for part in scaled], dim=dim), torch.cat([part.scales for part in scaled], dim))
 
 
+def scale_address(vectors: Cached) -> int:
+    """Where the scales begin on the device; 0 where there are none. They must lie as the codes do."""
+    if not isinstance(vectors, Scaled):
+        return 0
+    width = vectors.shape[-1]
+    if vectors.codes.stride() != (*(width * each for each in vectors.scales.stride()), 1):
+        raise ValueError(f"codes strided {vectors.codes.stride()} beside scales strided {vectors.scales.stride()}")
+    return vectors.scales.data_ptr()
+
+
 def put(cache: Cached, index: Any, vectors: Cached) -> None:
     """Write vectors into part of a cache, rounded as it keeps them."""
     if isinstance(cache, Scaled):

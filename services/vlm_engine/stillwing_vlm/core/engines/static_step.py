@@ -18,7 +18,13 @@ from stillwing_vlm.core.engines.kv_slab import BranchStore
 from stillwing_vlm.core.engines.layers import LanguageLayers, TokenEmbeddings
 from stillwing_vlm.core.engines.rotary import CosSin, Rotary
 from stillwing_vlm.core.engines.sampling import choose_tokens, draw_tokens
-from stillwing_vlm.core.engines.scaled import CachedPair, put
+from stillwing_vlm.core.engines.scaled import CachedPair, put, scale_address
+from stillwing_vlm.core.engines.shares import (
+    LEAST_TOKENS,
+    MOST_SPLITS,
+    append_scratch_bytes,
+    decode_scratch_bytes,
+)
 from stillwing_vlm.core.engines.step_inputs import OWN, SEGMENTS, StepInputs
 
 WIDTHS = (1, 8, 32, 64)
@@ -133,6 +139,7 @@ class StaticStep:
                 raise ValueError(f"keys strided {keys.stride()} beside values strided {values.stride()}")
             told.addresses[row, place] = keys.data_ptr(), values.data_ptr()
             told.strides[row, place] = keys.stride()[:2]
+            told.scales[row, place] = scale_address(keys), scale_address(values)
             told.spans[row, place] = 0, length if place == OWN else keys.shape[2]
         return [*seen, own]
 
@@ -282,6 +289,31 @@ def _is_text(positions: npt.NDArray[np.int64]) -> bool:
 
 def _least(sizes: Sequence[int], wanted: int) -> int:
     return next(size for size in sizes if size >= wanted)
+
+
+def scratch_bytes(
+    heads: tuple[int, int, int],
+    element_bytes: int,
+    token_bytes: int,
+    vocab_size: int,
+    chunk_tokens: int,
+    processors: int,
+) -> int:
+    """Most that kernels and steps of all sizes hold beside caches, on a card with so many multiprocessors.
+
+    `heads`: query heads, key heads, entries of each; `token_bytes`: what a fed token takes in the layers; `vocab_size`
+    0: there are no static steps. Each size of step has partial results and buffers of its own; what is as wide as the
+    vocabulary, and what passes need in between, exists once.
+    """
+    found = max(
+        append_scratch_bytes(chunk_tokens, *heads, rows, processors, MOST_SPLITS * LEAST_TOKENS) for rows in (64, 128)
+    )
+    if not vocab_size:
+        return found
+    for rows, width in ((rows, width) for rows in ROWS for width in WIDTHS if rows * width <= MOST_TOKENS):
+        buffers = 2 * rows * width * heads[0] * heads[2] * element_bytes
+        found += buffers + decode_scratch_bytes(rows, width, *heads, processors)
+    return found + ROWS[-1] * vocab_size * (4 + 1) + MOST_TOKENS * token_bytes
 
 
 assert SEGMENTS == OWN + 1

@@ -35,6 +35,8 @@ class _Told:
     """int64[rows, segments, 2]: where keys and values of a piece begin, in bytes."""
     strides: Any
     """int64[rows, segments, 2]: elements between its layers, and between its heads."""
+    scales: Any
+    """int64[rows, segments, 2]: where the scales of its keys and values begin, in bytes; 0 where it has none."""
     spans: Any
     """int64[rows, segments, 2]: its tokens that were there before the step, first and beyond."""
     ruled: Any
@@ -52,7 +54,8 @@ _FLOATS = ("temperature", "top_p", "uniform")
 
 def _shapes(rows: int, width: int) -> dict[str, tuple[int, ...]]:
     piece = (rows, SEGMENTS, 2)
-    several = {"token_ids": (rows, width), "addresses": piece, "strides": piece, "spans": piece}
+    several = {"token_ids": (rows, width), "addresses": piece, "strides": piece}
+    several |= {"scales": piece, "spans": piece}
     return {field.name: several.get(field.name, (rows,)) for field in fields(_Told)}
 
 

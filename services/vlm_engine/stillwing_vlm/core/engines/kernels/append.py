@@ -13,11 +13,11 @@ import torch
 import triton
 import triton.language as tl
 
-from stillwing_vlm.core.engines.kernels.decode import LN_2, LOG2_E, TRITON_TYPES, multiprocessors
-
-_MOST_SPLITS = 64
-_LEAST_TOKENS = 512
-"""Cached tokens that are worth a program of their own."""
+from stillwing_vlm.core.engines.kernels.codes import reads_codes, widened, widened_scale
+from stillwing_vlm.core.engines.kernels.decode import LN_2, LOG2_E
+from stillwing_vlm.core.engines.kernels.tables import TRITON_TYPES, multiprocessors
+from stillwing_vlm.core.engines.scaled import Cached, Scaled, scale_address
+from stillwing_vlm.core.engines.shares import append_splits
 
 
 class Segment(NamedTuple):
@@ -25,8 +25,8 @@ class Segment(NamedTuple):
     int32[2] on the device, start and end; None: all of them.
     """
 
-    keys: torch.Tensor
-    values: torch.Tensor
+    keys: Cached
+    values: Cached
     span: torch.Tensor | None = None
 
 
@@ -55,8 +55,8 @@ def tile_for(device: torch.device, dtype: torch.dtype, head_dim: int) -> Tile:
 
 def append(
     queries: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
+    keys: Cached,
+    values: Cached,
     span: torch.Tensor | None = None,
     *,
     out: torch.Tensor | None = None,
@@ -64,9 +64,9 @@ def append(
 ) -> torch.Tensor:
     """`queries[heads, count, head_dim]` are the last tokens of the attended ones; each attends all up to itself.
 
-    `keys` and `values` `[kv_heads, capacity, head_dim]`, of equal strides; `span` int32[2] on the device says which of
-    their tokens are attended, None: all. `out` as `queries` of any strides; `log_sum` float32[heads, count] receives
-    the natural log-sum-exp of each query's scores. No host synchronisation.
+    `keys` and `values` `[kv_heads, capacity, head_dim]`, of equal strides, with scales or without; `span` int32[2] on
+    the device says which of their tokens are attended, None: all. `out` as `queries` of any strides; `log_sum`
+    float32[heads, count] receives the natural log-sum-exp of each query's scores. No host synchronisation.
     """
     return attend(queries, [Segment(keys, values, span)], out=out, log_sum=log_sum)
 
@@ -89,19 +89,21 @@ def attend(
     groups, device = heads // kv_heads, queries.device
     tile = tile or tile_for(device, queries.dtype, head_dim)
     tiles = -(-count * groups // tile.rows)
-    shares = [splits or _splits(tiles * kv_heads, each.keys.shape[1], device) for each in segments]
+    processors = multiprocessors(device)
+    shares = [splits or append_splits(tiles * kv_heads, each.keys.shape[1], processors) for each in segments]
     partial = torch.empty(sum(shares), heads, count, head_dim, device=device)
     partial_log_sum = torch.empty(sum(shares), heads, count, device=device)
     first = 0
     for index, (segment, share) in enumerate(zip(segments, shares, strict=True)):
-        _check(segment)
+        keys, values, *scales = _checked(segment)
         _attend_kernel[(tiles, kv_heads, share)](
             queries,
             queries.stride(0),
             queries.stride(1),
-            segment.keys,
-            segment.values,
-            segment.keys.stride(0),
+            keys,
+            values,
+            *scales,
+            segment.keys.stride()[0],
             segment.span,
             segment.keys.shape[1],
             partial[first],
@@ -115,6 +117,7 @@ def attend(
             BLOCK_N=tile.tokens,
             TYPE=TRITON_TYPES[queries.dtype],
             PRECISE=queries.dtype == torch.float32,
+            NATIVE=scales[0] is not None and reads_codes(device),
             num_warps=tile.warps,
             num_stages=tile.stages,
             enable_fp_fusion=True,
@@ -144,23 +147,17 @@ def attend(
     return found
 
 
-def _check(segment: Segment) -> None:
+def _checked(segment: Segment) -> tuple[torch.Tensor | None, ...]:
+    """Keys, values, and the scales of both where they have any; codes as bytes."""
     keys, values = segment.keys, segment.values
     if keys.stride() != values.stride() or keys.stride()[1:] != (keys.shape[2], 1):
         raise ValueError(f"keys strided {keys.stride()} beside values strided {values.stride()}")
-
-
-def _splits(programs: int, tokens: int, device: torch.device) -> int:
-    """The fewest programs a tile's tokens are shared by that leave hardly any of the device idle."""
-    side_by_side = multiprocessors(device)
-    most = max(1, min(_MOST_SPLITS, tokens // _LEAST_TOKENS))
-
-    def busy(splits: int) -> float:
-        work = programs * splits
-        return work / (-(-work // side_by_side) * side_by_side)
-
-    best = max(busy(splits) for splits in range(1, most + 1))
-    return next(splits for splits in range(1, most + 1) if busy(splits) >= 0.9 * best)
+    if isinstance(keys, Scaled) and isinstance(values, Scaled):
+        scale_address(keys), scale_address(values)
+        return keys.codes.view(torch.uint8), values.codes.view(torch.uint8), keys.scales, values.scales
+    if isinstance(keys, Scaled) or isinstance(values, Scaled):
+        raise ValueError("keys with scales beside values without, or the other way round")
+    return keys, values, None, None
 
 
 @triton.jit
@@ -168,6 +165,8 @@ def _attend_tokens(
     asked,
     keys,
     values,
+    key_scales,
+    value_scales,
     first,
     last,
     newest,
@@ -181,19 +180,27 @@ def _attend_tokens(
     CAUSAL: tl.constexpr,
     TYPE: tl.constexpr,
     PRECISE: tl.constexpr,
+    NATIVE: tl.constexpr,
 ):
-    """Online softmax over tokens `[first, last)`; with MASKED and CAUSAL, each row's only up to its `newest`."""
+    """Online softmax over tokens `[first, last)`; with MASKED and CAUSAL, each row's only up to its `newest`. With
+    scales, keys and values are codes.
+    """
     dim = tl.arange(0, HEAD_DIM)
     for at in range(first, last, BLOCK_N):
         token = at + tl.arange(0, BLOCK_N)
         cell = token[:, None].to(tl.int64) * HEAD_DIM + dim[None, :]
         if MASKED:
-            key = tl.load(keys + cell, mask=token[:, None] < last, other=0.0)
-            value = tl.load(values + cell, mask=token[:, None] < last, other=0.0)
+            key = tl.load(keys + cell, mask=token[:, None] < last, other=0)
+            value = tl.load(values + cell, mask=token[:, None] < last, other=0)
         else:
             key = tl.load(keys + cell)
             value = tl.load(values + cell)
+        if key_scales is not None:
+            key = widened(key, TYPE, NATIVE)
+            value = widened(value, TYPE, NATIVE)
         score = tl.dot(asked, tl.trans(key), input_precision="ieee" if PRECISE else None) * scale
+        if key_scales is not None:
+            score *= widened_scale(tl.load(key_scales + token, mask=token < last, other=0.0), NATIVE)[None, :]
         if MASKED:
             if CAUSAL:
                 score = tl.where(token[None, :] <= newest[:, None], score, float("-inf"))
@@ -206,6 +213,8 @@ def _attend_tokens(
         shrink = tl.exp2(highest - base)
         total = total * shrink + tl.sum(weight, axis=1)
         gathered = gathered * shrink[:, None]
+        if key_scales is not None:
+            weight *= widened_scale(tl.load(value_scales + token, mask=token < last, other=0.0), NATIVE)[None, :]
         gathered = tl.dot(weight.to(TYPE), value, gathered, input_precision="ieee" if PRECISE else None)
         highest = now
     return highest, total, gathered
@@ -218,6 +227,8 @@ def _attend_kernel(
     query_row,
     keys,
     values,
+    key_scales,
+    value_scales,
     key_head,
     span,
     tokens,
@@ -232,6 +243,7 @@ def _attend_kernel(
     BLOCK_N: tl.constexpr,
     TYPE: tl.constexpr,
     PRECISE: tl.constexpr,
+    NATIVE: tl.constexpr,
 ):
     tile, kv_head, split = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     splits, kv_heads = tl.num_programs(2), tl.num_programs(1)
@@ -271,13 +283,17 @@ def _attend_kernel(
     first = (kv_head * key_head).to(tl.int64)
     keys += first
     values += first
+    if key_scales is not None:
+        key_scales += first // HEAD_DIM
+        value_scales += first // HEAD_DIM
     highest, total, gathered = _attend_tokens(
-        asked, keys, values, start + block * BLOCK_N, start + plain * BLOCK_N, newest, scale, highest, total, gathered,
-        HEAD_DIM, BLOCK_N, False, CAUSAL, TYPE, PRECISE,
+        asked, keys, values, key_scales, value_scales, start + block * BLOCK_N, start + plain * BLOCK_N, newest, scale,
+        highest, total, gathered, HEAD_DIM, BLOCK_N, False, CAUSAL, TYPE, PRECISE, NATIVE,
     )  # fmt: skip
     highest, total, gathered = _attend_tokens(
-        asked, keys, values, start + plain * BLOCK_N, tl.minimum(start + last_block * BLOCK_N, seen), newest, scale,
-        highest, total, gathered, HEAD_DIM, BLOCK_N, True, CAUSAL, TYPE, PRECISE,
+        asked, keys, values, key_scales, value_scales, start + plain * BLOCK_N,
+        tl.minimum(start + last_block * BLOCK_N, seen), newest, scale,
+        highest, total, gathered, HEAD_DIM, BLOCK_N, True, CAUSAL, TYPE, PRECISE, NATIVE,
     )  # fmt: skip
 
     place = ((split * kv_heads * GROUPS + head) * count + row).to(tl.int64)

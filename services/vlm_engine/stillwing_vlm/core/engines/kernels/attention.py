@@ -7,15 +7,16 @@ from collections.abc import Sequence
 
 import torch
 
-from stillwing_vlm.core.engines.attention import Attention, KeyValue
+from stillwing_vlm.core.engines.attention import Attention
 from stillwing_vlm.core.engines.kernels.append import Segment, append, attend
+from stillwing_vlm.core.engines.scaled import Cached, CachedPair
 
 
-def _append(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+def _append(queries: torch.Tensor, keys: Cached, values: Cached) -> torch.Tensor:
     return append(queries, keys, values)
 
 
-def _branch(queries: torch.Tensor, segments: Sequence[KeyValue]) -> torch.Tensor:
+def _branch(queries: torch.Tensor, segments: Sequence[CachedPair]) -> torch.Tensor:
     return attend(queries, [Segment(keys, values) for keys, values in segments])
 
 

@@ -6,12 +6,13 @@ for all of them; all query heads of one key head are attended together. It knows
 """
 
 import math
-from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 import triton
 import triton.language as tl
+
+from stillwing_vlm.core.engines.kernels.codes import reads_codes, widened, widened_scale
+from stillwing_vlm.core.engines.kernels.tables import TRITON_TYPES, DecodeWorkspace, SegmentTable
 
 BLOCK_TOKENS = 64
 """Cached tokens that a program attends at a time."""
@@ -21,132 +22,6 @@ LEAST_BLOCKS = 4
 
 LOG2_E = tl.constexpr(math.log2(math.e))
 LN_2 = tl.constexpr(math.log(2.0))
-
-TRITON_TYPES: dict[torch.dtype, Any] = {
-    torch.float32: tl.float32,
-    torch.float16: tl.float16,
-    torch.bfloat16: tl.bfloat16,
-}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SegmentTable:
-    """What each row attends, on the device: up to `segments` pieces of cache, the last of which is the row's own.
-
-    A piece has keys and values `[layers, kv_heads, capacity, head_dim]` of equal strides, the entries of a head side
-    by side. Its span is what was in it before the step; behind the own piece's come `counts` tokens that the step
-    feeds. Pieces that a row does not need have an empty span; a row that is fed nothing attends nothing. Rows that name
-    one piece at the same place share its reading. All of it may be rewritten between two steps, from the host or on the
-    device; `plan_decode` takes note of it.
-    """
-
-    addresses: torch.Tensor
-    """int64[rows, segments, 2]: where keys and values begin."""
-    strides: torch.Tensor
-    """int64[rows, segments, 2]: elements between layers, and between heads; multiples of 16 bytes."""
-    spans: torch.Tensor
-    """int32 or int64[rows, segments, 2]: first token and the one beyond the last."""
-    counts: torch.Tensor
-    """int32 or int64[rows]: tokens fed, at most the step's width."""
-    dtype: torch.dtype
-
-    @classmethod
-    def empty(cls, rows: int, segments: int, dtype: torch.dtype, device: torch.device) -> "SegmentTable":
-        """A table in which no row is fed anything."""
-        addresses, strides, spans = torch.zeros(3, rows, segments, 2, dtype=torch.int64, device=device)
-        return cls(addresses, strides, spans, torch.zeros(rows, dtype=torch.int64, device=device), dtype)
-
-    @property
-    def rows(self) -> int:
-        """Branches."""
-        return self.spans.shape[0]
-
-    @property
-    def segments(self) -> int:
-        """Pieces of each."""
-        return self.spans.shape[1]
-
-    def put(self, row: int, segment: int, keys: torch.Tensor, values: torch.Tensor) -> None:
-        """Say where a piece lies; its span stays. `keys` and `values` `[layers, kv_heads, capacity, head_dim]`.
-
-        The tensors must outlive the table's use of them.
-        """
-        if keys.dtype != self.dtype or values.dtype != self.dtype:
-            raise ValueError(f"a piece of {keys.dtype} and {values.dtype} in a table of {self.dtype}")
-        if keys.stride() != values.stride() or keys.stride()[2:] != (keys.shape[3], 1):
-            raise ValueError(f"keys strided {keys.stride()} beside values strided {values.stride()}")
-        self.addresses[row, segment] = torch.tensor([keys.data_ptr(), values.data_ptr()])
-        self.strides[row, segment] = torch.tensor(keys.stride()[:2])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DecodeWorkspace:
-    """Scratch of `decode`, and the plan of a step. One for a table of its size; steps use it one after another."""
-
-    rows: int
-    width: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    segments: int
-    splits: int
-    """Programs that share the tokens of one key head."""
-    together: int
-    """Rows that one program attends."""
-    lanes: int
-    """Queries of all heads that one program attends; where a row has more, several programs share it."""
-    jobs: torch.Tensor = field(repr=False)
-    """int32[groups of rows, pieces, 3]: first token, last and beyond, and blocks up to this piece's end."""
-    partial: torch.Tensor = field(repr=False)
-    """float32[rows * width, heads, splits, head_dim]."""
-    partial_log_sum: torch.Tensor = field(repr=False)
-    """float32[rows * width, heads, splits], to the base of 2."""
-
-    @classmethod
-    def empty(
-        cls,
-        table: SegmentTable,
-        heads: int,
-        kv_heads: int,
-        head_dim: int,
-        *,
-        width: int = 1,
-        splits: int | None = None,
-        most_lanes: int = 128,
-    ) -> "DecodeWorkspace":
-        """Scratch for a table of rows that are fed at most `width` tokens. `splits`: None fills the device."""
-        device, rows = table.spans.device, table.rows
-        of_row = width * (heads // kv_heads)
-        # Several rows in half a tile: one more session costs little then, and registers do not run out.
-        together = min(rows, max(1, most_lanes // 2 // of_row))
-        lanes = min(most_lanes, max(16, 1 << (together * of_row - 1).bit_length()))
-        programs = kv_heads * -(-rows // together) * -(-together * of_row // lanes)
-        at_once = multiprocessors(device) * (2 if lanes == 16 else 1)
-        splits = splits or max(1, at_once // programs)
-        return cls(
-            rows,
-            width,
-            heads,
-            kv_heads,
-            head_dim,
-            table.segments,
-            splits,
-            together,
-            lanes,
-            torch.zeros(-(-rows // together), together * table.segments, 3, dtype=torch.int32, device=device),
-            torch.empty(rows * width, heads, splits, head_dim, device=device),
-            torch.empty(rows * width, heads, splits, device=device),
-        )
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes on the device."""
-        return self.jobs.nbytes + self.partial.nbytes + self.partial_log_sum.nbytes
-
-
-def multiprocessors(device: torch.device) -> int:
-    """How many programs run side by side at least."""
-    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 2
 
 
 def plan_decode(table: SegmentTable, workspace: DecodeWorkspace) -> None:
@@ -194,6 +69,7 @@ def decode(
         queries.stride(1),
         table.addresses,
         table.strides,
+        table.scales,
         table.spans,
         table.counts,
         work.jobs,
@@ -211,6 +87,7 @@ def decode(
         BLOCK_N=BLOCK_TOKENS,
         TYPE=TRITON_TYPES[table.dtype],
         PRECISE=table.dtype == torch.float32,
+        NATIVE=table.scales is not None and reads_codes(queries.device),
         num_warps=8 if work.lanes == 128 else 4,
         num_stages=3 if work.lanes == 16 else 2,
         enable_fp_fusion=True,
@@ -282,6 +159,60 @@ def _plan_kernel(
     tl.store(job + 2, tl.cumsum(blocks, axis=0), mask=unit < units)
 
 
+@triton.jit
+def _attend_piece(
+    asked,
+    keys,
+    values,
+    key_scales,
+    value_scales,
+    first,
+    last,
+    beyond,
+    start,
+    end,
+    scale,
+    highest,
+    total,
+    gathered,
+    HEAD_DIM: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    TYPE: tl.constexpr,
+    PRECISE: tl.constexpr,
+    NATIVE: tl.constexpr,
+):
+    """Online softmax over a piece's tokens `[first, last)` that come before `beyond`; each lane's from its `start` to
+    its `end`. With scales, keys and values are codes.
+    """
+    dim = tl.arange(0, HEAD_DIM)
+    for at in range(first, last, BLOCK_N):
+        cached = at + tl.arange(0, BLOCK_N)
+        there = cached[:, None] < beyond
+        cell = cached[:, None].to(tl.int64) * HEAD_DIM + dim[None, :]
+        key = tl.load(keys + cell, mask=there, other=0)
+        value = tl.load(values + cell, mask=there, other=0)
+        if key_scales is not None:
+            key = widened(key, TYPE, NATIVE)
+            value = widened(value, TYPE, NATIVE)
+        score = tl.dot(asked, tl.trans(key), input_precision="ieee" if PRECISE else None) * scale
+        if key_scales is not None:
+            score *= widened_scale(tl.load(key_scales + cached, mask=cached < beyond, other=0.0), NATIVE)[None, :]
+        seen = (cached[None, :] >= start[:, None]) & (cached[None, :] < end[:, None])
+        score = tl.where(seen, score, float("-inf"))
+        now = tl.maximum(highest, tl.max(score, axis=1))
+        # Minus infinity less itself is no number.
+        base = tl.where(now == float("-inf"), 0.0, now)
+        weight = tl.exp2(score - base[:, None])
+        shrink = tl.exp2(highest - base)
+        total = total * shrink + tl.sum(weight, axis=1)
+        gathered = gathered * shrink[:, None]
+        if key_scales is not None:
+            weight *= widened_scale(tl.load(value_scales + cached, mask=cached < beyond, other=0.0), NATIVE)[None, :]
+        gathered = tl.dot(weight.to(TYPE), value, gathered, input_precision="ieee" if PRECISE else None)
+        highest = now
+    return highest, total, gathered
+
+
 @triton.jit(do_not_specialize=["layer"])
 def _decode_kernel(
     queries,
@@ -289,6 +220,7 @@ def _decode_kernel(
     query_token,
     addresses,
     strides,
+    scales,
     spans,
     counts,
     jobs,
@@ -310,6 +242,7 @@ def _decode_kernel(
     LEAST: tl.constexpr,
     TYPE: tl.constexpr,
     PRECISE: tl.constexpr,
+    NATIVE: tl.constexpr,
 ):
     split, kv_head = tl.program_id(0), tl.program_id(1)
     group, tile = tl.program_id(2) // TILES, tl.program_id(2) % TILES
@@ -351,32 +284,40 @@ def _decode_kernel(
             place = (group * TOGETHER + unit // SEGMENTS) * SEGMENTS + segment
             offset = layer * tl.load(strides + 2 * place) + kv_head * tl.load(strides + 2 * place + 1)
             address = tl.load(addresses + 2 * place)
-            keys = tl.multiple_of(address.to(tl.pointer_type(TYPE)) + offset, 16)
-            values = tl.multiple_of(tl.load(addresses + 2 * place + 1).to(tl.pointer_type(TYPE)) + offset, 16)
+            value_address = tl.load(addresses + 2 * place + 1)
             own = row * SEGMENTS + segment
             attends = real & (tl.load(addresses + 2 * own, mask=real, other=0) == address)
             start = tl.load(spans + 2 * own, mask=attends, other=0).to(tl.int32)
             end = tl.load(spans + 2 * own + 1, mask=attends, other=0).to(tl.int32)
             end += tl.where(attends & (segment == SEGMENTS - 1), fed_as + 1, 0)
             stop = tl.minimum(last_block, until)
-            for at in range(first + (block - before) * BLOCK_N, first + (stop - before) * BLOCK_N, BLOCK_N):
-                cached = at + tl.arange(0, BLOCK_N)
-                there = cached[:, None] < beyond
-                cell = cached[:, None].to(tl.int64) * HEAD_DIM + dim[None, :]
-                key = tl.load(keys + cell, mask=there, other=0.0)
-                value = tl.load(values + cell, mask=there, other=0.0)
-                score = tl.dot(asked, tl.trans(key), input_precision="ieee" if PRECISE else None) * scale
-                seen = (cached[None, :] >= start[:, None]) & (cached[None, :] < end[:, None])
-                score = tl.where(seen, score, float("-inf"))
-                now = tl.maximum(highest, tl.max(score, axis=1))
-                # Minus infinity less itself is no number.
-                base = tl.where(now == float("-inf"), 0.0, now)
-                weight = tl.exp2(score - base[:, None])
-                shrink = tl.exp2(highest - base)
-                total = total * shrink + tl.sum(weight, axis=1)
-                gathered = gathered * shrink[:, None]
-                gathered = tl.dot(weight.to(TYPE), value, gathered, input_precision="ieee" if PRECISE else None)
-                highest = now
+            at, last = first + (block - before) * BLOCK_N, first + (stop - before) * BLOCK_N
+            # What is known of a pointer is said where it is made: told of an argument, it would be lost.
+            keys = tl.multiple_of(address.to(tl.pointer_type(TYPE)) + offset, 16)
+            values = tl.multiple_of(value_address.to(tl.pointer_type(TYPE)) + offset, 16)
+            if scales is None:
+                highest, total, gathered = _attend_piece(
+                    asked, keys, values, None, None, at, last, beyond, start, end, scale,
+                    highest, total, gathered, HEAD_DIM, BLOCK_N, TYPE, PRECISE, NATIVE,
+                )  # fmt: skip
+            else:
+                key_scales, value_scales = tl.load(scales + 2 * place), tl.load(scales + 2 * place + 1)
+                if key_scales != 0:
+                    key_codes = tl.multiple_of(address.to(tl.pointer_type(tl.uint8)) + offset, 16)
+                    value_codes = tl.multiple_of(value_address.to(tl.pointer_type(tl.uint8)) + offset, 16)
+                    vectors = offset // HEAD_DIM
+                    highest, total, gathered = _attend_piece(
+                        asked, key_codes, value_codes,
+                        key_scales.to(tl.pointer_type(tl.float32)) + vectors,
+                        value_scales.to(tl.pointer_type(tl.float32)) + vectors,
+                        at, last, beyond, start, end, scale,
+                        highest, total, gathered, HEAD_DIM, BLOCK_N, TYPE, PRECISE, NATIVE,
+                    )  # fmt: skip
+                else:
+                    highest, total, gathered = _attend_piece(
+                        asked, keys, values, None, None, at, last, beyond, start, end, scale,
+                        highest, total, gathered, HEAD_DIM, BLOCK_N, TYPE, PRECISE, NATIVE,
+                    )  # fmt: skip
             block = stop
         before = until
         unit += 1

@@ -25,6 +25,7 @@ def add_norm(
         epsilon,
         BLOCK=triton.next_power_of_2(width),
         num_warps=8 if width > 1024 else 4,
+        enable_fp_fusion=True,
     )
     return total, normed
 
@@ -33,7 +34,9 @@ def gated(flat: torch.Tensor) -> torch.Tensor:
     """`silu(gate) * up` `[tokens, width]` of `flat` `[tokens, 2 * width]`, which holds one after the other."""
     tokens, width = flat.shape[0], flat.shape[1] // 2
     out = torch.empty(tokens, width, dtype=flat.dtype, device=flat.device)
-    _gated_kernel[(tokens, triton.cdiv(width, _GATED_BLOCK))](flat, out, width, BLOCK=_GATED_BLOCK, num_warps=4)
+    _gated_kernel[(tokens, triton.cdiv(width, _GATED_BLOCK))](
+        flat, out, width, BLOCK=_GATED_BLOCK, num_warps=4, enable_fp_fusion=True
+    )
     return out
 
 
