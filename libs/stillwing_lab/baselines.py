@@ -21,10 +21,12 @@ class LibraryStream:
     """A stream over transformers' model, its DynamicCache and its whole-sequence forward."""
 
     @classmethod
-    def load(cls, directory: str, loaded: LoadedEngine, opening_ids: list[int]) -> Self:
-        """Over weights of its own, in float32 on the CPU."""
+    def load(
+        cls, directory: str, loaded: LoadedEngine, opening_ids: list[int], dtype: torch.dtype = torch.float32
+    ) -> Self:
+        """Over weights of its own, on the CPU, with the attention that the library chooses."""
         architecture: Any = Qwen2_5_VLForConditionalGeneration
-        model = architecture.from_pretrained(directory, dtype=torch.float32, local_files_only=True).eval()
+        model = architecture.from_pretrained(directory, dtype=dtype, local_files_only=True).eval()
         return cls(model, loaded, opening_ids)
 
     def __init__(self, model: Any, loaded: LoadedEngine, opening_ids: list[int]) -> None:
@@ -39,6 +41,11 @@ class LibraryStream:
         self.cursor = self._first_cursor
         self.cache = DynamicCache()
         self._forward(self._embed(opening_ids), self._opening_positions)
+
+    @property
+    def attention(self) -> str:
+        """Who carries out the library's attention."""
+        return str(self._model.config._attn_implementation)
 
     @property
     def tokens(self) -> int:

@@ -43,7 +43,7 @@ class VlmSettings(ServerSettings):
     )
     attention: AttentionKind = Field(
         default=AttentionKind.AUTO,
-        description="auto (on CUDA the fastest, measured), sdpa (torch's own), triton or flash.",
+        description="auto (on CUDA the fastest, measured), sdpa (torch's own), triton or flash; llvm on the CPU.",
     )
     decoding: Decoding = Field(
         default=Decoding.AUTO,

@@ -136,12 +136,14 @@ def test_attention_that_cannot_run_is_refused_and_said_why(tmp_path: Path) -> No
     for device, dtype, head_dim in ((cpu, torch.bfloat16, 128), (cuda, torch.float32, 128), (cuda, torch.bfloat16, 20)):
         with pytest.raises(DeviceAbsent, match="say sdpa or auto"):
             choose_attention("flash", device, dtype, Heads(4, 2, head_dim))
-    chosen = choose_attention("auto", cpu, torch.bfloat16, Heads(4, 2, 128))
-    assert (chosen.name, chosen.reason) == ("sdpa", "torch's own is the one for cpu")
     directory = write_tiny_model(tmp_path / "model")
     with pytest.raises(DeviceAbsent, match="float32 with heads of 16"):
         load_engine(ModelSource(str(directory), device="cpu", attention=AttentionKind.FLASH))
-    assert load_engine(ModelSource(str(directory), device="cpu")).info().attention == "sdpa"
+    with pytest.raises(DeviceAbsent, match="llvm"):
+        choose_attention("llvm", cuda, torch.float32, Heads(4, 2, 64))
+    for kind in (AttentionKind.SDPA, AttentionKind.LLVM):
+        pytest.importorskip("llvmlite", reason="needs llvmlite: pip install llvmlite")
+        assert load_engine(ModelSource(str(directory), device="cpu", attention=kind)).info().attention == kind.value
 
 
 class Trial:

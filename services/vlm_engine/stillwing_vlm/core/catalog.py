@@ -70,11 +70,15 @@ class AttentionKind(Enum):
     """Who carries out attention."""
 
     AUTO = "auto"
-    """On CUDA the fastest of those that can run, measured at the start; on the CPU torch's own."""
+    """On CUDA the fastest of those that can run, measured at the start; on the CPU kernels of our own where there is
+    AVX-512, else torch's own.
+    """
     SDPA = "sdpa"
     """Torch's own."""
     TRITON = "triton"
-    """Kernels of our own."""
+    """Kernels of our own for CUDA."""
+    LLVM = "llvm"
+    """Kernels of our own for the CPU."""
     FLASH = "flash"
     """The flash-attn package."""
 

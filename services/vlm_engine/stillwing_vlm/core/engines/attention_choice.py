@@ -55,8 +55,9 @@ def choose_attention(
     heads: Heads,
     seconds: Callable[[Attention, torch.device, torch.dtype, Heads], float] | None = None,
 ) -> Attention:
-    """`wanted`: "sdpa" (torch's own, everywhere), "triton" (kernels of our own), "flash" (the flash-attn package), or
-    "auto": on CUDA the fastest of those that can run, measured by `seconds`; on the CPU torch's own.
+    """`wanted`: "sdpa" (torch's own, everywhere), "triton" (kernels of our own), "flash" (the flash-attn package),
+    "llvm" (kernels of our own for the CPU), or "auto": on CUDA the fastest of those that can run, measured by
+    `seconds`; on the CPU "llvm" where it was measured to be faster, which is where there is AVX-512.
 
     Kernels differ between versions and devices, so each attends a small example first and must agree with torch's own.
     The choice says in `reason` how it came about.
@@ -67,8 +68,8 @@ def choose_attention(
         return replace(sdpa, reason="as set")
     if wanted != "auto":
         return replace(_usable(wanted, device, dtype, heads), reason="as set")
-    if device.type != "cuda":
-        return replace(sdpa, reason=f"torch's own is the one for {device.type}")
+    if device.type == "cpu":
+        return _for_this_cpu(sdpa, device, dtype, heads)
     candidates, refused = [sdpa], []
     for name in CHOICES:
         try:
@@ -86,6 +87,18 @@ def choose_attention(
     return replace(candidates[took.index(min(took))], reason=reason)
 
 
+def _for_this_cpu(sdpa: Attention, device: torch.device, dtype: torch.dtype, heads: Heads) -> Attention:
+    """Kernels of our own where they were measured to be faster, by what the processor is: an engine that is started
+    again attends as it did before, to the last bit.
+    """
+    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+        return replace(sdpa, reason="torch's own, as there is no AVX-512")
+    try:
+        return replace(_usable("llvm", device, dtype, heads), reason="kernels of our own, as there is AVX-512")
+    except StillwingError as error:
+        return replace(sdpa, reason=f"torch's own; llvm: {error}")
+
+
 def _torchs_own(device: torch.device) -> Attention:
     if device.type == "cpu":
         return Attention("sdpa", append_attention_on_cpu, branch_attention_on_cpu, decode_attention_on_cpu)
@@ -93,7 +106,7 @@ def _torchs_own(device: torch.device) -> Attention:
 
 
 def _usable(name: str, device: torch.device, dtype: torch.dtype, heads: Heads) -> Attention:
-    found = (_triton if name == "triton" else _flash)(device, dtype, heads)
+    found = {"triton": _triton, "flash": _flash, "llvm": _llvm}[name](device, dtype, heads)
     try:
         error_share = disagreement(found, device, dtype, heads.head_dim, scaled=heads.scaled)
     except Exception as error:
@@ -127,6 +140,23 @@ def _triton(device: torch.device, dtype: torch.dtype, heads: Heads) -> Attention
     from stillwing_vlm.core.engines.kernels.attention import TRITON
 
     return TRITON
+
+
+def _llvm(device: torch.device, dtype: torch.dtype, heads: Heads) -> Attention:
+    dim = heads.head_dim
+    if heads.scaled:
+        raise DeviceAbsent("attention 'llvm' reads no 8-bit cache: say sdpa or auto", device=str(device))
+    if device.type != "cpu" or dtype not in (torch.float32, torch.bfloat16) or dim not in KERNEL_HEADS:
+        raise DeviceAbsent(
+            "attention 'llvm' needs the CPU, float32 or bfloat16 and heads of 16 to 256, a power of 2; "
+            f"this is {device} in {dtype} with heads of {dim}: say sdpa or auto",
+            device=str(device),
+        )
+    if importlib.util.find_spec("llvmlite") is None:
+        raise MissingExtra("attention 'llvm' needs llvmlite; run: pip install llvmlite", package="llvmlite")
+    from stillwing_vlm.core.engines.cpu_kernels.attention import native
+
+    return native(dim, dtype)
 
 
 def _flash(device: torch.device, dtype: torch.dtype, heads: Heads) -> Attention:

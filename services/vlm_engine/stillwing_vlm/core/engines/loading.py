@@ -51,7 +51,7 @@ def load_model(
     """Load a Hugging Face directory of a family in `families`, or make its architecture up with random weights.
 
     `device`: "auto", "cpu", "cuda" or "cuda:N". `dtype` of weights and cache: "float32", "bfloat16" or "auto", which is
-    float32 on the CPU and bfloat16 on CUDA. `attention`: "sdpa", "triton", "flash" or "auto", see
+    float32 on the CPU and bfloat16 on CUDA. `attention`: "sdpa", "triton", "flash", "llvm" or "auto", see
     `choose_attention`. `decoding`: see `choose_decoding`. `kv_cache_dtype`: "auto", the type of the weights, or "fp8",
     8-bit floats with scales. `weight_dtype`: "auto", or "int8" for the linear layers of the language model. `threads`:
     CPU threads of the whole process's tensor library; None leaves them as they are.
