@@ -37,6 +37,7 @@ from stillwing_lab.baselines import LibraryStream
 from stillwing_lab.tiny_model import write_middle_model
 from stillwing_vlm.core.base import AskRequest
 from stillwing_vlm.core.catalog import Dtype, ModelSource, pilot_directory
+from stillwing_vlm.core.engines.kv_slab import KvSlab
 from stillwing_vlm.core.images import Pixels
 from stillwing_vlm.core.local import LocalEngine, LocalSession
 
@@ -138,9 +139,9 @@ def _measure_middle(directory: Path, dtype: Dtype, quick: bool) -> list[Figure]:
     figures = []
     for shown in (pictures(112, 140), pictures(240, 320)):
         session = _stuffed(engine, tokens, shown)
-        trunk, store = session.video.trunk, session.video._store
+        trunk, (keys, values) = session.video.trunk, _cache(session)
         place = slice(trunk.start, trunk.tail)
-        library.take(store.keys[:, :, place], store.values[:, :, place], trunk.cursor)
+        library.take(keys[:, :, place], values[:, :, place], trunk.cursor)
         chunk_tokens = trunk.window[0].tokens
 
         def ours(turn: int, session: LocalSession = session, shown: list[Pixels] = shown) -> None:
@@ -168,15 +169,22 @@ def _measure_middle(directory: Path, dtype: Dtype, quick: bool) -> list[Figure]:
     return [*figures, Figure(f"{name}: times faster than refilling", whole, 30, True, detail)]
 
 
+def _cache(session: LocalSession) -> tuple[torch.Tensor, torch.Tensor]:
+    """Keys and values of the whole slab, `[layers, kv_heads, tokens, head_dim]`."""
+    store = session.video._store
+    assert isinstance(store, KvSlab) and isinstance(store.keys, torch.Tensor) and isinstance(store.values, torch.Tensor)
+    return store.keys, store.values
+
+
 def _stuffed(engine: LocalEngine, tokens: int, shown: list[Pixels]) -> LocalSession:
     """A session with a full trunk of noise: what the keys hold changes no time, and computing them takes minutes."""
     session = engine.open("You watch.", tokens)
     session.append(shown[0])
     session.append(shown[1])
-    trunk, store = session.video.trunk, session.video._store
+    trunk = session.video.trunk
     with torch.inference_mode():
-        store.keys.normal_()
-        store.values.normal_()
+        for part in _cache(session):
+            part.normal_()
     chunk = trunk.window[0]
     while trunk.tokens + chunk.tokens <= tokens:
         trunk.append(chunk)

@@ -80,7 +80,8 @@ class Clustered:
         vectors = self._centres[rng.integers(0, _CLUSTERS, count)] + _SPREAD * rng.standard_normal(
             (count, EMBEDDING_DIMENSIONS)
         )
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        unit: NDArray[np.float64] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return unit
 
     def embed(self, texts: list[str]) -> list[list[float]]:
         """By the number at the end of each text."""
