@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from stillwing_common.conditions import commit, hardware
 from stillwing_lab.evaluate.recorded import Flight
@@ -204,6 +205,8 @@ def draw_precision(report: ExperimentReport) -> Figure:
         shown = [max(row["kl"], 1e-12) for row in asked]
         axes.plot(shown, ".-", lw=0.7, ms=4, color=colour, label=f"8 bits: {name}")
     axes.set(xlabel="ask", ylabel="divergence from the model's own type, nats", yscale="log")
+    axes.yaxis.set_major_formatter("{x:.0e}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(color="0.88", linewidth=0.7)
     axes.legend(frameon=False, ncols=len(report.numbers["rows"]), loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return figure
