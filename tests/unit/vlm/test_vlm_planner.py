@@ -20,6 +20,7 @@ from stillwing_vlm.core.catalog import ModelSource, load_engine, planned_use
 from stillwing_vlm.core.engines.families import FAMILIES
 from stillwing_vlm.core.engines.figures import model_figures
 from stillwing_vlm.core.engines.host_memory import free_host_bytes
+from stillwing_vlm.core.engines.static_step import scratch_bytes
 from stillwing_vlm.core.images import Preprocessing
 from stillwing_vlm.core.local import LocalEngine
 from stillwing_vlm.core.planner import BudgetPolicy, ModelFigures, PlannedUse, peak_bytes, plan_budget
@@ -76,9 +77,18 @@ def test_full_hd_chunks_of_four_frames_leave_less() -> None:
 
 @pytest.mark.parametrize(("tokens", "most"), [(100_000, 13e9), (150_000, 15e9)])
 def test_one_session_of_the_published_model_stays_within(tokens: int, most: float) -> None:
-    """Weights, slab, a chunk under way, the sink's kept keys, four asks at once."""
+    """Weights, slab, a chunk under way, the sink's kept keys, four asks; on the kernels, with their scratch on a
+    card with 132 multiprocessors.
+    """
     figures = model_figures(QWEN_3B, 2)
-    use = replace(planned_use(QWEN_PIXELS, Limits(), (480, 640), chunk_frames=2), sessions=1, asks=4)
+    use = replace(
+        planned_use(QWEN_PIXELS, Limits(), (480, 640), chunk_frames=2),
+        sessions=1,
+        asks=4,
+        scratch_bytes=scratch_bytes((16, 2, 128), 2, figures.append_bytes, 151_936, 393, 132),
+        holds_scores=False,
+    )
+    assert use.scratch_bytes > 200e6
     with torch.device("meta"):
         model = FAMILIES["qwen2_5_vl"].architecture._from_config(real_config({}))
     weights = sum(2 * weight.numel() for weight in model.parameters())

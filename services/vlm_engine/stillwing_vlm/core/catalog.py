@@ -336,7 +336,11 @@ def load_engine(
     )
     plan = plan_budget(
         backend.figures,
-        replace(use, scratch_bytes=backend.scratch_bytes(use.chunk_tokens)),
+        replace(
+            use,
+            scratch_bytes=backend.scratch_bytes(use.chunk_tokens),
+            holds_scores=backend.attention == AttentionKind.SDPA.value,
+        ),
         free_bytes=backend.free_bytes(),
         usable_share=_USABLE_SHARE.get(backend.device, _USABLE_GPU_SHARE),
         policy=source.budget_policy,

@@ -70,6 +70,8 @@ class PlannedUse:
     """Keys and values of the window are, to be written anew."""
     scratch_bytes: int = 0
     """What passes hold beside all that."""
+    holds_scores: bool = True
+    """Attention holds a mask or scores of all cached tokens, which kernels of its own spare it."""
     kept_bytes: int = 0
     """What each session keeps of evicted chunks."""
 
@@ -187,8 +189,10 @@ def _fitting_tokens(figures: ModelFigures, use: PlannedUse, left_bytes: int, pol
 
 def _passing_bytes(figures: ModelFigures, use: PlannedUse) -> int:
     """Per cached token, one append or decoding step at a time, whatever the number of sessions: the mask of a chunk, or
-    rows of scores.
+    rows of scores, where they are held.
     """
+    if not use.holds_scores:
+        return 0
     return max(use.chunk_tokens, _DECODED_ROWS * figures.heads * _SCORE_BYTES)
 
 
