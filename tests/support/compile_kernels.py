@@ -21,11 +21,12 @@ from triton.runtime.jit import JITFunction
 from stillwing_vlm.core.engines.kernels import append as append_kernels
 from stillwing_vlm.core.engines.kernels import decode as decode_kernels
 from stillwing_vlm.core.engines.kernels.append import Segment, Tile, append, attend
-from stillwing_vlm.core.engines.kernels.cache import move, place, turn_and_write, turn_into, write
+from stillwing_vlm.core.engines.kernels.cache import move, place
 from stillwing_vlm.core.engines.kernels.decode import decode, plan_decode
 from stillwing_vlm.core.engines.kernels.fused import add_norm, gated
 from stillwing_vlm.core.engines.kernels.int8_linear import linear
 from stillwing_vlm.core.engines.kernels.tables import DecodeWorkspace, SegmentTable
+from stillwing_vlm.core.engines.kernels.writing import turn_and_write, turn_into, write
 from stillwing_vlm.core.engines.scaled import Scaled
 
 HEADS, KV_HEADS, HEAD_DIM, DTYPE = 16, 2, 128, torch.bfloat16

@@ -8,8 +8,9 @@ import pytest
 import torch
 from kernel_device import DEVICE
 
-from stillwing_vlm.core.engines.kernels.cache import move, place, turn_and_write, turn_into, write
+from stillwing_vlm.core.engines.kernels.cache import move, place
 from stillwing_vlm.core.engines.kernels.tables import SegmentTable
+from stillwing_vlm.core.engines.kernels.writing import turn_and_write, turn_into, write
 from stillwing_vlm.core.engines.rotary import CosSin, rotate
 
 DTYPES = [torch.float32, torch.float16]

@@ -22,9 +22,10 @@ from stillwing_vlm.core.engines.attention_choice import Heads, choose_attention
 from stillwing_vlm.core.engines.decoding import StaticPasses, make_decoder, no_capture
 from stillwing_vlm.core.engines.kernels import cache
 from stillwing_vlm.core.engines.kernels.append import Segment, Tile, append, attend
-from stillwing_vlm.core.engines.kernels.cache import move, place, turn_and_write
+from stillwing_vlm.core.engines.kernels.cache import move, place
 from stillwing_vlm.core.engines.kernels.decode import decode, plan_decode
 from stillwing_vlm.core.engines.kernels.tables import DecodeWorkspace, SegmentTable
+from stillwing_vlm.core.engines.kernels.writing import turn_and_write
 from stillwing_vlm.core.engines.rotary import CosSin, rotate
 from stillwing_vlm.core.engines.scaled import Scaled
 from stillwing_vlm.core.engines.static_append import StaticAppends

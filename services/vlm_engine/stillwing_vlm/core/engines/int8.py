@@ -4,6 +4,7 @@ What goes in and comes out keeps its type, and sums are those of the type. On CU
 elsewhere a part of them is widened at a time. It knows nothing of what the layers are for.
 """
 
+import functools
 import importlib.util
 from collections.abc import Sequence
 from typing import Any
@@ -43,7 +44,7 @@ class Int8Linear(nn.Module):
         return self._product(rows).view(*given.shape[:-1], self.codes.shape[0])
 
     def _product(self, rows: torch.Tensor) -> torch.Tensor:
-        if rows.is_cuda and importlib.util.find_spec("triton") is not None:
+        if rows.is_cuda and _has_kernel():
             from stillwing_vlm.core.engines.kernels.int8_linear import linear
 
             return linear(rows, self.codes, self.weight_scale, self.bias)
@@ -55,6 +56,11 @@ class Int8Linear(nn.Module):
             found = F.linear(rows, self.codes[part].to(rows.dtype)).float() * self.weight_scale[part]
             out[:, part] = found if self.bias is None else found + self.bias[part]
         return out
+
+
+@functools.cache
+def _has_kernel() -> bool:
+    return importlib.util.find_spec("triton") is not None
 
 
 @torch.no_grad()

@@ -5,9 +5,9 @@ nothing that the host reads.
 import torch
 
 from stillwing_vlm.core.engines.kernels.append import append
-from stillwing_vlm.core.engines.kernels.cache import turn_and_write
 from stillwing_vlm.core.engines.kernels.decode import decode, plan_decode
 from stillwing_vlm.core.engines.kernels.tables import DecodeWorkspace, SegmentTable
+from stillwing_vlm.core.engines.kernels.writing import turn_and_write
 from stillwing_vlm.core.engines.layers import LanguageLayers
 from stillwing_vlm.core.engines.rotary import CosSin
 from stillwing_vlm.core.engines.scaled import Cached, Scaled

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import triton.language as tl
 
+from stillwing_vlm.core.engines.rotary import CosSin
 from stillwing_vlm.core.engines.scaled import CODES, Cached, Scaled, scale_address
 from stillwing_vlm.core.engines.shares import MOST_LANES, decode_shares
 
@@ -143,3 +144,16 @@ class DecodeWorkspace:
 def multiprocessors(device: torch.device) -> int:
     """How many programs run side by side at least."""
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 2
+
+
+def check_rows(cos_sin: CosSin) -> None:
+    """Raise ValueError where angles do not lie token by token."""
+    if not all(part.is_contiguous() for part in cos_sin):
+        raise ValueError("cosines and sines must lie row by row")
+
+
+def equal_strides(keys: torch.Tensor, values: torch.Tensor) -> tuple[int, ...]:
+    """Those of both. Raises ValueError where they differ, or the entries of a vector do not lie side by side."""
+    if keys.stride() != values.stride() or keys.stride()[-2:] != (keys.shape[-1], 1):
+        raise ValueError(f"keys strided {keys.stride()} beside values strided {values.stride()}")
+    return keys.stride()
