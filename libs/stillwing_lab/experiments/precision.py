@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from stillwing_common.conditions import commit, hardware
 from stillwing_lab.evaluate.recorded import Flight
@@ -181,7 +181,8 @@ def _checks(name: str, asked: list[Asked]) -> list[Check]:
     """All numbers are numbers; and, where enough was evicted to tell, errors are no larger at the end."""
     finite = all(np.isfinite((each.kl, each.max_difference)).all() for each in asked)
     checks = [Check(f"{name}: every logit is a number", finite, f"{len(asked)} answers")]
-    late = [each.rms_share for each in asked if each.evicted_frames]
+    # Several flights begin several times.
+    late = [each.rms_share for each in sorted(asked, key=lambda each: each.evicted_frames) if each.evicted_frames]
     if len(late) >= 12:
         first, last = (float(np.median(part)) for part in (late[: len(late) // 3], late[-(len(late) // 3) :]))
         found = f"{first:.2%} in the first third of the asks after evictions, {last:.2%} in the last"
@@ -205,6 +206,7 @@ def draw_precision(report: ExperimentReport) -> Figure:
         shown = [max(row["kl"], 1e-12) for row in asked]
         axes.plot(shown, ".-", lw=0.7, ms=4, color=colour, label=f"8 bits: {name}")
     axes.set(xlabel="ask", ylabel="divergence from the model's own type, nats", yscale="log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter("{x:.0e}")
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(color="0.88", linewidth=0.7)

@@ -14,6 +14,7 @@ from torch import nn
 
 from stillwing_common.errors import ExportUnusable
 from stillwing_lab.real_sizes import real_config
+from stillwing_vlm.convert import model_from_wire, model_to_wire
 from stillwing_vlm.core.base import Limits
 from stillwing_vlm.core.catalog import Decoding, Dtype, KvCacheDtype, ModelSource, WeightDtype, planned_use
 from stillwing_vlm.core.engines import int8
@@ -26,6 +27,7 @@ from stillwing_vlm.core.engines.static_step import scratch_bytes
 from stillwing_vlm.core.images import Preprocessing
 from stillwing_vlm.core.local import LocalEngine
 from stillwing_vlm.core.planner import BudgetPolicy, peak_bytes, plan_budget
+from stillwing_vlm.settings import VlmSettings
 
 QWEN_PIXELS = Preprocessing(14, 2, 2, 56 * 56, 14 * 14 * 4 * 16384, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 CARD_FREE = 16_376 * 2**20 - 2**29
@@ -85,12 +87,21 @@ def test_what_is_computed_is_near_and_remembered_exactly(
     assert 0 < (near - exact).square().mean() < 0.05 * exact.var()
     assert (nearer - exact).square().mean() < 0.5 * exact.var()
     assert both.info().weight_dtype == "int8" and both.info().kv_cache_dtype == "fp8"
+    told = model_from_wire(model_to_wire(both.info()))
+    assert (told.dtype, told.kv_cache_dtype, told.weight_dtype) == ("float32", "fp8", "int8")
     path = tmp_path / "flight.safetensors"
     sessions[1].export(path)
     opened = load(tiny_dir).open_export(path)
     assert torch.equal(logits_of(opened, "Where?"), near)
     with pytest.raises(ExportUnusable, match="weights"):
         engine.open_export(path)
+
+
+def test_a_setting_says_so() -> None:
+    source = VlmSettings(kv_cache_dtype="fp8", weight_dtype="int8").source()  # type: ignore[arg-type]
+    assert (source.kv_cache_dtype, source.weight_dtype) == (KvCacheDtype.FP8, WeightDtype.INT8)
+    plain = VlmSettings().source()
+    assert (plain.kv_cache_dtype, plain.weight_dtype) == (KvCacheDtype.AUTO, WeightDtype.AUTO)
 
 
 def test_no_more_than_one_layer_is_there_twice(tiny_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
