@@ -143,6 +143,7 @@ class TrainingPlan:
         joint_steps: Steps of stage 2, long trunks, actions.
         joint_frames: Frames in one batch of stage 2, whatever the length of its trunks.
         tower_lr_share: Share of the learning rates at which the vision tower goes on learning in stage 2; 0 rests it.
+        truth_share: What the dense loss of stage 0 counts in stage 2, lest the tower lose sight of what is far away.
         bfloat16: Multiply in bfloat16 in stages 1 and 2, on processors that can.
     """
 
@@ -170,7 +171,8 @@ class TrainingPlan:
     longest_trunk: int = 24
     muon_lr: float = 0.02
     adam_lr: float = 2e-3
-    tower_lr_share: float = 0.1
+    tower_lr_share: float = 0.5
+    truth_share: float = 0.3
     bfloat16: bool = True
     decay_share: float = 0.45
     checkpoint_s: float = 150.0

@@ -17,7 +17,8 @@ from stillwing_lab.pilot.model import as_tensor, see
 from stillwing_lab.pilot.rollout import DENSE_CLASSES, IN_VIEW_PX, Frames
 
 _CLASSES = len(DENSE_CLASSES)
-_PRESENT_FROM = 0.01
+_PRESENT_FROM = 0.005
+"""Share of a cell from which something counts as in it: 19 pixels of the flight camera's picture."""
 _STEER_MOST_DEG = 60.0
 
 
@@ -54,19 +55,29 @@ class DenseHeads(nn.Module):
 def dense_loss(
     model: Any, heads: DenseHeads, frames: Frames, rows: np.ndarray[Any, Any], rng: np.random.Generator
 ) -> tuple[Tensor, float]:
-    """Loss of one batch of frames, and the F1 of finding beacons in cells."""
+    """Loss of one batch of frames, half of the batches mirrored, and the F1 of finding beacons in cells."""
     device = heads.truth.weight.device
-    pixels, cells, near = frames.pixels[rows], frames.cells[rows], frames.nearness[rows]
-    bearing_deg = frames.bearing_deg[rows, : len(COLOURS)]
     mirrored = rng.random() < 0.5
-    if mirrored:
-        grid = (len(rows), CELL_ROWS, CELL_COLUMNS)
-        pixels = pixels[:, :, ::-1]
-        cells = cells.reshape(*grid, _CLASSES)[:, :, ::-1].reshape(cells.shape)
-        near = near.reshape(grid)[:, :, ::-1].reshape(near.shape)
-        bearing_deg = -bearing_deg
+    pixels = frames.pixels[rows][:, :, ::-1] if mirrored else frames.pixels[rows]
     gain = torch.from_numpy(rng.uniform(0.85, 1.15, (len(rows), 1, 1, 1)).astype(np.float32)).to(device)
     tokens = see(model, as_tensor(pixels, device).float() * gain)
+    return truth_loss(heads, tokens, frames, rows, np.full(len(rows), mirrored))
+
+
+def truth_loss(
+    heads: DenseHeads,
+    tokens: Tensor,
+    frames: Frames,
+    rows: np.ndarray[Any, Any],
+    mirrored: np.ndarray[Any, Any],
+) -> tuple[Tensor, float]:
+    """Loss of reading the truth about `rows` from their image tokens (n, 20, hidden), and the F1 of finding beacons.
+
+    `mirrored`, bool (n,), tells whose pictures were.
+    """
+    device = tokens.device
+    cells, near = _mirrored_where(frames.cells[rows], mirrored), _mirrored_where(frames.nearness[rows], mirrored)
+    bearing_deg = frames.bearing_deg[rows, : len(COLOURS)] * np.where(mirrored, -1, 1)[:, None]
     present, share, near_read, row, column, aside = heads(tokens)
     truth = as_tensor(cells.astype(np.float32), device)
     there = (truth > _PRESENT_FROM).float()
@@ -83,7 +94,7 @@ def dense_loss(
     beside = as_tensor(np.clip(centre[:, None, :] - column_of[None, :, None], -2, 2).astype(np.float32), device)
     shown = there[..., : len(COLOURS)]
     loss = loss + 2 * (shown * (aside - beside) ** 2).sum() / (shown.sum() + 1)
-    loss = loss + way_loss(heads, tokens, frames, rows, mirrored=mirrored)
+    loss = loss + way_loss(heads, tokens, frames, rows, mirrored)
     # The words' side was drawn for tokens of about unit size.
     loss = loss + 0.02 * tokens.pow(2).mean(-1).log().pow(2).mean()
     places = torch.arange(IMAGE_TOKENS, device=device).repeat(len(rows))
@@ -95,8 +106,19 @@ def dense_loss(
     return loss, f1.item()
 
 
+def _mirrored_where(cells: np.ndarray[Any, Any], mirrored: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Arrays (n, 20, …) of cells with columns the other way round where `mirrored`."""
+    grid = cells.reshape(len(cells), CELL_ROWS, CELL_COLUMNS, -1)
+    chosen = np.where(mirrored[:, None, None, None], grid[:, :, ::-1], grid)
+    return chosen.reshape(cells.shape)
+
+
 def way_loss(
-    heads: DenseHeads, tokens: Tensor, frames: Frames, rows: np.ndarray[Any, Any], *, mirrored: bool
+    heads: DenseHeads,
+    tokens: Tensor,
+    frames: Frames,
+    rows: np.ndarray[Any, Any],
+    mirrored: np.ndarray[Any, Any],
 ) -> Tensor:
     """Loss of reading from one picture what the expert would do: for beacons in it, and down the corridor of a maze.
 
@@ -108,8 +130,8 @@ def way_loss(
     steer_deg = np.where(action == STOP, frames.bearing_deg[rows], frames.steer_deg[rows])
     asked = (frames.visible_px[rows] >= IN_VIEW_PX) & ~np.isnan(steer_deg)
     asked[:, GOALS.index(SIGN)] = frames.sign[rows] >= 0
-    if mirrored:
-        action, steer_deg = MIRRORED_ACTION[action], -steer_deg
+    action = np.where(mirrored[:, None], MIRRORED_ACTION[action], action)
+    steer_deg = np.where(mirrored[:, None], -steer_deg, steer_deg)
     turns = np.clip(np.nan_to_num(steer_deg), -_STEER_MOST_DEG, _STEER_MOST_DEG) / TURN_DEG
     blocked = (frames.refused_action[rows] >= 0).any(1)
     read_action, read_turns, read_blocked = heads.read_way(tokens)

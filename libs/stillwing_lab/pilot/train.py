@@ -30,7 +30,7 @@ from stillwing_lab.pilot.collect import (
     record_wandering_flights,
 )
 from stillwing_lab.pilot.config import TrainingPlan
-from stillwing_lab.pilot.dense import DenseHeads, dense_loss
+from stillwing_lab.pilot.dense import DenseHeads, dense_loss, truth_loss
 from stillwing_lab.pilot.export import export_pilot
 from stillwing_lab.pilot.layout import Sequence, Words
 from stillwing_lab.pilot.model import as_tensor, make_model, see
@@ -107,7 +107,10 @@ class Trainer:
         for parameter in self.model.model.visual.parameters():
             parameter.requires_grad_(tower_share > 0)
         modules = [(self.model.model.visual, tower_share)] if tower_share > 0 else []
-        modules.append((self.heads, 1.0) if stage == "dense" else (self.model.model.language_model, 1.0))
+        if stage != "grounding":
+            modules.append((self.heads, 1.0))
+        if stage != "dense":
+            modules.append((self.model.model.language_model, 1.0))
         return PilotOptimizer(modules, plan.muon_lr, plan.adam_lr, bfloat16=self.bfloat16)
 
     def _steps(self, stage: str) -> int:
@@ -145,7 +148,13 @@ class Trainer:
         self.at.samples += sum(len(sequence.branches) for sequence, _ in drawn)
         # The weights and their updates stay float32.
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            return words_loss(self.model, sampler, drawn, self.device)
+            loss, readings, tokens = words_loss(self.model, sampler, drawn, self.device)
+        if stage == "joint" and self.plan.truth_share > 0:
+            rows = np.concatenate([trunk.rows for _, trunk in drawn])
+            mirrored = np.concatenate([np.full(len(trunk.rows), trunk.mirrored) for _, trunk in drawn])
+            off, readings["beacon_f1"] = truth_loss(self.heads, tokens.float(), frames, rows, mirrored)
+            loss = loss + self.plan.truth_share * off
+        return loss, readings
 
     # --- the loop
 
@@ -274,11 +283,14 @@ class Trainer:
 
 def words_loss(
     model: Any, sampler: Sampler, drawn: list[tuple[Sequence, Trunk]], device: torch.device
-) -> tuple[Tensor, dict[str, float]]:
-    """Weighted cross-entropy of a batch of sequences, and how many of the deciding tokens are right."""
+) -> tuple[Tensor, dict[str, float], Tensor]:
+    """Weighted cross-entropy of a batch of sequences, how many of the deciding tokens are right, and the image tokens
+    (pictures, 20, hidden) of all trunks.
+    """
     packed = pack([sequence for sequence, _ in drawn])
     pixels = as_tensor(np.concatenate([sampler.pixels(trunk) for _, trunk in drawn]), device)
-    hidden = think_packed(model, packed, see(model, pixels))
+    tokens = see(model, pixels)
+    hidden = think_packed(model, packed, tokens)
     targets, weights = as_tensor(packed.targets, device), as_tensor(packed.weights, device)
     learnt = weights > 0
     logits = model.lm_head(hidden[learnt]).float()
@@ -286,7 +298,7 @@ def words_loss(
     loss = (F.cross_entropy(logits, right, reduction="none") * weight).sum() / weight.sum()
     deciding = weight >= 0.5
     accuracy = (logits.argmax(-1) == right)[deciding].float().mean()
-    return loss, {"loss": loss.item(), "accuracy": accuracy.item()}
+    return loss, {"loss": loss.item(), "accuracy": accuracy.item()}, tokens
 
 
 class Averages:
