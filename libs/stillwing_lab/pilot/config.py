@@ -159,14 +159,14 @@ class TrainingPlan:
     dagger_scenes: Mapping[str, int] = field(
         default_factory=lambda: {"meadow": 25, "street": 25, "orchard": 25, "maze": 25}
     )
-    dagger_at: tuple[float, ...] = (0.45, 0.65, 0.84, 0.9)
+    dagger_at: tuple[float, ...] = (0.18, 0.26, 0.34, 0.54, 0.62, 0.7)
     off_course_share: float = 0.55
     maze_share: float = 0.25
     dense_steps: int = 2200
     dense_batch: int = 32
     grounding_steps: int = 200
     grounding_batch: int = 32
-    joint_steps: int = 3960
+    joint_steps: int = 9960
     joint_frames: int = 84
     longest_trunk: int = 24
     muon_lr: float = 0.02
