@@ -1,20 +1,18 @@
 """Asks a model the six probes about a video, with a progress bar; verdicts as text, JSON and a plot."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from rich.console import Console
 from rich.progress import Progress
 
 from stillwing_common.errors import InvalidInput
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
 from stillwing_lab.evaluate.run import conditions
 from stillwing_lab.experiments.frames import airfield_frames
-from stillwing_lab.experiments.report import COLOURS, Check, ExperimentReport, results_folder
-from stillwing_lab.experiments.run import progress
+from stillwing_lab.experiments.report import COLOURS, Check, ExperimentReport
+from stillwing_lab.experiments.run import keep_report, progress
 from stillwing_lab.experiments.subject import SYSTEM_TEXT, Subject, load_subject
 from stillwing_lab.frame_rate import FrameRate
 from stillwing_lab.instructions.probes import PROBES, Shown
@@ -173,15 +171,7 @@ def main(
             if answer is not None:
                 answers.append(answer)
     report = report_of(subject, watched, answers)
-    folder = results_folder(f"instructions-{subject.name}", out)
-    report.save(folder, draw)
-    if as_json:
-        print(json.dumps(report.to_json()))
-    else:
-        console = Console(highlight=False)
-        console.print(report.text(), markup=False, soft_wrap=True)
-        console.print(f"\nstored in {folder}: report.txt, report.json, plot.png", soft_wrap=True)
-    return report, folder
+    return report, keep_report(report, draw, subject.name, out, as_json)
 
 
 def _excerpt(text: str) -> str:
