@@ -14,7 +14,17 @@ from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from stillwing_airfield.scenes.maze import MISSION
 from stillwing_common.errors import InvalidInput
-from stillwing_lab.pilot.config import ACTIONS, COLOURS, GOALS, SIGN, TrainingPlan
+from stillwing_lab.pilot.config import (
+    ACTIONS,
+    CELL_COLUMNS,
+    CELL_ROWS,
+    COLOURS,
+    GOALS,
+    IMAGE_TOKENS,
+    SIGN,
+    TrainingPlan,
+)
+from stillwing_lab.pilot.dense import _mirrored_where
 from stillwing_lab.pilot.evaluate import Tally, evaluate, expert_flyer, forward_flyer, pilot_flyer
 from stillwing_lab.pilot.expert import FORWARD, LEFT, RIGHT
 from stillwing_lab.pilot.export import export_pilot
@@ -327,6 +337,22 @@ def test_half_of_the_trunks_are_seen_through_another_camera(frames: Frames) -> N
     trunk = Trunk(np.array([0]), 0, False)
     at = [int(sampler.pixels(trunk)[0, :, :, 0].mean(axis=0).argmax()) for _ in range(200)]
     assert 0.3 < np.mean([column != 130 for column in at]) < 0.55
+
+
+def test_what_is_where_goes_on_being_taught_beside_the_words(frames: Frames, tmp_path: Path) -> None:
+    for share, taught in ((0.3, True), (0.0, False)):
+        trainer = Trainer(replace(TINY, truth_share=share), 0, tmp_path, tmp_path / "out", "cpu", None, 1)
+        trainer.at.stage = 2
+        loss, readings = trainer._loss(frames, trainer._sampler(frames))
+        loss.backward()
+        assert ("beacon_f1" in readings) is taught
+        assert (trainer.heads.truth.weight.grad is not None) is taught
+    cells = np.arange(2 * IMAGE_TOKENS).reshape(2, IMAGE_TOKENS)
+    turned = _mirrored_where(cells, np.array([True, False]))
+    assert np.array_equal(
+        turned[0].reshape(CELL_ROWS, CELL_COLUMNS), cells[0].reshape(CELL_ROWS, CELL_COLUMNS)[:, ::-1]
+    )
+    assert np.array_equal(turned[1], cells[1]), "each picture by itself"
 
 
 def test_frames_survive_their_file(frames: Frames, tmp_path: Path) -> None:
