@@ -34,7 +34,7 @@ check: setup protos-check  ## lint, types, import contracts, protos, compose fil
 	@$(timed)
 	ruff check .
 	ruff format --check .
-	mypy libs services
+	mypy libs services simulators recording training lab apps
 	lint-imports
 	python scripts/check_docker.py
 	scripts/check_windows.sh

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from stillwing_agent.core.prompts import CHOICES, decision_prompt, system_prompt, tool_call_schema
-from stillwing_lab.pilot.policy import WINDOW_FRAMES, load_pilot
-from stillwing_lab.pilot.tokenizer import goal_texts
+from stillwing_training.pilot.policy import WINDOW_FRAMES, load_pilot
+from stillwing_training.pilot.tokenizer import goal_texts
 from stillwing_vlm.core.base import AskRequest
 from stillwing_vlm.core.catalog import ModelSource, pilot_directory
 from stillwing_vlm.core.local import LocalEngine

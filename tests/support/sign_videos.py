@@ -10,7 +10,7 @@ from typing import Any
 import av
 import numpy as np
 
-from stillwing_lab.recall.signs import COLOUR_NAMES, KEYS, NOT_SEEN, SIDE_PX, Signs, draw_signs, question, render
+from stillwing_training.recall.signs import COLOUR_NAMES, KEYS, NOT_SEEN, SIDE_PX, Signs, draw_signs, question, render
 
 SIGN_S = 2
 FPS = 4

@@ -23,9 +23,9 @@ from stillwing_lab.evaluate.plots import draw_all
 from stillwing_lab.evaluate.policies import BASELINES, MODEL_POLICIES
 from stillwing_lab.evaluate.report import row_of
 from stillwing_lab.evaluate.run import FIRST_UNSEEN_SEED, Where, evaluate
-from stillwing_lab.evaluate.statistics import mean, quantile, ratio, wilson
 from stillwing_lab.evaluate.ways import RANDOM_WEIGHTS, Way
 from stillwing_lab.tiny_model import write_tiny_model
+from stillwing_training.statistics import mean, quantile, ratio, wilson
 from stillwing_vlm.core.base import AskRequest, SessionConfig
 from stillwing_vlm.core.catalog import ModelSource, load_engine
 

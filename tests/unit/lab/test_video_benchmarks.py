@@ -17,8 +17,6 @@ from typer.testing import CliRunner
 from stillwing_cli.main import app
 from stillwing_common.clock import WallClock
 from stillwing_common.errors import Exhausted, InvalidInput, NotFound
-from stillwing_lab.recall.catalog import recall_directory
-from stillwing_lab.recall.signs import COLOUR_NAMES, NOT_SEEN, SYSTEM_TEXT
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_lab.video_benchmarks import play as playing_module
 from stillwing_lab.video_benchmarks import run
@@ -27,6 +25,8 @@ from stillwing_lab.video_benchmarks.probes import NO, YES, Answer, Probe, ProbeK
 from stillwing_lab.video_benchmarks.prompts import FreeAnswers, OptionAnswers, OwnWording, Phrased
 from stillwing_lab.video_benchmarks.run import Asking, ovo_main, streaming_main
 from stillwing_recording.reader import PictureOptions, open_recording
+from stillwing_training.recall.catalog import recall_directory
+from stillwing_training.recall.signs import COLOUR_NAMES, NOT_SEEN, SYSTEM_TEXT
 from stillwing_vlm.core.catalog import ModelSource
 from stillwing_vlm.core.engines.families import FAMILIES
 from stillwing_vlm.core.local import LocalEngine

@@ -1,0 +1,40 @@
+"""`stillwing train-pilot`: train the little model that ships with the project. The lab does the work."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stillwing_cli.terminal import next_step, out, told_errors
+
+
+def train_pilot(
+    output: Annotated[Path, typer.Option("--out", help="Where the model's files are written.")] = Path("models/pilot"),
+    work: Annotated[Path, typer.Option(help="Where data and checkpoints are kept.")] = Path(".stillwing/pilot"),
+    seed: Annotated[int, typer.Option(min=0, help="The same seed on the same machine gives the same model.")] = 0,
+    minutes: Annotated[float | None, typer.Option(min=0.1, help="Stop after this long; unset: the whole plan.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the training itself.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that fly for data.")] = 2,
+    start_from: Annotated[
+        Path | None, typer.Option(help="Folder of an earlier pilot to begin from; unset: random weights.")
+    ] = None,
+) -> None:
+    """Train the pilot by imitating an expert in airfield, from scratch or an earlier one; resumable, with a bar."""
+    from stillwing_training.pilot import train  # brings torch along
+
+    with told_errors():
+        train.main(
+            out=output,
+            work=work,
+            seed=seed,
+            minutes=minutes,
+            resume=resume,
+            device=device,
+            threads=threads,
+            workers=workers,
+            start_from=start_from,
+        )
+    out.print(f"the pilot is in {output}")
+    next_step(out, f"stillwing eval meadow --model {output}", "how well it flies")

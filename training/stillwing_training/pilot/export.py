@@ -1,0 +1,32 @@
+"""The pilot's folder as transformers reads it. It knows nothing of training."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
+
+from stillwing_training.pilot.config import preprocessor_config
+from stillwing_training.pilot.tokenizer import save_tokenizer
+
+
+def export_pilot(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write weights (float32), config, tokenizer and preprocessing to `folder`, each file replaced as a whole.
+
+    What else is in the folder, like the model card, stays.
+    """
+    staging = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Its own bar would tear the training's apart.
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    model.save_pretrained(staging)
+    save_tokenizer(tokenizer, staging)
+    (staging / "preprocessor_config.json").write_text(json.dumps(preprocessor_config(), indent=2) + "\n")
+    for path in staging.iterdir():
+        path.chmod(0o644)
+        path.replace(folder / path.name)
+    staging.rmdir()
