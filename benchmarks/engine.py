@@ -18,7 +18,13 @@ from typing import Any
 import numpy as np
 from PIL import Image as PilImage
 
-from stillwing_agent.core.prompts import CHOICES, choice_prompt, decision_prompt, system_prompt, tool_call_schema
+from stillwing_agent.core.prompting.prompts import (
+    CHOICES,
+    choice_prompt,
+    decision_prompt,
+    system_prompt,
+    tool_call_schema,
+)
 from stillwing_common.conditions import hardware
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
 from stillwing_rpc.logs import configure_logs
@@ -27,8 +33,8 @@ from stillwing_rpc.settings import ServerSettings
 from stillwing_vlm.client import RemoteEngine
 from stillwing_vlm.core.base import AskRequest, SessionConfig, View
 from stillwing_vlm.core.catalog import PILOT, ModelSource
-from stillwing_vlm.core.engine import AsyncEngine
 from stillwing_vlm.core.local import LocalEngine, LocalSession
+from stillwing_vlm.core.serving.engine import AsyncEngine
 from stillwing_vlm.server import registration
 
 GOAL = "Fly to the red beacon."

@@ -31,14 +31,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from stillwing_agent.core.prompts import decision_prompt, system_prompt
+from stillwing_agent.core.prompting.prompts import decision_prompt, system_prompt
 from stillwing_common.conditions import hardware
 from stillwing_lab.baselines import LibraryStream
 from stillwing_lab.tiny_model import write_middle_model
 from stillwing_vlm.core.base import AskRequest
 from stillwing_vlm.core.catalog import Dtype, ModelSource, pilot_directory
-from stillwing_vlm.core.engines.kv_slab import KvSlab
-from stillwing_vlm.core.images import Pixels
+from stillwing_vlm.core.engines.cache.slab import KvSlab
+from stillwing_vlm.core.inputs.images import Pixels
 from stillwing_vlm.core.local import LocalEngine, LocalSession
 
 GOAL = "Fly to the red beacon."

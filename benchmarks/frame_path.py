@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stillwing_agent.core.prompts import system_prompt
+from stillwing_agent.core.prompting.prompts import system_prompt
 from stillwing_bridge.client import RemoteBridge
 from stillwing_common.conditions import hardware
 from stillwing_vlm.client import RemoteEngine

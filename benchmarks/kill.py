@@ -25,8 +25,8 @@ from pathlib import Path
 from rich.progress import track
 
 from stillwing_bridge.client import RemoteBridge
-from stillwing_bridge.core.airsim.transport import Transport
 from stillwing_bridge.core.base import Lease, Step, Takeoff
+from stillwing_bridge.core.vehicles.airsim.transport import Transport
 from stillwing_common.conditions import commit, hardware
 
 STILL_M_S = 0.1

@@ -34,8 +34,8 @@ from stillwing_common.conditions import hardware
 from stillwing_common.types import Frame, Image, ImageEncoding, Pose, PositionNed, Quaternion, Stamp
 from stillwing_memory.core.bank import BankConfig, StoredBank
 from stillwing_memory.core.base import ByText, Chunk, ChunkFrame, Entity, Keyframe, ThingView, Vectors
-from stillwing_memory.core.evidence import choose_keyframe
-from stillwing_memory.core.filing import Scored, admit
+from stillwing_memory.core.filing.evidence import choose_keyframe
+from stillwing_memory.core.filing.rules import Scored, admit
 from stillwing_memory.core.scoring import AttentionScorer
 from stillwing_memory.core.text import EMBEDDING_DIMENSIONS
 

@@ -27,8 +27,8 @@ from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_rpc.logs import configure_logs
 from stillwing_vlm.core.base import AskRequest, Session, SessionConfig
 from stillwing_vlm.core.catalog import PILOT, LoadedEngine, ModelSource, load_engine
-from stillwing_vlm.core.engine import AsyncEngine
-from stillwing_vlm.core.text import ChatText
+from stillwing_vlm.core.inputs.text import ChatText
+from stillwing_vlm.core.serving.engine import AsyncEngine
 
 SESSIONS = (1, 2, 4, 8)
 MID_SIZE: dict[str, Any] = {

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from stillwing_agent.core import base as agent
-from stillwing_agent.core.prompts import call_text
+from stillwing_agent.core.prompting.prompts import call_text
 from stillwing_airfield.scenes import SceneObject, SceneSpec
 from stillwing_bridge.core import base as bridge
 from stillwing_common.types import PositionNed

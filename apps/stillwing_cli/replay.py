@@ -74,7 +74,7 @@ async def _replay(
 async def _serve(
     recording: Recording, glance: RecordingInfo, speed: float, commands: str, settings: ServerSettings, as_json: bool
 ) -> None:
-    from stillwing_bridge.core.airsim.simulation import NoSimulation
+    from stillwing_bridge.core.vehicles.airsim.simulation import NoSimulation
     from stillwing_bridge.server import DEADLINE_REQUIRED, registrations
     from stillwing_common.errors import InvalidInput
     from stillwing_recording.replay import CommandMode, ReplayBridge

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from stillwing_agent.client import RemoteAgent
 from stillwing_agent.core import base
-from stillwing_agent.core.prompts import call_text
+from stillwing_agent.core.prompting.prompts import call_text
 from stillwing_cli.plan import AGENT
 from stillwing_cli.state import default_state, read_state
 from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run

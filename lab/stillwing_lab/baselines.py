@@ -12,9 +12,9 @@ import torch
 from transformers import DynamicCache, Qwen2_5_VLForConditionalGeneration
 
 from stillwing_vlm.core.catalog import LoadedEngine
-from stillwing_vlm.core.images import PatchChunk, Pixels
-from stillwing_vlm.core.layout import VISION, ChunkLayout, lay_out
-from stillwing_vlm.core.positions import Positions, text_positions
+from stillwing_vlm.core.inputs.chunk_tokens import VISION, ChunkLayout, lay_out
+from stillwing_vlm.core.inputs.images import PatchChunk, Pixels
+from stillwing_vlm.core.inputs.positions import Positions, text_positions
 
 
 class LibraryStream:

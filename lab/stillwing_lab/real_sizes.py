@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stillwing_lab.tiny_model import tiny_tokenizer
-from stillwing_vlm.core.engines.families import FAMILIES
+from stillwing_vlm.core.engines.qwen.families import FAMILIES
 
 _SIDE_PX = (14, 2, 2)
 

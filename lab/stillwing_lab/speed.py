@@ -24,12 +24,12 @@ from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
 from stillwing_lab.baselines import LibraryStream
 from stillwing_lab.roofline import Device, ModelSizes
 from stillwing_vlm.core.base import AskRequest, SessionConfig
-from stillwing_vlm.core.branch import AskBranch
 from stillwing_vlm.core.catalog import LoadedEngine
-from stillwing_vlm.core.images import Pixels
-from stillwing_vlm.core.prepare import PreparedAsk, PreparedChunk
-from stillwing_vlm.core.session import VideoSession
-from stillwing_vlm.core.text import ChatText
+from stillwing_vlm.core.inputs.images import Pixels
+from stillwing_vlm.core.inputs.prepare import PreparedAsk, PreparedChunk
+from stillwing_vlm.core.inputs.text import ChatText
+from stillwing_vlm.core.memory.branch import AskBranch
+from stillwing_vlm.core.memory.video_session import VideoSession
 
 _PICTURES = 4
 _WORKERS = 4

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from stillwing_vlm.core.engines.families import FAMILIES
+from stillwing_vlm.core.engines.qwen.families import FAMILIES
 
 CONTROL_TOKENS = (
     "<|endoftext|>",

@@ -47,9 +47,9 @@ from stillwing_bridge.core.base import (
     kind_of,
     needs_observation,
 )
-from stillwing_bridge.core.flight_log import FlightLog
-from stillwing_bridge.core.frames import FrameRecord, FrameRegistry
-from stillwing_bridge.core.lease import LeaseBook
+from stillwing_bridge.core.judge.flight_log import FlightLog
+from stillwing_bridge.core.judge.lease import LeaseBook
+from stillwing_bridge.core.judge.seen_frames import FrameRecord, FrameRegistry
 from stillwing_bridge.core.recent import Recent
 from stillwing_common.clock import Clock, WallClock
 from stillwing_common.errors import (

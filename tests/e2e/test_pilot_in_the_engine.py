@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stillwing_agent.core.prompts import CHOICES, decision_prompt, system_prompt, tool_call_schema
+from stillwing_agent.core.prompting.prompts import CHOICES, decision_prompt, system_prompt, tool_call_schema
 from stillwing_training.pilot.policy import WINDOW_FRAMES, load_pilot
 from stillwing_training.pilot.tokenizer import goal_texts
 from stillwing_vlm.core.base import AskRequest

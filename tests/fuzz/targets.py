@@ -150,10 +150,10 @@ def airsim_requests(stack: ExitStack) -> Target:
 
 def airsim_replies(stack: ExitStack) -> Target:
     """The bridge's client of a simulator: any bytes of a connection, and any values in answers."""
-    from stillwing_bridge.core.airsim.transport import ReplyStream
-    from stillwing_bridge.core.airsim.vehicle import AirSimSettings, AirSimVehicle
     from stillwing_bridge.core.base import Camera
     from stillwing_bridge.core.vehicle import VehicleSpec, View
+    from stillwing_bridge.core.vehicles.airsim.transport import ReplyStream
+    from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimSettings, AirSimVehicle
 
     loop = asyncio.new_event_loop()
     stack.callback(loop.close)
@@ -440,7 +440,7 @@ TARGETS: dict[str, tuple[Make, float, tuple[str, ...]]] = {
         0.15,
         ("stillwing_airfield.wire", "stillwing_airfield.methods", "stillwing_airfield.calls"),
     ),
-    "airsim_replies": (airsim_replies, 0.04, ("stillwing_bridge.core.airsim",)),
+    "airsim_replies": (airsim_replies, 0.04, ("stillwing_bridge.core.vehicles.airsim",)),
     "vehicle_messages": (vehicle_messages, 0.3, ("stillwing_bridge.convert", "stillwing_rpc.convert")),
     "session_messages": (session_messages, 0.2, ("stillwing_vlm.convert",)),
     "mission_messages": (mission_messages, 0.15, ("stillwing_agent.convert", "stillwing_memory.convert")),

@@ -18,13 +18,13 @@ pytest.importorskip("triton", reason="needs triton: pip install triton")
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.base import View
 from stillwing_vlm.core.catalog import AttentionKind, ModelSource
-from stillwing_vlm.core.engines.attention_choice import Heads, choose_attention, disagreement
+from stillwing_vlm.core.engines.attention.choice import Heads, choose_attention, disagreement
 from stillwing_vlm.core.engines.kernels.append import Segment, append, attend
 from stillwing_vlm.core.engines.kernels.cache import move, place
 from stillwing_vlm.core.engines.kernels.decode import decode, plan_decode
 from stillwing_vlm.core.engines.kernels.tables import DecodeWorkspace, SegmentTable
 from stillwing_vlm.core.engines.kernels.writing import turn_and_write
-from stillwing_vlm.core.engines.rotary import rotate
+from stillwing_vlm.core.engines.qwen.rotary import rotate
 from stillwing_vlm.core.local import LocalEngine
 
 pytestmark = [

@@ -15,9 +15,9 @@ from typing import Any
 
 from stillwing_agent.core.agent import AgentSettings, MissionAgent
 from stillwing_agent.core.base import Agent, MissionRequest
-from stillwing_agent.core.cockpit import FlightSettings
-from stillwing_agent.core.loop import Crew
+from stillwing_agent.core.mission.loop import Crew
 from stillwing_agent.core.policy import POLICIES
+from stillwing_agent.core.tools.cockpit import FlightSettings
 from stillwing_bridge.core.base import (
     Command,
     CommandState,

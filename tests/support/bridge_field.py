@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from stillwing_bridge.client import RemoteBridge, RemoteSimulation
-from stillwing_bridge.core.airsim.transport import Transport
 from stillwing_bridge.core.base import Command, CommandState, CommandStatus, Lease, Takeoff
+from stillwing_bridge.core.vehicles.airsim.transport import Transport
 
 # These tests fly sideways for long, which no camera sees.
 ENV = os.environ | {"OMP_NUM_THREADS": "1", "STILLWING_BRIDGE_MAX_UNSEEN_STEP_M": "10"}

@@ -14,9 +14,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from stillwing_agent.core.cockpit import FlightSettings
-from stillwing_agent.core.mission_memory import MemorySettings, RecallBy
-from stillwing_agent.core.prompts import ToolStyle
+from stillwing_agent.core.memory.mission_memory import MemorySettings, RecallBy
+from stillwing_agent.core.prompting.prompts import ToolStyle
+from stillwing_agent.core.tools.cockpit import FlightSettings
 from stillwing_airfield.sim import Airfield
 from stillwing_common.errors import MissingExtra
 from stillwing_lab.evaluate.episode import EpisodeResult, fly_episode

@@ -13,8 +13,8 @@ from stillwing_agent.core.agents.model import LoopPort
 from stillwing_agent.core.agents.tool_calling import ToolCallingPolicy
 from stillwing_agent.core.params import Properties
 from stillwing_agent.core.policy import Policy
-from stillwing_agent.core.prompts import CHOICES
-from stillwing_agent.core.tools import Toolbox
+from stillwing_agent.core.prompting.prompts import CHOICES
+from stillwing_agent.core.tools.calls import Toolbox
 from stillwing_airfield.sim import Airfield
 from stillwing_common.errors import DecisionsUsedUp
 from stillwing_lab.evaluate.simulated_loop import SimulatedLoop

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from stillwing_agent.core.prompts import WHERES, where_prompt
+from stillwing_agent.core.prompting.prompts import WHERES, where_prompt
 from stillwing_airfield.scenes.base import SceneSpec
 from stillwing_airfield.scenes.maze import SIGN_SIDES
 from stillwing_airfield.sim import Airfield

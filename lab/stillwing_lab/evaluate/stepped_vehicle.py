@@ -12,9 +12,9 @@ from typing import Any
 from stillwing_airfield.methods import Methods, Refused
 from stillwing_airfield.sim import Airfield
 from stillwing_airfield.wire import Request
-from stillwing_bridge.core.airsim.vehicle import AirSimSettings, AirSimVehicle
 from stillwing_bridge.core.base import Camera
 from stillwing_bridge.core.vehicle import Capture, VehicleSpec, View
+from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimSettings, AirSimVehicle
 from stillwing_common.errors import SimulatorError
 from stillwing_common.types import Pose, PositionNed, Quaternion, Stamp
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from stillwing_agent.core.prompts import ToolStyle
+from stillwing_agent.core.prompting.prompts import ToolStyle
 from stillwing_common.errors import InvalidInput, UnknownBackend
 from stillwing_lab.evaluate.policies import BASELINES
 

@@ -18,7 +18,7 @@ from stillwing_airfield.frames import quaternion_from_euler
 from stillwing_airfield.scenes import build_scene
 from stillwing_airfield.world import World
 from stillwing_common.errors import InvalidInput, MissingExtra
-from stillwing_vlm.core.images import Pixels, resize
+from stillwing_vlm.core.inputs.images import Pixels, resize
 
 WIDTH_PX, HEIGHT_PX = 640, 480
 _SCENE, _SEED = "meadow", 7

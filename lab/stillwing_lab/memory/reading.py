@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable
 
-from stillwing_agent.core.control.base import Registry
-from stillwing_agent.core.control.deterministic import read_instruction
-from stillwing_agent.core.control.noun_phrases import slot_of
+from stillwing_agent.core.memory.reading.base import Registry
+from stillwing_agent.core.memory.reading.deterministic import read_instruction
+from stillwing_agent.core.memory.reading.noun_phrases import slot_of
 from stillwing_lab.memory.scripts import Score, Tally, write_script
 
 

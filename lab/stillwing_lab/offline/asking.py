@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
-from stillwing_agent.core.prompts import (
+from stillwing_agent.core.prompting.prompts import (
     CHOICES,
     call_text,
     choice_prompt,

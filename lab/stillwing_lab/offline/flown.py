@@ -10,7 +10,7 @@ from stillwing_agent.core.base import (
     ThinkingFinished,
     ThinkingStarted,
 )
-from stillwing_agent.core.prompts import call_text
+from stillwing_agent.core.prompting.prompts import call_text
 from stillwing_bridge.core.base import Command, CommandStarted, FlightLogEntry, FrameUpdate, kind_of
 from stillwing_lab.offline.manoeuvres import GO_TO, of_call, of_command
 from stillwing_recording.reader import Recording

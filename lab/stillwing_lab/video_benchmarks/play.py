@@ -19,7 +19,7 @@ from stillwing_lab.video_benchmarks.prompts import Phrasing
 from stillwing_recording.reader import Recording
 from stillwing_vlm.core.base import FULL_VIEW, Provenance, View
 from stillwing_vlm.core.catalog import planned_use
-from stillwing_vlm.core.layout import label_tokens
+from stillwing_vlm.core.inputs.chunk_tokens import label_tokens
 from stillwing_vlm.core.local import LocalEngine, LocalSession
 from stillwing_vlm.core.planner import SLAB_SLACK, STREAM_POSITIONS
 

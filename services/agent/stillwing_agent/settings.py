@@ -7,9 +7,9 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from stillwing_agent.core.agent import AgentSettings as CoreSettings
-from stillwing_agent.core.cockpit import FlightSettings, parse_layout
-from stillwing_agent.core.mission_memory import MemorySettings, RecallBy
-from stillwing_agent.core.prompts import ToolStyle
+from stillwing_agent.core.memory.mission_memory import MemorySettings, RecallBy
+from stillwing_agent.core.prompting.prompts import ToolStyle
+from stillwing_agent.core.tools.cockpit import FlightSettings, parse_layout
 from stillwing_common.errors import InvalidInput
 from stillwing_rpc.settings import ChannelSettings, ServerSettings
 

@@ -8,9 +8,9 @@ import structlog
 import typer
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from stillwing_bridge.core.airsim.simulation import AirSimSimulation, NoSimulation
-from stillwing_bridge.core.airsim.vehicle import AirSimSettings, AirSimVehicle
 from stillwing_bridge.core.bridge import LocalBridge
+from stillwing_bridge.core.vehicles.airsim.simulation import AirSimSimulation, NoSimulation
+from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimSettings, AirSimVehicle
 from stillwing_bridge.recorder import FlightLogRecorder
 from stillwing_bridge.server import DEADLINE_REQUIRED, registrations
 from stillwing_bridge.settings import SimBridgeSettings

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stillwing_bridge.convert import entry_to_json
 from stillwing_bridge.core.base import FlightLogEntry
-from stillwing_bridge.core.flight_log import FlightLog
+from stillwing_bridge.core.judge.flight_log import FlightLog
 from stillwing_common.errors import InvalidInput
 
 _log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stillwing_bridge.core.base import StopLevel
-from stillwing_bridge.core.stops import KeptStop
+from stillwing_bridge.core.judge.stops import KeptStop
 from stillwing_common.durable import replace_durably
 from stillwing_common.errors import InvalidInput
 

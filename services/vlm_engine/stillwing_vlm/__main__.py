@@ -17,8 +17,8 @@ from stillwing_vlm.server import registration
 
 try:
     from stillwing_vlm.core.catalog import AttentionKind, Decoding, Dtype, KvCacheDtype, WeightDtype, load_engine
-    from stillwing_vlm.core.engine import AsyncEngine
-    from stillwing_vlm.core.warmup import warm_up
+    from stillwing_vlm.core.serving.engine import AsyncEngine
+    from stillwing_vlm.core.serving.warmup import warm_up
     from stillwing_vlm.metrics import HeldCollector, MetricsServer, PrometheusObserver
     from stillwing_vlm.settings import VlmSettings
 except ModuleNotFoundError as error:

@@ -24,7 +24,6 @@ from stillwing_rpc.convert import duration_to_wire, frame_to_wire
 from stillwing_rpc.errors import domain_errors, from_rpc_error, from_status
 from stillwing_rpc.settings import ChannelSettings
 from stillwing_vlm import convert
-from stillwing_vlm.core.answers import AsyncAnswer, EvictionStream, RunningWatch, new_future, settle
 from stillwing_vlm.core.base import (
     AppendResult,
     AskRequest,
@@ -41,6 +40,7 @@ from stillwing_vlm.core.base import (
     SnapshotInfo,
     WatchRequest,
 )
+from stillwing_vlm.core.streams import AsyncAnswer, EvictionStream, RunningWatch, new_future, settle
 from stillwing_vlm.server import SERVICE
 
 _OPEN_DEADLINE_S = 30.0

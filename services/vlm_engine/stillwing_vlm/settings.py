@@ -18,7 +18,7 @@ from stillwing_vlm.core.base import (
     Limits,
 )
 from stillwing_vlm.core.catalog import PILOT, AttentionKind, Decoding, Dtype, KvCacheDtype, ModelSource, WeightDtype
-from stillwing_vlm.core.exports import ExportFolder
+from stillwing_vlm.core.memory.exports import ExportFolder
 from stillwing_vlm.core.planner import BudgetPolicy
 
 DEFAULT_PORT = 50063

@@ -12,7 +12,6 @@ import pytest
 from recording_values import VEHICLE, frame_update, jpeg, telemetry
 
 from stillwing_bridge.client import RemoteBridge, RemoteSimulation
-from stillwing_bridge.core.airsim.simulation import NoSimulation
 from stillwing_bridge.core.base import (
     Bridge,
     CommandStarted,
@@ -27,6 +26,7 @@ from stillwing_bridge.core.base import (
     StopLevel,
     Takeoff,
 )
+from stillwing_bridge.core.vehicles.airsim.simulation import NoSimulation
 from stillwing_bridge.server import DEADLINE_REQUIRED, registrations
 from stillwing_common.errors import (
     EmergencyStopped,

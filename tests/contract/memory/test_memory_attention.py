@@ -16,7 +16,7 @@ from agent_fakes import FAST, make_rig
 from PIL import Image as PilImage
 
 from stillwing_agent.core.base import InstructionBegun, InstructionLost, KeyframeLost
-from stillwing_agent.core.mission_memory import MemorySettings
+from stillwing_agent.core.memory.mission_memory import MemorySettings
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_memory.client import RemoteMemoryBank
@@ -29,7 +29,7 @@ from stillwing_rpc.settings import ServerSettings
 from stillwing_vlm.client import RemoteEngine
 from stillwing_vlm.core import base as vlm
 from stillwing_vlm.core.catalog import LoadedEngine, ModelSource, load_engine
-from stillwing_vlm.core.engine import AsyncEngine
+from stillwing_vlm.core.serving.engine import AsyncEngine
 from stillwing_vlm.server import registration as engine_registration
 
 

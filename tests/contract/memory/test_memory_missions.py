@@ -21,7 +21,7 @@ from stillwing_agent.core.base import (
     MissionState,
     When,
 )
-from stillwing_agent.core.mission_memory import MemorySettings, RecallBy
+from stillwing_agent.core.memory.mission_memory import MemorySettings, RecallBy
 from stillwing_common.errors import StoreUnavailable
 from stillwing_common.types import Image
 from stillwing_memory.core.bank import StoredBank

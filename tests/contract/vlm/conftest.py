@@ -16,9 +16,9 @@ from stillwing_rpc.settings import ServerSettings
 from stillwing_vlm.client import RemoteEngine
 from stillwing_vlm.core.base import Engine, Limits
 from stillwing_vlm.core.catalog import LoadedEngine, ModelSource, load_engine
-from stillwing_vlm.core.engine import AsyncEngine
-from stillwing_vlm.core.exports import ExportFolder
-from stillwing_vlm.core.text import ChatText
+from stillwing_vlm.core.inputs.text import ChatText
+from stillwing_vlm.core.memory.exports import ExportFolder
+from stillwing_vlm.core.serving.engine import AsyncEngine
 from stillwing_vlm.server import registration
 
 LIMITS = Limits(

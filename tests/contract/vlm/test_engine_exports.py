@@ -13,7 +13,7 @@ from vlm_frames import SMALL, frame
 from stillwing_common.errors import Exhausted, ExportsOff, ExportUnusable, InvalidInput, UnknownExport
 from stillwing_vlm.core.base import AskRequest, Engine, Eviction, PeriodicExport, Session, SessionConfig
 from stillwing_vlm.core.catalog import LoadedEngine
-from stillwing_vlm.core.engine import AsyncEngine
+from stillwing_vlm.core.serving.engine import AsyncEngine
 
 
 async def filled(engine: Engine, frames: int, config: SessionConfig = SMALL) -> Session:

@@ -14,7 +14,7 @@ from stillwing_rpc.server import RpcServer
 from stillwing_rpc.settings import ServerSettings
 from stillwing_vlm.core.base import Limits
 from stillwing_vlm.core.catalog import LoadedEngine, ModelSource, load_engine
-from stillwing_vlm.core.engine import AsyncEngine
+from stillwing_vlm.core.serving.engine import AsyncEngine
 from stillwing_vlm.server import registration
 
 

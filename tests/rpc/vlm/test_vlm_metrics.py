@@ -18,7 +18,7 @@ from vlm_frames import SMALL, frame
 from stillwing_common.errors import FrameSuperseded, InsecureBind, OutOfCredits, PortInUse
 from stillwing_vlm.core.base import AskRequest, FramePolicy, SessionConfig, WatchRequest
 from stillwing_vlm.core.catalog import LoadedEngine
-from stillwing_vlm.core.engine import AsyncEngine
+from stillwing_vlm.core.serving.engine import AsyncEngine
 from stillwing_vlm.metrics import HeldCollector, MetricsServer, PrometheusObserver
 
 

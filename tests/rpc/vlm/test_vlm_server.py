@@ -20,7 +20,7 @@ from stillwing_rpc.settings import ServerSettings
 from stillwing_vlm.__main__ import serve_until_signal as serve
 from stillwing_vlm.client import RemoteEngine
 from stillwing_vlm.core.base import AskRequest, Sampling, SessionConfig
-from stillwing_vlm.core.engine import AsyncSession
+from stillwing_vlm.core.serving.engine import AsyncSession
 from stillwing_vlm.settings import VlmSettings
 
 OPEN = vlm_pb2.OpenSession(system_prompt="You fly.", max_context_tokens=160, label="test")

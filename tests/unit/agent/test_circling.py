@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillwing_agent.core.base import ActionStarted, MissionState
-from stillwing_agent.core.circling import Circling
+from stillwing_agent.core.tools.circling import Circling
 
 LEFT = {"direction": "left", "angle_deg": 15}
 RIGHT = {"direction": "right", "angle_deg": 15}

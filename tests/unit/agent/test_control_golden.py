@@ -3,9 +3,9 @@
 Three instructions about three people: who is who, under which names, with which attributes.
 """
 
-from stillwing_agent.core.control.base import Registry
-from stillwing_agent.core.control.deterministic import read_instruction
-from stillwing_agent.core.control.noun_phrases import slot_of
+from stillwing_agent.core.memory.reading.base import Registry
+from stillwing_agent.core.memory.reading.deterministic import read_instruction
+from stillwing_agent.core.memory.reading.noun_phrases import slot_of
 
 WALK_THROUGH = (
     "young man, late 20s, messy black hair, denim jacket, sits on a park bench, sketchbook",

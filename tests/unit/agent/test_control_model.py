@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from stillwing_agent.core.control.base import Mention, Registry
-from stillwing_agent.core.control.model import ModelReader, entities_schema
-from stillwing_agent.core.control.noun_phrases import slot_of
+from stillwing_agent.core.memory.reading.base import Mention, Registry
+from stillwing_agent.core.memory.reading.model import ModelReader, entities_schema
+from stillwing_agent.core.memory.reading.noun_phrases import slot_of
 from stillwing_common.errors import AnswerUnreadable
 from stillwing_vlm.core.catalog import ModelSource
 from stillwing_vlm.core.local import LocalEngine

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillwing_agent.core.control.base import Known, Mention, Registry
-from stillwing_agent.core.control.deterministic import NounPhraseReader, read_instruction
-from stillwing_agent.core.control.noun_phrases import read_phrases, slot_of
+from stillwing_agent.core.memory.reading.base import Known, Mention, Registry
+from stillwing_agent.core.memory.reading.deterministic import NounPhraseReader, read_instruction
+from stillwing_agent.core.memory.reading.noun_phrases import read_phrases, slot_of
 
 
 def read_all(*texts: str) -> tuple[Registry, list[list[int]]]:

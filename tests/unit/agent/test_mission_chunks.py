@@ -14,12 +14,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stillwing_agent.core.base import Mission, MissionState
-from stillwing_agent.core.mission import MissionRecord
-from stillwing_agent.core.mission_memory import MemorySettings, MissionMemory
+from stillwing_agent.core.memory.mission_memory import MemorySettings, MissionMemory
+from stillwing_agent.core.record import MissionRecord
 from stillwing_common.clock import WallClock
 from stillwing_common.types import Frame, Stamp
 from stillwing_memory.core.base import Chunk, EntityPage, InstructionBegun, RecalledBy
-from stillwing_memory.core.filing import ORIGINAL, WorkMode, evicted_chunk, work_mode
+from stillwing_memory.core.filing.rules import ORIGINAL, WorkMode, evicted_chunk, work_mode
 
 
 class Reader:

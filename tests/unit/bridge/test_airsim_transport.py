@@ -14,7 +14,7 @@ import msgpack
 import pytest
 from bridge_toys import ScriptedServer
 
-from stillwing_bridge.core.airsim.transport import Transport
+from stillwing_bridge.core.vehicles.airsim.transport import Transport
 from stillwing_common.errors import LinkLost, SimulatorError
 
 

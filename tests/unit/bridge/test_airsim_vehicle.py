@@ -14,8 +14,8 @@ from bridge_toys import ScriptedServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillwing_bridge.core.airsim.vehicle import AirSimSettings, AirSimVehicle, guided_velocity
 from stillwing_bridge.core.vehicle import ClimbTo, FlyVelocity, VehicleState, View
+from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimSettings, AirSimVehicle, guided_velocity
 from stillwing_common.errors import LinkLost, SimulatorError, UnknownCamera, Unsupported
 from stillwing_common.types import Pose, PositionNed, Quaternion, Stamp, VelocityNed
 

@@ -19,8 +19,8 @@ from stillwing_bridge.core.base import (
     Step,
     StopLevel,
 )
-from stillwing_bridge.core.commander import Commander
-from stillwing_bridge.core.effects import (
+from stillwing_bridge.core.judge.commander import Commander
+from stillwing_bridge.core.judge.effects import (
     DescendNow,
     Draft,
     Effect,
@@ -29,9 +29,9 @@ from stillwing_bridge.core.effects import (
     StartMotion,
     WatchdogSettings,
 )
-from stillwing_bridge.core.flight_log import FlightLog
-from stillwing_bridge.core.frames import FrameRecord, FrameRegistry
-from stillwing_bridge.core.lease import LeaseBook
+from stillwing_bridge.core.judge.flight_log import FlightLog
+from stillwing_bridge.core.judge.lease import LeaseBook
+from stillwing_bridge.core.judge.seen_frames import FrameRecord, FrameRegistry
 from stillwing_bridge.core.vehicle import Descend, FlyTo, VehicleState
 from stillwing_common.clock import FakeClock
 from stillwing_common.errors import BatteryLow, CommandExpired, LinkLost

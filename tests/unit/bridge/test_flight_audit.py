@@ -16,7 +16,7 @@ from stillwing_bridge.core.base import (
     ThinkingBegan,
     ThinkingEnded,
 )
-from stillwing_bridge.core.flight_log import FlightLog
+from stillwing_bridge.core.judge.flight_log import FlightLog
 from stillwing_bridge.recorder import FlightLogRecorder
 from stillwing_common.clock import WallClock
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from stillwing_bridge.core.base import StopLevel, Takeoff
 from stillwing_bridge.core.bridge import LocalBridge
-from stillwing_bridge.core.stops import KeptStop
+from stillwing_bridge.core.judge.stops import KeptStop
 from stillwing_bridge.settings import SimBridgeSettings
 from stillwing_bridge.stop_file import StopFile
 from stillwing_common.errors import EmergencyStopped, InvalidInput

@@ -16,8 +16,8 @@ from recording_values import VEHICLE, flight_log, frame_update, mission_events
 from typer.testing import CliRunner
 
 from stillwing_agent.core import base as agent
-from stillwing_agent.core.prompts import CHOICES, decision_prompt, system_prompt, tool_call_schema
-from stillwing_agent.core.tools import to_command
+from stillwing_agent.core.prompting.prompts import CHOICES, decision_prompt, system_prompt, tool_call_schema
+from stillwing_agent.core.tools.calls import to_command
 from stillwing_bridge.core import base as bridge
 from stillwing_cli.main import app
 from stillwing_common.errors import InvalidInput, Obstructed, UnknownBackend

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from stillwing_lab.real_sizes import real_config
 from stillwing_lab.roofline import QWEN_2_5_VL_3B, Device, Roofline
-from stillwing_vlm.core.engines.families import FAMILIES
+from stillwing_vlm.core.engines.qwen.families import FAMILIES
 
 H200 = Roofline(QWEN_2_5_VL_3B, Device(4.3e12, 790e12))
 CHUNK = {"tokens": 393, "patches": 34 * 46}

@@ -28,7 +28,7 @@ from stillwing_recording.reader import PictureOptions, open_recording
 from stillwing_training.recall.catalog import recall_directory
 from stillwing_training.recall.signs import COLOUR_NAMES, NOT_SEEN, SYSTEM_TEXT
 from stillwing_vlm.core.catalog import ModelSource
-from stillwing_vlm.core.engines.families import FAMILIES
+from stillwing_vlm.core.engines.qwen.families import FAMILIES
 from stillwing_vlm.core.local import LocalEngine
 
 MODEL = str(recall_directory())

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillwing_common.errors import InvalidInput
-from stillwing_memory.core.filing import (
+from stillwing_memory.core.filing.rules import (
     Filed,
     Layout,
     Scored,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stillwing_common.errors import BadPageToken, UnknownBackend
 from stillwing_common.types import PositionNed
-from stillwing_memory.core.matching import Candidate, choose_entity
+from stillwing_memory.core.filing.matching import Candidate, choose_entity
 from stillwing_memory.core.paging import make_token, read_token
 from stillwing_memory.core.text import choose_similarity, normalise, tokens
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
-from stillwing_agent.core.prompts import (
+from stillwing_agent.core.prompting.prompts import (
     CHOICES,
     choice_prompt,
     decision_prompt,
@@ -21,7 +21,7 @@ from stillwing_agent.core.prompts import (
 from stillwing_training.pilot.config import ACTIONS, COLOURS, SPECIAL_TOKENS, WHERES
 from stillwing_training.pilot.layout import Words
 from stillwing_training.pilot.tokenizer import build_tokenizer, goal_texts, save_tokenizer
-from stillwing_vlm.core.text import ChatText
+from stillwing_vlm.core.inputs.text import ChatText
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from stillwing_training.recall.task import Asked, SignStream, play
 from stillwing_training.recall.train import FIRST_UNSEEN_SEED, RecallPlan, RecallTrainer
 from stillwing_vlm.core.base import AskRequest, Eviction, EvictionLevel
 from stillwing_vlm.core.catalog import ModelSource
-from stillwing_vlm.core.images import to_patches
+from stillwing_vlm.core.inputs.images import to_patches
 from stillwing_vlm.core.local import LocalEngine
 
 

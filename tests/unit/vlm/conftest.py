@@ -19,8 +19,8 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.base import AskRequest, Eviction, EvictionLevel, EvictionPositions, View
 from stillwing_vlm.core.catalog import ModelSource
+from stillwing_vlm.core.inputs.text import ChatText
 from stillwing_vlm.core.local import LocalEngine, LocalSession
-from stillwing_vlm.core.text import ChatText
 
 
 @pytest.fixture(scope="session")

@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillwing_common.errors import DeviceAbsent, MissingExtra
-from stillwing_vlm.core.engines.attention import Attention
-from stillwing_vlm.core.engines.attention_choice import Heads, choose_attention, disagreement
+from stillwing_vlm.core.engines.attention.choice import Heads, choose_attention, disagreement
+from stillwing_vlm.core.engines.attention.plain import Attention
 
 pytest.importorskip("llvmlite", reason="needs llvmlite: pip install llvmlite")
-from stillwing_vlm.core.engines.cpu_kernels import attention as cpu_attention
-from stillwing_vlm.core.engines.cpu_kernels.compiled import compile_for, host_features
-from stillwing_vlm.core.engines.cpu_kernels.emit import Machine
-from stillwing_vlm.core.engines.cpu_kernels.tiles import Form
+from stillwing_vlm.core.engines.attention.cpu_kernels import attention as cpu_attention
+from stillwing_vlm.core.engines.attention.cpu_kernels.compiled import compile_for, host_features
+from stillwing_vlm.core.engines.attention.cpu_kernels.emit import Machine
+from stillwing_vlm.core.engines.attention.cpu_kernels.tiles import Form
 
 CPU = torch.device("cpu")
 # Rounding of the output, of the queries' and keys' products in pairs, and of the weights; float32 keeps 24 bits.

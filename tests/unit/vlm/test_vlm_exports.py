@@ -17,11 +17,11 @@ from safetensors.torch import load_file, save_file
 from stillwing_common.errors import Exhausted, ExportNotWritten, ExportUnusable, InvalidInput, UnknownExport
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
 from stillwing_lab.tiny_model import write_tiny_model
-from stillwing_vlm.core import exports
 from stillwing_vlm.core.base import Eviction, EvictionLevel, EvictionPositions, SessionConfig
 from stillwing_vlm.core.catalog import ModelSource
-from stillwing_vlm.core.exports import ExportFolder
 from stillwing_vlm.core.local import LocalEngine, LocalSession
+from stillwing_vlm.core.memory import exports
+from stillwing_vlm.core.memory.exports import ExportFolder
 
 SIZES = [(56, 84), (84, 84), (56, 112)]
 WAYS = [Eviction(level, positions) for level in EvictionLevel for positions in EvictionPositions]
@@ -208,7 +208,7 @@ def test_others_files_are_refused(engine: LocalEngine, tmp_path: Path) -> None:
 
 def forged(path: Path, change: Any) -> None:
     """The same file with another description, its checksum made to fit."""
-    from stillwing_vlm.core.engines.kv_file import _digest
+    from stillwing_vlm.core.engines.cache.file import _digest
 
     with path.open("rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))

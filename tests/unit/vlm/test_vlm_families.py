@@ -18,11 +18,11 @@ from stillwing_common.errors import ModelNotUsable
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.catalog import ModelSource, load_engine
-from stillwing_vlm.core.engines.families import FAMILIES, rotary_axes
-from stillwing_vlm.core.engines.rotary import Rotary
-from stillwing_vlm.core.layout import time_labels
+from stillwing_vlm.core.engines.qwen.families import FAMILIES, rotary_axes
+from stillwing_vlm.core.engines.qwen.rotary import Rotary
+from stillwing_vlm.core.inputs.chunk_tokens import time_labels
+from stillwing_vlm.core.inputs.positions import Grid
 from stillwing_vlm.core.local import LocalEngine
-from stillwing_vlm.core.positions import Grid
 
 TOLERANCE = 1e-4
 SIZES = [(56, 84), (84, 84), (64, 128), (112, 56), (140, 84)]

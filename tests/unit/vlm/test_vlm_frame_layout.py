@@ -14,7 +14,7 @@ from stillwing_agent.settings import AgentSettings
 from stillwing_common.errors import BudgetTooSmall, InvalidInput
 from stillwing_vlm.core.base import FrameLayout
 from stillwing_vlm.core.local import LocalEngine, LocalSession
-from stillwing_vlm.core.trunk import Chunk, Trunk
+from stillwing_vlm.core.memory.trunk import Chunk, Trunk
 from stillwing_vlm.settings import VlmSettings
 
 ORIGINAL = FrameLayout(3, 3, 6)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillwing_common.errors import InvalidInput
-from stillwing_vlm.core.frames import NewestWins, Waiting
+from stillwing_vlm.core.serving.newest_wins import NewestWins, Waiting
 
 
 class Rig:

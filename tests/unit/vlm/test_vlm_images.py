@@ -18,7 +18,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_res
 
 from stillwing_common.errors import ImageEmpty, ImageTooLarge, ImageUndecodable, InvalidInput, StillwingError
 from stillwing_common.types import Image, ImageEncoding
-from stillwing_vlm.core.images import Preprocessing, decode_image, smart_resize, to_patches
+from stillwing_vlm.core.inputs.images import Preprocessing, decode_image, smart_resize, to_patches
 from stillwing_vlm.core.local import LocalEngine
 
 HOW = Preprocessing(14, 2, 2, 28 * 28 * 4, 28 * 28 * 20, (0.48, 0.46, 0.41), (0.27, 0.26, 0.28))

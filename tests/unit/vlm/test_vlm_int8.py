@@ -17,14 +17,14 @@ from stillwing_lab.real_sizes import real_config
 from stillwing_vlm.convert import model_from_wire, model_to_wire
 from stillwing_vlm.core.base import Limits
 from stillwing_vlm.core.catalog import Decoding, Dtype, KvCacheDtype, ModelSource, WeightDtype, planned_use
-from stillwing_vlm.core.engines import int8
-from stillwing_vlm.core.engines.families import FAMILIES
-from stillwing_vlm.core.engines.figures import model_figures
-from stillwing_vlm.core.engines.int8 import Int8Linear, quantise, side_by_side
-from stillwing_vlm.core.engines.kv_slab import SlabShape
-from stillwing_vlm.core.engines.shares import append_scratch_bytes, decode_scratch_bytes
-from stillwing_vlm.core.engines.static_step import scratch_bytes
-from stillwing_vlm.core.images import Preprocessing
+from stillwing_vlm.core.engines.cache.slab import SlabShape
+from stillwing_vlm.core.engines.captured.static_step import scratch_bytes
+from stillwing_vlm.core.engines.kernels.shares import append_scratch_bytes, decode_scratch_bytes
+from stillwing_vlm.core.engines.qwen import int8
+from stillwing_vlm.core.engines.qwen.families import FAMILIES
+from stillwing_vlm.core.engines.qwen.figures import model_figures
+from stillwing_vlm.core.engines.qwen.int8 import Int8Linear, quantise, side_by_side
+from stillwing_vlm.core.inputs.images import Preprocessing
 from stillwing_vlm.core.local import LocalEngine
 from stillwing_vlm.core.planner import BudgetPolicy, peak_bytes, plan_budget
 from stillwing_vlm.settings import VlmSettings

@@ -53,7 +53,9 @@ def test_a_memory_moved_and_rewritten_by_kernels_is_the_same(
     short = write_tiny_model(directory.parent / "short", max_position_embeddings=320)
     found = []
     for kernels in (None, cache):
-        monkeypatch.setattr("stillwing_vlm.core.engines.kv_slab.cache_kernels", lambda shape, kernels=kernels: kernels)
+        monkeypatch.setattr(
+            "stillwing_vlm.core.engines.cache.slab.cache_kernels", lambda shape, kernels=kernels: kernels
+        )
         session = _load(short, attention=AttentionKind.SDPA).open("You fly.", 160)
         for picture in _pictures(60):
             session.append(picture)

@@ -15,8 +15,8 @@ from kernel_device import DEVICE
 
 from stillwing_vlm.core.engines.kernels.append import Segment, Tile, append, attend
 from stillwing_vlm.core.engines.kernels.decode import decode, plan_decode
+from stillwing_vlm.core.engines.kernels.shares import append_splits
 from stillwing_vlm.core.engines.kernels.tables import DecodeWorkspace, SegmentTable
-from stillwing_vlm.core.engines.shares import append_splits
 
 NAN = float("nan")
 SMALL = Tile(32, 32, 4, 2)

@@ -18,17 +18,17 @@ from kernel_device import DEVICE
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.base import Sampling, View
 from stillwing_vlm.core.catalog import AttentionKind, Decoding, Dtype, KvCacheDtype, ModelSource
-from stillwing_vlm.core.engines.attention_choice import Heads, choose_attention
-from stillwing_vlm.core.engines.decoding import StaticPasses, make_decoder, no_capture
+from stillwing_vlm.core.engines.attention.choice import Heads, choose_attention
+from stillwing_vlm.core.engines.cache.scaled import Scaled
+from stillwing_vlm.core.engines.captured.decoding import StaticPasses, make_decoder, no_capture
+from stillwing_vlm.core.engines.captured.static_append import StaticAppends
 from stillwing_vlm.core.engines.kernels import cache
 from stillwing_vlm.core.engines.kernels.append import Segment, Tile, append, attend
 from stillwing_vlm.core.engines.kernels.cache import move, place
 from stillwing_vlm.core.engines.kernels.decode import decode, plan_decode
 from stillwing_vlm.core.engines.kernels.tables import DecodeWorkspace, SegmentTable
 from stillwing_vlm.core.engines.kernels.writing import turn_and_write
-from stillwing_vlm.core.engines.rotary import CosSin, rotate
-from stillwing_vlm.core.engines.scaled import Scaled
-from stillwing_vlm.core.engines.static_append import StaticAppends
+from stillwing_vlm.core.engines.qwen.rotary import CosSin, rotate
 from stillwing_vlm.core.local import LocalEngine
 
 NAN = float("nan")
@@ -238,7 +238,9 @@ def test_a_memory_moved_and_rewritten_by_kernels_is_the_same(directory: Path, mo
     """Through evictions, compactions and positions that begin anew, with a recalled frame."""
     found = []
     for kernels in (None, cache):
-        monkeypatch.setattr("stillwing_vlm.core.engines.kv_slab.cache_kernels", lambda shape, kernels=kernels: kernels)
+        monkeypatch.setattr(
+            "stillwing_vlm.core.engines.cache.slab.cache_kernels", lambda shape, kernels=kernels: kernels
+        )
         session = _load(directory, attention=AttentionKind.SDPA).open("You fly.", 160)
         for turn in range(50):
             session.append(_picture(turn))
@@ -252,7 +254,7 @@ def test_a_memory_moved_and_rewritten_by_kernels_is_the_same(directory: Path, mo
 
 def test_the_kernels_step_the_same(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Appends and questions through static buffers, on the kernels and on torch's own."""
-    from stillwing_vlm.core.engines.kernel_segments import KernelAppend, KernelSegments
+    from stillwing_vlm.core.engines.captured.kernel_segments import KernelAppend, KernelSegments
 
     found = []
     for on_kernels in (False, True):

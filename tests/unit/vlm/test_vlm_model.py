@@ -15,16 +15,16 @@ from stillwing_common.errors import BadGrammar, DeviceAbsent, ModelNotUsable
 from stillwing_vlm.core.backend import Choosing
 from stillwing_vlm.core.base import Sampling
 from stillwing_vlm.core.catalog import ModelSource, load_engine
-from stillwing_vlm.core.engines.attention import (
+from stillwing_vlm.core.engines.attention.plain import (
     append_attention,
     append_attention_on_cpu,
     branch_attention,
     branch_attention_on_cpu,
     decode_attention_on_cpu,
 )
-from stillwing_vlm.core.engines.sampling import choose, draw_tokens
+from stillwing_vlm.core.engines.qwen.sampling import choose, draw_tokens
+from stillwing_vlm.core.inputs.text import ChatText
 from stillwing_vlm.core.local import LocalEngine
-from stillwing_vlm.core.text import ChatText
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_long_questions_go_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     pieces = [(torch.randn(2, 40, 8), torch.randn(2, 40, 8)), (torch.randn(2, 9, 8), torch.randn(2, 9, 8))]
     queries = torch.randn(4, 9, 8)
     whole = branch_attention(queries, pieces)
-    monkeypatch.setattr("stillwing_vlm.core.engines.attention._MAX_SCORES", 500)
+    monkeypatch.setattr("stillwing_vlm.core.engines.attention.plain._MAX_SCORES", 500)
     assert (branch_attention(queries, pieces) - whole).abs().max() < 1e-5
 
 

@@ -17,11 +17,11 @@ from transformers import Qwen2_5_VLConfig
 from stillwing_lab.real_sizes import real_config
 from stillwing_vlm.core.base import Eviction, EvictionLevel, Limits
 from stillwing_vlm.core.catalog import ModelSource, load_engine, planned_use
-from stillwing_vlm.core.engines.families import FAMILIES
-from stillwing_vlm.core.engines.figures import model_figures
-from stillwing_vlm.core.engines.host_memory import free_host_bytes
-from stillwing_vlm.core.engines.static_step import scratch_bytes
-from stillwing_vlm.core.images import Preprocessing
+from stillwing_vlm.core.engines.captured.static_step import scratch_bytes
+from stillwing_vlm.core.engines.qwen.families import FAMILIES
+from stillwing_vlm.core.engines.qwen.figures import model_figures
+from stillwing_vlm.core.engines.qwen.host_memory import free_host_bytes
+from stillwing_vlm.core.inputs.images import Preprocessing
 from stillwing_vlm.core.local import LocalEngine
 from stillwing_vlm.core.planner import BudgetPolicy, ModelFigures, PlannedUse, peak_bytes, plan_budget
 

@@ -11,9 +11,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stillwing_vlm.core.layout import ChunkFormat, lay_out
-from stillwing_vlm.core.positions import Grid, text_positions, vision_positions
-from stillwing_vlm.core.text import ChatText
+from stillwing_vlm.core.inputs.chunk_tokens import ChunkFormat, lay_out
+from stillwing_vlm.core.inputs.positions import Grid, text_positions, vision_positions
+from stillwing_vlm.core.inputs.text import ChatText
 
 PIECES = st.lists(st.one_of(st.integers(1, 9), st.tuples(st.integers(1, 6), st.integers(1, 6))), min_size=1, max_size=8)
 

@@ -4,7 +4,7 @@ import pytest
 
 from stillwing_common.errors import TooManyBranches, TooManyContextTokens, TooManyFrameBytes, TooManySessions
 from stillwing_vlm.core.limits import Limits
-from stillwing_vlm.core.quotas import Quotas, Resource
+from stillwing_vlm.core.serving.quotas import Quotas, Resource
 
 
 def test_what_is_given_back_is_free_again_once() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from stillwing_common.clock import FakeClock
 from stillwing_common.errors import InternalFault, QueueFull, UnknownSession
-from stillwing_vlm.core.scheduler import MAX_STEP_TOKENS, Lane, Live, Request, Scheduler
+from stillwing_vlm.core.serving.scheduler import MAX_STEP_TOKENS, Lane, Live, Request, Scheduler
 
 APPEND_S, STEP_S = 0.05, 0.01
 

@@ -9,8 +9,8 @@ from hypothesis import given
 
 from stillwing_common.clock import FakeClock
 from stillwing_common.errors import Exhausted, InvalidInput, UnknownSnapshot
-from stillwing_vlm.core.snapshots import Snapshots
-from stillwing_vlm.core.trunk import Chunk, Trunk
+from stillwing_vlm.core.memory.snapshots import Snapshots
+from stillwing_vlm.core.memory.trunk import Chunk, Trunk
 
 MOST = 3
 

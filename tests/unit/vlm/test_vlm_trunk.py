@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from stillwing_common.errors import BudgetTooSmall, SnapshotOverwritten
 from stillwing_vlm.core.base import Eviction, EvictionLevel, EvictionPositions
-from stillwing_vlm.core.trunk import Chunk, Gone, Move, Trunk, TrunkMark
+from stillwing_vlm.core.memory.trunk import Chunk, Gone, Move, Trunk, TrunkMark
 
 Label = tuple[str, int, int]
 """One slab token: its chunk, its place in it, the position at which its chunk was written."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stillwing_agent.core.prompts import WHERES as WHERES
+from stillwing_agent.core.prompting.prompts import WHERES as WHERES
 
 COLOURS: tuple[str, ...] = ("red", "blue", "yellow", "green")
 """Colours of beacons, in the order of every array with a colour axis."""
@@ -17,7 +17,7 @@ The order of every array with a goal axis.
 """
 
 ACTIONS: tuple[str, ...] = ("forward", "left", "right", "stop")
-"""What the expert can do, in the order of every action label; the keys of `stillwing_agent.core.prompts.CHOICES`."""
+"""What the expert can do, in the order of every action label; the keys of `CHOICES` in the agent's prompts."""
 
 SPECIAL_TOKENS: tuple[str, ...] = (
     "<|endoftext|>",

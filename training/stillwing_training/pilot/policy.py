@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast, Qwen2_5_VLForConditionalGeneration
 from transformers.utils import logging as transformers_logging
 
-from stillwing_agent.core.prompts import CHOICES, decision_prompt, dump_tool_call, system_prompt
+from stillwing_agent.core.prompting.prompts import CHOICES, decision_prompt, dump_tool_call, system_prompt
 from stillwing_training.pilot.config import ACTIONS
 from stillwing_training.pilot.expert import RIGHT, Pose
 from stillwing_training.pilot.layout import Branch, Sequence, Words, lay_out

@@ -9,7 +9,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from stillwing_agent.core.prompts import (
+from stillwing_agent.core.prompting.prompts import (
     CHOICES,
     FLY_TOWARDS,
     MOVE,

@@ -11,7 +11,7 @@ from typing import Any
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from stillwing_agent.core.prompts import (
+from stillwing_agent.core.prompting.prompts import (
     CHOICES,
     TOOLS,
     choice_prompt,

@@ -21,9 +21,9 @@ from stillwing_training.recall.signs import (
     question,
     render,
 )
-from stillwing_vlm.core import layout as chunk_layout
-from stillwing_vlm.core.positions import Grid, text_positions
-from stillwing_vlm.core.text import ChatText
+from stillwing_vlm.core.inputs import chunk_tokens as chunk_layout
+from stillwing_vlm.core.inputs.positions import Grid, text_positions
+from stillwing_vlm.core.inputs.text import ChatText
 
 SIGN_S = 2.0
 """Seconds that each sign is shown."""

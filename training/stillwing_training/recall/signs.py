@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image as PilImage
 from PIL import ImageDraw, ImageFont
 
-from stillwing_vlm.core.images import Pixels
+from stillwing_vlm.core.inputs.images import Pixels
 
 KEYS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 """What a sign can show; no key comes twice within as many signs."""

@@ -23,7 +23,7 @@ from stillwing_training.recall.signs import (
     render,
 )
 from stillwing_vlm.core.base import Eviction
-from stillwing_vlm.core.images import Pixels
+from stillwing_vlm.core.inputs.images import Pixels
 from stillwing_vlm.core.local import LocalEngine, LocalSession
 
 AGES = (0, 1, 2, 4, 6, 8, 12, 16, 20, 24, 28, 32)

@@ -21,7 +21,7 @@ from stillwing_training.pilot.optimizer import PilotOptimizer, schedule
 from stillwing_training.recall.model import export_recall, make_recall_model, recall_tokenizer, see_pairs
 from stillwing_training.recall.sample import LAYOUTS, Layout, Teacher, lay_out
 from stillwing_training.recall.signs import COLOUR_NAMES, KEYS
-from stillwing_vlm.core.text import ChatText
+from stillwing_vlm.core.inputs.text import ChatText
 
 FIRST_UNSEEN_SEED = 1_000_000
 """Streams from this seed on are for evaluation alone; training draws from seeds below."""

@@ -20,11 +20,11 @@ from stillwing_agent.core.base import (
     MissionRequest,
     MissionState,
 )
-from stillwing_agent.core.cockpit import FlightSettings
-from stillwing_agent.core.loop import Crew, MissionLoop
-from stillwing_agent.core.mission import MissionRecord
+from stillwing_agent.core.mission.loop import Crew, MissionLoop
 from stillwing_agent.core.params import checked_params, schema_text
 from stillwing_agent.core.policy import Policy, all_properties
+from stillwing_agent.core.record import MissionRecord
+from stillwing_agent.core.tools.cockpit import FlightSettings
 from stillwing_common.clock import Clock, WallClock
 from stillwing_common.errors import (
     BadPageToken,

@@ -49,7 +49,7 @@ from stillwing_memory.core.checks import (
     check_text,
     check_times,
 )
-from stillwing_memory.core.evidence import choose_keyframe, text_of
+from stillwing_memory.core.filing.evidence import choose_keyframe, text_of
 from stillwing_memory.core.paging import make_token, read_token
 from stillwing_memory.core.scoring import choose_scorer
 from stillwing_memory.core.stores import search_sql

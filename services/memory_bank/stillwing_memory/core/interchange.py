@@ -15,7 +15,7 @@ from typing import Any
 
 from stillwing_common.errors import InvalidInput
 from stillwing_memory.core.base import Attribute, Entity, Instruction, InstructionRecord, Keyframe, ThingMention
-from stillwing_memory.core.filing import frame_name
+from stillwing_memory.core.filing.rules import frame_name
 
 _FRAME_NAME = re.compile(r"p(\d{1,6})_c(\d{1,6})_f(\d{1,6})")
 

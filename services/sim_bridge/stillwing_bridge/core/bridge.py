@@ -19,15 +19,15 @@ from stillwing_bridge.core.base import (
     TimeSync,
     VehicleInfo,
 )
-from stillwing_bridge.core.commander import Commander
-from stillwing_bridge.core.driver import VehicleDriver
-from stillwing_bridge.core.effects import WatchdogSettings
-from stillwing_bridge.core.flight_log import FlightLog
-from stillwing_bridge.core.frames import FrameRegistry
-from stillwing_bridge.core.guards import GuardSettings
-from stillwing_bridge.core.lease import LeaseBook
-from stillwing_bridge.core.stops import StopKeeper, StopStore
-from stillwing_bridge.core.streams import FrameSettings
+from stillwing_bridge.core.driver.driver import VehicleDriver
+from stillwing_bridge.core.judge.commander import Commander
+from stillwing_bridge.core.judge.effects import WatchdogSettings
+from stillwing_bridge.core.judge.flight_log import FlightLog
+from stillwing_bridge.core.judge.guards import GuardSettings
+from stillwing_bridge.core.judge.lease import LeaseBook
+from stillwing_bridge.core.judge.seen_frames import FrameRegistry
+from stillwing_bridge.core.judge.stops import StopKeeper, StopStore
+from stillwing_bridge.core.sight.streams import FrameSettings
 from stillwing_bridge.core.vehicle import Vehicle
 from stillwing_common.clock import Clock, WallClock
 from stillwing_common.errors import InvalidInput, NotPermitted, StillwingError, UnknownCommand, UnknownVehicle

@@ -23,15 +23,15 @@ from stillwing_vlm.core.base import (
     ModelInfo,
     SessionConfig,
 )
-from stillwing_vlm.core.grammar import GrammarCompiler
-from stillwing_vlm.core.images import Preprocessing, smart_resize
-from stillwing_vlm.core.layout import label_tokens
+from stillwing_vlm.core.inputs.chunk_tokens import label_tokens
+from stillwing_vlm.core.inputs.grammar import GrammarCompiler
+from stillwing_vlm.core.inputs.images import Preprocessing, smart_resize
+from stillwing_vlm.core.inputs.positions import Grid, vision_positions
+from stillwing_vlm.core.inputs.prepare import Preparer
+from stillwing_vlm.core.inputs.text import ChatText
+from stillwing_vlm.core.memory.session_state import SavedSession
+from stillwing_vlm.core.memory.video_session import VideoSession
 from stillwing_vlm.core.planner import BudgetPlan, BudgetPolicy, PlannedUse, plan_budget, set_by_operator
-from stillwing_vlm.core.positions import Grid, vision_positions
-from stillwing_vlm.core.prepare import Preparer
-from stillwing_vlm.core.session import VideoSession
-from stillwing_vlm.core.session_state import SavedSession
-from stillwing_vlm.core.text import ChatText
 
 PILOT = "pilot"
 PILOT_WINDOW_FRAMES = 23

@@ -33,12 +33,12 @@ from stillwing_vlm.core.base import (
     SnapshotInfo,
     View,
 )
-from stillwing_vlm.core.branch import AskBranch, ChoiceBranch
 from stillwing_vlm.core.catalog import LoadedEngine, ModelSource, load_engine
-from stillwing_vlm.core.exports import read_session, write_session
-from stillwing_vlm.core.images import Pixels
-from stillwing_vlm.core.prepare import PreparedChunk
-from stillwing_vlm.core.session_state import SavedSession
+from stillwing_vlm.core.inputs.images import Pixels
+from stillwing_vlm.core.inputs.prepare import PreparedChunk
+from stillwing_vlm.core.memory.branch import AskBranch, ChoiceBranch
+from stillwing_vlm.core.memory.exports import read_session, write_session
+from stillwing_vlm.core.memory.session_state import SavedSession
 
 
 class LocalSession:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from stillwing_agent.core.params import Properties
-from stillwing_agent.core.prompts import CHOICES, choice_prompt
-from stillwing_agent.core.tools import Toolbox
+from stillwing_agent.core.prompting.prompts import CHOICES, choice_prompt
+from stillwing_agent.core.tools.calls import Toolbox
 
 
 class ChoicePolicy:

@@ -17,8 +17,8 @@ from smolagents.utils import AgentError
 
 from stillwing_agent.core.agents.model import Interrupted, LoopPort, StreamingVLMModel
 from stillwing_agent.core.params import Properties
-from stillwing_agent.core.prompts import ToolSpec
-from stillwing_agent.core.tools import Toolbox, ToolResult
+from stillwing_agent.core.prompting.prompts import ToolSpec
+from stillwing_agent.core.tools.calls import Toolbox, ToolResult
 from stillwing_common.errors import DecisionsUsedUp, StillwingError
 from stillwing_vlm.core.base import Sampling
 

@@ -30,7 +30,7 @@ from stillwing_memory.core.base import (
     Sighting,
     ThingMention,
 )
-from stillwing_memory.core.filing import Scored, admit
+from stillwing_memory.core.filing.rules import Scored, admit
 from stillwing_memory.core.stores import entity_sql, instruction_sql, keyframe_sql
 from stillwing_memory.core.stores.connection import server_version, store_errors
 from stillwing_memory.core.stores.images import ImageStore

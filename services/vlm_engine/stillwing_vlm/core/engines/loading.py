@@ -14,11 +14,11 @@ from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
 from stillwing_common.errors import DeviceAbsent, ModelNotUsable
-from stillwing_vlm.core.engines.families import FAMILIES, Family
-from stillwing_vlm.core.engines.int8 import quantise
+from stillwing_vlm.core.engines.qwen.families import FAMILIES, Family
+from stillwing_vlm.core.engines.qwen.int8 import quantise
 from stillwing_vlm.core.engines.qwen_vl import QwenVlBackend
-from stillwing_vlm.core.images import Preprocessing
-from stillwing_vlm.core.text import ChatText
+from stillwing_vlm.core.inputs.images import Preprocessing
+from stillwing_vlm.core.inputs.text import ChatText
 
 _FILES = ("config.json", "tokenizer.json", "preprocessor_config.json")
 _SINGLE_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"

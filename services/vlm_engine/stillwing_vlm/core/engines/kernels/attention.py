@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import torch
 
-from stillwing_vlm.core.engines.attention import Attention
+from stillwing_vlm.core.engines.attention.plain import Attention
+from stillwing_vlm.core.engines.cache.scaled import Cached, CachedPair
 from stillwing_vlm.core.engines.kernels.append import Segment, append, attend
-from stillwing_vlm.core.engines.scaled import Cached, CachedPair
 
 
 def _append(queries: torch.Tensor, keys: Cached, values: Cached) -> torch.Tensor:

@@ -10,7 +10,7 @@ import torch
 import triton
 import triton.language as tl
 
-from stillwing_vlm.core.engines.scaled import HALF_TO_ONE, LARGEST, LEAST
+from stillwing_vlm.core.engines.cache.scaled import HALF_TO_ONE, LARGEST, LEAST
 
 _HALF_TO_ONE = tl.constexpr(HALF_TO_ONE)
 _LARGEST = tl.constexpr(LARGEST)

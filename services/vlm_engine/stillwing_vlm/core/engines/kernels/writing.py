@@ -8,10 +8,10 @@ import torch
 import triton
 import triton.language as tl
 
-from stillwing_vlm.core.engines.attention import KeyValue
+from stillwing_vlm.core.engines.attention.plain import KeyValue
 from stillwing_vlm.core.engines.kernels.codes import narrowed
 from stillwing_vlm.core.engines.kernels.tables import TRITON_TYPES, SegmentTable, check_rows, equal_strides
-from stillwing_vlm.core.engines.rotary import CosSin
+from stillwing_vlm.core.engines.qwen.rotary import CosSin
 
 
 def turn_and_write(

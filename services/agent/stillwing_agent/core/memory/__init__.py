@@ -1,0 +1,1 @@
+"""What a mission remembers: its instructions, the things they are about, and their keyframes."""

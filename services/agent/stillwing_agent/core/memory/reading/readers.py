@@ -1,0 +1,15 @@
+"""Readers of instructions by name: the one place that knows them all."""
+
+from stillwing_agent.core.memory.reading.base import InstructionReader
+from stillwing_agent.core.memory.reading.deterministic import NounPhraseReader
+from stillwing_agent.core.memory.reading.model import Ask, ModelReader
+from stillwing_common.errors import UnknownBackend
+
+
+def make_reader(name: str, ask: Ask) -> InstructionReader:
+    """`noun_phrases` or `model`, which asks with `ask`. Raises UnknownBackend."""
+    if name == "noun_phrases":
+        return NounPhraseReader()
+    if name == "model":
+        return ModelReader(ask)
+    raise UnknownBackend(f"no reader of instructions is called {name!r}; known: noun_phrases, model", name=name)

@@ -1,0 +1,1 @@
+"""How a mission is flown from its lease to its end."""

@@ -1,0 +1,306 @@
+"""The mission loop: lease, takeoff, session, frame pump, policy; and at every end a vehicle that holds.
+
+Whatever ends a mission (its goal, its limits, a cancel, the loss of engine or bridge), the vehicle is told to hold and
+its lease is returned; where even that fails, the bridge's own silence rules hold it. The loop knows nothing of how a
+policy decides. All methods run on one event loop.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+from stillwing_agent.core.base import ActionFinished, ActionStarted, FramesEvicted
+from stillwing_agent.core.frame_pump import FramePump
+from stillwing_agent.core.life import LeaseKeeper, Life
+from stillwing_agent.core.memory.filer import KeyframeFiler
+from stillwing_agent.core.memory.mission_memory import MOST_RECALLED, MissionMemory
+from stillwing_agent.core.memory.reading.readers import make_reader
+from stillwing_agent.core.policy import Policy
+from stillwing_agent.core.prompting.prompts import system_prompt
+from stillwing_agent.core.record import MissionRecord
+from stillwing_agent.core.tools.calls import Toolbox
+from stillwing_agent.core.tools.cockpit import Cockpit, FlightSettings, InstructionChanged, raise_unless_succeeded
+from stillwing_bridge.core.base import Bridge, CommandState, Hold, Lease, Takeoff
+from stillwing_common.clock import Clock
+from stillwing_common.errors import (
+    DecisionsUsedUp,
+    InternalFault,
+    LeaseHeld,
+    LinkLost,
+    StillwingError,
+    TimeLimitReached,
+    Unavailable,
+)
+from stillwing_common.ids import new_id
+from stillwing_memory.core.base import MemoryBank
+from stillwing_vlm.core.base import Engine, ModelInfo, Session, SessionConfig
+
+_log = logging.getLogger(__name__)
+
+_LEASE_RETRY_S = 0.25
+
+_EVICTED_AT_ONCE = 64
+"""Evictions are logged in batches, so that the log's length follows the decisions and not the frames."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """The three services a mission needs; `memory` None flies without a memory bank."""
+
+    bridge: Bridge
+    engine: Engine
+    memory: MemoryBank | None
+
+
+@dataclass(slots=True)
+class MissionLoop:
+    """Flies one mission with one policy and writes all of it to `record`."""
+
+    crew: Crew
+    policy: Policy
+    record: MissionRecord
+    clock: Clock
+    settings: FlightSettings
+    time_limit_s: float
+    max_decisions: int
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+    _life: Life = field(default_factory=Life)
+    _evicted: list[str] = field(default_factory=list)
+
+    async def run(self) -> str:
+        """Fly; returns the policy's answer. Raises what ended the mission otherwise; the vehicle holds either way."""
+        mission = self.record.mission
+        lease = await self._acquire_lease(mission.vehicle_id)
+        limit = asyncio.timeout(self.time_limit_s)
+        try:
+            async with limit:
+                return await self._beside(
+                    self._fly(lease),
+                    LeaseKeeper(self.crew.bridge, lease, self._life, self.settings.retain_interval_s).run(),
+                )
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise TimeLimitReached(f"{self.time_limit_s:g} s", time_limit_s=self.time_limit_s) from error
+        finally:
+            await self._leave_holding(lease)
+
+    async def _acquire_lease(self, vehicle_id: str) -> Lease:
+        give_up_s = self.clock.monotonic_s() + self.settings.lease_wait_s
+        while True:
+            try:
+                state = await self.crew.bridge.acquire_lease(vehicle_id, f"agent {self.record.mission.mission_id}")
+            except LeaseHeld:
+                if self.clock.monotonic_s() >= give_up_s:
+                    raise
+                await self.pause(_LEASE_RETRY_S)
+            else:
+                return state.lease
+
+    async def _fly(self, lease: Lease) -> str:
+        await self._take_off(lease)
+        info = await self.crew.engine.model_info()
+        mission = self.record.mission
+        layers = await self._scored_layers(info)
+        config = SessionConfig(
+            system_prompt(self.settings.tool_style.tools),
+            self.settings.max_context_tokens,
+            label=mission.mission_id,
+            pooled_layers=layers,
+            layout=self.settings.layout,
+        )
+        async with AsyncExitStack() as stack:
+            session = await self.crew.engine.open_session(config)
+            stack.push_async_callback(self._close, session)
+            pump = FramePump(
+                self.crew.bridge,
+                mission.vehicle_id,
+                session,
+                camera_id=self.settings.camera_id,
+                max_rate_hz=self.settings.frame_rate_hz,
+                kept_frames=self.settings.kept_frames,
+                on_taken=self._frames_taken,
+            )
+            filer = self._filer()
+            cockpit = Cockpit(
+                self.crew.bridge, lease, session, pump, self.record, self._life, filer, self.clock, self.settings,
+                decisions_left=self.max_decisions, pause=self.pause,
+            )  # fmt: skip
+            layout = self.settings.layout or info.default_layout
+            most = MOST_RECALLED if layout is None else layout.memory
+            can_recall = info.can_recall and most > 0
+            if filer is not None and self.settings.memory_reader:
+                cockpit.memory = self._memory(session, pump, filer, cockpit, can_recall, bool(layers))
+                cockpit.memory.most_recalled = most
+                filer.on_filed = cockpit.memory.filed
+            toolbox = Toolbox(cockpit, self.crew.memory, can_recall, most)
+            beside = [pump.run(), self._watch_evictions(session, cockpit.memory)]
+            if filer is not None:
+                beside.append(filer.run())
+            try:
+                return await self._beside(self._decide(toolbox, filer), *beside)
+            finally:
+                self._log_evicted()
+
+    async def _decide(self, toolbox: Toolbox, filer: KeyframeFiler | None) -> str:
+        """Follow the goal and then each further instruction; the answer to the last. The vehicle holds between two."""
+        cockpit, answer = toolbox.cockpit, ""
+        await cockpit.wait_fresh_frame()
+        while True:
+            try:
+                if cockpit.memory is not None:
+                    with self._life.waiting():
+                        await cockpit.memory.begin(toolbox.goal, self.record.mission.instruction_number)
+                answer = await self.policy.fly(toolbox)
+            except InstructionChanged:
+                _log.info("mission %s: broken off for another instruction", self.record.mission.mission_id)
+            except DecisionsUsedUp:
+                await self._drain(filer, cockpit.memory)
+                raise
+            if self.record.turn() is None:
+                await self._drain(filer, cockpit.memory)
+                return answer
+            await cockpit.hold()
+            toolbox.turned()
+            if cockpit.memory is not None:
+                await cockpit.memory.flush()
+
+    async def _scored_layers(self, info: ModelInfo) -> tuple[int, ...]:
+        """Layers whose attention the memory bank scores by; none where it does not, or does not answer."""
+        if self.crew.memory is None or not self.settings.memory_reader or not info.layers:
+            return ()
+        try:
+            async with asyncio.timeout(self.settings.memory.timeout_s):
+                scorer = (await self.crew.memory.get_bank()).scorer
+        except (TimeoutError, StillwingError) as error:
+            _log.warning("the memory bank does not say how it scores: %s", error or type(error).__name__)
+            return ()
+        return (self.settings.memory.layers or (2 * info.layers // 3,)) if scorer == "attention" else ()
+
+    def _memory(
+        self,
+        session: Session,
+        pump: FramePump,
+        filer: KeyframeFiler,
+        cockpit: Cockpit,
+        can_recall: bool,
+        scores_attention: bool,
+    ) -> MissionMemory:
+        async def asked(prompt: str, schema: str) -> str:
+            return (await cockpit.ask(prompt, json_schema=schema)).text
+
+        assert self.crew.memory is not None
+        reader = make_reader(self.settings.memory_reader, asked)
+        return MissionMemory(
+            self.crew.memory, reader, session, pump, self.record, filer, self.settings.memory, can_recall,
+            scores_attention,
+        )  # fmt: skip
+
+    async def _drain(self, filer: KeyframeFiler | None, memory: MissionMemory | None) -> None:
+        if memory is not None:
+            await memory.end()
+        # Only after ends at which the vehicle holds already: after any other, telling it to hold comes first.
+        if filer is not None:
+            await filer.drain(self.settings.put_timeout_s)
+
+    async def _take_off(self, lease: Lease) -> None:
+        bridge, settings = self.crew.bridge, self.settings
+        if await self._is_flying(lease.vehicle_id):
+            return
+        action_id = new_id("act")
+        self.record.add(ActionStarted(action_id, "takeoff", {"altitude_m": settings.takeoff_altitude_m}))
+        try:
+            command_id = await bridge.command(
+                lease, Takeoff(settings.takeoff_altitude_m), ttl_s=settings.takeoff_ttl_s, request_id=action_id
+            )
+            while True:
+                status = await bridge.wait_command(command_id, settings.wait_step_s)
+                self._life.beat()
+                if status.state is not CommandState.RUNNING:
+                    break
+            raise_unless_succeeded(status)
+        except StillwingError as error:
+            self.record.add(ActionFinished(action_id, error=error))
+            raise
+        self.record.add(ActionFinished(action_id, {"state": status.state.value}))
+
+    async def _is_flying(self, vehicle_id: str) -> bool:
+        states = self.crew.bridge.watch_telemetry(vehicle_id)
+        try:
+            async with asyncio.timeout(self.settings.frame_timeout_s):
+                return (await anext(states)).flying
+        except (TimeoutError, StopAsyncIteration) as error:
+            raise LinkLost("the bridge shows no state of the vehicle", vehicle_id=vehicle_id) from error
+        finally:
+            if isinstance(states, AsyncGenerator):
+                await states.aclose()
+
+    async def _watch_evictions(self, session: Session, memory: MissionMemory | None) -> None:
+        async for evicted in session.evictions():
+            if memory is not None:
+                memory.evicted(evicted.frame_ids, evicted.frame_keys)
+            self._evicted.extend(evicted.frame_ids)
+            if len(self._evicted) >= _EVICTED_AT_ONCE:
+                self._log_evicted()
+        raise Unavailable("the engine ended the session")
+
+    def _log_evicted(self) -> None:
+        if self._evicted:
+            self.record.add(FramesEvicted(tuple(self._evicted)))
+            self._evicted.clear()
+
+    def _frames_taken(self, frames: int) -> None:
+        self.record.count_frames_seen(frames)
+        self._life.frame_taken()
+
+    def _filer(self) -> KeyframeFiler | None:
+        if self.crew.memory is None:
+            return None
+        return KeyframeFiler(
+            self.crew.memory,
+            self.record,
+            queue_size=self.settings.keyframe_queue,
+            put_timeout_s=self.settings.put_timeout_s,
+        )
+
+    async def _beside(self, main: Awaitable[str], *others: Awaitable[None]) -> str:
+        """Run `main`; the first of `others` to end ends it too, with that one's error."""
+        task = asyncio.ensure_future(main)
+        tasks = [task, *(asyncio.ensure_future(other) for other in others)]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if task in done and task.exception() is None:
+                return task.result()
+            # What the mission itself failed with is often only the echo of what failed beside it.
+            for ended in done - {task}:
+                ended.result()
+            if task in done:
+                return task.result()
+            raise InternalFault("a part of the mission ended before the mission")
+        finally:
+            for running in tasks:
+                running.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _close(self, session: Session) -> None:
+        await self._try("close the engine session", session.close())
+
+    async def _leave_holding(self, lease: Lease) -> None:
+        bridge = self.crew.bridge
+        await asyncio.shield(self._leave_holding_steps(bridge, lease))
+
+    async def _leave_holding_steps(self, bridge: Bridge, lease: Lease) -> None:
+        await self._try("hold", bridge.command(lease, Hold(), request_id=new_id("req")))
+        await self._try("end thinking", bridge.end_thinking(lease))
+        await self._try("return the lease", bridge.return_lease(lease))
+
+    async def _try(self, what: str, step: Awaitable[object]) -> None:
+        """One step of leaving: a failure is logged, never in the way of the next step."""
+        try:
+            async with asyncio.timeout(self.settings.leave_timeout_s):
+                await step
+        except (StillwingError, TimeoutError) as error:
+            mission_id = self.record.mission.mission_id
+            _log.warning("mission %s: could not %s: %s", mission_id, what, error or type(error).__name__)

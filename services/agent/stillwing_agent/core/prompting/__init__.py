@@ -1,0 +1,1 @@
+"""What an agent says to the model, and the form its answers must have."""

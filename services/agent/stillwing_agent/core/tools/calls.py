@@ -1,0 +1,260 @@
+"""Carries out tool calls: checks them, flies, looks and recalls through the cockpit, and logs each as an action.
+
+After a refusal it remembers what was refused, so that the next question says so and the same call is not among the
+answers; a motion that succeeds opens everything again. It knows nothing of models' prompts or agent frameworks.
+"""
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stillwing_agent.core.base import ActionFinished, ActionStarted, MotionRefused, Observed
+from stillwing_agent.core.prompting.prompts import MOVE, TOOLS, ToolSpec
+from stillwing_agent.core.tools.circling import Circling, Key
+from stillwing_agent.core.tools.cockpit import Cockpit, InstructionChanged
+from stillwing_bridge.core.base import Command, FlyTowards, Land, Step, Turn
+from stillwing_common.errors import (
+    CommandExpired,
+    InvalidInput,
+    LimitExceeded,
+    MotionFailed,
+    NotFlying,
+    ObservationStale,
+    Obstructed,
+    OutsideFence,
+    SimulatorError,
+    StillwingError,
+    Unavailable,
+    UnknownFrame,
+    Unsupported,
+)
+from stillwing_common.ids import new_id
+from stillwing_memory.core.base import ByText, MemoryBank
+
+_REFUSALS = (
+    Obstructed,
+    OutsideFence,
+    LimitExceeded,
+    NotFlying,
+    ObservationStale,
+    UnknownFrame,
+    CommandExpired,
+    MotionFailed,
+    SimulatorError,
+)
+"""What the bridge may turn a motion down with and the mission still goes on; all else ends it."""
+
+_STALE = (ObservationStale, UnknownFrame, CommandExpired)
+"""Refusals that say nothing against the motion itself: ask again on a fresh picture."""
+
+
+class _MemorySilent(Exception):
+    """A recall failed because of the memory bank, without which a mission goes on."""
+
+    def __init__(self, error: StillwingError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a call came to: `text` for the model's side, `data` for the event log, `error` if it was not carried out."""
+
+    text: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    error: StillwingError | None = None
+
+
+@dataclass(slots=True)
+class Toolbox:
+    """The tools of one mission. `refusal_reason` is for the next prompt; None after a motion that succeeded."""
+
+    cockpit: Cockpit
+    memory: MemoryBank | None
+    can_recall: bool
+    recalled_frames: int = 3
+    refusal_reason: str | None = None
+    _closed: set[Key] = field(default_factory=set)
+    _circling: Circling = field(default_factory=Circling)
+
+    @property
+    def goal(self) -> str:
+        """The instruction being followed, in the words it was given: at first the mission's goal."""
+        mission = self.cockpit.record.mission
+        return mission.instruction or mission.goal
+
+    def turned(self) -> None:
+        """Another instruction is followed from now on: what was refused under the last one is open again."""
+        self.refusal_reason = None
+        self._closed.clear()
+        self._circling = Circling()
+
+    @property
+    def tools(self) -> tuple[ToolSpec, ...]:
+        """What the mission's style of telling steps offers."""
+        return self.cockpit.settings.tool_style.tools
+
+    def open_tools(self) -> tuple[ToolSpec, ...]:
+        """`tools` without what was refused since the last motion that succeeded, and without circling on the spot."""
+        return without_closed(self.tools, self._not_offered())
+
+    def is_open(self, call: Mapping[str, Any]) -> bool:
+        """Whether this call (name, arguments) is among what `open_tools` leaves."""
+        return _key(call["name"], call["arguments"]) not in self._not_offered()
+
+    async def run(self, name: str, arguments: Mapping[str, Any]) -> ToolResult:
+        """Carry out one call. A refusal or a wrong call is a result with an error; what ends the mission is raised, and
+        InstructionChanged where it is broken off for another instruction.
+        """
+        record = self.cockpit.record
+        action_id = new_id("act")
+        record.add(ActionStarted(action_id, name, dict(arguments)))
+        try:
+            data = await self._carry_out(name, _checked_arguments(name, arguments))
+        except (*_REFUSALS, InvalidInput, Unsupported) as error:
+            if isinstance(error, _REFUSALS):
+                record.add(MotionRefused(action_id, error))
+                self._close(name, arguments, error)
+            record.add(ActionFinished(action_id, error=error))
+            if isinstance(error, _STALE):
+                await self.cockpit.wait_fresh_frame()
+            return ToolResult(f"{error.reason}: {error}", error=error)
+        except _MemorySilent as silent:
+            record.add(ActionFinished(action_id, error=silent.error))
+            return ToolResult(f"{silent.error.reason}: {silent.error}", error=silent.error)
+        except InstructionChanged:
+            record.add(ActionFinished(action_id, {"state": "broken off"}))
+            raise
+        except StillwingError as error:
+            record.add(ActionFinished(action_id, error=error))
+            raise
+        record.add(ActionFinished(action_id, data))
+        return ToolResult(json.dumps(data, ensure_ascii=False), data)
+
+    async def _carry_out(self, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        match name:
+            case "look":
+                thought = await self.cockpit.ask(arguments["question"])
+                self.cockpit.record.add(Observed((thought.last_frame_id,), thought.text))
+                return {"answer": thought.text, "frame_id": thought.last_frame_id}
+            case "recall":
+                return await self._recall(arguments["query"])
+            case "hover":
+                await self.cockpit.wait(arguments["duration_s"])
+                return {"state": "holding"}
+            case "final_answer":
+                return {"answer": arguments["answer"]}
+        status = await self.cockpit.fly(to_command(name, arguments))
+        self._closed.clear()
+        self._circling.moved(name, arguments)
+        self.refusal_reason = None
+        return {"state": status.state.value}
+
+    async def _recall(self, query: str) -> dict[str, Any]:
+        if self.memory is None:
+            raise Unsupported("this agent was started without a memory bank")
+        try:
+            async with asyncio.timeout(self.cockpit.settings.put_timeout_s):
+                matches = await self.memory.search_keyframes(
+                    ByText(query), limit=max(1, self.recalled_frames), include_image=self.can_recall
+                )
+        except TimeoutError as error:
+            raise _MemorySilent(Unavailable("the memory bank took too long")) from error
+        except Unavailable as error:
+            raise _MemorySilent(error) from error
+        found = [match.keyframe for match in matches]
+        recalled: tuple[str, ...] = ()
+        if found and self.can_recall:
+            oldest_first = sorted(found, key=lambda keyframe: keyframe.put_wall_ns)
+            with self.cockpit.life.waiting():
+                recalled = (await self.cockpit.session.recall([keyframe.frame for keyframe in oldest_first])).frame_ids
+        captions = [keyframe.caption for keyframe in found]
+        self.cockpit.record.add(Observed(tuple(k.frame.frame_id for k in found), "; ".join(captions)))
+        return {"found": captions, "recalled_frame_ids": list(recalled)}
+
+    def _not_offered(self) -> set[Key]:
+        way_on_refused = bool({("move", "forward"), ("fly_towards", None)} & self._closed)
+        return self._closed | self._circling.closed(way_on_refused=way_on_refused)
+
+    def _close(self, name: str, arguments: Mapping[str, Any], error: StillwingError) -> None:
+        if isinstance(error, _STALE):
+            return
+        self.refusal_reason = error.metadata.get("state", error.reason).upper()
+        self._closed.add(_key(name, arguments))
+        if name == "move":
+            # Beside something that is in the way, the sides no camera looks at are not flown to either.
+            self._closed |= {(name, direction) for direction in MOVE.arguments["direction"]["enum"]}
+
+
+def without_closed(tools: Collection[ToolSpec], closed: Collection[Key]) -> tuple[ToolSpec, ...]:
+    """`tools` without the (name, direction) pairs of `closed`; a tool with no direction left is left out."""
+    left = []
+    for tool in tools:
+        if (tool.name, None) in closed:
+            continue
+        direction = tool.arguments.get("direction")
+        if direction is not None:
+            open_directions = [word for word in direction["enum"] if (tool.name, word) not in closed]
+            if not open_directions:
+                continue
+            arguments = {**tool.arguments, "direction": {**direction, "enum": open_directions}}
+            tool = dataclasses.replace(tool, arguments=arguments)
+        left.append(tool)
+    return tuple(left)
+
+
+def to_command(name: str, arguments: Mapping[str, Any]) -> Command:
+    """The motion a tool call stands for; body axes forward, right, up; turns clockwise seen from above.
+
+    Raises InvalidInput for a name that is no motion tool or a direction it does not have.
+    """
+    match name, arguments.get("direction"):
+        case "move", "forward":
+            return Step(forward_m=arguments["distance_m"])
+        case "move", "back":
+            return Step(forward_m=-arguments["distance_m"])
+        case "move", "right":
+            return Step(right_m=arguments["distance_m"])
+        case "move", "left":
+            return Step(right_m=-arguments["distance_m"])
+        case "turn", "right":
+            return Turn(arguments["angle_deg"])
+        case "turn", "left":
+            return Turn(-arguments["angle_deg"])
+        case "climb", _:
+            return Step(up_m=arguments["height_m"])
+        case "fly_towards", _:
+            return FlyTowards(arguments["u"], arguments["v"], arguments["step_m"])
+        case "land", _:
+            return Land()
+    raise InvalidInput(f"{name} is no motion, or not in that direction", tool=name)
+
+
+def _key(name: str, arguments: Mapping[str, Any]) -> Key:
+    return name, arguments.get("direction")
+
+
+_SPECS = {tool.name: tool for tool in TOOLS}
+
+
+def _checked_arguments(name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    spec = _SPECS.get(name)
+    if spec is None:
+        raise InvalidInput(f"there is no tool {name!r}; known: {', '.join(_SPECS)}", tool=name)
+    if set(arguments) != set(spec.arguments):
+        raise InvalidInput(f"{name} takes {', '.join(spec.arguments) or 'no arguments'}", tool=name)
+    for key, schema in spec.arguments.items():
+        value = arguments[key]
+        if "enum" in schema:
+            fits = value in schema["enum"]
+        elif schema["type"] == "number":
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            fits = is_number and schema["minimum"] <= value <= schema["maximum"]
+        else:
+            fits = isinstance(value, str) and len(value) <= schema["maxLength"]
+        if not fits:
+            raise InvalidInput(f"{name}: {key} does not fit {json.dumps(schema)}", tool=name, argument=key)
+    return arguments

@@ -1,0 +1,1 @@
+"""What is filed of a chunk, and which known thing it shows."""

@@ -1,0 +1,1 @@
+"""Carries out what the judge decided, and watches what comes of it."""

@@ -1,0 +1,1 @@
+"""What a vehicle may do: leases, lifetimes, guards, stops. Pure; told the time."""

@@ -1,0 +1,1 @@
+"""Vehicles that the bridge can fly, one package for each kind."""

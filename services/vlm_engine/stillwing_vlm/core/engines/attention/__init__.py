@@ -1,0 +1,1 @@
+"""Who carries out attention on a device, and which of them is taken."""

@@ -1,0 +1,1 @@
+"""Keys and values of sessions: in memory, in 8 bits, and in files."""

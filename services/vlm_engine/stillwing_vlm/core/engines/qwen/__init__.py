@@ -1,0 +1,1 @@
+"""The published modules of the Qwen-VL families, and what their sizes and weights need."""

@@ -1,0 +1,168 @@
+"""The engine of this process behind the asynchronous protocols of `core.base`.
+
+Each request is placed on the event loop, made ready on a worker thread (pictures, tokens, grammars), and carried out on
+the device's own thread; results come back to the event loop. Nothing here blocks the loop. It knows no transport.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+from stillwing_common.errors import InvalidInput, StillwingError, Unavailable, UnknownSession
+from stillwing_vlm.core.base import SNAPSHOT_ID_PREFIX, ExportInfo, ModelInfo, SessionConfig, SessionInfo
+from stillwing_vlm.core.catalog import LoadedEngine
+from stillwing_vlm.core.memory.exports import ExportFolder
+from stillwing_vlm.core.memory.video_session import VideoSession
+from stillwing_vlm.core.serving.async_exports import EngineExports
+from stillwing_vlm.core.serving.device import DeviceThread
+from stillwing_vlm.core.serving.hand_over import LoopCalls
+from stillwing_vlm.core.serving.observer import EngineLoad, Observer, SilentObserver
+from stillwing_vlm.core.serving.quotas import Quotas, Resource
+from stillwing_vlm.core.serving.scheduler import Lane, Request, Scheduler
+from stillwing_vlm.core.serving.served_session import AsyncSession
+
+_WORKERS = 2
+
+
+class AsyncEngine:
+    """An `Engine` in this process. Made and used on one event loop."""
+
+    def __init__(
+        self, loaded: LoadedEngine, observer: Observer | None = None, exports: ExportFolder | None = None
+    ) -> None:
+        """`exports`: where sessions are kept in files; None keeps none."""
+        self.loaded = loaded
+        self.exports = EngineExports(loaded.backend, exports)
+        self._can_export = exports is not None
+        self.observer = observer or SilentObserver()
+        self.scheduler = Scheduler(loaded.backend, loaded.clock, self.observer)
+        self._device = DeviceThread(self.scheduler)
+        self.workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="prepare")
+        self.calls = LoopCalls(asyncio.get_running_loop())
+        self.quotas = Quotas(loaded.limits)
+        self._sessions: dict[str, AsyncSession] = {}
+        self._closed = False
+
+    async def model_info(self) -> ModelInfo:
+        """What is loaded."""
+        return replace(self.loaded.info(), can_export=self._can_export)
+
+    async def open_session(self, config: SessionConfig) -> "AsyncSession":
+        """Open a session, a new one or that of an export. Raises what `Engine` says, and Unavailable while closing."""
+        if self._closed:
+            raise Unavailable("the engine is closing")
+        if config.periodic_export is not None:
+            self.exports.check(config.periodic_export.name)
+        try:
+            held = [self.quotas.take(config.owner, Resource.SESSIONS)]
+        except StillwingError as error:
+            self.observer.refused(error.reason)
+            raise
+        lane = self.scheduler.add_lane(self.loaded.limits.max_waiting_requests)
+        try:
+            make, budget = await self._maker(config)
+            held.append(self.quotas.take(config.owner, Resource.CONTEXT_TOKENS, budget))
+            video = await asyncio.wrap_future(self._make(make, lane))
+        except BaseException as error:
+            if isinstance(error, StillwingError):
+                self.observer.refused(error.reason)
+            self.scheduler.close_lane(lane, UnknownSession("it was never opened"))
+            for give in held:
+                give()
+            raise
+        session = AsyncSession(self, video, lane, held)
+        self._sessions[session.session_id] = session
+        return session
+
+    async def _maker(self, config: SessionConfig) -> tuple[Callable[[], VideoSession], int]:
+        """What makes the session, and its budget."""
+        if config.from_export:
+            saved = await self.exports.read(config.from_export)
+            return lambda: self.loaded.restore_session(saved, config), saved.state.trunk.budget
+        opening_ids = self.loaded.preparer.opening(config.system_prompt)
+        budget = self.loaded.budget(config, opening_ids)
+        return lambda: self.loaded.open_session(config, opening_ids), budget
+
+    def _make(self, make: Callable[[], VideoSession], lane: Lane) -> "Future[VideoSession]":
+        # The opening text is a prefill like a chunk's, so it waits for its turn like one.
+        made: Future[VideoSession] = Future()
+
+        def run() -> None:
+            if made.set_running_or_notify_cancel():
+                made.set_result(make())
+
+        def fail(error: Exception) -> None:
+            if not made.done():
+                made.set_exception(error)
+
+        deadline_s = self.loaded.clock.monotonic_s() + self.loaded.limits.frame_period_s
+        if not self.scheduler.submit(lane, Request(run, fail, heavy=True, deadline_s=deadline_s)):
+            fail(Unavailable("the engine is closing"))
+        return made
+
+    async def load(self) -> EngineLoad:
+        """How much is held now."""
+        sessions = list(self._sessions.values())
+        videos = [session.video for session in sessions]
+        found = await self._read(lambda: [(video.trunk.tokens, video.size_bytes) for video in videos])
+        return EngineLoad(
+            sessions=len(sessions),
+            context_tokens=sum(tokens for tokens, _ in found),
+            cache_bytes=sum(size for _, size in found),
+            live_asks=self.quotas.held(Resource.ASKS),
+            watches=sum(session.watches for session in sessions),
+            waiting_requests=self.scheduler.waiting(),
+            waiting_frames=sum(session.waiting_frames for session in sessions),
+            waiting_frame_bytes=self.quotas.held(Resource.FRAME_BYTES),
+            free_bytes=self.loaded.backend.free_bytes(),
+        )
+
+    async def list_sessions(self) -> list[SessionInfo]:
+        """Open sessions, oldest first."""
+        sessions = list(self._sessions.values())
+        videos = [session.video for session in sessions]
+        found = await self._read(lambda: [video.info() for video in videos])
+        return [session.described(info) for session, info in zip(sessions, found, strict=True)]
+
+    async def get_session(self, session_id: str) -> SessionInfo:
+        """One open session. Raises UnknownSession."""
+        session = self._sessions.get(session_id)
+        if session is None:
+            raise UnknownSession(f"no open session {session_id!r}", session_id=session_id)
+        return session.described(await self._read(session.video.info))
+
+    async def delete_snapshot(self, snapshot: str, session_id: str = "") -> None:
+        """Free a snapshot, by its id, or by its name in a session; deleting what is gone succeeds."""
+        if not session_id and not snapshot.startswith(SNAPSHOT_ID_PREFIX):
+            raise InvalidInput("a snapshot's name is known in its session only: say which, or give its id")
+        wanted = [session for session in self._sessions.values() if session_id in ("", session.session_id)]
+        videos = [session.video for session in wanted]
+        await self._read(lambda: any(video.delete_snapshot(snapshot) for video in videos))
+
+    async def list_exports(self) -> list[ExportInfo]:
+        """Sessions kept in files, oldest first."""
+        return await self.exports.list()
+
+    async def delete_export(self, name: str) -> None:
+        """Remove an export; deleting what is gone succeeds."""
+        await self.exports.delete(name)
+
+    async def close(self) -> None:
+        """Close every session and end the threads."""
+        if self._closed:
+            return
+        self._closed = True
+        for session in list(self._sessions.values()):
+            await session.close()
+        await asyncio.to_thread(self._device.stop)
+        self.workers.shutdown(wait=True, cancel_futures=True)
+        await asyncio.to_thread(self.exports.close)
+
+    def forget(self, session_id: str) -> None:
+        """Called by a session that has closed."""
+        self._sessions.pop(session_id, None)
+
+    async def _read(self, function: Callable[[], Any]) -> Any:
+        return await asyncio.wrap_future(self.scheduler.call(function, read=True))

@@ -1,0 +1,346 @@
+"""What the device does next: lanes of requests, branches under way, and one turn after another.
+
+Each session has a lane: its requests, in order. A turn runs what is light and at the head of a lane (forks, snapshots,
+cancels), then one decoding step for all live branches of all lanes together, then at most one heavy request (an append,
+a recall, an opening): of those ready, the one whose lane has the earliest deadline. So a long answer delays an append
+by at most one step, an append delays an answer by at most one append, and as every deadline is a bounded time after its
+request, a lane that asks often cannot starve one that asks rarely.
+
+It knows nothing of frames, questions, threads of its own or event loops: `core.device` turns it, requests are callables
+and report for themselves.
+"""
+
+import itertools
+import logging
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from stillwing_common.clock import Clock
+from stillwing_common.errors import InternalFault, QueueFull, StillwingError
+from stillwing_vlm.core.backend import Backend
+from stillwing_vlm.core.memory.branch import Branch
+from stillwing_vlm.core.serving.observer import Observer, SilentObserver
+
+MAX_READS = 256
+"""Reads of the engine's state that may wait for the device at once."""
+
+MAX_STEP_TOKENS = 512
+"""Tokens of questions fed in one step, so that a step stays short however many questions begin together."""
+
+_ANSWERING_TOKENS = 32
+"""A branch that feeds at most this many tokens is past its question and takes part in every step."""
+
+_log = logging.getLogger("stillwing.vlm.scheduler")
+
+
+class Queued(Protocol):
+    """Something that waits in a lane. It gets one end: `run` until it is spent, or `fail`."""
+
+    heavy: bool
+
+    @property
+    def deadline_s(self) -> float:
+        """When it should have run, on the scheduler's clock."""
+
+    def is_ready(self) -> bool:
+        """Whether it can run now."""
+
+    def run(self) -> None:
+        """Carry it out, on the device's thread, once it is ready."""
+
+    def spent(self) -> bool:
+        """Asked after `run`: whether it leaves the lane; otherwise it stays at the head."""
+
+    def fail(self, error: Exception) -> None:
+        """Called instead of `run` where the lane closes first, or where `run` raised."""
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """A request that runs once. `run` is called when `ready` (if any) has a result or an error."""
+
+    run: Callable[[], None]
+    fail: Callable[[Exception], None]
+    ready: "Future[Any] | None" = None
+    heavy: bool = False
+    deadline_s: float = math.inf
+
+    def is_ready(self) -> bool:
+        """Whether it can run now."""
+        return self.ready is None or self.ready.done()
+
+    def spent(self) -> bool:
+        """It always is."""
+        return True
+
+
+@dataclass(slots=True, eq=False)
+class Live:
+    """A branch being decoded; `progressed` is called after each step that was its own.
+
+    Where `expires_s` passes first, `expired` is called, which is to end the branch.
+    """
+
+    branch: Branch
+    progressed: Callable[[], None]
+    fail: Callable[[Exception], None]
+    deadline_s: float = math.inf
+    expires_s: float = math.inf
+    expired: Callable[[], None] = lambda: None
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """One session's requests and branches; at most `capacity` requests wait."""
+
+    capacity: int
+    requests: deque[Queued] = field(default_factory=deque)
+    live: list[Live] = field(default_factory=list)
+    closed: bool = False
+    order: int = 0
+
+    def urgency(self) -> tuple[float, int]:
+        """The earliest deadline in the lane: what stands behind a request lends it its own."""
+        return min(request.deadline_s for request in self.requests), self.order
+
+
+class Scheduler:
+    """Lanes and turns. `turn` belongs to the device's thread; other methods to any, unless they say otherwise."""
+
+    def __init__(self, backend: Backend, clock: Clock, observer: Observer | None = None) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._observer = observer or SilentObserver()
+        self._changed = threading.Condition()
+        self._orders = itertools.count()
+        self._lanes: list[Lane] = []
+        self._control: deque[Request] = deque()
+        self._reads = 0
+        self._stopping = False
+
+    # Placing
+
+    def add_lane(self, capacity: int = 64) -> Lane:
+        """A new, empty lane."""
+        with self._changed:
+            lane = Lane(capacity, order=next(self._orders))
+            self._lanes.append(lane)
+        return lane
+
+    def submit(self, lane: Lane, request: Queued) -> bool:
+        """Put a request at the lane's end; False where the lane is closed, and then nothing is called.
+
+        Raises QueueFull where too many wait already.
+        """
+        with self._changed:
+            if lane.closed or self._stopping:
+                return False
+            if len(lane.requests) >= lane.capacity:
+                raise QueueFull(f"{lane.capacity} of this session are waiting", limit=lane.capacity)
+            lane.requests.append(request)
+            self._changed.notify()
+        if isinstance(request, Request) and request.ready is not None:
+            request.ready.add_done_callback(lambda _: self.wake())
+        return True
+
+    def call(self, function: Callable[[], Any], *, read: bool = False) -> "Future[Any]":
+        """Run a function on the device's thread, before anything a lane waits for.
+
+        A `read` is refused with QueueFull where too many wait; what ends things never is.
+        """
+        found: Future[Any] = Future()
+
+        def run() -> None:
+            if read:
+                with self._changed:
+                    self._reads -= 1
+            if found.set_running_or_notify_cancel():
+                found.set_result(function())
+
+        def fail(error: Exception) -> None:
+            if not found.done():
+                found.set_exception(error)
+
+        with self._changed:
+            if self._stopping:
+                found.set_exception(RuntimeError("the device loop has stopped"))
+                return found
+            if read and self._reads >= MAX_READS:
+                found.set_exception(QueueFull(f"{MAX_READS} reads are waiting", limit=MAX_READS))
+                return found
+            self._reads += read
+            self._control.append(Request(run, fail))
+            self._changed.notify()
+        return found
+
+    def start_branch(self, lane: Lane, live: Live) -> None:
+        """Decode a branch from the next step on. Device thread only, from a request's `run`."""
+        lane.live.append(live)
+
+    def close_lane(self, lane: Lane, reason: Exception) -> "Future[Any]":
+        """End a lane: waiting requests fail with `reason`, live branches end as cancelled."""
+
+        def close() -> None:
+            with self._changed:
+                lane.closed = True
+                waiting = list(lane.requests)
+                lane.requests.clear()
+                if lane in self._lanes:
+                    self._lanes.remove(lane)
+            for live in lane.live:
+                live.branch.cancel()
+                live.progressed()
+            lane.live.clear()
+            for request in waiting:
+                request.fail(reason)
+
+        return self.call(close)
+
+    def wake(self) -> None:
+        """Look again: something that waits has become ready."""
+        with self._changed:
+            self._changed.notify()
+
+    # Turning
+
+    def stop(self) -> None:
+        """No more requests are taken; `wait` then says so."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+
+    def wait(self) -> bool:
+        """Wait until there is something to do; False once it is stopped and nothing is left."""
+        with self._changed:
+            while not self.has_work():
+                if self._stopping:
+                    return False
+                self._changed.wait()
+        return True
+
+    def has_work(self) -> bool:
+        """Whether a turn would do anything."""
+        return bool(self._control) or any(
+            lane.live or (lane.requests and lane.requests[0].is_ready()) for lane in self._lanes
+        )
+
+    def waiting(self) -> int:
+        """Requests in all lanes that have not begun."""
+        with self._changed:
+            return sum(len(lane.requests) for lane in self._lanes)
+
+    def turn(self) -> None:
+        """What is light, one step, one heavy request."""
+        self._run_light()
+        self._step()
+        self._run_heavy()
+
+    def _run_light(self) -> None:
+        with self._changed:
+            # What is placed during a turn waits for the next one, so that a flood of light requests stops nobody.
+            control = [self._control.popleft() for _ in range(len(self._control))]
+            waiting = [(lane, len(lane.requests)) for lane in self._lanes if _has_light(lane)]
+        for request in control:
+            self._run(None, request)
+        for lane, most in waiting:
+            for _ in range(most):
+                with self._changed:
+                    if not _has_light(lane):
+                        break
+                    head = lane.requests[0]
+                self._run(lane, head)
+
+    def _run_heavy(self) -> None:
+        with self._changed:
+            ready = [lane for lane in self._lanes if _has_heavy(lane)]
+            if not ready:
+                return
+            lane = min(ready, key=Lane.urgency)
+            request = lane.requests[0]
+            # Where deadlines are equal, lanes take turns.
+            lane.order = next(self._orders)
+        self._run(lane, request)
+
+    def _run(self, lane: Lane | None, request: Queued) -> None:
+        try:
+            request.run()
+        except StillwingError as error:
+            request.fail(error)
+        except Exception as error:
+            _log.exception("a request broke")
+            request.fail(fault_of(error))
+        if lane is None:
+            return
+        with self._changed:
+            # It stayed at the head while it ran, so that what was placed meanwhile knew what it stands behind.
+            if request.spent() and lane.requests and lane.requests[0] is request:
+                lane.requests.popleft()
+
+    def _step(self) -> None:
+        with self._changed:
+            lanes = list(self._lanes)
+        now_s = self._clock.monotonic_s()
+        for live in [
+            live for lane in lanes for live in lane.live if live.expires_s <= now_s and not live.branch.finished
+        ]:
+            live.expired()
+            live.progressed()
+        chosen = _chosen([live for lane in lanes for live in lane.live if not live.branch.finished])
+        if chosen:
+            try:
+                self._decode(chosen)
+            except Exception as error:
+                _log.exception("a decoding step broke")
+                for live in chosen:
+                    live.branch.cancel()
+                    live.fail(InternalFault(f"while decoding: {type(error).__name__}"))
+            self._observer.stepped(len(chosen), self._clock.monotonic_s() - now_s)
+            for live in chosen:
+                live.progressed()
+        for lane in lanes:
+            if lane.live:
+                lane.live = [live for live in lane.live if not live.branch.finished]
+
+    def _decode(self, lives: Sequence[Live]) -> None:
+        parts = [live.branch.rows() for live in lives]
+        outcomes = self._backend.advance([row for rows in parts for row in rows])
+        at = 0
+        for live, rows in zip(lives, parts, strict=True):
+            live.branch.accept(outcomes[at : at + len(rows)])
+            at += len(rows)
+
+
+def fault_of(error: BaseException) -> StillwingError:
+    """The error as one that callers may see: itself, or an internal fault caused by it."""
+    if isinstance(error, StillwingError):
+        return error
+    fault = InternalFault(type(error).__name__)
+    fault.__cause__ = error
+    return fault
+
+
+def _has_light(lane: Lane) -> bool:
+    return bool(lane.requests) and not lane.requests[0].heavy and lane.requests[0].is_ready()
+
+
+def _has_heavy(lane: Lane) -> bool:
+    return bool(lane.requests) and lane.requests[0].heavy and lane.requests[0].is_ready()
+
+
+def _chosen(lives: list[Live]) -> list[Live]:
+    """All that are answering, and of those still reading their questions as many as a step holds, at least one."""
+    answering = [live for live in lives if live.branch.next_tokens <= _ANSWERING_TOKENS]
+    asking = sorted(
+        (live for live in lives if live.branch.next_tokens > _ANSWERING_TOKENS), key=lambda live: live.deadline_s
+    )
+    room = MAX_STEP_TOKENS
+    for place, live in enumerate(asking):
+        room -= live.branch.next_tokens
+        if place == 0 or room >= 0:
+            answering.append(live)
+    return answering

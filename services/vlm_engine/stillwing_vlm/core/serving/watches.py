@@ -1,0 +1,131 @@
+"""Watch conditions of one session: when their questions are asked again, and when their state has changed.
+
+Used on the device's owner thread. It knows nothing of event loops, transports or how a question is read.
+"""
+
+from collections.abc import Callable
+
+from stillwing_common.clock import Clock
+from stillwing_common.errors import StillwingError
+from stillwing_vlm.core.base import ChoiceResult, WatchEvent, WatchRequest
+from stillwing_vlm.core.inputs.prepare import PreparedChoice
+from stillwing_vlm.core.memory.video_session import VideoSession
+from stillwing_vlm.core.serving.observer import Observer
+from stillwing_vlm.core.serving.scheduler import Live
+
+_PATIENCE_S = 1.0
+"""Deadline of a reading among questions that begin together."""
+
+
+class WatchUnderWay:
+    """One condition. `told` is called with each event, `ended` once, with what broke it or None."""
+
+    def __init__(
+        self,
+        request: WatchRequest,
+        prepared: PreparedChoice,
+        told: Callable[[WatchEvent], None],
+        ended: Callable[[Exception | None], None],
+    ) -> None:
+        self._request = request
+        self._prepared = prepared
+        self._told = told
+        self._ended = ended
+        self._over = False
+        self._chunks = 0
+        self._state: bool | None = None
+        self.live: Live | None = None
+
+    @property
+    def over(self) -> bool:
+        """It is asked no more."""
+        return self._over
+
+    def end(self, error: Exception | None = None) -> None:
+        """It is asked no more; a reading under way is dropped."""
+        if self._over:
+            return
+        self._over = True
+        live = self.live
+        if live is not None and not live.branch.finished:
+            live.branch.cancel()
+            live.progressed()
+        self._ended(error)
+
+    def is_due(self) -> bool:
+        """Count a chunk; whether the question is to be asked after it."""
+        self._chunks += 1
+        return self._chunks % self._request.every_chunks == 0
+
+    def fork(self, video: VideoSession, clock: Clock, observer: Observer) -> Live:
+        """Begin a reading of the trunk as it is."""
+        now_s = clock.monotonic_s()
+        branch = video.fork_choice(self._prepared, now_s)
+
+        def progressed() -> None:
+            if branch.finished:
+                self.live = None
+                video.release(branch, answered=False)
+                if branch.done is not None:
+                    observer.watch_evaluated(self._take(branch.done))
+
+        self.live = Live(branch, progressed, self.end, deadline_s=now_s + _PATIENCE_S)
+        return self.live
+
+    def _take(self, result: ChoiceResult) -> bool:
+        probability, wanted = result.probabilities[0], self._request
+        if self._state is None:
+            state = probability >= wanted.threshold
+        elif probability >= wanted.threshold + wanted.margin:
+            state = True
+        elif probability < wanted.threshold - wanted.margin:
+            state = False
+        else:
+            state = self._state
+        changed = state is not self._state
+        self._state = state
+        if changed:
+            self._told(WatchEvent(state, probability, result.provenance.last_frame_id, result.provenance))
+        return changed
+
+
+class Watches:
+    """All conditions of one session."""
+
+    def __init__(self, video: VideoSession, clock: Clock, observer: Observer, start: Callable[[Live], None]) -> None:
+        """`start` hands a reading to the scheduler."""
+        self._video = video
+        self._clock = clock
+        self._observer = observer
+        self._start = start
+        self._watches: list[WatchUnderWay] = []
+
+    def add(self, watch: WatchUnderWay) -> None:
+        """Set one, and ask it at once where there is a frame."""
+        self._watches.append(watch)
+        if self._video.trunk.last_frame_id:
+            self._ask(watch)
+
+    def remove(self, watch: WatchUnderWay) -> None:
+        """Unset one. No effect where it is not set."""
+        watch.end()
+
+    def appended(self) -> None:
+        """A chunk is in the trunk: ask what is due. A reading still under way is not begun again."""
+        self._watches = [watch for watch in self._watches if not watch.over]
+        for watch in self._watches:
+            if watch.is_due() and watch.live is None:
+                self._ask(watch)
+
+    def close(self, error: Exception | None = None) -> None:
+        """End all, with what ended the session; readings under way end with the lane."""
+        for watch in self._watches:
+            watch.end(error)
+        self._watches.clear()
+
+    def _ask(self, watch: WatchUnderWay) -> None:
+        try:
+            self._start(watch.fork(self._video, self._clock, self._observer))
+        except StillwingError as error:
+            # The chunk is in the trunk whatever becomes of the question.
+            watch.end(error)
