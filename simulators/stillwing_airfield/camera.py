@@ -18,7 +18,7 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
-from stillwing_airfield.frames import flip_quaternion, flip_vector, rotation_matrix
+from stillwing_airfield.axes import flip_quaternion, flip_vector, rotation_matrix
 from stillwing_airfield.world import RenderState, World
 
 NOTHING_THERE_M = 65504.0

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from stillwing_airfield.axes import quaternion_from_euler
 from stillwing_airfield.camera import Camera, CameraPose
-from stillwing_airfield.frames import quaternion_from_euler
 from stillwing_airfield.scenes.base import SceneSpec, build_scene
 from stillwing_airfield.world import World
 

@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from stillwing_airfield.axes import quaternion_from_euler, rotation_matrix
 from stillwing_airfield.flight.controller import Quadruple, Triple, VehicleState
-from stillwing_airfield.frames import quaternion_from_euler, rotation_matrix
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from stillwing_airfield.frames import flip_quaternion, flip_vector
+from stillwing_airfield.axes import flip_quaternion, flip_vector
 
 SPARES = 8
 _IDLE_GROUP = 5

@@ -6,10 +6,10 @@ One thread at a time. It knows nothing of real time, cameras or wires.
 import math
 from dataclasses import dataclass, replace
 
+from stillwing_airfield.axes import quaternion_from_euler, rotation_matrix
 from stillwing_airfield.flight.autopilot import Autopilot
 from stillwing_airfield.flight.controller import GRAVITY_M_S2, Goal, Quadruple, Triple, VehicleState
 from stillwing_airfield.flight.tasks import COMMAND_PERIOD_S, TaskRunner
-from stillwing_airfield.frames import quaternion_from_euler, rotation_matrix
 from stillwing_airfield.world import Contact, World
 
 

@@ -15,7 +15,7 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
-from stillwing_airfield.frames import Vector, flip_quaternion, flip_vector, quaternion_from_euler, rotation_matrix
+from stillwing_airfield.axes import Vector, flip_quaternion, flip_vector, quaternion_from_euler, rotation_matrix
 from stillwing_airfield.scenes.base import SceneSpec, vehicle_xml
 from stillwing_airfield.spares import SPARES, Spares, spares_xml
 

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from stillwing_common.conditions import hardware
-from stillwing_lab.experiments.frames import FrameLoop
+from stillwing_lab.experiments.footage import FrameLoop
 from stillwing_lab.experiments.report import COLOURS, Check, ExperimentReport
 from stillwing_lab.experiments.subject import REFERENCE_BUDGETS, SYSTEM_TEXT, Subject
 

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from stillwing_common.conditions import commit, hardware
 from stillwing_lab.evaluate.recorded import Flight
-from stillwing_lab.experiments.frames import FrameLoop
+from stillwing_lab.experiments.footage import FrameLoop
 from stillwing_lab.experiments.report import COLOURS, Check, ExperimentReport
 from stillwing_lab.experiments.subject import REFERENCE_BUDGETS, SYSTEM_TEXT, Subject
 from stillwing_vlm.core.base import AskRequest, SessionConfig

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from stillwing_common.errors import InvalidInput
 from stillwing_lab.experiments import answers, endless, sink
-from stillwing_lab.experiments.frames import FrameLoop, airfield_frames, folder_frames, video_frames
+from stillwing_lab.experiments.footage import FrameLoop, airfield_frames, folder_frames, video_frames
 from stillwing_lab.experiments.report import ExperimentReport, results_folder
 from stillwing_lab.experiments.subject import REFERENCE_BUDGETS, load_subject
 

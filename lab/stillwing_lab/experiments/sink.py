@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from stillwing_lab.experiments.frames import FrameLoop
+from stillwing_lab.experiments.footage import FrameLoop
 from stillwing_lab.experiments.report import COLOURS, Check, ExperimentReport
 from stillwing_lab.experiments.subject import REFERENCE_BUDGETS, SYSTEM_TEXT, Subject
 

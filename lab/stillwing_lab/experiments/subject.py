@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from stillwing_common.errors import InvalidInput
-from stillwing_lab.experiments.frames import FrameLoop
+from stillwing_lab.experiments.footage import FrameLoop
 from stillwing_lab.tiny_model import write_middle_model
 from stillwing_training.recall.catalog import RECALL, recall_directory
 from stillwing_vlm.core.catalog import PILOT, ModelSource

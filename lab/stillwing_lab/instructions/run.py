@@ -10,7 +10,7 @@ from rich.progress import Progress
 from stillwing_common.errors import InvalidInput
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
 from stillwing_lab.evaluate.run import conditions
-from stillwing_lab.experiments.frames import airfield_frames
+from stillwing_lab.experiments.footage import airfield_frames
 from stillwing_lab.experiments.report import COLOURS, Check, ExperimentReport
 from stillwing_lab.experiments.run import keep_report, progress
 from stillwing_lab.experiments.subject import SYSTEM_TEXT, Subject, load_subject

@@ -16,8 +16,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from stillwing_airfield.__main__ import app
+from stillwing_airfield.axes import quaternion_from_euler
 from stillwing_airfield.camera import Camera, CameraPose
-from stillwing_airfield.frames import quaternion_from_euler
 from stillwing_airfield.scenes.base import SceneSpec, UnknownScene, build_scene, scene_names
 from stillwing_airfield.scenes.maze import SIGN_SIDES
 from stillwing_airfield.scenes.route import NoRoute, clearance_m, is_clear, plan_route

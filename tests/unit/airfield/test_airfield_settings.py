@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stillwing_airfield.axes import yaw_of_deg
 from stillwing_airfield.faults import ConnectionDropped, FaultPlan, Faults
 from stillwing_airfield.flight import tasks
-from stillwing_airfield.frames import yaw_of_deg
 from stillwing_airfield.rendering import Optics
 from stillwing_airfield.settings_file import load_settings, parse_settings
 from stillwing_airfield.sim import Airfield

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from stillwing_airfield.axes import rotation_matrix
 from stillwing_airfield.flight import tasks
 from stillwing_airfield.flight.tasks import YawMode
-from stillwing_airfield.frames import rotation_matrix
 from stillwing_airfield.mounts import Mount, camera_name, multiply
 from stillwing_airfield.rendering import Optics
 from stillwing_airfield.sim import Airfield, RunningLive, Take

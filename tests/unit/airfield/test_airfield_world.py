@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stillwing_airfield.axes import flip_quaternion, flip_vector, quaternion_from_euler, rotation_matrix, yaw_of_deg
 from stillwing_airfield.camera import NOTHING_THERE_M, Camera, CameraPose
-from stillwing_airfield.frames import flip_quaternion, flip_vector, quaternion_from_euler, rotation_matrix, yaw_of_deg
 from stillwing_airfield.scenes import SceneSpec, build_scene
 from stillwing_airfield.scenes.parts import BEACON_COLOURS
 from stillwing_airfield.world import World

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from stillwing_cli.main import app
 from stillwing_common.errors import InvalidInput
 from stillwing_lab.experiments import answers, endless, sink
-from stillwing_lab.experiments.frames import FrameLoop, folder_frames, video_frames
+from stillwing_lab.experiments.footage import FrameLoop, folder_frames, video_frames
 from stillwing_lab.experiments.report import Check
 from stillwing_lab.experiments.subject import REFERENCE_CHUNK_TOKENS, Subject, load_subject
 from stillwing_vlm.core.local import LocalSession

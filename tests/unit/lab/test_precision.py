@@ -12,7 +12,7 @@ from PIL import Image as PilImage
 from typer.testing import CliRunner
 
 from stillwing_cli.main import app
-from stillwing_lab.experiments.frames import FrameLoop
+from stillwing_lab.experiments.footage import FrameLoop
 from stillwing_lab.experiments.precision import WAYS, run_precision, watched
 from stillwing_lab.experiments.subject import Subject, load_subject
 from stillwing_lab.tiny_model import write_tiny_model

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from stillwing_training.pilot.config import IMAGE_TOKENS, preprocessor_config
-from stillwing_training.pilot.layout import IGNORE, IMAGE_PAD, Branch, Sequence, lay_out
 from stillwing_training.pilot.model import attend, make_model, patchify, see, think
 from stillwing_training.pilot.packed import pack, think_packed
+from stillwing_training.pilot.sequence import IGNORE, IMAGE_PAD, Branch, Sequence, lay_out
 
 SYSTEM = [1, 40, 41, 2]
 FRAME = [3, *([IMAGE_PAD] * IMAGE_TOKENS), 4]

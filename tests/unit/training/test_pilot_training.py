@@ -29,13 +29,13 @@ from stillwing_training.pilot.evaluate import Tally, evaluate, expert_flyer, for
 from stillwing_training.pilot.expert import FORWARD, LEFT, RIGHT
 from stillwing_training.pilot.export import export_pilot
 from stillwing_training.pilot.labels import Labels, Trunk
-from stillwing_training.pilot.layout import Words
 from stillwing_training.pilot.model import make_model
 from stillwing_training.pilot.optimizer import orthogonalise, schedule
 from stillwing_training.pilot.policy import load_pilot
 from stillwing_training.pilot.report import Flown, closed_loop_table
 from stillwing_training.pilot.rollout import IN_VIEW_PX, Frames, Recorder, expert_policy, fly, wandering_policy
 from stillwing_training.pilot.sample import Sampler, _seen_through
+from stillwing_training.pilot.sequence import Words
 from stillwing_training.pilot.start import start_from
 from stillwing_training.pilot.tokenizer import SIGN_QUESTION, build_tokenizer
 from stillwing_training.pilot.train import NotResumable, Trainer, main

@@ -19,7 +19,7 @@ from stillwing_agent.core.prompting.prompts import (
     where_prompt,
 )
 from stillwing_training.pilot.config import ACTIONS, COLOURS, SPECIAL_TOKENS, WHERES
-from stillwing_training.pilot.layout import Words
+from stillwing_training.pilot.sequence import Words
 from stillwing_training.pilot.tokenizer import build_tokenizer, goal_texts, save_tokenizer
 from stillwing_vlm.core.inputs.text import ChatText
 

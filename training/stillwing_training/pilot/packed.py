@@ -13,8 +13,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from stillwing_training.pilot.layout import FRAME_TOKENS, Sequence, branch_positions, trunk_ids, trunk_positions
 from stillwing_training.pilot.model import attend
+from stillwing_training.pilot.sequence import FRAME_TOKENS, Sequence, branch_positions, trunk_ids, trunk_positions
 
 Ints = npt.NDArray[np.int64]
 

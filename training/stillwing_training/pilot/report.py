@@ -24,9 +24,9 @@ from stillwing_training.pilot.evaluate import (
     forward_flyer,
     pilot_flyer,
 )
-from stillwing_training.pilot.layout import Words
 from stillwing_training.pilot.model import make_model
 from stillwing_training.pilot.policy import WINDOW_FRAMES, Pilot, load_pilot
+from stillwing_training.pilot.sequence import Words
 from stillwing_training.pilot.tokenizer import build_tokenizer
 from stillwing_training.statistics import wilson
 

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from stillwing_airfield.axes import quaternion_from_euler, rotation_matrix
 from stillwing_airfield.camera import Camera, CameraPose
-from stillwing_airfield.frames import quaternion_from_euler, rotation_matrix
 from stillwing_airfield.scenes import build_scene
 from stillwing_airfield.scenes.base import SceneObject
 from stillwing_airfield.world import World

@@ -30,8 +30,8 @@ from stillwing_training.pilot.config import (
 )
 from stillwing_training.pilot.expert import FORWARD, LEFT, RIGHT, STOP, where
 from stillwing_training.pilot.labels import SIGN_GOAL, Labels, Trunk
-from stillwing_training.pilot.layout import END, Branch, Sequence, Words
 from stillwing_training.pilot.rollout import IN_VIEW_PX, Frames
+from stillwing_training.pilot.sequence import END, Branch, Sequence, Words
 from stillwing_training.pilot.tokenizer import SIGN_QUESTION, goal_texts, thing
 
 _TEMPLATE_WEIGHT = 0.1

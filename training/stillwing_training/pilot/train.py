@@ -32,13 +32,13 @@ from stillwing_training.pilot.collect import (
 from stillwing_training.pilot.config import TrainingPlan
 from stillwing_training.pilot.dense import DenseHeads, dense_loss, truth_loss
 from stillwing_training.pilot.export import export_pilot
-from stillwing_training.pilot.layout import Sequence, Words
 from stillwing_training.pilot.model import as_tensor, make_model, see
 from stillwing_training.pilot.optimizer import PilotOptimizer, schedule
 from stillwing_training.pilot.packed import pack, think_packed
 from stillwing_training.pilot.policy import student_policy
 from stillwing_training.pilot.rollout import Frames
 from stillwing_training.pilot.sample import Sampler, Trunk
+from stillwing_training.pilot.sequence import Sequence, Words
 from stillwing_training.pilot.start import start_from as take_weights
 from stillwing_training.pilot.tokenizer import build_tokenizer
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stillwing_training.pilot.layout import IGNORE, IMAGE_PAD, PAD_BRANCH, Ints, branch_mask
+from stillwing_training.pilot.sequence import IGNORE, IMAGE_PAD, PAD_BRANCH, Ints, branch_mask
 from stillwing_training.recall.model import GRID, GRID_TOKENS
 from stillwing_training.recall.signs import (
     COLOUR_NAMES,

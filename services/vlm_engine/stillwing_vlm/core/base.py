@@ -1,7 +1,7 @@
 """What an engine is to its callers: sessions over one video stream each, and questions forked off them.
 
-Two implementations share these protocols: the engine of this process (`core.serving.engine.AsyncEngine`) and the one behind the
-wire (`client.RemoteEngine`). This module knows nothing of models, tensors, threads or transports.
+Two implementations share these protocols: the engine of this process (`core.serving.engine.AsyncEngine`) and the one
+behind the wire (`client.RemoteEngine`). This module knows nothing of models, tensors, threads or transports.
 
 Order: requests of one session take effect in the order in which its methods were called. The call itself places the
 request; awaiting the result comes later and may be left out. An ask therefore sees every frame appended before it and

@@ -1,4 +1,4 @@
-"""What one engine lets a caller do. It knows nothing of who counts: `core.serving.quotas` does, and each part for its own."""
+"""What one engine lets a caller do. It knows nothing of who counts: `quotas` does, and each part for its own."""
 
 from dataclasses import dataclass
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image as PilImage
 
+from stillwing_airfield.axes import quaternion_from_euler
 from stillwing_airfield.camera import Camera, CameraPose
-from stillwing_airfield.frames import quaternion_from_euler
 from stillwing_airfield.scenes import build_scene
 from stillwing_airfield.world import World
 from stillwing_common.errors import InvalidInput, MissingExtra
