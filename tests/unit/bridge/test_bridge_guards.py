@@ -15,8 +15,8 @@ from stillwing_bridge.core.base import FlyTowards, GoTo, Limits, SetVelocity, St
 from stillwing_bridge.core.judge import guards
 from stillwing_bridge.core.judge.guards import GuardSettings, Way
 from stillwing_bridge.core.judge.seen_frames import FrameRecord
+from stillwing_bridge.core.sight import depth as sight
 from stillwing_bridge.core.sight.depth import DepthView
-from stillwing_bridge.core.sight.depth import depth as sight
 from stillwing_bridge.core.vehicle import ClimbTo, FlyTo, FlyVelocity, TurnTo, VehicleState
 from stillwing_common.errors import (
     InvalidInput,

@@ -18,8 +18,8 @@ from stillwing_airfield.sim import Airfield
 from stillwing_bridge.core.base import FlyTowards, Limits
 from stillwing_bridge.core.judge.guards import GuardSettings, Way
 from stillwing_bridge.core.judge.seen_frames import FrameRecord
+from stillwing_bridge.core.sight import depth as sight
 from stillwing_bridge.core.sight.depth import DepthView
-from stillwing_bridge.core.sight.depth import depth as sight
 from stillwing_bridge.core.vehicle import VehicleState
 from stillwing_common.errors import ObservationStale, Obstructed, WayUnseen
 from stillwing_common.types import Pose, PositionNed, Quaternion, Stamp, VelocityNed

@@ -18,7 +18,7 @@ from stillwing_common.errors import DeviceAbsent, ExportUnusable
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.base import AskRequest, Eviction, EvictionLevel, EvictionPositions, Limits, View
 from stillwing_vlm.core.catalog import AttentionKind, Decoding, Dtype, KvCacheDtype, ModelSource, load_engine
-from stillwing_vlm.core.engines.attention.plain import scaled as scaled_attention
+from stillwing_vlm.core.engines.attention import scaled as scaled_attention
 from stillwing_vlm.core.engines.attention.scaled import append_scaled, branch_scaled
 from stillwing_vlm.core.engines.cache.scaled import CODES, HALF_TO_ONE, Scaled, halves, joined, stored
 from stillwing_vlm.core.engines.qwen.rotary import rotate

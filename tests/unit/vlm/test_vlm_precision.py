@@ -20,9 +20,9 @@ from transformers import AutoModelForImageTextToText
 from stillwing_common.errors import DeviceAbsent, MissingExtra
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.catalog import AttentionKind, Dtype, ModelSource, load_engine
+from stillwing_vlm.core.engines.attention import choice as attention_choice
 from stillwing_vlm.core.engines.attention.choice import Heads, choose_attention, disagreement
 from stillwing_vlm.core.engines.attention.plain import Attention, branch_attention, merge_pieces
-from stillwing_vlm.core.engines.attention.plain import choice as attention_choice
 from stillwing_vlm.core.engines.qwen.families import FAMILIES
 from stillwing_vlm.core.local import LocalEngine
 
