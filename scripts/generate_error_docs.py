@@ -14,7 +14,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "errors.md"
 
 HEAD = """# Errors
 
-Made by `python scripts/generate_error_docs.py` from `stillwing_common/errors.py`; not edited by hand.
+Made by `python scripts/generate_error_docs.py` from `stillwing_common/errors/`; not edited by hand.
 
 A refused call ends with a gRPC status whose details hold one `google.rpc.ErrorInfo`: `reason` is the word below and
 never changes its meaning, `domain` is `<area>.stillwing`, and `metadata` repeats every changing part of the message for

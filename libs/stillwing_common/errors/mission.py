@@ -1,0 +1,70 @@
+"""What the agent says of missions and of what ended them."""
+
+from stillwing_common.errors.base import Exhausted, Expired, InvalidInput, NotFound, Unavailable, WrongState
+
+
+class UnknownMission(NotFound):
+    """No mission has this id."""
+
+    reason = "UNKNOWN_MISSION"
+
+
+class MissionEnded(WrongState):
+    """The mission has ended or is ending; start another one."""
+
+    reason = "MISSION_ENDED"
+
+
+class VehicleBusy(WrongState):
+    """The vehicle is flying another mission; cancel that one first."""
+
+    reason = "VEHICLE_BUSY"
+
+
+class BadParams(InvalidInput):
+    """The mission's params do not fit the agent's schema."""
+
+    reason = "BAD_PARAMS"
+
+
+class EventLogFull(Exhausted):
+    """The mission's event log has reached its bound."""
+
+    reason = "EVENT_LOG_FULL"
+
+
+class TimeLimitReached(Expired):
+    """The mission's time limit passed before its goal was met."""
+
+    reason = "TIME_LIMIT_REACHED"
+
+
+class DecisionsUsedUp(Exhausted):
+    """The mission used up its decisions before its goal was met."""
+
+    reason = "DECISIONS_USED_UP"
+    retryable = False
+
+
+class AnswerTimeout(Expired):
+    """The model did not answer in time."""
+
+    reason = "ANSWER_TIMEOUT"
+
+
+class AnswerUnreadable(WrongState):
+    """The model's answer does not hold what it was asked for."""
+
+    reason = "ANSWER_UNREADABLE"
+
+
+class FramesStopped(Unavailable):
+    """No new camera frame reached the model in time."""
+
+    reason = "FRAMES_STOPPED"
+
+
+class MotionFailed(WrongState):
+    """A motion did not end as it was meant to."""
+
+    reason = "MOTION_FAILED"
