@@ -153,11 +153,10 @@ class LibraryStream:
 
     def _forward(self, embedding: torch.Tensor, positions: Positions) -> torch.Tensor:
         with torch.inference_mode():
+            # By place, not by name: the cache is `past_key_values` up to transformers 5.23 and `cache` from 5.24 on.
+            at = torch.from_numpy(positions)[:, None].to(self._device)
             out = self._model.model.language_model(
-                inputs_embeds=embedding[None],
-                position_ids=torch.from_numpy(positions)[:, None].to(self._device),
-                past_key_values=self.cache,
-                use_cache=True,
+                None, None, at, self.cache, inputs_embeds=embedding[None], use_cache=True
             )
             logits: torch.Tensor = self._model.lm_head(out.last_hidden_state[0, -1])
         return logits
