@@ -66,5 +66,5 @@ bench: setup  ## figures with the hardware they were measured on
 	@$(timed)
 	for file in benchmarks/*.py; do python "$$file"; done
 
-doctor: setup  ## name what is missing and the command that mends it
+doctor: setup  ## name what is missing and the command that fixes it
 	@stillwing doctor

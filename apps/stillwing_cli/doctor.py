@@ -1,4 +1,4 @@
-"""`stillwing doctor`: what this machine lacks, and the command that mends it. It changes nothing."""
+"""`stillwing doctor`: what this machine lacks, and the command that fixes it. It changes nothing."""
 
 import importlib.util
 import platform
@@ -33,17 +33,17 @@ _GL_LIMIT_S = 60
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at: `mend` is the command that helps, where `ok` is false; `needed` false: works without."""
+    """One thing looked at: `fix` is the command that helps, where `ok` is false; `needed` false: works without."""
 
     what: str
     ok: bool
     found: str
-    mend: str = ""
+    fix: str = ""
     needed: bool = True
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Say what is missing on this machine and the command that mends it."""
+    """Say what is missing on this machine and the command that fixes it."""
     console = err if as_json else out
     with console.status("looking"):
         findings = examine()
@@ -53,7 +53,7 @@ def doctor(as_json: AsJson = False) -> None:
         out.print(_table(findings))
     missing = [finding for finding in findings if finding.needed and not finding.ok]
     if missing:
-        next_step(console, missing[0].mend, f"mends {missing[0].what}")
+        next_step(console, missing[0].fix, f"fixes {missing[0].what}")
         raise typer.Exit(1)
     next_step(console, "stillwing fly", "everything that is needed is here")
 
@@ -78,7 +78,7 @@ def _packages() -> list[Finding]:
 
 
 def _graphics() -> Finding:
-    mend = "apt-get install -y --no-install-recommends libegl1 libgl1"
+    fix = "apt-get install -y --no-install-recommends libegl1 libgl1"
     if importlib.util.find_spec("mujoco") is None:
         return Finding("graphics", False, "cannot be tried without [airfield]", "pip install 'stillwing[airfield]'")
     try:
@@ -87,11 +87,11 @@ def _graphics() -> Finding:
             [sys.executable, *_DRAW], capture_output=True, text=True, timeout=_GL_LIMIT_S, check=False
         )
     except subprocess.TimeoutExpired:
-        return Finding("graphics", False, f"no picture within {_GL_LIMIT_S} s", mend)
+        return Finding("graphics", False, f"no picture within {_GL_LIMIT_S} s", fix)
     if done.returncode == 0:
         return Finding("graphics", True, done.stdout.strip())
     lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-    return Finding("graphics", False, lines[-1][:200], mend)
+    return Finding("graphics", False, lines[-1][:200], fix)
 
 
 def _ports() -> Finding:
@@ -136,15 +136,15 @@ def _gpu() -> Finding:
 
 def _tool(name: str) -> Finding:
     path = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
-    mend = "pip install 'stillwing[dev]'" if name == "buf" else "see docs.docker.com/engine/install"
-    return Finding(name, path is not None, path or "not here", mend, needed=False)
+    fix = "pip install 'stillwing[dev]'" if name == "buf" else "see docs.docker.com/engine/install"
+    return Finding(name, path is not None, path or "not here", fix, needed=False)
 
 
 def _table(findings: list[Finding]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for title in ("", "", "found", "mend with"):
+    for title in ("", "", "found", "fix with"):
         table.add_column(title, overflow="fold", no_wrap=title == "")
     for finding in findings:
         mark = Text("✓", "green") if finding.ok else Text("✗", "red") if finding.needed else Text("–", "yellow")
-        table.add_row(mark, Text(finding.what), Text(finding.found), Text("" if finding.ok else finding.mend, "cyan"))
+        table.add_row(mark, Text(finding.what), Text(finding.found), Text("" if finding.ok else finding.fix, "cyan"))
     return table

@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
+from stillwing_cli.commands import application
 from stillwing_cli.terminal import AsJson, err, next_step, out, told_errors
 from stillwing_cli.video_benchmarks import ovo_bench, streaming_bench
 
-lab = typer.Typer(no_args_is_help=True, help="Experiments on the engine's memory, ablations, and benchmarks.")
+lab = application("Experiments on the engine's memory, ablations, and benchmarks.")
 lab.command("ovo-bench")(ovo_bench)
 lab.command("streaming-bench")(streaming_bench)
 

@@ -1,42 +1,30 @@
-"""The `stillwing` command: one file for each subcommand, put together here and nowhere else."""
+"""The `stillwing` command: its own options, above the commands of the table in `commands`."""
+
+from typing import Annotated
 
 import typer
 
-from stillwing_cli.certs import certs
-from stillwing_cli.doctor import doctor
-from stillwing_cli.eval_recording import eval_recording
-from stillwing_cli.evaluate import evaluate
-from stillwing_cli.fly import fly
-from stillwing_cli.instruct import instruct
-from stillwing_cli.lab import lab
-from stillwing_cli.memory import memory
-from stillwing_cli.record import record
-from stillwing_cli.replay import replay
-from stillwing_cli.status import status
-from stillwing_cli.stop import stop
-from stillwing_cli.train_pilot import train_pilot
-from stillwing_cli.up import up
-from stillwing_cli.watch import watch
+from stillwing_cli.commands import LazyGroup, application
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_show_locals=False,
-    help="Fly a drone with a vision-language model, and hold it still while it thinks.",
-)
-for command in (up, fly, instruct, status, watch, stop, record, replay, certs, doctor):
-    app.command()(command)
-app.command(name="eval")(evaluate)
-app.command(name="eval-recording")(eval_recording)
-app.command(name="train-pilot")(train_pilot)
-app.add_typer(lab, name="lab")
-app.add_typer(memory, name="memory")
+app = application("Fly a drone with a vision-language model, and hold it still while it thinks.", LazyGroup)
 
 
-def main() -> None:
-    """Entry point of `python -m stillwing_cli`."""
-    app()
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # takes longer to import than the help to print
+
+        print(f"stillwing {version('stillwing')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Take what stands before the name of a command."""
 
 
 if __name__ == "__main__":
-    main()
+    app()

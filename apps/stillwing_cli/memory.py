@@ -8,6 +8,7 @@ import typer
 from rich.progress import Progress
 
 from stillwing_cli import memory_files
+from stillwing_cli.commands import application
 from stillwing_cli.memory_files import Count, Step
 from stillwing_cli.memory_page import page, shown
 from stillwing_cli.plan import MEMORY
@@ -20,7 +21,7 @@ T = TypeVar("T")
 
 _WAIT_S = 5.0
 
-memory = typer.Typer(no_args_is_help=True, help="Look at the memory bank, and carry it out and in.")
+memory = application("Look at the memory bank, and carry it out and in.")
 
 Mission = Annotated[str, typer.Option(help="Only this mission; empty means all.")]
 Address = Annotated[str, typer.Option(help="The bank, host:port; empty finds the running one.")]

@@ -32,7 +32,7 @@ def stop(
     operator_token: Annotated[str, typer.Option(help="Token of the bridge; known for a stack of this folder.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Emergency stop: hold every vehicle, or land it, or stop its motors; refuses all motion until it is cleared."""
+    """Emergency stop: every vehicle holds, lands or stops its motors, and refuses motion until it is cleared."""
     run(_stop(StopLevel[level.name], reason, bridge, clear, operator_token, as_json))
 
 

@@ -21,7 +21,7 @@ def train_pilot(
         Path | None, typer.Option(help="Folder of an earlier pilot to begin from; unset: random weights.")
     ] = None,
 ) -> None:
-    """Train the pilot by imitating an expert in airfield, from scratch or an earlier one; resumable, with a bar."""
+    """Train the pilot by imitating an expert in airfield, from scratch or from an earlier pilot."""
     from stillwing_training.pilot import train  # brings torch along
 
     with told_errors():

@@ -24,7 +24,7 @@ class Registry:
     def load(self, name: str) -> Any:
         """The object registered as `name`.
 
-        Raises `UnknownBackend` for a name that is not registered and `MissingExtra` (with the command that mends it)
+        Raises `UnknownBackend` for a name that is not registered and `MissingExtra` (with the command that fixes it)
         where a package it imports is not installed.
         """
         target = self._targets.get(name)

@@ -83,16 +83,16 @@ def test_wrong_ports_are_refused(cli: Any) -> None:
     assert "default or auto" in told.stderr
 
 
-def test_doctor_names_what_is_missing_and_what_mends_it(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_names_what_is_missing_and_what_fixes_it(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(doctor.EXTRAS, "agent", ("a_package_nobody_has",))
     monkeypatch.setattr(doctor, "_DRAW", ("-c", "import sys; sys.exit('cannot draw here')"))
     told = cli("doctor", "--json")
     findings = {each["what"]: each for each in json.loads(told.stdout)}
     assert told.exit_code == 1
     assert findings["packages [agent]"]["found"] == "missing: a_package_nobody_has"
-    assert findings["packages [agent]"]["mend"] == "pip install 'stillwing[agent]'"
+    assert findings["packages [agent]"]["fix"] == "pip install 'stillwing[agent]'"
     assert findings["graphics"]["found"] == "cannot draw here"
-    assert "apt-get" in findings["graphics"]["mend"]
+    assert "apt-get" in findings["graphics"]["fix"]
     assert findings["packages [bridge]"]["ok"]
     assert "Next: pip install 'stillwing[agent]'" in told.stderr
 
