@@ -16,7 +16,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from stillwing_bridge.client import RemoteBridge
-from stillwing_bridge.core.base import Hold, Lease, SetVelocity, Step, Takeoff
+from stillwing_bridge.core.commands import Hold, SetVelocity, Step, Takeoff
+from stillwing_bridge.core.types import Lease
 from stillwing_common.conditions import hardware
 
 IMAGES_HZ = 10.0

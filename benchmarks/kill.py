@@ -25,7 +25,8 @@ from pathlib import Path
 from rich.progress import track
 
 from stillwing_bridge.client import RemoteBridge
-from stillwing_bridge.core.base import Lease, Step, Takeoff
+from stillwing_bridge.core.commands import Step, Takeoff
+from stillwing_bridge.core.types import Lease
 from stillwing_bridge.core.vehicles.airsim.transport import Transport
 from stillwing_common.conditions import commit, hardware
 
@@ -39,7 +40,7 @@ THINKING_S = 3.0
 CLIENT = """
 import asyncio, sys
 from stillwing_bridge.client import RemoteBridge
-from stillwing_bridge.core.base import SetVelocity
+from stillwing_bridge.core.commands import SetVelocity
 
 async def main():
     bridge = await RemoteBridge.connect(sys.argv[1])

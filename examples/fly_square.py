@@ -7,7 +7,8 @@ import asyncio
 import sys
 
 from stillwing_bridge.client import RemoteBridge
-from stillwing_bridge.core.base import Command, Land, Lease, Step, Takeoff, Turn
+from stillwing_bridge.core.commands import Command, Land, Step, Takeoff, Turn
+from stillwing_bridge.core.types import Lease
 from stillwing_common.errors import StillwingError
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from stillwing_agent.core import base as agent
 from stillwing_agent.core.prompting.prompts import call_text
 from stillwing_airfield.scenes import SceneObject, SceneSpec
-from stillwing_bridge.core import base as bridge
+from stillwing_bridge.core import events
+from stillwing_bridge.core.types import Telemetry
 from stillwing_common.types import PositionNed
 
 REACHED_M = 3.2
@@ -79,7 +80,7 @@ class FlightRecord:
             case _:
                 pass
 
-    def add_telemetry(self, telemetry: bridge.Telemetry, elapsed_s: float, collisions_before: int) -> None:
+    def add_telemetry(self, telemetry: Telemetry, elapsed_s: float, collisions_before: int) -> None:
         """Take one state of the vehicle; collisions are counted from `collisions_before`."""
         self.track.append(TrackPoint(elapsed_s, telemetry.pose.position, telemetry.thinking))
         self.collisions = max(self.collisions, telemetry.collisions - collisions_before)
@@ -148,16 +149,16 @@ class ThinkingAudit:
         self._thinking = False
         self._guilty: set[str] = set()
 
-    def add(self, entry: bridge.FlightLogEntry) -> None:
+    def add(self, entry: events.FlightLogEntry) -> None:
         """Take one entry, in order."""
         match entry.event:
-            case bridge.CommandStarted(command_id, _, motion, _) if motion:
+            case events.CommandStarted(command_id, _, motion, _) if motion:
                 self._moving.add(command_id)
-            case bridge.CommandEnded(status):
+            case events.CommandEnded(status):
                 self._moving.discard(status.command_id)
-            case bridge.ThinkingBegan(_):
+            case events.ThinkingBegan(_):
                 self._thinking = True
-            case bridge.ThinkingEnded(_):
+            case events.ThinkingEnded(_):
                 self._thinking = False
             case _:
                 pass

@@ -7,17 +7,9 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from stillwing_bridge.core.base import (
-    Bridge,
-    Command,
-    CommandStatus,
-    Hold,
-    Land,
-    Lease,
-    SetVelocity,
-    Takeoff,
-    needs_observation,
-)
+from stillwing_bridge.core.commands import Command, CommandStatus, Hold, Land, SetVelocity, Takeoff, needs_observation
+from stillwing_bridge.core.protocol import Bridge
+from stillwing_bridge.core.types import Lease
 from stillwing_cli.script import TimedCommand
 from stillwing_common.errors import StillwingError
 

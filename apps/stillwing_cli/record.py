@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from stillwing_bridge.client import RemoteBridge
-from stillwing_bridge.core.base import Telemetry
+from stillwing_bridge.core.types import Telemetry
 from stillwing_cli.keyboard import keys
 from stillwing_cli.manual import KEYS_HELP, TICK_S, ManualFlight
 from stillwing_cli.plan import BRIDGE

@@ -15,7 +15,7 @@ command before. `ttl_s` is each command's lifetime.
 from dataclasses import dataclass, fields
 from typing import Any
 
-from stillwing_bridge.core.base import (
+from stillwing_bridge.core.commands import (
     Command,
     FlyTowards,
     GoTo,

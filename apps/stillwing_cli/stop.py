@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from stillwing_bridge.client import RemoteBridge
-from stillwing_bridge.core.base import StopLevel
+from stillwing_bridge.core.types import StopLevel
 from stillwing_cli.plan import BRIDGE
 from stillwing_cli.state import default_state, read_state
 from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run

@@ -21,7 +21,9 @@ from foxglove_schemas_protobuf.SceneUpdate_pb2 import SceneUpdate
 from foxglove_schemas_protobuf.Vector3_pb2 import Vector3
 
 from stillwing_agent.core import base as agent
-from stillwing_bridge.core import base as bridge
+from stillwing_bridge.core import events
+from stillwing_bridge.core.commands import CommandState
+from stillwing_bridge.core.types import Telemetry
 from stillwing_common.types import Frame, ImageEncoding, Pose, Quaternion
 from stillwing_rpc.convert import timestamp_to_wire
 
@@ -75,12 +77,12 @@ def camera_transform(frame: Frame, time_ns: int) -> FrameTransform | None:
     return _transform(frame.camera_pose, _FRD_OF_OPTICAL, camera_frame(frame.camera_id), time_ns)
 
 
-def vehicle_transform(telemetry: bridge.Telemetry, time_ns: int) -> FrameTransform:
+def vehicle_transform(telemetry: Telemetry, time_ns: int) -> FrameTransform:
     """Where the vehicle was."""
     return _transform(telemetry.pose, _FRD_OF_FLU, VEHICLE, time_ns)
 
 
-def vehicle_pose(telemetry: bridge.Telemetry, time_ns: int) -> PoseInFrame:
+def vehicle_pose(telemetry: Telemetry, time_ns: int) -> PoseInFrame:
     """Where the vehicle was, for plots and trails."""
     return PoseInFrame(
         timestamp=timestamp_to_wire(time_ns),
@@ -119,7 +121,7 @@ def vehicle_marker(time_ns: int) -> SceneUpdate:
     )
 
 
-def flight_log_words(entry: bridge.FlightLogEntry, time_ns: int) -> Log:
+def flight_log_words(entry: events.FlightLogEntry, time_ns: int) -> Log:
     """One entry of the flight log as a sentence."""
     level, words = _flight_words(entry.event)
     return Log(timestamp=timestamp_to_wire(time_ns), level=level, message=words, name="bridge")
@@ -133,26 +135,26 @@ def mission_words(event: agent.MissionEvent, time_ns: int) -> Log:
 
 def _flight_words(event: object) -> "tuple[Log.Level.ValueType, str]":
     match event:
-        case bridge.CommandStarted(command_id, kind, _, frame_id, command, _):
+        case events.CommandStarted(command_id, kind, _, frame_id, command, _):
             words = f"{kind} {command_id} in force" if command is None else f"{command} {command_id} in force"
             return Log.INFO, words + (f", based on {frame_id}" if frame_id else "")
-        case bridge.CommandEnded(status):
-            good = status.state is bridge.CommandState.SUCCEEDED
+        case events.CommandEnded(status):
+            good = status.state is CommandState.SUCCEEDED
             why = f": {status.error}" if status.error else ""
             return Log.INFO if good else Log.WARNING, f"{status.kind} {status.command_id} {status.state.value}{why}"
-        case bridge.Refused(kind, error, command):
+        case events.Refused(kind, error, command):
             return Log.WARNING, f"{kind if command is None else command} refused: {error}"
-        case bridge.Held(cause):
+        case events.Held(cause):
             return Log.INFO, f"holds: {cause}"
-        case bridge.ThinkingBegan(thinking_id):
+        case events.ThinkingBegan(thinking_id):
             return Log.INFO, f"thinking {thinking_id} began"
-        case bridge.ThinkingEnded(thinking_id):
+        case events.ThinkingEnded(thinking_id):
             return Log.INFO, f"thinking {thinking_id} ended"
-        case bridge.LeaseChanged(change, state, reason):
+        case events.LeaseChanged(change, state, reason):
             return Log.INFO, f"lease {change}, holder {state.holder}" + (f": {reason}" if reason else "")
-        case bridge.EmergencyStopChanged(level, reason):
+        case events.EmergencyStopChanged(level, reason):
             return Log.ERROR, f"emergency stop {level.name}: {reason}"
-        case bridge.Collided(object_name):
+        case events.Collided(object_name):
             return Log.ERROR, f"hit {object_name}"
     return Log.INFO, type(event).__name__
 

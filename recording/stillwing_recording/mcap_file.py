@@ -18,7 +18,7 @@ from stillwing.recording.v1 import recording_pb2
 from stillwing.vehicle.v1 import vehicle_pb2
 from stillwing_agent import convert as agent_convert
 from stillwing_bridge import convert
-from stillwing_bridge.core.base import FrameUpdate, VehicleInfo
+from stillwing_bridge.core.types import FrameUpdate, VehicleInfo
 from stillwing_common.errors import InvalidInput
 from stillwing_recording import topics
 from stillwing_recording.reader import Entry, Losses, Recorded, Recording, RecordingInfo

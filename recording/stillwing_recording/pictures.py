@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
-from stillwing_bridge.core.base import Camera, FrameUpdate, Limits, VehicleInfo
+from stillwing_bridge.core.types import Camera, FrameUpdate, Limits, VehicleInfo
 from stillwing_common.errors import InvalidInput, MissingExtra
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
 from stillwing_recording import topics

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from PIL import Image as Pillow
 
-from stillwing_bridge.core.base import FrameUpdate, Telemetry
+from stillwing_bridge.core.types import FrameUpdate, Telemetry
 from stillwing_common.clock import Clock
 from stillwing_common.errors import InvalidInput, Unsupported
 from stillwing_common.mailbox import Closed, Mailbox

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from stillwing_agent.core.base import MissionEvent
-from stillwing_bridge.core.base import FlightLogEntry, FrameUpdate, Telemetry, VehicleInfo
+from stillwing_bridge.core.events import FlightLogEntry
+from stillwing_bridge.core.types import FrameUpdate, Telemetry, VehicleInfo
 from stillwing_common.errors import InvalidInput, NotFound
 
 T_co = TypeVar("T_co", covariant=True)

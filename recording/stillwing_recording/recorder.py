@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from stillwing.recording.v1 import recording_pb2
 from stillwing_agent.core.base import Agent, MissionEvent
-from stillwing_bridge.core.base import Bridge, FlightLogEntry, FrameUpdate, Telemetry, VehicleInfo
+from stillwing_bridge.core.events import FlightLogEntry
+from stillwing_bridge.core.protocol import Bridge
+from stillwing_bridge.core.types import FrameUpdate, Telemetry, VehicleInfo
 from stillwing_common.errors import MissingExtra, StillwingError, UnknownVehicle
 from stillwing_recording import topics
 from stillwing_rpc.convert import timestamp_to_wire

@@ -19,38 +19,42 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from enum import Enum
 
-from stillwing_bridge.core.base import (
+from stillwing_bridge.core.commands import (
     Command,
-    CommandEnded,
-    CommandStarted,
     CommandState,
     CommandStatus,
-    EmergencyStopChanged,
-    FlightEvent,
-    FlightLogEntry,
-    FrameUpdate,
-    Held,
     Hold,
-    Lease,
-    LeaseChanged,
-    LeaseState,
-    Refused,
     SetVelocity,
-    StopLevel,
-    Telemetry,
-    ThinkingBegan,
-    ThinkingEnded,
-    ThinkingInterval,
-    TimeSync,
-    VehicleInfo,
     is_motion,
     kind_of,
     needs_observation,
+)
+from stillwing_bridge.core.events import (
+    CommandEnded,
+    CommandStarted,
+    EmergencyStopChanged,
+    FlightEvent,
+    FlightLogEntry,
+    Held,
+    LeaseChanged,
+    Refused,
+    ThinkingBegan,
+    ThinkingEnded,
 )
 from stillwing_bridge.core.judge.flight_log import FlightLog
 from stillwing_bridge.core.judge.lease import LeaseBook
 from stillwing_bridge.core.judge.seen_frames import FrameRecord, FrameRegistry
 from stillwing_bridge.core.recent import Recent
+from stillwing_bridge.core.types import (
+    FrameUpdate,
+    Lease,
+    LeaseState,
+    StopLevel,
+    Telemetry,
+    ThinkingInterval,
+    TimeSync,
+    VehicleInfo,
+)
 from stillwing_common.clock import Clock, WallClock
 from stillwing_common.errors import (
     EmergencyStopped,
@@ -82,7 +86,7 @@ class CommandMode(Enum):
 
 
 class ReplayBridge:
-    """See `core.base.Bridge`. `start` before anything else; `speed` 0 waits for the readers of frames."""
+    """See `core.protocol.Bridge`. `start` before anything else; `speed` 0 waits for the readers of frames."""
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ Own messages hold everything and are what is read back; `foxglove.*` messages re
 stored once: in the image topic, and the frame's own message has its image data left out.
 """
 
-from stillwing_bridge.core.base import CommandEnded, CommandStarted, FlightEvent, Refused
+from stillwing_bridge.core.events import CommandEnded, CommandStarted, FlightEvent, Refused
 
 PROFILE = "stillwing"
 

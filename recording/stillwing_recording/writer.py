@@ -17,7 +17,8 @@ from stillwing.recording.v1 import recording_pb2
 from stillwing_agent import convert as agent_convert
 from stillwing_agent.core.base import MissionEvent
 from stillwing_bridge import convert
-from stillwing_bridge.core.base import FlightLogEntry, FrameUpdate, Telemetry, VehicleInfo
+from stillwing_bridge.core.events import FlightLogEntry
+from stillwing_bridge.core.types import FrameUpdate, Telemetry, VehicleInfo
 from stillwing_common.errors import AlreadyExists, InvalidInput, Unsupported
 from stillwing_common.types import ImageEncoding
 from stillwing_recording import foxglove, topics

@@ -150,7 +150,7 @@ def airsim_requests(stack: ExitStack) -> Target:
 
 def airsim_replies(stack: ExitStack) -> Target:
     """The bridge's client of a simulator: any bytes of a connection, and any values in answers."""
-    from stillwing_bridge.core.base import Camera
+    from stillwing_bridge.core.types import Camera
     from stillwing_bridge.core.vehicle import VehicleSpec, View
     from stillwing_bridge.core.vehicles.airsim.transport import ReplyStream
     from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimSettings, AirSimVehicle

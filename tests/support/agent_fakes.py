@@ -18,23 +18,17 @@ from stillwing_agent.core.base import Agent, MissionRequest
 from stillwing_agent.core.mission.loop import Crew
 from stillwing_agent.core.policy import POLICIES
 from stillwing_agent.core.tools.cockpit import FlightSettings
-from stillwing_bridge.core.base import (
-    Command,
-    CommandState,
-    CommandStatus,
+from stillwing_bridge.core.commands import Command, CommandState, CommandStatus, Hold, Land, Takeoff, kind_of
+from stillwing_bridge.core.types import (
     FrameUpdate,
-    Hold,
-    Land,
     Lease,
     LeaseState,
     Limits,
     StopLevel,
-    Takeoff,
     Telemetry,
     ThinkingInterval,
     TimeSync,
     VehicleInfo,
-    kind_of,
 )
 from stillwing_common.errors import FrameNotKept, LeaseHeld, LeaseSuperseded, StillwingError, Thinking, Unavailable
 from stillwing_common.types import (

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from stillwing_bridge.client import RemoteBridge, RemoteSimulation
-from stillwing_bridge.core.base import Command, CommandState, CommandStatus, Lease, Takeoff
+from stillwing_bridge.core.commands import Command, CommandState, CommandStatus, Takeoff
+from stillwing_bridge.core.types import Lease
 from stillwing_bridge.core.vehicles.airsim.transport import Transport
 
 # These tests fly sideways for long, which no camera sees.
@@ -23,7 +24,7 @@ STILL_M_S = 0.1
 FLYING_CLIENT = """
 import asyncio, dataclasses, pathlib, sys
 from stillwing_bridge.client import RemoteBridge
-from stillwing_bridge.core.base import SetVelocity, Takeoff
+from stillwing_bridge.core.commands import SetVelocity, Takeoff
 from stillwing_rpc.certificates import CertificateFolder
 from stillwing_rpc.settings import ChannelSettings
 

@@ -15,8 +15,8 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from stillwing_bridge.core.base import Camera, GroundTruth, Limits, WorldInfo
 from stillwing_bridge.core.bridge import BridgeSettings, LocalBridge
+from stillwing_bridge.core.types import Camera, GroundTruth, Limits, WorldInfo
 from stillwing_bridge.core.vehicle import (
     Capture,
     ClimbTo,
@@ -172,7 +172,7 @@ class ToyVehicle:
 
 
 class ToySimulation:
-    """See `core.base.Simulation`."""
+    """See `core.protocol.Simulation`."""
 
     def __init__(self, vehicle: ToyVehicle, bridge: LocalBridge) -> None:
         self._vehicle = vehicle

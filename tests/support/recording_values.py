@@ -6,12 +6,23 @@ import numpy as np
 from PIL import Image as Pillow
 
 from stillwing_agent.core import base as agent
-from stillwing_bridge.core import base as bridge
+from stillwing_bridge.core import events
+from stillwing_bridge.core.commands import CommandState, CommandStatus, Step
+from stillwing_bridge.core.types import (
+    Camera,
+    FrameUpdate,
+    Lease,
+    LeaseState,
+    Limits,
+    StopLevel,
+    Telemetry,
+    VehicleInfo,
+)
 from stillwing_common.errors import Obstructed
 from stillwing_common.types import Frame, Image, ImageEncoding, Pose, PositionNed, Quaternion, Stamp, VelocityNed
 
-CAMERA = bridge.Camera("front_center", 32, 24, 90.0, True)
-VEHICLE = bridge.VehicleInfo("drone", (CAMERA,), bridge.Limits(), True)
+CAMERA = Camera("front_center", 32, 24, 90.0, True)
+VEHICLE = VehicleInfo("drone", (CAMERA,), Limits(), True)
 POSE = Pose(PositionNed(1.0, 2.0, -3.0), Quaternion.from_yaw_deg(30))
 
 
@@ -23,39 +34,39 @@ def jpeg(number: int, width_px: int = 32, height_px: int = 24) -> bytes:
     return file.getvalue()
 
 
-def frame_update(number: int, camera_id: str = "front_center") -> bridge.FrameUpdate:
+def frame_update(number: int, camera_id: str = "front_center") -> FrameUpdate:
     """Frame `number` of a camera."""
     image = Image(ImageEncoding.JPEG, 32, 24, jpeg(number))
     stamp = Stamp(number * 250_000_000, "clk_1")
     frame = Frame(f"drone/{camera_id}/{number}", camera_id, stamp, POSE, image, 90.0)
-    return bridge.FrameUpdate(number, frame, 5_000 + number, 4_000 + number, 6_000 + number)
+    return FrameUpdate(number, frame, 5_000 + number, 4_000 + number, 6_000 + number)
 
 
-def telemetry(number: int) -> bridge.Telemetry:
+def telemetry(number: int) -> Telemetry:
     """State `number`."""
-    status = bridge.CommandStatus("cmd_1", "step", bridge.CommandState.RUNNING)
-    return bridge.Telemetry(
+    status = CommandStatus("cmd_1", "step", CommandState.RUNNING)
+    return Telemetry(
         number, Stamp(number * 50_000_000, "clk_1"), POSE, VelocityNed(0.5, 0, 0), status, True, True, 0, False,
-        bridge.StopLevel.NONE, "",
+        StopLevel.NONE, "",
     )  # fmt: skip
 
 
-def flight_log() -> list[bridge.FlightLogEntry]:
+def flight_log() -> list[events.FlightLogEntry]:
     """One entry of every kind."""
-    lease = bridge.LeaseState(bridge.Lease("drone", "epo_1", 1), "test", 9_000, False)
-    events: list[bridge.FlightEvent] = [
-        bridge.LeaseChanged("acquired", lease),
-        bridge.CommandStarted("cmd_1", "step", True, "drone/front_center/3", bridge.Step(forward_m=1.5), 5.0),
-        bridge.CommandEnded(bridge.CommandStatus("cmd_1", "step", bridge.CommandState.SUCCEEDED)),
-        bridge.Refused("step", Obstructed("0.8 m", distance_m="0.8")),
-        bridge.Held("thinking"),
-        bridge.ThinkingBegan("thk_1"),
-        bridge.ThinkingEnded("thk_1"),
-        bridge.EmergencyStopChanged(bridge.StopLevel.HOLD, "test"),
-        bridge.Collided("tree"),
+    lease = LeaseState(Lease("drone", "epo_1", 1), "test", 9_000, False)
+    record: list[events.FlightEvent] = [
+        events.LeaseChanged("acquired", lease),
+        events.CommandStarted("cmd_1", "step", True, "drone/front_center/3", Step(forward_m=1.5), 5.0),
+        events.CommandEnded(CommandStatus("cmd_1", "step", CommandState.SUCCEEDED)),
+        events.Refused("step", Obstructed("0.8 m", distance_m="0.8")),
+        events.Held("thinking"),
+        events.ThinkingBegan("thk_1"),
+        events.ThinkingEnded("thk_1"),
+        events.EmergencyStopChanged(StopLevel.HOLD, "test"),
+        events.Collided("tree"),
     ]
     stamp = Stamp(1_000, "clk_1")
-    return [bridge.FlightLogEntry(number, 7_000 + number, stamp, event) for number, event in enumerate(events, 1)]
+    return [events.FlightLogEntry(number, 7_000 + number, stamp, event) for number, event in enumerate(record, 1)]
 
 
 def mission_events() -> list[agent.MissionEvent]:

@@ -12,7 +12,7 @@ from typing import Any
 from stillwing_airfield.methods import Methods, Refused
 from stillwing_airfield.sim import Airfield
 from stillwing_airfield.wire import Request
-from stillwing_bridge.core.base import Camera
+from stillwing_bridge.core.types import Camera
 from stillwing_bridge.core.vehicle import Capture, VehicleSpec, View
 from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimSettings, AirSimVehicle
 from stillwing_common.errors import SimulatorError

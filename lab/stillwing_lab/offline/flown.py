@@ -11,7 +11,9 @@ from stillwing_agent.core.base import (
     ThinkingStarted,
 )
 from stillwing_agent.core.prompting.prompts import call_text
-from stillwing_bridge.core.base import Command, CommandStarted, FlightLogEntry, FrameUpdate, kind_of
+from stillwing_bridge.core.commands import Command, kind_of
+from stillwing_bridge.core.events import CommandStarted, FlightLogEntry
+from stillwing_bridge.core.types import FrameUpdate
 from stillwing_lab.offline.manoeuvres import GO_TO, of_call, of_command
 from stillwing_recording.reader import Recording
 

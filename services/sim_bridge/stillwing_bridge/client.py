@@ -10,10 +10,11 @@ import grpc
 from stillwing.sim.v1 import sim_pb2, sim_pb2_grpc
 from stillwing.vehicle.v1 import lease_pb2, lease_pb2_grpc, vehicle_pb2, vehicle_pb2_grpc
 from stillwing_bridge import convert
-from stillwing_bridge.core.base import (
-    Command,
-    CommandStatus,
-    FlightLogEntry,
+from stillwing_bridge.core.bridge import RETAIN_PERIOD_S
+from stillwing_bridge.core.commands import Command, CommandStatus
+from stillwing_bridge.core.events import FlightLogEntry
+from stillwing_bridge.core.recent import Recent
+from stillwing_bridge.core.types import (
     FrameUpdate,
     GroundTruth,
     Lease,
@@ -25,8 +26,6 @@ from stillwing_bridge.core.base import (
     VehicleInfo,
     WorldInfo,
 )
-from stillwing_bridge.core.bridge import RETAIN_PERIOD_S
-from stillwing_bridge.core.recent import Recent
 from stillwing_common.errors import Expired, StillwingError, Unsupported
 from stillwing_common.types import Frame, ImageEncoding, Pose, Stamp
 from stillwing_rpc.channel import connect
@@ -48,7 +47,7 @@ _REATTEND_S = 0.5
 
 
 class RemoteBridge:
-    """See `core.base.Bridge`; calls one VehicleService and one LeaseService.
+    """See `core.protocol.Bridge`; calls one VehicleService and one LeaseService.
 
     Every lease it is given is attended until it is returned: if this process dies, the vehicle is held at once.
     """
@@ -287,7 +286,7 @@ class RemoteBridge:
 
 
 class RemoteSimulation:
-    """See `core.base.Simulation`; calls one SimService."""
+    """See `core.protocol.Simulation`; calls one SimService."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub: sim_pb2_grpc.SimServiceAsyncStub = sim_pb2_grpc.SimServiceStub(channel)

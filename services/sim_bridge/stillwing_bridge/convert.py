@@ -9,39 +9,43 @@ from typing import Any
 from google.protobuf.json_format import MessageToJson
 
 from stillwing.vehicle.v1 import lease_pb2, vehicle_pb2
-from stillwing_bridge.core.base import (
-    Camera,
-    Collided,
+from stillwing_bridge.core.commands import (
     Command,
-    CommandEnded,
-    CommandStarted,
     CommandState,
     CommandStatus,
+    FlyTowards,
+    GoTo,
+    Hold,
+    Land,
+    SetVelocity,
+    Step,
+    Takeoff,
+    Turn,
+)
+from stillwing_bridge.core.events import (
+    Collided,
+    CommandEnded,
+    CommandStarted,
     EmergencyStopChanged,
     FlightEvent,
     FlightLogEntry,
-    FlyTowards,
-    FrameUpdate,
-    GoTo,
     Held,
-    Hold,
-    Land,
     LandingBegan,
-    Lease,
     LeaseChanged,
-    LeaseState,
-    Limits,
     Refused,
-    SetVelocity,
     SilenceNoticed,
-    Step,
-    StopLevel,
-    Takeoff,
-    Telemetry,
     ThinkingBegan,
     ThinkingEnded,
+)
+from stillwing_bridge.core.types import (
+    Camera,
+    FrameUpdate,
+    Lease,
+    LeaseState,
+    Limits,
+    StopLevel,
+    Telemetry,
     TimeSync,
-    Turn,
     VehicleInfo,
 )
 from stillwing_common.errors import InvalidInput, TextTooLong, UnsetOneof

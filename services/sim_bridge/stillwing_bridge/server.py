@@ -9,7 +9,9 @@ import grpc
 from stillwing.sim.v1 import sim_pb2, sim_pb2_grpc
 from stillwing.vehicle.v1 import lease_pb2, lease_pb2_grpc, vehicle_pb2, vehicle_pb2_grpc
 from stillwing_bridge import convert
-from stillwing_bridge.core.base import Bridge, CommandStatus, GroundTruth, Simulation, StopLevel, TimeSync
+from stillwing_bridge.core.commands import CommandStatus
+from stillwing_bridge.core.protocol import Bridge, Simulation
+from stillwing_bridge.core.types import GroundTruth, StopLevel, TimeSync
 from stillwing_common.errors import InvalidInput, UnsetOneof
 from stillwing_common.types import ImageEncoding
 from stillwing_rpc.convert import (

@@ -5,11 +5,11 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from stillwing_bridge.core.base import Limits
 from stillwing_bridge.core.bridge import BridgeSettings
 from stillwing_bridge.core.judge.effects import WatchdogSettings
 from stillwing_bridge.core.judge.guards import GuardSettings
 from stillwing_bridge.core.sight.streams import FrameSettings
+from stillwing_bridge.core.types import Limits
 from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimSettings
 from stillwing_bridge.stop_file import StopFile
 from stillwing_common.errors import InvalidInput

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stillwing_bridge.core.base import StopLevel
 from stillwing_bridge.core.judge.stops import KeptStop
+from stillwing_bridge.core.types import StopLevel
 from stillwing_common.durable import replace_durably
 from stillwing_common.errors import InvalidInput
 

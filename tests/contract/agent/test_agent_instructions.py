@@ -21,7 +21,7 @@ from stillwing_agent.core.base import (
     When,
 )
 from stillwing_agent.core.record import MAX_WAITING
-from stillwing_bridge.core.base import Hold
+from stillwing_bridge.core.commands import Hold
 from stillwing_common.errors import InvalidInput, MissionEnded, QueueFull, TextTooLong, UnknownMission
 
 FIRST, SECOND, THIRD = "Fly to the red beacon.", "Now fly to the van.", "Go back to the beacon."

@@ -7,8 +7,10 @@ import pytest
 from bridge_toys import ToySimulation, ToyVehicle, toy_settings
 
 from stillwing_bridge.client import RemoteBridge, RemoteSimulation
-from stillwing_bridge.core.base import Bridge, CommandState, Lease, Simulation, Takeoff
 from stillwing_bridge.core.bridge import LocalBridge
+from stillwing_bridge.core.commands import CommandState, Takeoff
+from stillwing_bridge.core.protocol import Bridge, Simulation
+from stillwing_bridge.core.types import Lease
 from stillwing_bridge.server import DEADLINE_REQUIRED, registrations
 from stillwing_rpc.server import RpcServer
 from stillwing_rpc.settings import ServerSettings

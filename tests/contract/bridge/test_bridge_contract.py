@@ -9,29 +9,21 @@ from dataclasses import replace
 
 import pytest
 
-from stillwing_bridge.core.base import (
+from stillwing_bridge.core.commands import CommandState, FlyTowards, GoTo, Hold, Land, SetVelocity, Step, Takeoff, Turn
+from stillwing_bridge.core.events import (
     Collided,
     CommandEnded,
     CommandStarted,
-    CommandState,
     EmergencyStopChanged,
     FlightLogEntry,
-    FlyTowards,
-    GoTo,
     Held,
-    Hold,
-    Land,
     LandingBegan,
     LeaseChanged,
     Refused,
-    SetVelocity,
-    Step,
-    StopLevel,
-    Takeoff,
     ThinkingBegan,
     ThinkingEnded,
-    Turn,
 )
+from stillwing_bridge.core.types import StopLevel
 from stillwing_common.errors import (
     BatteryLow,
     EmergencyStopped,

@@ -12,20 +12,10 @@ import pytest
 from recording_values import VEHICLE, frame_update, jpeg, telemetry
 
 from stillwing_bridge.client import RemoteBridge, RemoteSimulation
-from stillwing_bridge.core.base import (
-    Bridge,
-    CommandStarted,
-    CommandState,
-    FrameUpdate,
-    Hold,
-    Lease,
-    LeaseChanged,
-    Refused,
-    SetVelocity,
-    Step,
-    StopLevel,
-    Takeoff,
-)
+from stillwing_bridge.core.commands import CommandState, Hold, SetVelocity, Step, Takeoff
+from stillwing_bridge.core.events import CommandStarted, LeaseChanged, Refused
+from stillwing_bridge.core.protocol import Bridge
+from stillwing_bridge.core.types import FrameUpdate, Lease, StopLevel
 from stillwing_bridge.core.vehicles.airsim.simulation import NoSimulation
 from stillwing_bridge.server import DEADLINE_REQUIRED, registrations
 from stillwing_common.errors import (

@@ -18,7 +18,8 @@ from bridge_field import ENV, Field, Pilot, end, looking, running_field, start, 
 from silent_relay import SilentRelay, SkewedRelay
 
 from stillwing_bridge.client import RemoteBridge
-from stillwing_bridge.core.base import CommandState, SetVelocity, Step, StopLevel, Takeoff
+from stillwing_bridge.core.commands import CommandState, SetVelocity, Step, Takeoff
+from stillwing_bridge.core.types import StopLevel
 from stillwing_common.errors import EmergencyStopped, ObservationStale, StillwingError
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]

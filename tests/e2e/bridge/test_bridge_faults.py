@@ -15,8 +15,9 @@ from stillwing_airfield.faults import FaultPlan, Faults
 from stillwing_airfield.fleet import Fleet, VehiclePlan
 from stillwing_airfield.server import serving
 from stillwing_airfield.sim import Airfield
-from stillwing_bridge.core.base import Command, CommandState, CommandStatus, Hold, Land, Lease, Step, Takeoff, Turn
 from stillwing_bridge.core.bridge import BridgeSettings, LocalBridge
+from stillwing_bridge.core.commands import Command, CommandState, CommandStatus, Hold, Land, Step, Takeoff, Turn
+from stillwing_bridge.core.types import Lease
 from stillwing_bridge.core.vehicles.airsim.simulation import AirSimSimulation
 from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimSettings, AirSimVehicle
 from stillwing_common.errors import StillwingError

@@ -13,17 +13,7 @@ import pytest
 from bridge_field import STILL_M_S, Field, Pilot, end, looking, running_field, start, start_client, wait_for_line
 
 from stillwing_bridge.client import RemoteBridge
-from stillwing_bridge.core.base import (
-    CommandState,
-    FlyTowards,
-    GoTo,
-    Hold,
-    Land,
-    SetVelocity,
-    Step,
-    Takeoff,
-    Turn,
-)
+from stillwing_bridge.core.commands import CommandState, FlyTowards, GoTo, Hold, Land, SetVelocity, Step, Takeoff, Turn
 from stillwing_common.errors import LeaseWrongEpoch, LinkLost, StillwingError, Unavailable
 from stillwing_common.types import PositionNed
 

@@ -19,7 +19,8 @@ from bridge_field import ENV, FLYING_CLIENT, STILL_M_S, Pilot, end, looking, sta
 from network_namespace import NetworkNamespace
 
 from stillwing_bridge.client import RemoteBridge
-from stillwing_bridge.core.base import CommandState, Held, Step
+from stillwing_bridge.core.commands import CommandState, Step
+from stillwing_bridge.core.events import Held
 from stillwing_rpc.certificates import CertificateFolder, make_certificates
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from stillwing_bridge.client import RemoteBridge
-from stillwing_bridge.core.base import CommandEnded, CommandStarted
+from stillwing_bridge.core.events import CommandEnded, CommandStarted
 from stillwing_common.errors import InvalidInput
 from stillwing_recording.reader import Recording, open_recording
 

@@ -28,7 +28,7 @@ from stillwing_agent.core.base import (
     ThinkingStarted,
 )
 from stillwing_agent.core.prompting.prompts import ToolStyle, decision_prompt, system_prompt
-from stillwing_bridge.core.base import CommandState, FlyTowards, Hold, Step, Turn
+from stillwing_bridge.core.commands import CommandState, FlyTowards, Hold, Step, Turn
 from stillwing_common.errors import LimitExceeded, LinkLost, ObservationStale, Obstructed, StoreUnavailable
 
 

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from stillwing_bridge.core.base import FlyTowards, GoTo, Limits, SetVelocity, Step, Takeoff, Turn
+from stillwing_bridge.core.commands import FlyTowards, GoTo, SetVelocity, Step, Takeoff, Turn
 from stillwing_bridge.core.judge import guards
 from stillwing_bridge.core.judge.guards import GuardSettings, Way
 from stillwing_bridge.core.judge.seen_frames import FrameRecord
 from stillwing_bridge.core.sight import depth as sight
 from stillwing_bridge.core.sight.depth import DepthView
+from stillwing_bridge.core.types import Limits
 from stillwing_bridge.core.vehicle import ClimbTo, FlyTo, FlyVelocity, TurnTo, VehicleState
 from stillwing_common.errors import (
     InvalidInput,

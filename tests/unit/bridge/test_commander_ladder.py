@@ -7,18 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from stillwing_bridge.core.base import (
-    CommandState,
-    Held,
-    Land,
-    LandingBegan,
-    LeaseChanged,
-    LeaseState,
-    Limits,
-    SilenceNoticed,
-    Step,
-    StopLevel,
-)
+from stillwing_bridge.core.commands import CommandState, Land, Step
+from stillwing_bridge.core.events import Held, LandingBegan, LeaseChanged, SilenceNoticed
 from stillwing_bridge.core.judge.commander import Commander
 from stillwing_bridge.core.judge.effects import (
     DescendNow,
@@ -32,6 +22,7 @@ from stillwing_bridge.core.judge.effects import (
 from stillwing_bridge.core.judge.flight_log import FlightLog
 from stillwing_bridge.core.judge.lease import LeaseBook
 from stillwing_bridge.core.judge.seen_frames import FrameRecord, FrameRegistry
+from stillwing_bridge.core.types import LeaseState, Limits, StopLevel
 from stillwing_bridge.core.vehicle import Descend, FlyTo, VehicleState
 from stillwing_common.clock import FakeClock
 from stillwing_common.errors import BatteryLow, CommandExpired, LinkLost

@@ -21,21 +21,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from stillwing_bridge.core.base import (
-    CommandEnded,
-    CommandStarted,
-    CommandState,
-    Land,
-    Lease,
-    Limits,
-    SetVelocity,
-    Step,
-    StopLevel,
-    Takeoff,
-    ThinkingBegan,
-    ThinkingEnded,
-    Turn,
-)
+from stillwing_bridge.core.commands import CommandState, Land, SetVelocity, Step, Takeoff, Turn
+from stillwing_bridge.core.events import CommandEnded, CommandStarted, ThinkingBegan, ThinkingEnded
 from stillwing_bridge.core.judge.commander import Commander
 from stillwing_bridge.core.judge.effects import (
     DescendNow,
@@ -49,6 +36,7 @@ from stillwing_bridge.core.judge.effects import (
 from stillwing_bridge.core.judge.flight_log import FlightLog
 from stillwing_bridge.core.judge.lease import LeaseBook
 from stillwing_bridge.core.judge.seen_frames import FrameRecord, FrameRegistry
+from stillwing_bridge.core.types import Lease, Limits, StopLevel
 from stillwing_bridge.core.vehicle import FlyVelocity, VehicleState
 from stillwing_common.clock import FakeClock
 from stillwing_common.errors import LinkLost, StillwingError

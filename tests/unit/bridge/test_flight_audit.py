@@ -7,15 +7,8 @@ from pathlib import Path
 
 from flight_audit import FlightAudit
 
-from stillwing_bridge.core.base import (
-    CommandEnded,
-    CommandStarted,
-    CommandState,
-    CommandStatus,
-    FlightEvent,
-    ThinkingBegan,
-    ThinkingEnded,
-)
+from stillwing_bridge.core.commands import CommandState, CommandStatus
+from stillwing_bridge.core.events import CommandEnded, CommandStarted, FlightEvent, ThinkingBegan, ThinkingEnded
 from stillwing_bridge.core.judge.flight_log import FlightLog
 from stillwing_bridge.recorder import FlightLogRecorder
 from stillwing_common.clock import WallClock

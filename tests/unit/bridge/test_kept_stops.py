@@ -15,9 +15,10 @@ from bridge_toys import ToyVehicle, toy_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillwing_bridge.core.base import StopLevel, Takeoff
 from stillwing_bridge.core.bridge import LocalBridge
+from stillwing_bridge.core.commands import Takeoff
 from stillwing_bridge.core.judge.stops import KeptStop
+from stillwing_bridge.core.types import StopLevel
 from stillwing_bridge.settings import SimBridgeSettings
 from stillwing_bridge.stop_file import StopFile
 from stillwing_common.errors import EmergencyStopped, InvalidInput

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from stillwing_airfield.rendering import Optics
 from stillwing_airfield.sim import Airfield
-from stillwing_bridge.core.base import FlyTowards, Limits
+from stillwing_bridge.core.commands import FlyTowards
 from stillwing_bridge.core.judge.guards import GuardSettings, Way
 from stillwing_bridge.core.judge.seen_frames import FrameRecord
 from stillwing_bridge.core.sight import depth as sight
 from stillwing_bridge.core.sight.depth import DepthView
+from stillwing_bridge.core.types import Limits
 from stillwing_bridge.core.vehicle import VehicleState
 from stillwing_common.errors import ObservationStale, Obstructed, WayUnseen
 from stillwing_common.types import Pose, PositionNed, Quaternion, Stamp, VelocityNed

@@ -16,7 +16,9 @@ from rich.console import Console
 
 from stillwing_agent.core import base as agent
 from stillwing_airfield.scenes import build_scene
-from stillwing_bridge.core import base as bridge
+from stillwing_bridge.core import events
+from stillwing_bridge.core.commands import CommandState, CommandStatus
+from stillwing_bridge.core.types import StopLevel, Telemetry
 from stillwing_cli.flight_record import FlightRecord, ThinkingAudit, goal_of
 from stillwing_cli.fly_display import FlightDisplay
 from stillwing_cli.report import fresh_folder, write_report
@@ -34,9 +36,9 @@ def ended(state: agent.MissionState, **more: object) -> agent.Mission:
     return replace(MISSION, state=state, end_wall_ns=STARTED_NS + 9 * 10**9, figures=figures, **more)
 
 
-def telemetry(north_m: float, east_m: float, collisions: int = 0, thinking: bool = False) -> bridge.Telemetry:
+def telemetry(north_m: float, east_m: float, collisions: int = 0, thinking: bool = False) -> Telemetry:
     pose = Pose(PositionNed(north_m, east_m, -2.0), Quaternion.from_yaw_deg(0))
-    return bridge.Telemetry(
+    return Telemetry(
         1,
         Stamp(0, "c"),
         pose,
@@ -46,7 +48,7 @@ def telemetry(north_m: float, east_m: float, collisions: int = 0, thinking: bool
         True,
         collisions,
         thinking,
-        bridge.StopLevel.NONE,
+        StopLevel.NONE,
         "tree",
     )
 
@@ -121,19 +123,19 @@ def test_the_goal_is_the_beacon_that_the_words_name() -> None:
 
 
 def test_the_audit_sees_motion_while_thinking() -> None:
-    started = bridge.CommandStarted("cmd_1", "step", True, "f")
-    over = bridge.CommandEnded(bridge.CommandStatus("cmd_1", "step", bridge.CommandState.SUCCEEDED))
-    think, stop_thinking = bridge.ThinkingBegan("th_1"), bridge.ThinkingEnded("th_1")
-    hold = bridge.CommandStarted("cmd_2", "hold", False, "")
+    started = events.CommandStarted("cmd_1", "step", True, "f")
+    over = events.CommandEnded(CommandStatus("cmd_1", "step", CommandState.SUCCEEDED))
+    think, stop_thinking = events.ThinkingBegan("th_1"), events.ThinkingEnded("th_1")
+    hold = events.CommandStarted("cmd_2", "hold", False, "")
     assert audit(started, over, think, hold, stop_thinking, started, over) == 0
     assert audit(started, think, stop_thinking, over) == 1
     assert audit(think, started, over, stop_thinking) == 1
 
 
-def audit(*events: bridge.FlightEvent) -> int:
+def audit(*log: events.FlightEvent) -> int:
     made = ThinkingAudit()
-    for number, event in enumerate(events):
-        made.add(bridge.FlightLogEntry(number + 1, number, None, event))
+    for number, event in enumerate(log):
+        made.add(events.FlightLogEntry(number + 1, number, None, event))
     return made.violations
 
 

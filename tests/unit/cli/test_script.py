@@ -11,19 +11,9 @@ from bridge_toys import ToyVehicle, toy_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillwing_bridge.core.base import (
-    CommandEnded,
-    CommandStarted,
-    FlyTowards,
-    GoTo,
-    Hold,
-    Land,
-    SetVelocity,
-    Step,
-    Takeoff,
-    Turn,
-)
 from stillwing_bridge.core.bridge import LocalBridge
+from stillwing_bridge.core.commands import FlyTowards, GoTo, Hold, Land, SetVelocity, Step, Takeoff, Turn
+from stillwing_bridge.core.events import CommandEnded, CommandStarted
 from stillwing_cli.manual import ManualFlight
 from stillwing_cli.script import parse_script
 from stillwing_common.errors import InvalidInput

@@ -18,7 +18,19 @@ from typer.testing import CliRunner
 from stillwing_agent.core import base as agent
 from stillwing_agent.core.prompting.prompts import CHOICES, decision_prompt, system_prompt, tool_call_schema
 from stillwing_agent.core.tools.calls import to_command
-from stillwing_bridge.core import base as bridge
+from stillwing_bridge.core import events
+from stillwing_bridge.core.commands import (
+    Command,
+    FlyTowards,
+    GoTo,
+    Hold,
+    SetVelocity,
+    Step,
+    Takeoff,
+    Turn,
+    is_motion,
+    kind_of,
+)
 from stillwing_cli.main import app
 from stillwing_common.errors import InvalidInput, Obstructed, UnknownBackend
 from stillwing_common.types import PositionNed, Stamp
@@ -144,7 +156,7 @@ def test_a_bad_picture_alone_is_passed_over_and_told(engine: LocalEngine, tmp_pa
     assert "pictures passed over" in (folder / "report.html").read_text()
 
 
-def write_log(path: Path, frames: range, commands: list[tuple[int, str, bridge.Command]]) -> None:
+def write_log(path: Path, frames: range, commands: list[tuple[int, str, Command]]) -> None:
     """Frames, and commands recorded after a frame and based on one."""
     writer = FlightWriter(path, VEHICLE, 0)
     seq = 0
@@ -153,9 +165,9 @@ def write_log(path: Path, frames: range, commands: list[tuple[int, str, bridge.C
         for after, based_on, command in commands:
             if after == number:
                 seq += 1
-                kind = bridge.kind_of(command)
-                event = bridge.CommandStarted(f"cmd_{seq}", kind, bridge.is_motion(command), based_on, command, 5.0)
-                writer.flight_log(bridge.FlightLogEntry(seq, 0, None, event), number * SECOND_NS + seq)
+                kind = kind_of(command)
+                event = events.CommandStarted(f"cmd_{seq}", kind, is_motion(command), based_on, command, 5.0)
+                writer.flight_log(events.FlightLogEntry(seq, 0, None, event), number * SECOND_NS + seq)
     writer.close()
 
 
@@ -164,13 +176,13 @@ def test_a_flight_by_hand_is_read_from_its_commands(tmp_path: Path) -> None:
         tmp_path / "flight.mcap",
         range(1, 7),
         [
-            (1, "", bridge.Takeoff(2.0)),
-            (2, "drone/front_center/2", bridge.Step(forward_m=2, right_m=-0.5)),
-            (3, "", bridge.Hold()),
+            (1, "", Takeoff(2.0)),
+            (2, "drone/front_center/2", Step(forward_m=2, right_m=-0.5)),
+            (3, "", Hold()),
             # The recorder missed frame 77.
-            (4, "drone/front_center/77", bridge.Turn(-30.0)),
-            (5, "drone/front_center/5", bridge.GoTo(PositionNed(1, 2, -3))),
-            (6, "drone/front_center/6", bridge.SetVelocity(right_m_s=-1)),
+            (4, "drone/front_center/77", Turn(-30.0)),
+            (5, "drone/front_center/5", GoTo(PositionNed(1, 2, -3))),
+            (6, "drone/front_center/6", SetVelocity(right_m_s=-1)),
         ],
     )
     found = read_flown(open_recording(tmp_path / "flight.mcap"))
@@ -316,10 +328,10 @@ def test_a_call_and_the_command_it_becomes_are_one_manoeuvre(direction: str, siz
 
 
 def test_manoeuvres() -> None:
-    assert of_command(bridge.Step()) == of_command(bridge.SetVelocity()) == of_call("hover", {}) == "hold"
-    assert of_command(bridge.SetVelocity(down_m_s=1, yaw_rate_deg_s=20)) == "down"
-    assert of_command(bridge.SetVelocity(yaw_rate_deg_s=-20)) == "turn left"
-    assert [of_command(bridge.FlyTowards(u, 0.5, 1)) for u in (0.1, 0.5, 0.9)] == [
+    assert of_command(Step()) == of_command(SetVelocity()) == of_call("hover", {}) == "hold"
+    assert of_command(SetVelocity(down_m_s=1, yaw_rate_deg_s=20)) == "down"
+    assert of_command(SetVelocity(yaw_rate_deg_s=-20)) == "turn left"
+    assert [of_command(FlyTowards(u, 0.5, 1)) for u in (0.1, 0.5, 0.9)] == [
         "towards left",
         "towards ahead",
         "towards right",

@@ -13,7 +13,8 @@ from mcap.reader import make_reader
 from mcap_protobuf.decoder import DecoderFactory
 from recording_values import VEHICLE, flight_log, frame_update, mission_events, telemetry
 
-from stillwing_bridge.core.base import FlightLogEntry, FrameUpdate
+from stillwing_bridge.core.events import FlightLogEntry
+from stillwing_bridge.core.types import FrameUpdate
 from stillwing_common.errors import AlreadyExists, InvalidInput, NotFound, StillwingError, Unsupported
 from stillwing_common.types import ImageEncoding
 from stillwing_recording.mcap_file import McapRecording

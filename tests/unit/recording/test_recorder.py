@@ -14,8 +14,10 @@ import pytest
 from bridge_toys import ToyVehicle, toy_settings
 from recording_values import VEHICLE, flight_log, frame_update, telemetry
 
-from stillwing_bridge.core.base import CommandStarted, Lease, Step, Takeoff
 from stillwing_bridge.core.bridge import LocalBridge
+from stillwing_bridge.core.commands import Step, Takeoff
+from stillwing_bridge.core.events import CommandStarted
+from stillwing_bridge.core.types import Lease
 from stillwing_common.errors import AlreadyExists, LinkLost, StillwingError, UnknownVehicle
 from stillwing_recording import topics
 from stillwing_recording.reader import open_recording

@@ -8,7 +8,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
-from stillwing_bridge.core.base import Bridge
+from stillwing_bridge.core.protocol import Bridge
 from stillwing_common.errors import (
     FramesStopped,
     ImageEmpty,

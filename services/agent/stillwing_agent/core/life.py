@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from stillwing_bridge.core.base import Bridge, Lease
+from stillwing_bridge.core.protocol import Bridge
+from stillwing_bridge.core.types import Lease
 
 
 class Life:

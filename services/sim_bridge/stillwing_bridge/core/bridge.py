@@ -5,10 +5,18 @@ import hmac
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-from stillwing_bridge.core.base import (
-    Command,
-    CommandStatus,
-    FlightLogEntry,
+from stillwing_bridge.core.commands import Command, CommandStatus
+from stillwing_bridge.core.driver.driver import VehicleDriver
+from stillwing_bridge.core.events import FlightLogEntry
+from stillwing_bridge.core.judge.commander import Commander
+from stillwing_bridge.core.judge.effects import WatchdogSettings
+from stillwing_bridge.core.judge.flight_log import FlightLog
+from stillwing_bridge.core.judge.guards import GuardSettings
+from stillwing_bridge.core.judge.lease import LeaseBook
+from stillwing_bridge.core.judge.seen_frames import FrameRegistry
+from stillwing_bridge.core.judge.stops import StopKeeper, StopStore
+from stillwing_bridge.core.sight.streams import FrameSettings
+from stillwing_bridge.core.types import (
     FrameUpdate,
     Lease,
     LeaseState,
@@ -19,15 +27,6 @@ from stillwing_bridge.core.base import (
     TimeSync,
     VehicleInfo,
 )
-from stillwing_bridge.core.driver.driver import VehicleDriver
-from stillwing_bridge.core.judge.commander import Commander
-from stillwing_bridge.core.judge.effects import WatchdogSettings
-from stillwing_bridge.core.judge.flight_log import FlightLog
-from stillwing_bridge.core.judge.guards import GuardSettings
-from stillwing_bridge.core.judge.lease import LeaseBook
-from stillwing_bridge.core.judge.seen_frames import FrameRegistry
-from stillwing_bridge.core.judge.stops import StopKeeper, StopStore
-from stillwing_bridge.core.sight.streams import FrameSettings
 from stillwing_bridge.core.vehicle import Vehicle
 from stillwing_common.clock import Clock, WallClock
 from stillwing_common.errors import InvalidInput, NotPermitted, StillwingError, UnknownCommand, UnknownVehicle
@@ -54,7 +53,7 @@ class BridgeSettings:
 
 
 class LocalBridge:
-    """See `core.base.Bridge`. Made on its event loop; `start` before anything else, `close` holds every vehicle."""
+    """See `core.protocol.Bridge`. Made on its event loop; `start` before anything else, `close` holds every vehicle."""
 
     def __init__(
         self,

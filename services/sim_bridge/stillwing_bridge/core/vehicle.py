@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stillwing_bridge.core.base import Camera, GroundTruth
+from stillwing_bridge.core.types import Camera, GroundTruth
 from stillwing_common.types import Pose, PositionNed, Stamp, VelocityNed
 
 

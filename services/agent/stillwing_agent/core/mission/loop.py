@@ -22,7 +22,9 @@ from stillwing_agent.core.prompting.prompts import system_prompt
 from stillwing_agent.core.record import MissionRecord
 from stillwing_agent.core.tools.calls import Toolbox
 from stillwing_agent.core.tools.cockpit import Cockpit, FlightSettings, InstructionChanged, raise_unless_succeeded
-from stillwing_bridge.core.base import Bridge, CommandState, Hold, Lease, Takeoff
+from stillwing_bridge.core.commands import CommandState, Hold, Takeoff
+from stillwing_bridge.core.protocol import Bridge
+from stillwing_bridge.core.types import Lease
 from stillwing_common.clock import Clock
 from stillwing_common.errors import (
     DecisionsUsedUp,

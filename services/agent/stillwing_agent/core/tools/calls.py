@@ -15,7 +15,7 @@ from stillwing_agent.core.base import ActionFinished, ActionStarted, MotionRefus
 from stillwing_agent.core.prompting.prompts import MOVE, TOOLS, ToolSpec
 from stillwing_agent.core.tools.circling import Circling, Key
 from stillwing_agent.core.tools.cockpit import Cockpit, InstructionChanged
-from stillwing_bridge.core.base import Command, FlyTowards, Land, Step, Turn
+from stillwing_bridge.core.commands import Command, FlyTowards, Land, Step, Turn
 from stillwing_common.errors import (
     CommandExpired,
     InvalidInput,

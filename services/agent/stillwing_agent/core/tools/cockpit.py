@@ -18,16 +18,9 @@ from stillwing_agent.core.memory.filer import KeyframeFiler
 from stillwing_agent.core.memory.mission_memory import MemorySettings, MissionMemory
 from stillwing_agent.core.prompting.prompts import ToolStyle
 from stillwing_agent.core.record import MissionRecord
-from stillwing_bridge.core.base import (
-    Bridge,
-    Command,
-    CommandState,
-    CommandStatus,
-    Hold,
-    Land,
-    Lease,
-    Takeoff,
-)
+from stillwing_bridge.core.commands import Command, CommandState, CommandStatus, Hold, Land, Takeoff
+from stillwing_bridge.core.protocol import Bridge
+from stillwing_bridge.core.types import Lease
 from stillwing_common.clock import Clock
 from stillwing_common.errors import (
     AnswerTimeout,

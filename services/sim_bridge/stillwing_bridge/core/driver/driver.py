@@ -14,23 +14,10 @@ from weakref import WeakValueDictionary
 
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 
-from stillwing_bridge.core.base import (
-    Command,
-    CommandEnded,
-    CommandState,
-    CommandStatus,
-    FlightLogEntry,
-    Hold,
-    Lease,
-    LeaseState,
-    Limits,
-    SilenceNoticed,
-    StopLevel,
-    Telemetry,
-    ThinkingInterval,
-)
+from stillwing_bridge.core.commands import Command, CommandState, CommandStatus, Hold
 from stillwing_bridge.core.driver.lookout import Lookout
 from stillwing_bridge.core.driver.progress import Progress
+from stillwing_bridge.core.events import CommandEnded, FlightLogEntry, SilenceNoticed
 from stillwing_bridge.core.judge import guards
 from stillwing_bridge.core.judge.commander import Commander
 from stillwing_bridge.core.judge.effects import (
@@ -44,6 +31,7 @@ from stillwing_bridge.core.judge.effects import (
 from stillwing_bridge.core.judge.flight_log import FlightLog
 from stillwing_bridge.core.judge.seen_frames import FrameRegistry
 from stillwing_bridge.core.sight.streams import CameraHub, FrameSettings, TelemetryHub
+from stillwing_bridge.core.types import Lease, LeaseState, Limits, StopLevel, Telemetry, ThinkingInterval
 from stillwing_bridge.core.vehicle import Descend, FlyTo, FlyVelocity, Plan, Vehicle, VehicleState
 from stillwing_common.clock import Clock
 from stillwing_common.errors import InternalFault, LinkLost, SimulatorError, StillwingError, UnknownCamera

@@ -8,11 +8,12 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
-from stillwing_bridge.core.base import FlyTowards, Limits
+from stillwing_bridge.core.commands import FlyTowards
 from stillwing_bridge.core.judge import guards
 from stillwing_bridge.core.judge.effects import Draft
 from stillwing_bridge.core.judge.seen_frames import FrameRegistry
 from stillwing_bridge.core.sight import depth
+from stillwing_bridge.core.types import Limits
 from stillwing_bridge.core.vehicle import FlyTo, FlyVelocity, Plan, Vehicle, VehicleState, View
 from stillwing_common.errors import SimulatorError
 

@@ -1,7 +1,8 @@
 """When a plan is done, judged from the vehicle's own readings and never from what the simulator's call returned."""
 
-from stillwing_bridge.core.base import CommandState, Limits
+from stillwing_bridge.core.commands import CommandState
 from stillwing_bridge.core.judge.guards import heads_outside, wrap_deg
+from stillwing_bridge.core.types import Limits
 from stillwing_bridge.core.vehicle import ClimbTo, Descend, FlyTo, Plan, TurnTo, VehicleState
 from stillwing_common.errors import SimulatorError, StillwingError
 

@@ -12,30 +12,27 @@ lands; and the frame it is based on was fresh when it started, on the clock that
 
 from dataclasses import dataclass
 
-from stillwing_bridge.core.base import (
-    Collided,
+from stillwing_bridge.core.commands import (
     Command,
     CommandState,
     CommandStatus,
-    EmergencyStopChanged,
-    Held,
     Hold,
     Land,
-    LandingBegan,
-    Lease,
-    LeaseChanged,
-    LeaseState,
-    Limits,
     SetVelocity,
-    SilenceNoticed,
-    StopLevel,
     Takeoff,
-    ThinkingBegan,
-    ThinkingEnded,
-    ThinkingInterval,
     is_motion,
     kind_of,
     needs_observation,
+)
+from stillwing_bridge.core.events import (
+    Collided,
+    EmergencyStopChanged,
+    Held,
+    LandingBegan,
+    LeaseChanged,
+    SilenceNoticed,
+    ThinkingBegan,
+    ThinkingEnded,
 )
 from stillwing_bridge.core.judge.effects import (
     DescendNow,
@@ -52,6 +49,7 @@ from stillwing_bridge.core.judge.lease import LeaseBook
 from stillwing_bridge.core.judge.records import CommandRecords
 from stillwing_bridge.core.judge.seen_frames import FrameRegistry
 from stillwing_bridge.core.judge.watchdog import Rung, Watchdog
+from stillwing_bridge.core.types import Lease, LeaseState, Limits, StopLevel, ThinkingInterval
 from stillwing_bridge.core.vehicle import Plan, VehicleState
 from stillwing_common.clock import Clock
 from stillwing_common.errors import (

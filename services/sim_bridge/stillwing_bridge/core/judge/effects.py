@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from stillwing_bridge.core.base import Command, Lease
+from stillwing_bridge.core.commands import Command
+from stillwing_bridge.core.types import Lease
 from stillwing_bridge.core.vehicle import Plan
 
 

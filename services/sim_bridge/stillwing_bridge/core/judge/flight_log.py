@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from itertools import islice
 
-from stillwing_bridge.core.base import FlightEvent, FlightLogEntry
+from stillwing_bridge.core.events import FlightEvent, FlightLogEntry
 from stillwing_common.clock import Clock
 from stillwing_common.types import Stamp
 

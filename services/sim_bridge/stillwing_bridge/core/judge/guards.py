@@ -7,7 +7,8 @@ Frames: world NED, body FRD.
 import math
 from dataclasses import dataclass
 
-from stillwing_bridge.core.base import Command, FlyTowards, GoTo, Hold, Land, Limits, SetVelocity, Step, Takeoff, Turn
+from stillwing_bridge.core.commands import Command, FlyTowards, GoTo, Hold, Land, SetVelocity, Step, Takeoff, Turn
+from stillwing_bridge.core.types import Limits
 from stillwing_bridge.core.vehicle import ClimbTo, Descend, FlyTo, FlyVelocity, Plan, TurnTo, VehicleState
 from stillwing_common.errors import (
     InternalFault,

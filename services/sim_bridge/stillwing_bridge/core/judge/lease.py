@@ -6,7 +6,7 @@ holds the vehicle.
 
 from dataclasses import dataclass
 
-from stillwing_bridge.core.base import Lease, LeaseState
+from stillwing_bridge.core.types import Lease, LeaseState
 from stillwing_common.clock import Clock
 from stillwing_common.errors import InvalidInput, LeaseHeld, LeaseStale, LeaseSuperseded, LeaseWrongEpoch
 

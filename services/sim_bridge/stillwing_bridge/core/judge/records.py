@@ -2,17 +2,8 @@
 
 from collections.abc import Callable
 
-from stillwing_bridge.core.base import (
-    Command,
-    CommandEnded,
-    CommandStarted,
-    CommandState,
-    CommandStatus,
-    FlightEvent,
-    Refused,
-    is_motion,
-    kind_of,
-)
+from stillwing_bridge.core.commands import Command, CommandState, CommandStatus, is_motion, kind_of
+from stillwing_bridge.core.events import CommandEnded, CommandStarted, FlightEvent, Refused
 from stillwing_bridge.core.judge.flight_log import FlightLog
 from stillwing_bridge.core.recent import Recent
 from stillwing_common.errors import StillwingError, UnknownCommand

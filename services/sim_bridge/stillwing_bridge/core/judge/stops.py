@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from stillwing_bridge.core.base import EmergencyStopChanged, FlightLogEntry, StopLevel
+from stillwing_bridge.core.events import EmergencyStopChanged, FlightLogEntry
 from stillwing_bridge.core.judge.flight_log import FlightLog
+from stillwing_bridge.core.types import StopLevel
 
 _log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stillwing_bridge.core.base import FlyTowards, Limits
+from stillwing_bridge.core.commands import FlyTowards
 from stillwing_bridge.core.judge.guards import (
     GuardSettings,
     Way,
@@ -23,6 +23,7 @@ from stillwing_bridge.core.judge.guards import (
     way_between,
 )
 from stillwing_bridge.core.judge.seen_frames import FrameRecord
+from stillwing_bridge.core.types import Limits
 from stillwing_bridge.core.vehicle import FlyTo, VehicleState
 from stillwing_common.errors import InvalidInput, ObservationStale, Obstructed, SimulatorError
 from stillwing_common.types import Pose, PositionNed, Quaternion

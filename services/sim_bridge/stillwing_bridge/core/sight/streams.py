@@ -9,9 +9,9 @@ import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from stillwing_bridge.core.base import FrameUpdate, Telemetry
 from stillwing_bridge.core.judge.seen_frames import FrameRecord, FrameRegistry
 from stillwing_bridge.core.sight.pixels import encode, view_for
+from stillwing_bridge.core.types import FrameUpdate, Telemetry
 from stillwing_bridge.core.vehicle import Vehicle, View
 from stillwing_common.clock import Clock
 from stillwing_common.errors import StillwingError, UnknownCamera

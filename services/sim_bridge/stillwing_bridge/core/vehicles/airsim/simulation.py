@@ -5,8 +5,8 @@ import json
 import math
 from typing import Any
 
-from stillwing_bridge.core.base import GroundTruth, WorldInfo
 from stillwing_bridge.core.bridge import LocalBridge
+from stillwing_bridge.core.types import GroundTruth, WorldInfo
 from stillwing_bridge.core.vehicles.airsim import dialect
 from stillwing_bridge.core.vehicles.airsim.transport import Transport
 from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimSettings, AirSimVehicle
@@ -18,7 +18,7 @@ _MAX_STEP_S = 600.0
 
 
 class AirSimSimulation:
-    """See `core.base.Simulation`; `bridge` drives the vehicles of the same simulator."""
+    """See `core.protocol.Simulation`; `bridge` drives the vehicles of the same simulator."""
 
     def __init__(self, settings: AirSimSettings, bridge: LocalBridge) -> None:
         self._settings = settings

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from stillwing_bridge.core.base import Camera, GroundTruth
+from stillwing_bridge.core.types import Camera, GroundTruth
 from stillwing_bridge.core.vehicle import (
     Capture,
     ClimbTo,
