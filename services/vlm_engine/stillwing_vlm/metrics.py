@@ -1,6 +1,6 @@
 """The engine's figures for Prometheus: what happened, counted as it happens, and what is held, read at each scrape.
 
-It knows nothing of sessions or models: the core tells it through `core.observer`.
+It knows nothing of sessions or models: the core tells it through `core.serving.observer`.
 """
 
 import asyncio

@@ -106,7 +106,7 @@ class HeldDevice:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._gate, self._begun = threading.Event(), threading.Event()
-        engine.scheduler.call(self._hold)
+        engine.machinery.scheduler.call(self._hold)
 
     def _hold(self) -> None:
         self._begun.set()

@@ -69,7 +69,7 @@ async def test_a_client_killed_in_mid_answer_harms_nobody(served: Any, loaded: L
         await until(gone)
         again = await session.ask(AskRequest("What is it?", max_tokens=40)).done()
         assert (again.text, again.provenance) == (alone.text, alone.provenance)
-        assert served.engine.scheduler.waiting() == 0
+        assert served.engine.machinery.scheduler.waiting() == 0
     finally:
         if client.returncode is None:
             client.kill()

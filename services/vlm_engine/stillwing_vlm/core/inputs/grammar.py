@@ -7,7 +7,7 @@ A `Grammar` may be shared between threads; a `Matcher` belongs to one answer.
 import json
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import llguidance
 import numpy as np
@@ -16,11 +16,7 @@ import numpy.typing as npt
 from stillwing_common.errors import BadGrammar
 from stillwing_vlm.core.inputs.text import ChatText
 
-if TYPE_CHECKING:
-    from llguidance._lib import JsonCompileOptions
-
 _CACHED_GRAMMARS = 64
-_COMPACT: "JsonCompileOptions" = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
 
 
 class Matcher:
@@ -85,7 +81,9 @@ class GrammarCompiler:
             raise BadGrammar(f"it is not JSON: {error}") from error
         if not isinstance(schema, dict):
             raise BadGrammar("a JSON Schema is a JSON object")
-        grammar = llguidance.LLMatcher.grammar_from_json_schema(json_schema, overrides=_COMPACT)
+        grammar = llguidance.LLMatcher.grammar_from_json_schema(
+            json_schema, overrides={"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
+        )
         matcher = llguidance.LLMatcher(self._tokenizer, grammar, log_level=0)
         if matcher.is_error():
             raise BadGrammar(str(matcher.get_error()).splitlines()[0])

@@ -18,6 +18,7 @@ from stillwing_vlm.core.memory.video_session import VideoSession
 from stillwing_vlm.core.serving.async_exports import EngineExports
 from stillwing_vlm.core.serving.device import DeviceThread
 from stillwing_vlm.core.serving.hand_over import LoopCalls
+from stillwing_vlm.core.serving.machinery import Machinery
 from stillwing_vlm.core.serving.observer import EngineLoad, Observer, SilentObserver
 from stillwing_vlm.core.serving.quotas import Quotas, Resource
 from stillwing_vlm.core.serving.scheduler import Lane, Request, Scheduler
@@ -33,57 +34,60 @@ class AsyncEngine:
         self, loaded: LoadedEngine, observer: Observer | None = None, exports: ExportFolder | None = None
     ) -> None:
         """`exports`: where sessions are kept in files; None keeps none."""
-        self.loaded = loaded
-        self.exports = EngineExports(loaded.backend, exports)
+        observer = observer or SilentObserver()
+        self.machinery = Machinery(
+            loaded=loaded,
+            scheduler=Scheduler(loaded.backend, loaded.clock, observer),
+            workers=ThreadPoolExecutor(_WORKERS, thread_name_prefix="prepare"),
+            calls=LoopCalls(asyncio.get_running_loop()),
+            quotas=Quotas(loaded.limits),
+            exports=EngineExports(loaded.backend, exports),
+            observer=observer,
+        )
         self._can_export = exports is not None
-        self.observer = observer or SilentObserver()
-        self.scheduler = Scheduler(loaded.backend, loaded.clock, self.observer)
-        self._device = DeviceThread(self.scheduler)
-        self.workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="prepare")
-        self.calls = LoopCalls(asyncio.get_running_loop())
-        self.quotas = Quotas(loaded.limits)
+        self._device = DeviceThread(self.machinery.scheduler)
         self._sessions: dict[str, AsyncSession] = {}
         self._closed = False
 
     async def model_info(self) -> ModelInfo:
         """What is loaded."""
-        return replace(self.loaded.info(), can_export=self._can_export)
+        return replace(self.machinery.loaded.info(), can_export=self._can_export)
 
-    async def open_session(self, config: SessionConfig) -> "AsyncSession":
+    async def open_session(self, config: SessionConfig) -> AsyncSession:
         """Open a session, a new one or that of an export. Raises what `Engine` says, and Unavailable while closing."""
         if self._closed:
             raise Unavailable("the engine is closing")
         if config.periodic_export is not None:
-            self.exports.check(config.periodic_export.name)
+            self.machinery.exports.check(config.periodic_export.name)
         try:
-            held = [self.quotas.take(config.owner, Resource.SESSIONS)]
+            held = [self.machinery.quotas.take(config.owner, Resource.SESSIONS)]
         except StillwingError as error:
-            self.observer.refused(error.reason)
+            self.machinery.observer.refused(error.reason)
             raise
-        lane = self.scheduler.add_lane(self.loaded.limits.max_waiting_requests)
+        lane = self.machinery.scheduler.add_lane(self.machinery.loaded.limits.max_waiting_requests)
         try:
             make, budget = await self._maker(config)
-            held.append(self.quotas.take(config.owner, Resource.CONTEXT_TOKENS, budget))
+            held.append(self.machinery.quotas.take(config.owner, Resource.CONTEXT_TOKENS, budget))
             video = await asyncio.wrap_future(self._make(make, lane))
         except BaseException as error:
             if isinstance(error, StillwingError):
-                self.observer.refused(error.reason)
-            self.scheduler.close_lane(lane, UnknownSession("it was never opened"))
+                self.machinery.observer.refused(error.reason)
+            self.machinery.scheduler.close_lane(lane, UnknownSession("it was never opened"))
             for give in held:
                 give()
             raise
-        session = AsyncSession(self, video, lane, held)
+        session = AsyncSession(self.machinery, video, lane, held, self._forget)
         self._sessions[session.session_id] = session
         return session
 
     async def _maker(self, config: SessionConfig) -> tuple[Callable[[], VideoSession], int]:
         """What makes the session, and its budget."""
         if config.from_export:
-            saved = await self.exports.read(config.from_export)
-            return lambda: self.loaded.restore_session(saved, config), saved.state.trunk.budget
-        opening_ids = self.loaded.preparer.opening(config.system_prompt)
-        budget = self.loaded.budget(config, opening_ids)
-        return lambda: self.loaded.open_session(config, opening_ids), budget
+            saved = await self.machinery.exports.read(config.from_export)
+            return lambda: self.machinery.loaded.restore_session(saved, config), saved.state.trunk.budget
+        opening_ids = self.machinery.loaded.preparer.opening(config.system_prompt)
+        budget = self.machinery.loaded.budget(config, opening_ids)
+        return lambda: self.machinery.loaded.open_session(config, opening_ids), budget
 
     def _make(self, make: Callable[[], VideoSession], lane: Lane) -> "Future[VideoSession]":
         # The opening text is a prefill like a chunk's, so it waits for its turn like one.
@@ -97,8 +101,8 @@ class AsyncEngine:
             if not made.done():
                 made.set_exception(error)
 
-        deadline_s = self.loaded.clock.monotonic_s() + self.loaded.limits.frame_period_s
-        if not self.scheduler.submit(lane, Request(run, fail, heavy=True, deadline_s=deadline_s)):
+        deadline_s = self.machinery.loaded.clock.monotonic_s() + self.machinery.loaded.limits.frame_period_s
+        if not self.machinery.scheduler.submit(lane, Request(run, fail, heavy=True, deadline_s=deadline_s)):
             fail(Unavailable("the engine is closing"))
         return made
 
@@ -111,12 +115,12 @@ class AsyncEngine:
             sessions=len(sessions),
             context_tokens=sum(tokens for tokens, _ in found),
             cache_bytes=sum(size for _, size in found),
-            live_asks=self.quotas.held(Resource.ASKS),
+            live_asks=self.machinery.quotas.held(Resource.ASKS),
             watches=sum(session.watches for session in sessions),
-            waiting_requests=self.scheduler.waiting(),
+            waiting_requests=self.machinery.scheduler.waiting(),
             waiting_frames=sum(session.waiting_frames for session in sessions),
-            waiting_frame_bytes=self.quotas.held(Resource.FRAME_BYTES),
-            free_bytes=self.loaded.backend.free_bytes(),
+            waiting_frame_bytes=self.machinery.quotas.held(Resource.FRAME_BYTES),
+            free_bytes=self.machinery.loaded.backend.free_bytes(),
         )
 
     async def list_sessions(self) -> list[SessionInfo]:
@@ -143,11 +147,11 @@ class AsyncEngine:
 
     async def list_exports(self) -> list[ExportInfo]:
         """Sessions kept in files, oldest first."""
-        return await self.exports.list()
+        return await self.machinery.exports.list()
 
     async def delete_export(self, name: str) -> None:
         """Remove an export; deleting what is gone succeeds."""
-        await self.exports.delete(name)
+        await self.machinery.exports.delete(name)
 
     async def close(self) -> None:
         """Close every session and end the threads."""
@@ -157,12 +161,11 @@ class AsyncEngine:
         for session in list(self._sessions.values()):
             await session.close()
         await asyncio.to_thread(self._device.stop)
-        self.workers.shutdown(wait=True, cancel_futures=True)
-        await asyncio.to_thread(self.exports.close)
+        self.machinery.workers.shutdown(wait=True, cancel_futures=True)
+        await asyncio.to_thread(self.machinery.exports.close)
 
-    def forget(self, session_id: str) -> None:
-        """Called by a session that has closed."""
+    def _forget(self, session_id: str) -> None:
         self._sessions.pop(session_id, None)
 
     async def _read(self, function: Callable[[], Any]) -> Any:
-        return await asyncio.wrap_future(self.scheduler.call(function, read=True))
+        return await asyncio.wrap_future(self.machinery.scheduler.call(function, read=True))

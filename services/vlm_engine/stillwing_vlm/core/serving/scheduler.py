@@ -6,8 +6,8 @@ a recall, an opening): of those ready, the one whose lane has the earliest deadl
 by at most one step, an append delays an answer by at most one append, and as every deadline is a bounded time after its
 request, a lane that asks often cannot starve one that asks rarely.
 
-It knows nothing of frames, questions, threads of its own or event loops: `core.device` turns it, requests are callables
-and report for themselves.
+It knows nothing of frames, questions, threads of its own or event loops: `core.serving.device` turns it, requests are
+callables and report for themselves.
 """
 
 import itertools

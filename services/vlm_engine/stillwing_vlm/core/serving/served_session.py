@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stillwing_common.errors import (
     Exhausted,
@@ -40,6 +40,7 @@ from stillwing_vlm.core.memory.video_session import VideoSession
 from stillwing_vlm.core.serving.asking import AskUnderWay, ChoiceUnderWay, deadlines
 from stillwing_vlm.core.serving.async_exports import PeriodicExports
 from stillwing_vlm.core.serving.idle import IdleTimer
+from stillwing_vlm.core.serving.machinery import Machinery
 from stillwing_vlm.core.serving.newest_wins import NewestWins, Waiting
 from stillwing_vlm.core.serving.quotas import Resource
 from stillwing_vlm.core.serving.scheduler import Lane, Queued, Request, fault_of
@@ -47,26 +48,31 @@ from stillwing_vlm.core.serving.watches import Watches
 from stillwing_vlm.core.serving.watching import Watching
 from stillwing_vlm.core.streams import AsyncAnswer, EvictionStream, RunningWatch, new_future, settle
 
-if TYPE_CHECKING:
-    from stillwing_vlm.core.serving.engine import AsyncEngine
-
 
 class AsyncSession:
     """A `Session` in this process."""
 
     def __init__(
-        self, engine: "AsyncEngine", video: VideoSession, lane: Lane, held: Sequence[Callable[[], None]]
+        self,
+        machinery: Machinery,
+        video: VideoSession,
+        lane: Lane,
+        held: Sequence[Callable[[], None]],
+        forget: Callable[[str], None],
     ) -> None:
-        """`held`: what gives back the limits that the session counts against."""
+        """`held`: what gives back the limits that the session counts against; `forget` is called with its id when it
+        closes.
+        """
         self.video = video
         self._held = held
         self._owner = video.config.owner
-        self._engine = engine
-        self._scheduler = engine.scheduler
-        self._observer = engine.observer
+        self._machinery = machinery
+        self._forget = forget
+        self._scheduler = machinery.scheduler
+        self._observer = machinery.observer
         self._loop = asyncio.get_running_loop()
-        self._clock = engine.loaded.clock
-        self._limits = engine.loaded.limits
+        self._clock = machinery.loaded.clock
+        self._limits = machinery.loaded.limits
         self._lane = lane
         self._frame_period_s = video.config.frame_period_s or self._limits.frame_period_s
         self._newest_wins = video.config.frame_policy is FramePolicy.NEWEST_WINS
@@ -79,10 +85,10 @@ class AsyncSession:
         self._exporting = False
         self._restored_frame_id = video.trunk.last_frame_id
         wanted = video.config.periodic_export
-        self._periodic = None if wanted is None else PeriodicExports(engine.exports, wanted, video.save)
+        self._periodic = None if wanted is None else PeriodicExports(machinery.exports, wanted, video.save)
         start = partial(self._scheduler.start_branch, lane)
         self._watches = Watches(video, self._clock, self._observer, start)
-        self._watching = Watching(self._watches, engine, self._submit, self._on_loop)
+        self._watching = Watching(self._watches, machinery, self._submit, self._on_loop)
         self._over: asyncio.Future[None] = self._loop.create_future()
         self._reason: StillwingError | None = None
         self._idle = IdleTimer(self._clock, self._limits.idle_timeout_s, self._is_busy, self._end_idle)
@@ -151,7 +157,7 @@ class AsyncSession:
             settle(found, result, error)
 
         def prepare() -> "Future[Any]":
-            return self._engine.workers.submit(self._engine.loaded.preparer.chunk, frames)
+            return self._machinery.workers.submit(self._machinery.loaded.preparer.chunk, frames)
 
         def append(ready: "Future[Any]") -> None:
             began_s = self._clock.monotonic_s()
@@ -190,7 +196,7 @@ class AsyncSession:
             raise OutOfCredits(f"{self._frames_under_way} under way of {credits}", sent=len(frames))
 
     def _take_bytes(self, frames: Sequence[Frame]) -> Callable[[], None]:
-        return self._engine.quotas.take(
+        return self._machinery.quotas.take(
             self._owner, Resource.FRAME_BYTES, sum(len(frame.image.data) for frame in frames)
         )
 
@@ -216,8 +222,8 @@ class AsyncSession:
             give = self._take_bytes(frames)
         except StillwingError as error:
             return self._refused(error)
-        preparer = self._engine.loaded.preparer
-        ready = self._engine.workers.submit(lambda: [preparer.chunk([frame]) for frame in frames])
+        preparer = self._machinery.loaded.preparer
+        ready = self._machinery.workers.submit(lambda: [preparer.chunk([frame]) for frame in frames])
 
         def run() -> RecallResult:
             result, evicted = self.video.recall(ready.result())
@@ -259,7 +265,7 @@ class AsyncSession:
 
     def export(self, name: str) -> Awaitable[ExportInfo]:
         """Keep the trunk in a file."""
-        exports = self._engine.exports
+        exports = self._machinery.exports
         try:
             exports.check(name)
         except StillwingError as error:
@@ -311,7 +317,7 @@ class AsyncSession:
             self._observer.refused(error.reason)
             under_way.answer.fail(error)
             return under_way.answer
-        ready = self._engine.workers.submit(self._engine.loaded.preparer.ask, request)
+        ready = self._machinery.workers.submit(self._machinery.loaded.preparer.ask, request)
         due_s, expires_s = deadlines(placed_s, request.deadline_s)
 
         def run() -> None:
@@ -333,7 +339,7 @@ class AsyncSession:
             return self._refused(error)
         found: asyncio.Future[ChoiceResult] = new_future(self._loop)
         placed_s = self._clock.monotonic_s()
-        ready = self._engine.workers.submit(self._engine.loaded.preparer.choice, request)
+        ready = self._machinery.workers.submit(self._machinery.loaded.preparer.choice, request)
         due_s, expires_s = deadlines(placed_s, request.deadline_s)
 
         under_way = ChoiceUnderWay(
@@ -353,7 +359,7 @@ class AsyncSession:
         most = self._limits.max_asks
         if self._asks_under_way >= most:
             raise TooManyBranches(f"{self._asks_under_way} under way in this session, at most {most}", limit=most)
-        give = self._engine.quotas.take(self._owner, Resource.ASKS)
+        give = self._machinery.quotas.take(self._owner, Resource.ASKS)
         self._asks_under_way += 1
         return give
 
@@ -364,7 +370,7 @@ class AsyncSession:
 
     def pool_vectors(self, texts: Sequence[str], frame_ids: Sequence[str] = ()) -> Awaitable[Pooled]:
         """Mean queries of texts and mean keys of frames of the trunk."""
-        ready, wanted = self._engine.workers.submit(self._engine.loaded.preparer.texts, texts), tuple(frame_ids)
+        ready, wanted = self._machinery.workers.submit(self._machinery.loaded.preparer.texts, texts), tuple(frame_ids)
         return self._place(lambda: self.video.pool_vectors(ready.result(), wanted), ready=ready, heavy=True)
 
     # Watch conditions
@@ -402,7 +408,7 @@ class AsyncSession:
 
     async def _close(self) -> None:
         self._idle.cancel()
-        self._engine.forget(self.session_id)
+        self._forget(self.session_id)
         await asyncio.wrap_future(self._scheduler.close_lane(self._lane, self.gone()))
         await asyncio.wrap_future(self._scheduler.call(partial(self._watches.close, self._reason)))
         self._spread(None)
@@ -463,4 +469,4 @@ class AsyncSession:
 
     def _on_loop(self, function: Callable[..., None], *arguments: Any) -> None:
         self._idle.touch()
-        self._engine.calls.call(function, *arguments)
+        self._machinery.calls.call(function, *arguments)

@@ -32,8 +32,8 @@ async def warm_up(engine: AsyncEngine) -> float:
             await session.append(Frame(f"warm-up/{index}", "", Stamp(index, ""), None, image))
         answer = session.ask(AskRequest("Ready?", max_tokens=8, json_schema=_SCHEMA))
         await asyncio.gather(answer.done(), session.ask_choice(ChoiceRequest("Ready?", ("yes", "no"))))
-        if engine.loaded.backend.looks_ahead:
-            await _capture(session, engine.loaded.limits.max_asks)
+        if engine.machinery.loaded.backend.looks_ahead:
+            await _capture(session, engine.machinery.loaded.limits.max_asks)
     finally:
         await session.close()
     return time.monotonic() - began_s

@@ -1,19 +1,16 @@
 """Watch conditions between the event loop, where they are set and heard, and the device, where they are asked.
 
-It knows nothing of states, thresholds or trunks: `core.watches` does.
+It knows nothing of states, thresholds or trunks: `core.serving.watches` does.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from stillwing_common.errors import StillwingError, TooManyWatches, UnknownSession
 from stillwing_vlm.core.base import WatchRequest
+from stillwing_vlm.core.serving.machinery import Machinery
 from stillwing_vlm.core.serving.scheduler import Request
 from stillwing_vlm.core.serving.watches import Watches, WatchUnderWay
 from stillwing_vlm.core.streams import RunningWatch
-
-if TYPE_CHECKING:
-    from stillwing_vlm.core.serving.engine import AsyncEngine
 
 
 class Watching:
@@ -22,13 +19,13 @@ class Watching:
     def __init__(
         self,
         watches: Watches,
-        engine: "AsyncEngine",
+        machinery: Machinery,
         submit: Callable[[Request], StillwingError | None],
         on_loop: Callable[..., None],
     ) -> None:
         """`submit` puts a request at the lane's end and says why not; `on_loop` calls a function on the loop."""
         self._watches = watches
-        self._engine = engine
+        self._machinery = machinery
         self._submit = submit
         self._on_loop = on_loop
         self.count = 0
@@ -44,12 +41,12 @@ class Watching:
             for each in under_way:
                 self._watches.remove(each)
 
-        watch = RunningWatch(lambda: self._engine.scheduler.call(remove))
-        most = self._engine.loaded.limits.max_watches
+        watch = RunningWatch(lambda: self._machinery.scheduler.call(remove))
+        most = self._machinery.loaded.limits.max_watches
         if self.count >= most:
             watch.end(TooManyWatches(f"{self.count} are set, at most {most}", limit=most))
             return watch
-        ready = self._engine.workers.submit(self._engine.loaded.preparer.watch, request)
+        ready = self._machinery.workers.submit(self._machinery.loaded.preparer.watch, request)
 
         def end(error: Exception | None) -> None:
             self.count -= 1
