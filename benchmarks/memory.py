@@ -32,8 +32,9 @@ from sqlalchemy import text
 
 from stillwing_common.conditions import hardware
 from stillwing_common.types import Frame, Image, ImageEncoding, Pose, PositionNed, Quaternion, Stamp
+from stillwing_common.vectors import Vectors
 from stillwing_memory.core.bank import BankConfig, StoredBank
-from stillwing_memory.core.base import ByText, Chunk, ChunkFrame, Entity, Keyframe, ThingView, Vectors
+from stillwing_memory.core.base import ByText, Chunk, ChunkFrame, Entity, Keyframe, ThingView
 from stillwing_memory.core.filing.evidence import choose_keyframe
 from stillwing_memory.core.filing.rules import Scored, admit
 from stillwing_memory.core.scoring import AttentionScorer
@@ -237,7 +238,7 @@ def chunks(count: int) -> Iterator[tuple[Chunk, list[Entity]]]:
     rng = np.random.default_rng(3)
 
     def vectors(heads: int) -> Vectors:
-        return Vectors((4, heads, 128), tuple(map(float, rng.standard_normal(4 * heads * 128))))
+        return Vectors(rng.standard_normal((4, heads, 128), np.float32))
 
     image = picture()
     entities = [Entity(f"ent_{n}", f"thing {n}", Stamp(0, "")) for n in range(5)]

@@ -33,7 +33,6 @@ from stillwing_memory.core.base import (
     Sighting,
     ThingMention,
     ThingView,
-    Vectors,
 )
 from stillwing_rpc.convert import (
     frame_from_wire,
@@ -44,6 +43,8 @@ from stillwing_rpc.convert import (
     stamp_to_wire,
     timestamp_from_wire,
     timestamp_to_wire,
+    vectors_from_wire,
+    vectors_to_wire,
 )
 
 
@@ -352,14 +353,6 @@ def begun_from_wire(message: memory_pb2.BeginInstructionResponse) -> Instruction
     )
 
 
-def _vectors_to_wire(vectors: Vectors) -> memory_pb2.Vectors:
-    return memory_pb2.Vectors(shape=vectors.shape, values=vectors.values)
-
-
-def _vectors_from_wire(message: memory_pb2.Vectors) -> Vectors:
-    return Vectors(tuple(message.shape), tuple(message.values))
-
-
 def chunk_to_wire(chunk: Chunk) -> memory_pb2.FileChunkRequest:
     """A request to file it."""
     return memory_pb2.FileChunkRequest(
@@ -369,12 +362,12 @@ def chunk_to_wire(chunk: Chunk) -> memory_pb2.FileChunkRequest:
         frames=[
             memory_pb2.ChunkFrame(
                 keyframe=keyframe_to_wire(one.keyframe),
-                keys=None if one.keys is None else _vectors_to_wire(one.keys),
+                mean_keys=None if one.keys is None else vectors_to_wire(one.keys),
             )
             for one in chunk.frames
         ],
         views=[
-            memory_pb2.ThingView(entity_id=one.entity_id, query=_vectors_to_wire(one.query), tokens=one.tokens)
+            memory_pb2.ThingView(entity_id=one.entity_id, mean_query=vectors_to_wire(one.query), tokens=one.tokens)
             for one in chunk.views
         ],
     )
@@ -390,10 +383,12 @@ def _count(number: int, field: str) -> int:
 def chunk_from_wire(message: memory_pb2.FileChunkRequest) -> Chunk:
     """What is to be filed."""
     frames = tuple(
-        ChunkFrame(keyframe_from_wire(one.keyframe), _vectors_from_wire(one.keys) if one.HasField("keys") else None)
+        ChunkFrame(
+            keyframe_from_wire(one.keyframe), vectors_from_wire(one.mean_keys) if one.HasField("mean_keys") else None
+        )
         for one in message.frames
     )
-    views = tuple(ThingView(one.entity_id, _vectors_from_wire(one.query), one.tokens) for one in message.views)
+    views = tuple(ThingView(one.entity_id, vectors_from_wire(one.mean_query), one.tokens) for one in message.views)
     return Chunk(message.mission_id, message.instruction, message.chunk, frames, views)
 
 

@@ -6,7 +6,14 @@ from google.protobuf import duration_pb2
 
 from stillwing.vlm.v1 import vlm_pb2
 from stillwing_common.errors import InvalidInput, StillwingError, UnsetOneof
-from stillwing_rpc.convert import duration_from_wire, duration_to_wire, timestamp_from_wire, timestamp_to_wire
+from stillwing_rpc.convert import (
+    duration_from_wire,
+    duration_to_wire,
+    timestamp_from_wire,
+    timestamp_to_wire,
+    vectors_from_wire,
+    vectors_to_wire,
+)
 from stillwing_rpc.errors import to_status
 from stillwing_vlm.core.base import (
     FULL_VIEW,
@@ -36,7 +43,6 @@ from stillwing_vlm.core.base import (
     SnapshotInfo,
     TextQuery,
     TokenSaving,
-    Vectors,
     View,
     WatchEvent,
     WatchRequest,
@@ -394,7 +400,7 @@ def pooled_to_wire(pooled: Pooled) -> vlm_pb2.VectorsPooled:
     """Mean vectors."""
     return vlm_pb2.VectorsPooled(
         texts=[
-            vlm_pb2.TextQuery(text=each.text, query=_vectors_to_wire(each.query), tokens=each.tokens)
+            vlm_pb2.TextQuery(text=each.text, mean_query=vectors_to_wire(each.query), tokens=each.tokens)
             for each in pooled.texts
         ],
         frames=[_frame_keys_to_wire(each) for each in pooled.frames],
@@ -403,24 +409,16 @@ def pooled_to_wire(pooled: Pooled) -> vlm_pb2.VectorsPooled:
 
 def pooled_from_wire(message: vlm_pb2.VectorsPooled) -> Pooled:
     """Mean vectors."""
-    texts = tuple(TextQuery(each.text, _vectors_from_wire(each.query), each.tokens) for each in message.texts)
+    texts = tuple(TextQuery(each.text, vectors_from_wire(each.mean_query), each.tokens) for each in message.texts)
     return Pooled(texts, tuple(_frame_keys_from_wire(each) for each in message.frames))
 
 
 def _frame_keys_to_wire(each: FrameKeys) -> vlm_pb2.FrameKeys:
-    return vlm_pb2.FrameKeys(frame_id=each.frame_id, keys=_vectors_to_wire(each.keys))
+    return vlm_pb2.FrameKeys(frame_id=each.frame_id, mean_keys=vectors_to_wire(each.keys))
 
 
 def _frame_keys_from_wire(message: vlm_pb2.FrameKeys) -> FrameKeys:
-    return FrameKeys(message.frame_id, _vectors_from_wire(message.keys))
-
-
-def _vectors_to_wire(vectors: Vectors) -> vlm_pb2.Vectors:
-    return vlm_pb2.Vectors(shape=vectors.shape, values=vectors.values)
-
-
-def _vectors_from_wire(message: vlm_pb2.Vectors) -> Vectors:
-    return Vectors(tuple(message.shape), tuple(message.values))
+    return FrameKeys(message.frame_id, vectors_from_wire(message.mean_keys))
 
 
 def recalled_to_wire(result: RecallResult) -> vlm_pb2.Recalled:

@@ -21,7 +21,7 @@ from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_memory.client import RemoteMemoryBank
 from stillwing_memory.core.bank import BankConfig, StoredBank
-from stillwing_memory.core.base import Chunk, ChunkFrame, Instruction, Keyframe, ThingMention, ThingView, Vectors
+from stillwing_memory.core.base import Chunk, ChunkFrame, Instruction, Keyframe, ThingMention, ThingView
 from stillwing_memory.core.scoring import pooled_score
 from stillwing_memory.server import registration as memory_registration
 from stillwing_rpc.server import RpcServer
@@ -78,14 +78,6 @@ async def attentive(fresh_dsn: str) -> AsyncIterator[RemoteMemoryBank]:
     await stored.close()
 
 
-def vectors(told: vlm.Vectors) -> Vectors:
-    return Vectors(told.shape, told.values)
-
-
-def array(told: vlm.Vectors) -> np.ndarray:
-    return np.asarray(told.values, np.float32).reshape(told.shape)
-
-
 async def test_an_evicted_chunk_is_filed_by_the_models_own_score(
     engine: RemoteEngine, attentive: RemoteMemoryBank
 ) -> None:
@@ -101,19 +93,13 @@ async def test_an_evicted_chunk_is_filed_by_the_models_own_score(
         async with asyncio.timeout(10):
             gone += (await anext(evictions)).frame_keys
     views = tuple(
-        ThingView(entity.entity_id, vectors(each.query), each.tokens)
-        for entity, each in zip(begun.entities, asked, strict=True)
+        ThingView(entity.entity_id, each.query, each.tokens) for entity, each in zip(begun.entities, asked, strict=True)
     )
     tokens = sum(each.tokens for each in asked)
     for number, chunk in enumerate((gone[:3], gone[3:6]), 1):
-        frames = tuple(
-            ChunkFrame(keyframe(int(each.frame_id.rsplit("/", 1)[1]), "mis_1"), vectors(each.keys)) for each in chunk
-        )
+        frames = tuple(ChunkFrame(keyframe(int(each.frame_id.rsplit("/", 1)[1]), "mis_1"), each.keys) for each in chunk)
         filed = await attentive.file_chunk(Chunk("mis_1", 1, number, frames, views))
-        scores = [
-            sum(pooled_score(array(one.query), array(each.keys)) * one.tokens / tokens for one in asked)
-            for each in chunk
-        ]
+        scores = [sum(pooled_score(one.query, each.keys) * one.tokens / tokens for one in asked) for each in chunk]
         assert filed.keyframe.frame.frame_id == chunk[int(np.argmax(scores))].frame_id
         assert filed.keyframe.score == pytest.approx(max(scores), abs=1e-5)
 

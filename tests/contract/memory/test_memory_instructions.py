@@ -22,7 +22,6 @@ from stillwing_memory.core.base import (
     RecalledBy,
     Sighting,
     ThingMention,
-    Vectors,
 )
 
 Make = Callable[..., Keyframe]
@@ -164,7 +163,6 @@ class TestChunks:
             (InvalidInput, replace(good, frames=())),
             (InvalidInput, replace(good, number=0)),
             (InvalidInput, replace(good, mission_id="mis_2")),
-            (InvalidInput, replace(good, frames=(ChunkFrame(keyframe, Vectors((1, 2, 2), (1.0,))),))),
             (ImageUndecodable, replace(good, frames=(ChunkFrame(spoilt),))),
         ):
             with pytest.raises(error):

@@ -113,6 +113,19 @@ async def test_a_keyframe_that_is_none_never_reaches_the_bank(
     assert bank.calls == []
 
 
+@pytest.mark.parametrize("vectors", [{"shape": [1, 2, 2], "data": bytes(12)}, {"shape": [4], "data": bytes(16)}])
+async def test_a_chunk_with_vectors_that_are_none_never_reaches_the_bank(stub: Any, vectors: dict[str, Any]) -> None:
+    frame = memory_pb2.ChunkFrame(
+        keyframe=memory_pb2.Keyframe(frame=FRAME),
+        mean_keys=common_pb2.Vectors(shape=vectors["shape"], data=vectors["data"]),
+    )
+    view = memory_pb2.ThingView(entity_id="ent_1", mean_query=frame.mean_keys, tokens=1)
+    for request in (memory_pb2.FileChunkRequest(frames=[frame]), memory_pb2.FileChunkRequest(views=[view])):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.FileChunk(request)
+        assert isinstance(from_rpc_error(caught.value), InvalidInput)
+
+
 async def test_a_store_that_is_away_may_be_tried_again(stub: Any) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stub.GetBank(memory_pb2.GetBankRequest())

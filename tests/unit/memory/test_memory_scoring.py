@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillwing_common.errors import InvalidInput, UnknownBackend
+from stillwing_common.vectors import Vectors
 from stillwing_lab.memory.scripts import write_script
 from stillwing_lab.memory.streams import VectorWorld
 from stillwing_memory.core.scoring import (
@@ -45,11 +46,11 @@ def test_all_things_together_score_as_their_whole_text() -> None:
 
 
 def test_what_is_compared_must_be_there_and_fit() -> None:
-    vector = np.ones((1, 2, 4), np.float32)
+    vector = Vectors(np.ones((1, 2, 4), np.float32))
     with pytest.raises(InvalidInput, match="needs the model's pooled keys"):
         AttentionScorer().score([Evidence()], [Thing("1", "van", vector)])
     with pytest.raises(InvalidInput, match="other shapes"):
-        AttentionScorer().score([Evidence(keys=np.ones((1, 3, 4), np.float32))], [Thing("1", "van", vector)])
+        AttentionScorer().score([Evidence(keys=Vectors(np.ones((1, 3, 4), np.float32)))], [Thing("1", "van", vector)])
     with pytest.raises(UnknownBackend):
         choose_scorer("best", TokenOverlap())
 

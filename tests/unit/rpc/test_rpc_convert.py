@@ -4,14 +4,18 @@ Shared types survive the wire; what they cannot hold is refused.
 """
 
 import math
+import struct
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from stillwing.common.v1 import common_pb2
 from stillwing_common.errors import InvalidInput
 from stillwing_common.types import Frame, Image, ImageEncoding, Pose, PositionNed, Quaternion, Stamp, VelocityNed
+from stillwing_common.vectors import MAX_VECTOR_FLOATS, Vectors
 from stillwing_rpc import convert
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
@@ -47,6 +51,47 @@ def test_frame(frame: Frame) -> None:
         frame.image,
         frame.hfov_deg,
     )
+
+
+@given(
+    arrays(
+        np.float32,
+        array_shapes(min_dims=3, max_dims=3, max_side=6),
+        elements=st.floats(width=32, allow_nan=False, allow_infinity=False),
+    )
+)
+def test_vectors_keep_every_bit(array: np.ndarray) -> None:
+    vectors = Vectors(array)
+    wire = common_pb2.Vectors.FromString(convert.vectors_to_wire(vectors).SerializeToString())
+    back = convert.vectors_from_wire(wire)
+    assert back == vectors
+    assert back.array.tobytes() == array.tobytes()
+
+
+def test_vectors_are_little_endian_row_by_row() -> None:
+    wire = convert.vectors_to_wire(Vectors(np.array([[[1.0, 2.0], [3.0, -4.0]]], np.float32)))
+    assert list(wire.shape) == [1, 2, 2]
+    assert wire.data == struct.pack("<4f", 1, 2, 3, -4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "data"),
+    [
+        ((), b""),
+        ((0, 1, 1), b""),
+        ((2, 2), bytes(16)),
+        ((1,) * 80, bytes(4)),
+        ((1, 2, 2), bytes(15)),
+        ((1, 2, 2), bytes(20)),
+        ((2**32 - 1,) * 3, b""),
+        ((1, 1, MAX_VECTOR_FLOATS + 1), bytes(4 * (MAX_VECTOR_FLOATS + 1))),
+        ((1, 1, 1), struct.pack("<f", math.nan)),
+        ((1, 1, 1), struct.pack("<f", -math.inf)),
+    ],
+)
+def test_vectors_that_cannot_be_are_refused(shape: tuple[int, ...], data: bytes) -> None:
+    with pytest.raises(InvalidInput):
+        convert.vectors_from_wire(common_pb2.Vectors(shape=shape, data=data))
 
 
 @given(st.builds(VelocityNed, numbers, numbers, numbers))

@@ -281,7 +281,7 @@ def test_vectors_for_memory_scorers_are_of_what_the_model_computed(fp8: LocalEng
         session.append(picture(0))
         frame_id = session.info().last_frame_id
         (frame,) = session.pool_vectors(["a door"], (frame_id,)).frames
-        found.append(np.array(frame.keys.values).reshape(frame.keys.shape))
+        found.append(frame.keys.array)
     np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-4, atol=1e-5)
     assert 0 < np.abs(found[0][1] - found[1][1]).max() < 0.2 * np.abs(found[0][1]).max()
 

@@ -11,14 +11,10 @@ import torch
 
 from stillwing_common.errors import InvalidInput, TextTooLong
 from stillwing_memory.core.scoring import attention_score, pooled_score
-from stillwing_vlm.core.base import SessionConfig, Vectors
+from stillwing_vlm.core.base import SessionConfig
 from stillwing_vlm.core.local import LocalEngine, LocalSession
 
 TEXT = "young man, denim jacket"
-
-
-def array(vectors: Vectors) -> np.ndarray:
-    return np.asarray(vectors.values, np.float32).reshape(vectors.shape)
 
 
 def pooled_pair(make_pair: Any, layers: tuple[int, ...], budget: int = 100_000, **options: Any) -> Any:
@@ -67,7 +63,7 @@ def test_pooled_score_of_a_session_is_that_of_full_attention(make_pair: Any, lay
         assert told.tokens == len(queries)
         for each, piece in zip(pooled.frames, pieces, strict=True):
             full = attention_score(queries, unpooled_keys(piece, layers))
-            assert pooled_score(array(told.query), array(each.keys)) == pytest.approx(full, abs=1e-5)
+            assert pooled_score(told.query, each.keys) == pytest.approx(full, abs=1e-5)
 
 
 def test_keys_come_with_the_eviction_and_are_those_of_before(make_pair: Any) -> None:
@@ -82,7 +78,7 @@ def test_keys_come_with_the_eviction_and_are_those_of_before(make_pair: Any) -> 
     assert len(evicted) > 4
     for each in evicted:
         assert each == told[each.frame_id]
-        assert array(each.keys) == pytest.approx(unpooled_keys(pieces[each.frame_id], (1,)).mean(axis=0), abs=1e-5)
+        assert each.keys.array == pytest.approx(unpooled_keys(pieces[each.frame_id], (1,)).mean(axis=0), abs=1e-5)
     gone = evicted[0].frame_id
     assert pair.session.pool_vectors([], [gone, "nobody"]).frames == ()
 
@@ -131,7 +127,7 @@ def test_only_tokens_that_the_gate_kept_count(make_pair: Any) -> None:
     piece = pair.append(moved, kept=kept)
     assert pair.appended.saving.dropped_tokens == 5
     (told,) = pair.session.pool_vectors([], ["local/1"]).frames
-    assert array(told.keys) == pytest.approx(unpooled_keys(piece, (1,)).mean(axis=0), abs=1e-5)
+    assert told.keys.array == pytest.approx(unpooled_keys(piece, (1,)).mean(axis=0), abs=1e-5)
 
 
 @pytest.mark.parametrize("layers", [(1, 0), (0, 0), (-1,), (99,), tuple(range(9))])

@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Protocol
 
 from stillwing_common.types import Frame, PositionNed, Stamp
+from stillwing_common.vectors import Vectors
 
 # Limits
 
@@ -36,7 +37,6 @@ class Limits:
     max_attributes: int = 32
     max_chunk_frames: int = 16
     max_instruction_chars: int = 4_000
-    max_vector_floats: int = 65_536
 
 
 # Values
@@ -186,14 +186,6 @@ class InstructionBegun:
     memory: tuple[Keyframe, ...]
     recalled_by: RecalledBy
     created: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Vectors:
-    """A model's vectors, row by row; `shape` multiplies to the number of `values`."""
-
-    shape: tuple[int, ...]
-    values: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)

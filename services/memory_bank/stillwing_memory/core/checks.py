@@ -14,7 +14,7 @@ from stillwing_common.errors import (
     TextTooLong,
 )
 from stillwing_common.types import Image, ImageEncoding, PositionNed, Quaternion
-from stillwing_memory.core.base import Chunk, Instruction, Keyframe, Limits, Sighting, Vectors
+from stillwing_memory.core.base import Chunk, Instruction, Keyframe, Limits, Sighting
 
 _MAX_AWAY_M = 20_000_000.0  # half round the Earth
 
@@ -140,21 +140,10 @@ def check_chunk(chunk: Chunk, limits: Limits) -> None:
         check_keyframe(frame.keyframe, limits)
         if frame.keyframe.mission_id != chunk.mission_id:
             raise InvalidInput("the frame is of another mission", field="mission_id")
-        if frame.keys is not None:
-            _check_vectors("keys", frame.keys, limits)
     for view in chunk.views:
         check_id("views.entity_id", view.entity_id, limits, required=True)
-        _check_vectors("views.query", view.query, limits)
         if not 1 <= view.tokens < 2**31:
             raise InvalidInput("a thing's text has at least one token", field="views.tokens")
-
-
-def _check_vectors(field: str, vectors: Vectors, limits: Limits) -> None:
-    if len(vectors.shape) != 3 or math.prod(vectors.shape) != len(vectors.values) or not vectors.values:
-        raise InvalidInput(f"{field} is [layers, heads, dimensions], its values row by row", field=field)
-    if len(vectors.values) > limits.max_vector_floats:
-        raise InvalidInput(f"{field} has {len(vectors.values)} values", limit=limits.max_vector_floats)
-    check_finite(field, *vectors.values)
 
 
 def check_image(image: Image, limits: Limits, max_bytes: int | None = None) -> None:

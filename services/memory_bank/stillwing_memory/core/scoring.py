@@ -16,16 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillwing_common.errors import InvalidInput, UnknownBackend
+from stillwing_common.vectors import Vectors
 from stillwing_memory.core.text import Similarity, words
-
-Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Thing:
     """What a scorer compares with: the thing's id, its text ("young man, denim jacket"), and the model's view of it.
 
-    `query` is float32[layers, heads, dimensions]: its text's query vectors, averaged over the text's `tokens` tokens.
+    `query`: its text's query vectors, averaged over the text's `tokens` tokens.
     """
 
     entity_id: str
@@ -38,7 +37,7 @@ class Thing:
 class Evidence:
     """What a scorer knows of a frame: its text, the model's keys, the things a tracker names, and how new it is.
 
-    `keys` is float32[layers, key heads, dimensions]: the keys of the frame's tokens before rotation, averaged.
+    `keys`: the keys of the frame's tokens before rotation, averaged; its heads are key heads.
     `tracked` gives a confidence of 0 to 1 by entity id. `capture_ns` orders frames of one clock.
     """
 
@@ -70,7 +69,7 @@ class FrameScorer(Protocol):
 # Attention
 
 
-def attention_score(queries: Vectors, keys: Vectors) -> float:
+def attention_score(queries: NDArray[np.float32], keys: NDArray[np.float32]) -> float:
     """The full form: the mean over text tokens, frame tokens, layers and heads of q·k / sqrt(d), no softmax.
 
     `queries` is float32[text tokens, layers, heads, d], `keys` float32[frame tokens, layers, key heads, d]; each key
@@ -82,9 +81,9 @@ def attention_score(queries: Vectors, keys: Vectors) -> float:
     return float(products.mean() / sqrt(queries.shape[-1]))
 
 
-def pool(vectors: Vectors) -> Vectors:
-    """The mean over tokens: float32[tokens, layers, heads, d] to float32[layers, heads, d]."""
-    return np.asarray(vectors.mean(axis=0, dtype=np.float64), np.float32)
+def pool(vectors: NDArray[np.float32]) -> Vectors:
+    """The mean over tokens of float32[tokens, layers, heads, d]."""
+    return Vectors(np.asarray(vectors.mean(axis=0, dtype=np.float64), np.float32))
 
 
 def pooled_score(query: Vectors, keys: Vectors) -> float:
@@ -92,11 +91,11 @@ def pooled_score(query: Vectors, keys: Vectors) -> float:
 
     Raises InvalidInput for shapes that do not fit each other.
     """
-    if query.ndim != 3 or keys.ndim != 3 or query.shape[::2] != keys.shape[::2] or query.shape[1] % keys.shape[1]:
+    if query.shape[::2] != keys.shape[::2] or query.shape[1] % keys.shape[1]:
         raise InvalidInput("pooled query and keys are of other shapes", query=query.shape, keys=keys.shape)
     layers, heads, dimensions = query.shape
-    grouped = query.astype(np.float64).reshape(layers, keys.shape[1], heads // keys.shape[1], dimensions)
-    return float(np.einsum("lkgd,lkd->", grouped, keys.astype(np.float64)) / (layers * heads * sqrt(dimensions)))
+    grouped = query.array.astype(np.float64).reshape(layers, keys.shape[1], heads // keys.shape[1], dimensions)
+    return float(np.einsum("lkgd,lkd->", grouped, keys.array.astype(np.float64)) / (layers * heads * sqrt(dimensions)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ class AttentionScorer:
             raw = pooled_score(thing.query, frame.keys)
             total += raw * thing.tokens / tokens
             group = thing.query.shape[1] // frame.keys.shape[1]
-            length = np.linalg.norm(thing.query) * np.linalg.norm(np.repeat(frame.keys, group, axis=1))
+            length = np.linalg.norm(thing.query.array) * np.linalg.norm(np.repeat(frame.keys.array, group, axis=1))
             cosine = (
                 raw * (thing.query.shape[0] * thing.query.shape[1] * sqrt(thing.query.shape[2])) / float(length or 1)
             )

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from stillwing_common.errors import InvalidInput, StillwingError
 from stillwing_common.types import Frame
+from stillwing_common.vectors import Vectors
 from stillwing_vlm.core.limits import Limits as Limits
 from stillwing_vlm.core.planner import BudgetPlan
 
@@ -314,16 +315,11 @@ class AppendResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Vectors:
-    """Mean vectors before rotation, row by row; `shape`: layers as in `pooled_layers`, heads, dimensions."""
-
-    shape: tuple[int, ...]
-    values: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class FrameKeys:
-    """Keys of a frame, averaged over its vision tokens in the trunk. Frames encoded as one grid share theirs."""
+    """Keys of a frame before rotation, averaged over its vision tokens in the trunk; layers as in `pooled_layers`.
+
+    Frames encoded as one grid share theirs.
+    """
 
     frame_id: str
     keys: Vectors
@@ -331,7 +327,7 @@ class FrameKeys:
 
 @dataclass(frozen=True, slots=True)
 class TextQuery:
-    """Queries of a text, averaged over its `tokens`, each read behind the opening text and nothing else.
+    """Queries of a text before rotation, averaged over its `tokens`, read behind the opening text and nothing else.
 
     So they do not change while the session lives. The mean over heads of query · key / sqrt(dimensions) with a frame's
     keys is the mean attention, before any softmax, that the text's tokens pay the frame's.

@@ -300,31 +300,23 @@ class BeginInstructionResponse(_message.Message):
     created: bool
     def __init__(self, entities: _Optional[_Iterable[_Union[Entity, _Mapping]]] = ..., memory: _Optional[_Iterable[_Union[Keyframe, _Mapping]]] = ..., recalled_by: _Optional[_Union[RecalledBy, str]] = ..., created: bool = ...) -> None: ...
 
-class Vectors(_message.Message):
-    __slots__ = ("shape", "values")
-    SHAPE_FIELD_NUMBER: _ClassVar[int]
-    VALUES_FIELD_NUMBER: _ClassVar[int]
-    shape: _containers.RepeatedScalarFieldContainer[int]
-    values: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, shape: _Optional[_Iterable[int]] = ..., values: _Optional[_Iterable[float]] = ...) -> None: ...
-
 class ChunkFrame(_message.Message):
-    __slots__ = ("keyframe", "keys")
+    __slots__ = ("keyframe", "mean_keys")
     KEYFRAME_FIELD_NUMBER: _ClassVar[int]
-    KEYS_FIELD_NUMBER: _ClassVar[int]
+    MEAN_KEYS_FIELD_NUMBER: _ClassVar[int]
     keyframe: Keyframe
-    keys: Vectors
-    def __init__(self, keyframe: _Optional[_Union[Keyframe, _Mapping]] = ..., keys: _Optional[_Union[Vectors, _Mapping]] = ...) -> None: ...
+    mean_keys: _common_pb2.Vectors
+    def __init__(self, keyframe: _Optional[_Union[Keyframe, _Mapping]] = ..., mean_keys: _Optional[_Union[_common_pb2.Vectors, _Mapping]] = ...) -> None: ...
 
 class ThingView(_message.Message):
-    __slots__ = ("entity_id", "query", "tokens")
+    __slots__ = ("entity_id", "tokens", "mean_query")
     ENTITY_ID_FIELD_NUMBER: _ClassVar[int]
-    QUERY_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
+    MEAN_QUERY_FIELD_NUMBER: _ClassVar[int]
     entity_id: str
-    query: Vectors
     tokens: int
-    def __init__(self, entity_id: _Optional[str] = ..., query: _Optional[_Union[Vectors, _Mapping]] = ..., tokens: _Optional[int] = ...) -> None: ...
+    mean_query: _common_pb2.Vectors
+    def __init__(self, entity_id: _Optional[str] = ..., tokens: _Optional[int] = ..., mean_query: _Optional[_Union[_common_pb2.Vectors, _Mapping]] = ...) -> None: ...
 
 class FileChunkRequest(_message.Message):
     __slots__ = ("mission_id", "instruction", "chunk", "frames", "views")

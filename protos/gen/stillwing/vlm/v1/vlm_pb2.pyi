@@ -352,31 +352,23 @@ class PoolVectors(_message.Message):
     frame_ids: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, texts: _Optional[_Iterable[str]] = ..., frame_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
-class Vectors(_message.Message):
-    __slots__ = ("shape", "values")
-    SHAPE_FIELD_NUMBER: _ClassVar[int]
-    VALUES_FIELD_NUMBER: _ClassVar[int]
-    shape: _containers.RepeatedScalarFieldContainer[int]
-    values: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, shape: _Optional[_Iterable[int]] = ..., values: _Optional[_Iterable[float]] = ...) -> None: ...
-
 class TextQuery(_message.Message):
-    __slots__ = ("text", "query", "tokens")
+    __slots__ = ("text", "tokens", "mean_query")
     TEXT_FIELD_NUMBER: _ClassVar[int]
-    QUERY_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
+    MEAN_QUERY_FIELD_NUMBER: _ClassVar[int]
     text: str
-    query: Vectors
     tokens: int
-    def __init__(self, text: _Optional[str] = ..., query: _Optional[_Union[Vectors, _Mapping]] = ..., tokens: _Optional[int] = ...) -> None: ...
+    mean_query: _common_pb2.Vectors
+    def __init__(self, text: _Optional[str] = ..., tokens: _Optional[int] = ..., mean_query: _Optional[_Union[_common_pb2.Vectors, _Mapping]] = ...) -> None: ...
 
 class FrameKeys(_message.Message):
-    __slots__ = ("frame_id", "keys")
+    __slots__ = ("frame_id", "mean_keys")
     FRAME_ID_FIELD_NUMBER: _ClassVar[int]
-    KEYS_FIELD_NUMBER: _ClassVar[int]
+    MEAN_KEYS_FIELD_NUMBER: _ClassVar[int]
     frame_id: str
-    keys: Vectors
-    def __init__(self, frame_id: _Optional[str] = ..., keys: _Optional[_Union[Vectors, _Mapping]] = ...) -> None: ...
+    mean_keys: _common_pb2.Vectors
+    def __init__(self, frame_id: _Optional[str] = ..., mean_keys: _Optional[_Union[_common_pb2.Vectors, _Mapping]] = ...) -> None: ...
 
 class SessionResponse(_message.Message):
     __slots__ = ("event_seq", "request_seq", "opened", "chunk_appended", "answer_delta", "answer_done", "choice_done", "snapshot_taken", "snapshot_restored", "context_evicted", "recalled", "failed", "frames_dropped", "watch_changed", "watch_ended", "session_exported", "vectors_pooled")

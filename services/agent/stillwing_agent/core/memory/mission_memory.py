@@ -25,6 +25,7 @@ from stillwing_agent.core.prompting import prompts
 from stillwing_agent.core.record import MissionRecord
 from stillwing_common.errors import Expired, FrameNotKept, StillwingError
 from stillwing_common.types import Frame
+from stillwing_common.vectors import Vectors
 from stillwing_memory.core.base import (
     Attribute,
     Chunk,
@@ -37,7 +38,6 @@ from stillwing_memory.core.base import (
     Sighting,
     ThingMention,
     ThingView,
-    Vectors,
 )
 from stillwing_memory.core.base import InstructionBegun as Begun
 from stillwing_vlm.core.base import ChoiceRequest, FrameKeys, Session, View
@@ -179,7 +179,7 @@ class MissionMemory:
             return ()
         pooled = await self.session.pool_vectors([entity.text for entity in entities])
         return tuple(
-            ThingView(entity.entity_id, Vectors(asked.query.shape, asked.query.values), asked.tokens)
+            ThingView(entity.entity_id, asked.query, asked.tokens)
             for entity, asked in zip(entities, pooled.texts, strict=True)
         )
 
@@ -253,7 +253,7 @@ class MissionMemory:
             self._waiting.clear()
 
     def _take_keys(self, frame_keys: Sequence[FrameKeys]) -> None:
-        self._keys |= {each.frame_id: Vectors(each.keys.shape, each.keys.values) for each in frame_keys}
+        self._keys |= {each.frame_id: each.keys for each in frame_keys}
 
     # What comes back
 

@@ -5,10 +5,7 @@ It knows nothing of stores, and of scorers only their interface.
 
 from dataclasses import replace
 
-import numpy as np
-
 from stillwing_common.errors import InvalidInput
-from stillwing_memory.core import base, scoring
 from stillwing_memory.core.base import Chunk, ChunkFrame, Entity, Keyframe, Sighting, ThingView
 from stillwing_memory.core.filing.rules import best_frame
 from stillwing_memory.core.scoring import Evidence, FrameScorer, Thing
@@ -59,18 +56,14 @@ def _thing(entity: Entity, views: dict[str, ThingView]) -> Thing:
     view = next((views[one] for one in (entity.entity_id, *entity.merged_ids) if one in views), None)
     if view is None:
         return Thing(entity.entity_id, entity.text)
-    return Thing(entity.entity_id, entity.text, _array(view.query), view.tokens)
+    return Thing(entity.entity_id, entity.text, view.query, view.tokens)
 
 
 def _evidence(frame: ChunkFrame) -> Evidence:
     keyframe = frame.keyframe
     return Evidence(
         text_of(keyframe),
-        None if frame.keys is None else _array(frame.keys),
+        frame.keys,
         {one.entity_id: one.confidence for one in keyframe.sightings if one.entity_id},
         keyframe.frame.capture.time_ns,
     )
-
-
-def _array(vectors: base.Vectors) -> scoring.Vectors:
-    return np.asarray(vectors.values, np.float32).reshape(vectors.shape)

@@ -19,6 +19,7 @@ from stillwing_common.clock import Clock
 from stillwing_common.errors import BudgetTooSmall, InvalidInput
 from stillwing_common.ids import new_id
 from stillwing_common.types import Stamp
+from stillwing_common.vectors import Vectors
 from stillwing_vlm.core.backend import Backend, PinnedView
 from stillwing_vlm.core.base import (
     DEFAULT_EVICTION,
@@ -34,7 +35,6 @@ from stillwing_vlm.core.base import (
     SnapshotInfo,
     TextQuery,
     TokenSaving,
-    Vectors,
     View,
 )
 from stillwing_vlm.core.inputs.chunk_tokens import VISION, ChunkLayout, lay_out, time_labels
@@ -338,7 +338,7 @@ class VideoSession:
         means = backend.mean_queries(
             scratch, opening.tokens, backend.embed_text(ids), positions, self.config.pooled_layers
         )
-        return TextQuery(text, _vectors(means), len(ids))
+        return TextQuery(text, Vectors(means), len(ids))
 
     # Questions
 
@@ -476,13 +476,9 @@ class VideoSession:
         return self._store.size_bytes + kept + (0 if self._kept_frames is None else self._kept_frames.size_bytes)
 
 
-def _vectors(array: npt.NDArray[np.float32]) -> Vectors:
-    return Vectors(array.shape, tuple(array.ravel().tolist()))
-
-
 def _frame_keys(chunk: Chunk) -> list[FrameKeys]:
     pairs = zip(chunk.frame_ids, chunk.mean_keys, strict=False)  # chunks of an export have none
-    return [FrameKeys(frame_id, _vectors(keys)) for frame_id, keys in pairs]
+    return [FrameKeys(frame_id, Vectors(keys)) for frame_id, keys in pairs]
 
 
 def _sizes_of(past: GatePast) -> PastState:
