@@ -36,6 +36,9 @@ class ScriptedBank:
     async def put_keyframe(self, keyframe: Any) -> None:
         self.calls.append(("put", keyframe))
 
+    async def file_chunk(self, chunk: Any) -> None:
+        self.calls.append(("file", chunk))
+
     async def search_keyframes(self, query: Any, **options: Any) -> tuple[Match, ...]:
         self.calls.append(("search", (query, options)))
         try:
@@ -114,7 +117,9 @@ async def test_a_keyframe_that_is_none_never_reaches_the_bank(
 
 
 @pytest.mark.parametrize("vectors", [{"shape": [1, 2, 2], "data": bytes(12)}, {"shape": [4], "data": bytes(16)}])
-async def test_a_chunk_with_vectors_that_are_none_never_reaches_the_bank(stub: Any, vectors: dict[str, Any]) -> None:
+async def test_a_chunk_with_vectors_that_are_none_never_reaches_the_bank(
+    stub: Any, bank: ScriptedBank, vectors: dict[str, Any]
+) -> None:
     frame = memory_pb2.ChunkFrame(
         keyframe=memory_pb2.Keyframe(frame=FRAME),
         mean_keys=common_pb2.Vectors(shape=vectors["shape"], data=vectors["data"]),
@@ -124,6 +129,7 @@ async def test_a_chunk_with_vectors_that_are_none_never_reaches_the_bank(stub: A
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.FileChunk(request)
         assert isinstance(from_rpc_error(caught.value), InvalidInput)
+    assert bank.calls == []
 
 
 async def test_a_store_that_is_away_may_be_tried_again(stub: Any) -> None:
