@@ -4,7 +4,8 @@ import importlib
 from importlib.metadata import entry_points
 from typing import Any
 
-from stillwing_common.errors import MissingExtra, UnknownBackend
+from stillwing_common.errors import UnknownBackend
+from stillwing_common.extras import needs_extra
 
 
 class Registry:
@@ -33,13 +34,5 @@ class Registry:
         if target is None:
             raise UnknownBackend(f"no {self._what} is called {name!r}; known: {', '.join(self.names())}", name=name)
         module, _, attribute = target.partition(":")
-        try:
+        with needs_extra(self._extra, f"{self._what} {name!r}"):
             return getattr(importlib.import_module(module), attribute)
-        except ModuleNotFoundError as error:
-            if error.name and error.name.startswith("stillwing"):
-                raise
-            raise MissingExtra(
-                f"{self._what} {name!r} needs {error.name}; run: pip install 'stillwing[{self._extra}]'",
-                package=error.name or "",
-                extra=self._extra,
-            ) from error
