@@ -7,7 +7,7 @@ metadata), in a call's trailers or inside a stream, and becomes the same class a
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
@@ -16,10 +16,7 @@ from grpc_status import rpc_status
 from stillwing_common import errors
 from stillwing_common.errors import StillwingError, error_classes
 
-if TYPE_CHECKING:
-    Context = grpc.aio.ServicerContext[Any, Any]  # generic in the stubs only
-else:
-    Context = grpc.aio.ServicerContext
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"  # as text, because it is generic in the stubs only
 
 STATUS_OF_KIND: dict[type[StillwingError], grpc.StatusCode] = {
     errors.InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,

@@ -2,9 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Protocol, cast
-
-import grpc
+from typing import Any, Protocol, cast
 
 from stillwing.sim.v1 import sim_pb2, sim_pb2_grpc
 from stillwing.vehicle.v1 import lease_pb2, lease_pb2_grpc, vehicle_pb2, vehicle_pb2_grpc
@@ -24,12 +22,8 @@ from stillwing_rpc.convert import (
     timestamp_from_wire,
     velocity_to_wire,
 )
+from stillwing_rpc.errors import Context
 from stillwing_rpc.server import Registration
-
-if TYPE_CHECKING:
-    Context = grpc.aio.ServicerContext[Any, Any]  # generic in the stubs only
-else:
-    Context = grpc.aio.ServicerContext
 
 _V = f"/{convert.VEHICLE_SERVICE}/"
 DEADLINE_REQUIRED = (f"{_V}Command", f"{_V}WaitCommand", f"{_V}BeginThinking", f"{_V}CaptureFrame")
