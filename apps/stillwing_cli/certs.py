@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, told_errors
-from stillwing_rpc.certificates import DEFAULT_DAYS, make_certificates
+from stillwing_common.extras import needs_extra
+from stillwing_rpc.certificates import DEFAULT_DAYS
 
 
 def certs(
@@ -20,6 +21,8 @@ def certs(
 ) -> None:
     """Make a development authority, a server's and a client's certificate, and a bearer token."""
     with told_errors():
+        with needs_extra("certs", "certificates"):
+            from stillwing_rpc.authority import make_certificates
         made = make_certificates(folder, names or (), days=days, renew=renew)
     files = made.files
     console = err if as_json else out

@@ -21,7 +21,8 @@ from network_namespace import NetworkNamespace
 from stillwing_bridge.client import RemoteBridge
 from stillwing_bridge.core.commands import CommandState, Step
 from stillwing_bridge.core.events import Held
-from stillwing_rpc.certificates import CertificateFolder, make_certificates
+from stillwing_rpc.authority import make_certificates
+from stillwing_rpc.certificates import CertificateFolder
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 

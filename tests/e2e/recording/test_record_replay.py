@@ -19,7 +19,8 @@ import pytest
 from stillwing_bridge.client import RemoteBridge
 from stillwing_bridge.core.events import CommandEnded, CommandStarted
 from stillwing_common.errors import InvalidInput
-from stillwing_recording.reader import Recording, open_recording
+from stillwing_recording.base import Recording
+from stillwing_recording.opening import open_recording
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 

@@ -23,7 +23,8 @@ from stillwing_agent.client import RemoteAgent
 from stillwing_agent.core.base import MissionRequest, ThinkingFinished
 from stillwing_cli.plan import SERVICES
 from stillwing_common.errors import NotAuthenticated, Unavailable
-from stillwing_rpc.certificates import CertificateFolder, make_certificates
+from stillwing_rpc.authority import make_certificates
+from stillwing_rpc.certificates import CertificateFolder
 from stillwing_rpc.channel import connect, open_channel
 from stillwing_rpc.errors import domain_errors
 from stillwing_rpc.settings import ChannelSettings

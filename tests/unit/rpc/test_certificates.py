@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from stillwing_common.errors import AlreadyExists, InvalidInput, NotFound
-from stillwing_rpc.certificates import CertificateFolder, make_certificates
+from stillwing_rpc.authority import make_certificates
+from stillwing_rpc.certificates import CertificateFolder
 
 
 @pytest.fixture(scope="module")
