@@ -29,7 +29,8 @@ from stillwing_cli.up import AgentName, Certs, Model, Profile, Scene, Seed, abso
 from stillwing_common.errors import NotFound, StillwingError
 from stillwing_common.ids import new_id
 from stillwing_memory.client import RemoteMemoryBank
-from stillwing_recording.recorder import FlightRecorder, RecorderSettings, RecordingSummary
+from stillwing_recording.flight_file import RecordingSummary
+from stillwing_recording.recorder import FlightRecorder, RecorderSettings
 
 _TELEMETRY_HZ = 10.0
 _FIGURES_EVERY_S = 0.5

@@ -22,7 +22,8 @@ from stillwing_cli.stack import ended_by_signals
 from stillwing_cli.state import default_state, read_state
 from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run
 from stillwing_common.errors import InvalidInput, NotFound, StillwingError
-from stillwing_recording.recorder import FlightRecorder, RecorderSettings, RecordingSummary
+from stillwing_recording.flight_file import RecordingSummary
+from stillwing_recording.recorder import FlightRecorder, RecorderSettings
 
 _CONNECT_WAIT_S = 3.0
 

@@ -11,7 +11,9 @@ from rich.progress import BarColumn, Progress, TextColumn
 from stillwing_cli.stack import ended_by_signals
 from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run
 from stillwing_cli.up import Certs
-from stillwing_recording.reader import PictureOptions, Recording, RecordingInfo, open_recording
+from stillwing_recording.base import Recording, RecordingInfo
+from stillwing_recording.opening import open_recording
+from stillwing_recording.pictures import PictureOptions
 from stillwing_rpc.certificates import CertificateFolder
 from stillwing_rpc.settings import ServerSettings
 

@@ -1,10 +1,6 @@
-"""What was recorded, in order: an MCAP file of ours, a folder of pictures or a video, through one interface.
+"""What a recording is to its readers: one flight, entry by entry, in the order in which it was recorded.
 
->>> recording = open_recording(Path("runs/2026-11-21_14-03-00/flight.mcap"))
->>> for entry in recording.frames():
-...     print(entry.time_ns, entry.value.frame.frame_id)
-
-It knows nothing of services and serves nothing. Every iterator reads the file anew and holds one entry at a time.
+It knows no file format and serves nothing. Every iterator reads the file anew and holds one entry at a time.
 """
 
 from abc import ABC, abstractmethod
@@ -16,7 +12,6 @@ from typing import Generic, TypeVar
 from stillwing_agent.core.base import MissionEvent
 from stillwing_bridge.core.events import FlightLogEntry
 from stillwing_bridge.core.types import FrameUpdate, Telemetry, VehicleInfo
-from stillwing_common.errors import InvalidInput, NotFound
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -63,7 +58,7 @@ class Entry(Generic[T_co]):
     value: T_co
 
 
-Recorded = FrameUpdate | Telemetry | FlightLogEntry | MissionEvent
+Content = FrameUpdate | Telemetry | FlightLogEntry | MissionEvent
 
 
 class Recording(ABC):
@@ -79,7 +74,7 @@ class Recording(ABC):
         """The recording at a glance."""
 
     @abstractmethod
-    def entries(self) -> Iterator[Entry[Recorded]]:
+    def entries(self) -> Iterator[Entry[Content]]:
         """Everything."""
 
     def frames(self, camera_id: str = "") -> Iterator[Entry[FrameUpdate]]:
@@ -103,37 +98,5 @@ class Recording(ABC):
 _K = TypeVar("_K", FrameUpdate, Telemetry, FlightLogEntry, MissionEvent)
 
 
-def _of(entries: Iterator[Entry[Recorded]], kind: type[_K]) -> Iterator[Entry[_K]]:
+def _of(entries: Iterator[Entry[Content]], kind: type[_K]) -> Iterator[Entry[_K]]:
     return (Entry(entry.time_ns, entry.value) for entry in entries if isinstance(entry.value, kind))
-
-
-@dataclass(frozen=True, slots=True)
-class PictureOptions:
-    """What pictures and videos do not say of themselves. `fps` None: a video's own times, 2 a second for pictures."""
-
-    fps: float | None = None
-    hfov_deg: float = 90.0
-    vehicle_id: str = "drone"
-    camera_id: str = "front_center"
-
-    def __post_init__(self) -> None:
-        if self.fps is not None and not 0 < self.fps <= 1000:
-            raise InvalidInput("fps is above 0 and at most 1000", field="fps")
-        if not 0 < self.hfov_deg < 180:
-            raise InvalidInput("hfov is between 0 and 180 degrees", field="hfov_deg")
-
-
-def open_recording(path: Path, options: PictureOptions | None = None) -> Recording:
-    """A recording by what it is: a `.mcap` file, a folder of JPEG or PNG files, or any other file as a video.
-
-    `NotFound`, `InvalidInput` where it is none of these, `MissingExtra` where a package to read it is not installed.
-    """
-    from stillwing_recording.mcap_file import McapRecording
-    from stillwing_recording.pictures import PictureFolder, Video
-
-    options = options or PictureOptions()
-    if not path.exists():
-        raise NotFound(str(path), path=path)
-    if path.is_dir():
-        return PictureFolder(path, options)
-    return McapRecording(path) if path.suffix == ".mcap" else Video(path, options)

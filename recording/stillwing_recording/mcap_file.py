@@ -21,7 +21,7 @@ from stillwing_bridge import convert
 from stillwing_bridge.core.types import FrameUpdate, VehicleInfo
 from stillwing_common.errors import InvalidInput
 from stillwing_recording import topics
-from stillwing_recording.reader import Entry, Losses, Recorded, Recording, RecordingInfo
+from stillwing_recording.base import Content, Entry, Losses, Recording, RecordingInfo
 
 _MOST_RECORD_BYTES = 1 << 28
 _DAMAGE = (McapError, struct.error, ValueError, OverflowError, MemoryError, zstandard.ZstdError)
@@ -68,7 +68,7 @@ class McapRecording(Recording):
             self._path, "mcap", self._vehicle, first_ns, duration_s, dict(counts), whole, losses, metadata
         )
 
-    def entries(self) -> Iterator[Entry[Recorded]]:
+    def entries(self) -> Iterator[Entry[Content]]:
         """See `Recording.entries`; ends where a cut file ends."""
         pixels: dict[str, tuple[int, bytes]] = {}
         for topic, message in self._messages():

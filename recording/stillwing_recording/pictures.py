@@ -7,6 +7,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,32 @@ from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from stillwing_bridge.core.types import Camera, FrameUpdate, Limits, VehicleInfo
-from stillwing_common.errors import InvalidInput, MissingExtra
+from stillwing_common.errors import InvalidInput
+from stillwing_common.extras import needs_extra
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
 from stillwing_recording import topics
-from stillwing_recording.reader import Entry, Losses, PictureOptions, Recorded, Recording, RecordingInfo
+from stillwing_recording.base import Content, Entry, Losses, Recording, RecordingInfo
 
 TIMES_FILE = "timestamps.csv"
 _ENCODINGS = {".jpg": ImageEncoding.JPEG, ".jpeg": ImageEncoding.JPEG, ".png": ImageEncoding.PNG}
 _DEFAULT_FPS = 2.0
 _JPEG_QUALITY = 90
+
+
+@dataclass(frozen=True, slots=True)
+class PictureOptions:
+    """What pictures and videos do not say of themselves. `fps` None: a video's own times, 2 a second for pictures."""
+
+    fps: float | None = None
+    hfov_deg: float = 90.0
+    vehicle_id: str = "drone"
+    camera_id: str = "front_center"
+
+    def __post_init__(self) -> None:
+        if self.fps is not None and not 0 < self.fps <= 1000:
+            raise InvalidInput("fps is above 0 and at most 1000", field="fps")
+        if not 0 < self.hfov_deg < 180:
+            raise InvalidInput("hfov is between 0 and 180 degrees", field="hfov_deg")
 
 
 class PictureFolder(Recording):
@@ -50,7 +68,7 @@ class PictureFolder(Recording):
         duration_s = (self._times[-1][1] - self._times[0][1]) / 1e9
         return _info(self._folder, "pictures", self._vehicle, duration_s, len(self._times))
 
-    def entries(self) -> Iterator[Entry[Recorded]]:
+    def entries(self) -> Iterator[Entry[Content]]:
         """See `Recording.entries`; `InvalidInput` for a file that is no picture."""
         for number, (file, time_ns) in enumerate(self._times, 1):
             data = file.read_bytes()
@@ -79,7 +97,7 @@ class Video(Recording):
         times = [time_ns for time_ns, _ in self._decoded()]
         return _info(self._path, "video", self._vehicle, (times[-1] - times[0]) / 1e9, len(times))
 
-    def entries(self) -> Iterator[Entry[Recorded]]:
+    def entries(self) -> Iterator[Entry[Content]]:
         """See `Recording.entries`."""
         for number, (time_ns, image) in enumerate(self._pictures(), 1):
             yield Entry(time_ns, _update(self._path, self._options, number, time_ns, image))
@@ -92,7 +110,8 @@ class Video(Recording):
 
     def _decoded(self) -> Iterator[tuple[int, Any]]:
         """Decoded frames and their times, at most `options.fps` of them a second."""
-        av = _av()
+        with needs_extra("video", "videos"):
+            import av
         period_ns = 0 if self._options.fps is None else round(1e9 / self._options.fps)
         due_ns: int | None = None
         try:
@@ -110,16 +129,6 @@ class Video(Recording):
             raise InvalidInput(f"{self._path} cannot be read as a video: {error}", path=self._path) from error
 
 
-def _av() -> Any:
-    try:
-        import av
-    except ModuleNotFoundError as error:
-        raise MissingExtra(
-            "videos are read by PyAV; run: pip install 'stillwing[video]'", package="av", extra="video"
-        ) from error
-    return av
-
-
 def _natural(file: Path) -> list[tuple[int, str]]:
     """frame_9 before frame_10."""
     parts = re.split(r"(\d+)", file.name.lower())
@@ -127,11 +136,11 @@ def _natural(file: Path) -> list[tuple[int, str]]:
 
 
 def _times(folder: Path, files: list[Path], fps: float) -> list[tuple[Path, int]]:
-    given = folder / TIMES_FILE
-    if not given.exists():
+    table = folder / TIMES_FILE
+    if not table.exists():
         return [(file, round(number / fps * 1e9)) for number, file in enumerate(files)]
     seconds: dict[str, float] = {}
-    with given.open(newline="", encoding="utf-8") as lines:
+    with table.open(newline="", encoding="utf-8") as lines:
         for line, row in enumerate(csv.reader(lines), 1):
             if not row or row[0].lstrip().startswith("#"):
                 continue
@@ -139,14 +148,14 @@ def _times(folder: Path, files: list[Path], fps: float) -> list[tuple[Path, int]
                 name, time = row
                 seconds[name.strip()] = float(time)
             except ValueError:
-                raise InvalidInput(f"{given}, line {line}: want `name,seconds`, not {','.join(row)!r}") from None
+                raise InvalidInput(f"{table}, line {line}: want `name,seconds`, not {','.join(row)!r}") from None
     absent = [file.name for file in files if file.name not in seconds]
     if absent:
-        raise InvalidInput(f"{given} gives no time for {', '.join(absent[:3])}", path=given)
+        raise InvalidInput(f"{table} gives no time for {', '.join(absent[:3])}", path=table)
     # Files the table does not give in the order of their names are in the order of their times.
     timed = sorted(((file, round(seconds[file.name] * 1e9)) for file in files), key=lambda each: each[1])
     if timed[0][1] < 0:
-        raise InvalidInput(f"{given}: times are 0 or above", path=given)
+        raise InvalidInput(f"{table}: times are 0 or above", path=table)
     return timed
 
 

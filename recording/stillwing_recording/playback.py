@@ -17,7 +17,7 @@ from stillwing_common.clock import Clock
 from stillwing_common.errors import InvalidInput, Unsupported
 from stillwing_common.mailbox import Closed, Mailbox
 from stillwing_common.types import Image, ImageEncoding, Stamp
-from stillwing_recording.reader import Entry, Recorded, Recording
+from stillwing_recording.base import Content, Entry, Recording
 
 
 @dataclass(eq=False, slots=True)
@@ -183,7 +183,7 @@ class Playback:
         for reader in tuple(self._frame_readers):
             await reader.taken.wait()
 
-    def _publish(self, entry: Entry[Recorded]) -> None:
+    def _publish(self, entry: Entry[Content]) -> None:
         self._position_ns = entry.time_ns
         match entry.value:
             case FrameUpdate() as update:
@@ -232,7 +232,7 @@ class Playback:
             reader.mailbox.close()
 
 
-def _next(entries: Iterator[Entry[Recorded]]) -> Entry[Recorded] | None:
+def _next(entries: Iterator[Entry[Content]]) -> Entry[Content] | None:
     return next(entries, None)
 
 

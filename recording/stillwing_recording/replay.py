@@ -9,7 +9,7 @@ the streams end.
 Nothing can be flown, and no answer pretends otherwise. Leases, holds, thinking and emergency stops work as live: what
 stands still already is easily held. Motions are refused (`REPLAYED`) or, on request, noted: checked as live against
 lease, stop, thinking, ttl and frame, written into this bridge's flight log, and ended at once as NOTED. The recorded
-flight's own log is read with `reader`, not served: the log served here is that of the present callers.
+flight's own log is read with `opening`, not served: the log served here is that of the present callers.
 
 It knows nothing of gRPC, simulators and real vehicles. All methods run on one event loop; files are read on a thread.
 """
@@ -72,8 +72,8 @@ from stillwing_common.errors import (
 )
 from stillwing_common.ids import new_id
 from stillwing_common.types import Frame, ImageEncoding
+from stillwing_recording.base import Recording
 from stillwing_recording.playback import Playback, in_encoding
-from stillwing_recording.reader import Recording
 
 _ATTEND_PERIOD_S = 1.0
 
@@ -303,8 +303,6 @@ class ReplayBridge:
                 return
             if self._log.last_seq <= seen:
                 await logged.wait()
-
-    # The player
 
     # The rest
 

@@ -322,7 +322,7 @@ def bridge_calls(stack: ExitStack) -> Target:
     writer = FlightWriter(path, VEHICLE, 1)
     writer.frame(frame_update(1), 2)
     writer.close()
-    from stillwing_recording.reader import open_recording
+    from stillwing_recording.opening import open_recording
 
     async def make() -> ReplayBridge:
         bridge = ReplayBridge(open_recording(path), commands=CommandMode.NOTE)

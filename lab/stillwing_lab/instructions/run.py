@@ -16,7 +16,8 @@ from stillwing_lab.experiments.run import keep_report, progress
 from stillwing_lab.experiments.subject import SYSTEM_TEXT, Subject, load_subject
 from stillwing_lab.frame_rate import FrameRate
 from stillwing_lab.instructions.probes import PROBES, Shown
-from stillwing_recording.reader import PictureOptions, open_recording
+from stillwing_recording.opening import open_recording
+from stillwing_recording.pictures import PictureOptions
 from stillwing_vlm.core.local import LocalEngine
 
 FPS = 2.0

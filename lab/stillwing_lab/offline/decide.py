@@ -12,7 +12,7 @@ from stillwing_common.types import Frame
 from stillwing_lab.frame_rate import FrameRate
 from stillwing_lab.offline.asking import Asker
 from stillwing_lab.offline.flown import Flown
-from stillwing_recording.reader import Recording
+from stillwing_recording.base import Recording
 from stillwing_vlm.core.base import Provenance
 from stillwing_vlm.core.local import LocalEngine
 

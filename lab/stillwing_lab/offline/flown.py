@@ -15,7 +15,7 @@ from stillwing_bridge.core.commands import Command, kind_of
 from stillwing_bridge.core.events import CommandStarted, FlightLogEntry
 from stillwing_bridge.core.types import FrameUpdate
 from stillwing_lab.offline.manoeuvres import GO_TO, of_call, of_command
-from stillwing_recording.reader import Recording
+from stillwing_recording.base import Recording
 
 
 @dataclass(slots=True)

@@ -18,7 +18,9 @@ from stillwing_lab.offline.flown import FlownDecisions, read_flown
 from stillwing_lab.offline.page import PAGE, TIMELINE, write_frame, write_page
 from stillwing_lab.offline.report import OfflineReport, draw_timeline
 from stillwing_recording import topics
-from stillwing_recording.reader import PictureOptions, Recording, RecordingInfo, open_recording
+from stillwing_recording.base import Recording, RecordingInfo
+from stillwing_recording.opening import open_recording
+from stillwing_recording.pictures import PictureOptions
 from stillwing_vlm.core.catalog import PILOT, ModelSource
 from stillwing_vlm.core.local import LocalEngine
 

@@ -16,7 +16,7 @@ from stillwing_lab.video_benchmarks.live_clock import Lateness, LiveClock
 from stillwing_lab.video_benchmarks.matching import means_yes
 from stillwing_lab.video_benchmarks.probes import Answer, Probe, ProbeKind
 from stillwing_lab.video_benchmarks.prompts import Phrasing
-from stillwing_recording.reader import Recording
+from stillwing_recording.base import Recording
 from stillwing_vlm.core.base import FULL_VIEW, Provenance, View
 from stillwing_vlm.core.catalog import planned_use
 from stillwing_vlm.core.inputs.chunk_tokens import label_tokens

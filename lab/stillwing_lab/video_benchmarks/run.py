@@ -36,7 +36,8 @@ from stillwing_lab.video_benchmarks.prompts import (
     phrasing_of,
 )
 from stillwing_lab.video_benchmarks.report import BenchmarkReport, Judge, Total, score_mode
-from stillwing_recording.reader import PictureOptions, open_recording
+from stillwing_recording.opening import open_recording
+from stillwing_recording.pictures import PictureOptions
 from stillwing_vlm.core.catalog import PILOT, ModelSource
 from stillwing_vlm.core.local import LocalEngine
 

@@ -36,7 +36,7 @@ from stillwing_common.errors import (
     Unsupported,
 )
 from stillwing_common.types import ImageEncoding
-from stillwing_recording.reader import open_recording
+from stillwing_recording.opening import open_recording
 from stillwing_recording.replay import CommandMode, ReplayBridge
 from stillwing_recording.writer import FlightWriter
 from stillwing_rpc.server import RpcServer

@@ -41,7 +41,7 @@ from stillwing_lab.offline.decide import Decision, Pace, decide
 from stillwing_lab.offline.flown import Flown, read_flown
 from stillwing_lab.offline.manoeuvres import of_call, of_command
 from stillwing_lab.offline.report import UNREADABLE, agreement_of, draw_timeline
-from stillwing_recording.reader import open_recording
+from stillwing_recording.opening import open_recording
 from stillwing_recording.writer import FlightWriter
 from stillwing_vlm.core.base import Provenance
 from stillwing_vlm.core.local import LocalEngine

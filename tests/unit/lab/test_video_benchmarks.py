@@ -24,7 +24,8 @@ from stillwing_lab.video_benchmarks.play import MODES, Playing, play
 from stillwing_lab.video_benchmarks.probes import NO, YES, Answer, Probe, ProbeKind
 from stillwing_lab.video_benchmarks.prompts import FreeAnswers, OptionAnswers, OwnWording, Phrased
 from stillwing_lab.video_benchmarks.run import Asking, ovo_main, streaming_main
-from stillwing_recording.reader import PictureOptions, open_recording
+from stillwing_recording.opening import open_recording
+from stillwing_recording.pictures import PictureOptions
 from stillwing_training.recall.catalog import recall_directory
 from stillwing_training.recall.signs import COLOUR_NAMES, NOT_SEEN, SYSTEM_TEXT
 from stillwing_vlm.core.catalog import ModelSource

@@ -13,7 +13,7 @@ from stillwing_agent.core.base import ActionFinished, MissionRequest, MissionSta
 from stillwing_agent.core.mission.loop import Crew
 from stillwing_agent.core.policy import POLICIES
 from stillwing_bridge.core.events import CommandStarted
-from stillwing_recording.reader import open_recording
+from stillwing_recording.opening import open_recording
 from stillwing_recording.replay import CommandMode, ReplayBridge
 from stillwing_recording.writer import FlightWriter
 

@@ -18,7 +18,7 @@ from stillwing_bridge.core.types import FrameUpdate
 from stillwing_common.errors import AlreadyExists, InvalidInput, NotFound, StillwingError, Unsupported
 from stillwing_common.types import ImageEncoding
 from stillwing_recording.mcap_file import McapRecording
-from stillwing_recording.reader import open_recording
+from stillwing_recording.opening import open_recording
 from stillwing_recording.writer import FlightWriter
 
 

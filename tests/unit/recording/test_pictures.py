@@ -14,7 +14,8 @@ from recording_values import jpeg
 
 from stillwing_common.errors import InvalidInput
 from stillwing_common.types import ImageEncoding
-from stillwing_recording.reader import PictureOptions, open_recording
+from stillwing_recording.opening import open_recording
+from stillwing_recording.pictures import PictureOptions
 
 
 @pytest.fixture

@@ -20,8 +20,9 @@ from stillwing_bridge.core.events import CommandStarted
 from stillwing_bridge.core.types import Lease
 from stillwing_common.errors import AlreadyExists, LinkLost, StillwingError, UnknownVehicle
 from stillwing_recording import topics
-from stillwing_recording.reader import open_recording
-from stillwing_recording.recorder import FlightRecorder, RecorderSettings, _FileThread
+from stillwing_recording.flight_file import FileSettings, FlightFile
+from stillwing_recording.opening import open_recording
+from stillwing_recording.recorder import FlightRecorder, RecorderSettings
 from stillwing_recording.writer import FlightWriter
 
 
@@ -119,8 +120,8 @@ class SlowDisk:
 
 def test_a_slow_disk_costs_frames_first_and_never_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = SlowDisk(monkeypatch)
-    settings = RecorderSettings(max_queue_items=10, max_queue_bytes=10**9)
-    file = _FileThread(tmp_path / "flight.mcap", VEHICLE, settings, {})
+    settings = FileSettings(max_queue_items=10, max_queue_bytes=10**9)
+    file = FlightFile(tmp_path / "flight.mcap", VEHICLE, settings, {})
     began_s = time.monotonic()
     for number in range(1, 101):
         file.put(topics.frame_topic("front_center"), frame_update(1))
@@ -141,7 +142,7 @@ def test_a_slow_disk_costs_frames_first_and_never_time(tmp_path: Path, monkeypat
 
 def test_the_queue_has_a_bound_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = SlowDisk(monkeypatch)
-    file = _FileThread(tmp_path / "flight.mcap", VEHICLE, RecorderSettings(max_queue_bytes=1), {})
+    file = FlightFile(tmp_path / "flight.mcap", VEHICLE, FileSettings(max_queue_bytes=1), {})
     topic = topics.frame_topic("front_center")
     file.put(topic, frame_update(1))
     disk.free.set()
@@ -149,14 +150,14 @@ def test_the_queue_has_a_bound_in_bytes(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_gaps_are_counted(tmp_path: Path) -> None:
-    file = _FileThread(tmp_path / "flight.mcap", VEHICLE, RecorderSettings(), {})
+    file = FlightFile(tmp_path / "flight.mcap", VEHICLE, FileSettings(), {})
     file.missed(topics.TELEMETRY, 3)
     assert file.close(1.0).missed == {topics.TELEMETRY: 3}
     assert open_recording(tmp_path / "flight.mcap").info().losses.missed == {topics.TELEMETRY: 3}
 
 
 def test_a_fault_of_the_disk_ends_the_recording_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = _FileThread(tmp_path / "flight.mcap", VEHICLE, RecorderSettings(), {})
+    file = FlightFile(tmp_path / "flight.mcap", VEHICLE, FileSettings(), {})
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
