@@ -23,6 +23,53 @@ def test_names_that_differ_stay_different() -> None:
     assert len({normalise(label) for label in ("mother", "other", "red beacon", "beacon red", "赤", "the")}) == 6
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("\U0001f534 beacon", "\U0001f535 beacon"),
+        ("\u0928\u0940\u0932\u093e", "\u0928\u093e\u0932\u0940"),  # Hindi: blue, drain; vowel signs tell them apart
+        ("crate C++", "crate C#"),
+        ("sign \u2190", "sign \u2192"),
+        ("house \u2605", "house \u2606"),
+        ("gate A", "gate"),
+        ("gate -1", "gate 1"),
+        ("gate 1/2", "gate 12"),
+        ("gate 3.5", "gate 35"),
+        ("A-frame house", "frame house"),
+        ("tank 100%", "tank 100"),
+        ("\u0e01\u0e32 sign", "\u0e01 sign"),
+        ("\U0001f1e9\U0001f1ea flag", "\U0001f1eb\U0001f1f7 flag"),
+        ("\U0001f469\u200d\U0001f680 sign", "\U0001f469\U0001f680 sign"),
+    ],
+)
+def test_different_names_stay_different_in_any_script(one: str, other: str) -> None:
+    assert normalise(one) != normalise(other)
+    assert tokens(one) != tokens(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("bea\xadcon", "beacon"),
+        ("bea\u200dcon", "beacon"),
+        ("\ufeffbeacon", "beacon"),
+        ("caf\xe9 sign", "cafe\u0301 sign"),
+        ("Stra\xdfe", "STRASSE"),
+        ("pilot\u2019s van", "pilot's van"),
+        ("\u2764\ufe0f sign", "\u2764 sign"),
+        ("red_beacon", "red beacon"),
+        ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\u0645\u06cc\u062e\u0648\u0627\u0647\u0645"),
+        ("\uff76\uff9e", "\u30ac"),  # half-width and full-width kana
+    ],
+)
+def test_one_name_in_two_spellings_is_one(one: str, other: str) -> None:
+    assert normalise(one) == normalise(other)
+
+
+def test_a_part_of_a_name_without_spaces_is_among_its_words() -> None:
+    assert set(tokens("\u706f\u53f0")) <= set(tokens("\u8d64\u3044\u706f\u53f0"))
+
+
 @given(st.text())
 def test_normalising_twice_is_normalising_once(label: str) -> None:
     assert normalise(normalise(label)) == normalise(label)
