@@ -17,12 +17,14 @@ from stillwing_airfield.axes import quaternion_from_euler
 from stillwing_airfield.camera import Camera, CameraPose
 from stillwing_airfield.scenes import build_scene
 from stillwing_airfield.world import World
-from stillwing_common.errors import InvalidInput, MissingExtra
+from stillwing_common.errors import ImageEmpty, ImageTooLarge, ImageUndecodable, InvalidInput, MissingExtra
+from stillwing_common.pictures import decode_rgb, encoding_of
 from stillwing_vlm.core.inputs.images import Pixels, resize
 
 WIDTH_PX, HEIGHT_PX = 640, 480
 _SCENE, _SEED = "meadow", 7
 _LAP_FRAMES = 96
+_MAX_PIXELS = 40_000_000
 _RADIUS_M, _HEIGHT_M = 6.0, 2.0
 _PICTURES = (".jpg", ".jpeg", ".png")
 
@@ -81,7 +83,7 @@ def _draw_lap() -> Iterator[Pixels]:
 
 def folder_frames(folder: Path) -> FrameLoop:
     """All pictures of a folder in the order of their names. Raises InvalidInput where there are none."""
-    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in _PICTURES) if folder.is_dir() else []
+    paths = sorted(path for path in folder.glob("[!.]*") if path.suffix.lower() in _PICTURES) if folder.is_dir() else []
     if not paths:
         raise InvalidInput(f"{folder} holds no pictures ({', '.join(_PICTURES)})", field="frames")
     first = _read(paths[0])
@@ -107,5 +109,8 @@ def video_frames(path: Path, most: int = 400) -> FrameLoop:
 
 
 def _read(path: Path) -> Pixels:
-    with PilImage.open(path) as picture:
-        return np.asarray(picture.convert("RGB"))
+    data = path.read_bytes()
+    try:
+        return decode_rgb(data, encoding_of(data), max_pixels=_MAX_PIXELS)
+    except (ImageEmpty, ImageTooLarge, ImageUndecodable) as error:
+        raise InvalidInput(f"{path} is no picture that can be read: {error}", field="frames") from error

@@ -1,24 +1,20 @@
 """What a keyframe must be before it is kept. Pure; every refusal is an error that names the field and the limit."""
 
-import io
 import math
-
-from PIL import Image as PilImage
-from PIL import UnidentifiedImageError
 
 from stillwing_common.errors import (
     ImageEmpty,
     ImageTooLarge,
-    ImageUndecodable,
     InvalidInput,
     TextTooLong,
 )
+from stillwing_common.pictures import decode_rgb
 from stillwing_common.types import Image, ImageEncoding, PositionNed, Quaternion
 from stillwing_memory.core.base import Chunk, Instruction, Keyframe, Limits, Sighting
 
 _MAX_AWAY_M = 20_000_000.0  # half round the Earth
 
-_FORMATS = {ImageEncoding.JPEG: "JPEG", ImageEncoding.PNG: "PNG"}
+_KEPT = (ImageEncoding.JPEG, ImageEncoding.PNG)
 
 
 def check_text(field: str, text: str, limit_chars: int) -> None:
@@ -152,8 +148,7 @@ def check_image(image: Image, limits: Limits, max_bytes: int | None = None) -> N
     Raises ImageEmpty, ImageTooLarge, ImageUndecodable, InvalidInput.
     """
     max_bytes = limits.max_image_bytes if max_bytes is None else max_bytes
-    expected = _FORMATS.get(image.encoding)
-    if expected is None:
+    if image.encoding not in _KEPT:
         raise InvalidInput(
             f"keyframes are kept as JPEG or PNG, not {image.encoding.value}", encoding=image.encoding.value
         )
@@ -165,22 +160,9 @@ def check_image(image: Image, limits: Limits, max_bytes: int | None = None) -> N
             size_bytes=len(image.data),
             limit_bytes=max_bytes,
         )
-    try:
-        with PilImage.open(io.BytesIO(image.data), formats=[expected]) as picture:
-            width_px, height_px = picture.size
-            if width_px * height_px > limits.max_image_pixels:
-                raise ImageTooLarge(
-                    f"{width_px} x {height_px} pixels",
-                    pixels=width_px * height_px,
-                    limit_pixels=limits.max_image_pixels,
-                )
-            picture.load()
-    except (PilImage.DecompressionBombError, PilImage.DecompressionBombWarning) as error:
-        raise ImageTooLarge("more pixels than can be safe", limit_pixels=limits.max_image_pixels) from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise ImageUndecodable(f"no readable {expected}", encoding=image.encoding.value) from error
-    if (width_px, height_px) != (image.width_px, image.height_px):
+    rows_px, columns_px = decode_rgb(image.data, image.encoding, max_pixels=limits.max_image_pixels).shape[:2]
+    if (columns_px, rows_px) != (image.width_px, image.height_px):
         raise InvalidInput(
-            f"the image is {width_px} x {height_px}, the frame says {image.width_px} x {image.height_px}",
+            f"the image is {columns_px} x {rows_px} once upright, the frame says {image.width_px} x {image.height_px}",
             field="frame.image",
         )

@@ -3,26 +3,21 @@
 It knows nothing of tensors or models; arrays are numpy. Any thread may call it.
 """
 
-import io
 import math
-import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as PilImage
-from PIL import JpegImagePlugin, PngImagePlugin
 
 from stillwing_common.errors import ImageEmpty, ImageTooLarge, ImageUndecodable, InvalidInput
+from stillwing_common.pictures import decode_rgb
 from stillwing_common.types import Image, ImageEncoding
 from stillwing_vlm.core.inputs.positions import Grid
 
 Pixels = npt.NDArray[np.uint8]
 
-# The plugin classes are opened directly: `PIL.Image.open` warns about large pictures before their size can be refused.
-_READERS = {ImageEncoding.JPEG: JpegImagePlugin.JpegImageFile, ImageEncoding.PNG: PngImagePlugin.PngImageFile}
 _MAX_ASPECT = 200
 
 
@@ -64,7 +59,7 @@ class PatchChunk:
 
 
 def decode_image(image: Image, *, max_bytes: int, max_pixels: int) -> Pixels:
-    """RGB `uint8[rows, columns, 3]` of an encoded picture.
+    """RGB `uint8[rows, columns, 3]` of an encoded picture, upright and without transparency (see `pictures`).
 
     Raises ImageEmpty, ImageTooLarge (before any pixel is decoded) or ImageUndecodable.
     """
@@ -74,27 +69,14 @@ def decode_image(image: Image, *, max_bytes: int, max_pixels: int) -> Pixels:
         raise ImageTooLarge(f"{len(image.data)} bytes, at most {max_bytes}", bytes=len(image.data), limit=max_bytes)
     if image.encoding is ImageEncoding.RGB8:
         return _raw_rgb(image, max_pixels)
-    reader = _READERS.get(image.encoding)
-    if reader is None:
+    if image.encoding is ImageEncoding.DEPTH_F32:
         raise ImageUndecodable(f"{image.encoding.value} is no picture; send jpeg, png or rgb8")
-    try:
-        picture: PilImage.Image = reader(io.BytesIO(image.data))
-        _check_size(picture.width, picture.height, max_pixels)
-        picture.load()
-        decoded = np.asarray(picture.convert("RGB"))
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        struct.error,
-        zlib.error,
-        PilImage.DecompressionBombError,
-    ) as error:
-        raise ImageUndecodable(f"not a readable {image.encoding.value} ({type(error).__name__})") from error
+    decoded = decode_rgb(image.data, image.encoding, max_pixels=max_pixels)
     rows, columns = decoded.shape[:2]
     if (image.width_px and image.width_px != columns) or (image.height_px and image.height_px != rows):
-        raise ImageUndecodable(f"it is {columns}x{rows}, not {image.width_px}x{image.height_px} as declared")
+        raise ImageUndecodable(
+            f"it is {columns}x{rows} once upright, not {image.width_px}x{image.height_px} as declared"
+        )
     return decoded
 
 
