@@ -54,7 +54,7 @@ def normalise(text: str) -> str:
 
 
 def _folded(text: str) -> str:
-    visible = _INVISIBLE.sub("", text.translate(_ALIKE))
+    visible: str = _INVISIBLE.sub("", text.translate(_ALIKE))
     while (folded := unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible).casefold())) != visible:
         visible = _INVISIBLE.sub("", folded.translate(_ALIKE))
     return visible
