@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stillwing_common.errors import InvalidInput, PortInUse
 from stillwing_rpc.certificates import CertificateFolder
-from stillwing_rpc.settings import ChannelSettings
+from stillwing_rpc.channel_settings import ChannelSettings
 
 AIRFIELD = "airfield"
 BRIDGE = "sim_bridge"

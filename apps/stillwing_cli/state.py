@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stillwing_cli.errors import AlreadyUp
 from stillwing_cli.plan import DEFAULT_PORTS, LOOPBACK, Choices, channel_of
-from stillwing_rpc.settings import ChannelSettings
+from stillwing_rpc.channel_settings import ChannelSettings
 
 RUN_FOLDER = Path(".stillwing/run")
 

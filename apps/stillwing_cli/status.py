@@ -15,7 +15,7 @@ from stillwing_cli.state import StackState, default_state, read_state
 from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run
 from stillwing_common.errors import StillwingError
 from stillwing_memory.client import RemoteMemoryBank
-from stillwing_rpc.settings import ChannelSettings
+from stillwing_rpc.channel_settings import ChannelSettings
 from stillwing_vlm.client import RemoteEngine
 from stillwing_vlm.core.base import SessionInfo
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stillwing_common.errors import NotFound
-from stillwing_rpc.settings import ChannelSettings
+from stillwing_rpc.channel_settings import ChannelSettings
 
 DEFAULT_DAYS = 365
 

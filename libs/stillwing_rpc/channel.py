@@ -14,10 +14,10 @@ from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from stillwing_common.errors import Unavailable, WrongService
+from stillwing_rpc.channel_settings import ChannelSettings
+from stillwing_rpc.client_interceptors import client_interceptors
 from stillwing_rpc.errors import from_rpc_error
-from stillwing_rpc.interceptors import client_interceptors
 from stillwing_rpc.security import channel_credentials
-from stillwing_rpc.settings import ChannelSettings
 
 _KEEPALIVE_TIMEOUT_S = 10.0
 _CHECK_DEADLINE_S = 2.0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stillwing_common.errors import StillwingError
 from stillwing_rpc.channel import connect
-from stillwing_rpc.settings import ChannelSettings
+from stillwing_rpc.channel_settings import ChannelSettings
 
 _WAIT_S = 3.0
 

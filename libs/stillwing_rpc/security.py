@@ -3,11 +3,15 @@
 import hmac
 import ipaddress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 
 from stillwing_common.errors import InsecureBind, InsecureChannel, InvalidInput
-from stillwing_rpc.settings import ChannelSettings, ServerSettings
+from stillwing_rpc.channel_settings import ChannelSettings
+
+if TYPE_CHECKING:
+    from stillwing_rpc.settings import ServerSettings  # brings pydantic along, which clients need not wait for
 
 AUTHORIZATION = "authorization"
 
@@ -30,7 +34,7 @@ def host_of(target: str) -> str:
     return host if colon and port.isdigit() else address
 
 
-def server_credentials(settings: ServerSettings) -> grpc.ServerCredentials | None:
+def server_credentials(settings: "ServerSettings") -> grpc.ServerCredentials | None:
     """TLS credentials, or None for plaintext.
 
     Raises `InsecureBind` where the address is not loopback and certificate, key or token is missing, and

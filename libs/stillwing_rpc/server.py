@@ -20,8 +20,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from stillwing_common.errors import InvalidInput, PortInUse
-from stillwing_rpc.interceptors import ServerInterceptor
 from stillwing_rpc.security import server_credentials
+from stillwing_rpc.server_interceptor import ServerInterceptor
 from stillwing_rpc.settings import ServerSettings
 
 _KEEPALIVE_TIMEOUT_S = 10.0

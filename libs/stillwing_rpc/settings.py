@@ -1,18 +1,15 @@
-"""Settings that every server and every channel has. A service subclasses `ServerSettings` and gives its own prefix.
+"""Settings that every server has, from the environment. A service subclasses them and gives its own prefix.
 
 It knows nothing of any one service.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-KEEPALIVE_S = 30.0
+from stillwing_rpc.channel_settings import KEEPALIVE_S, MAX_MESSAGE_BYTES
 
 
 class ServerSettings(BaseSettings):
@@ -53,20 +50,3 @@ class ServerSettings(BaseSettings):
         description="Let flow-control windows grow: faster over far links, but slow readers see old frames.",
     )
     reflection: bool = Field(default=True, description="Let tools such as grpcurl list the services.")
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelSettings:
-    """How a client reaches a server. A token without `tls_ca_file` is sent to loopback only."""
-
-    tls_ca_file: Path | None = None
-    tls_cert_file: Path | None = None
-    tls_key_file: Path | None = None
-    token: str | None = None
-    default_deadline_s: float = 10.0
-    max_message_bytes: int = MAX_MESSAGE_BYTES
-    keepalive_s: float = KEEPALIVE_S
-    bdp_probe: bool = False
-    max_attempts: int = 4
-    also_services: Sequence[str] = ()
-    """Full names of further services called over the same channel, so that their reads are retried too."""

@@ -26,7 +26,7 @@ import asyncio, dataclasses, pathlib, sys
 from stillwing_bridge.client import RemoteBridge
 from stillwing_bridge.core.commands import SetVelocity, Takeoff
 from stillwing_rpc.certificates import CertificateFolder
-from stillwing_rpc.settings import ChannelSettings
+from stillwing_rpc.channel_settings import ChannelSettings
 
 async def main():
     settings = CertificateFolder(pathlib.Path(sys.argv[2])).channel() if sys.argv[2:] else ChannelSettings()

@@ -11,8 +11,8 @@ from stillwing_agent import convert
 from stillwing_agent.core.base import AgentInfo, InstructionRequest, Mission, MissionEvent, MissionPage, MissionRequest
 from stillwing_common.errors import Unavailable
 from stillwing_rpc.channel import connect
+from stillwing_rpc.channel_settings import ChannelSettings
 from stillwing_rpc.errors import domain_errors
-from stillwing_rpc.settings import ChannelSettings
 
 _RESUME_AFTER_S = 0.2
 

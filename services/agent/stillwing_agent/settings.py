@@ -11,7 +11,8 @@ from stillwing_agent.core.memory.mission_memory import MemorySettings, RecallBy
 from stillwing_agent.core.prompting.prompts import ToolStyle
 from stillwing_agent.core.tools.cockpit import FlightSettings, parse_layout
 from stillwing_common.errors import InvalidInput
-from stillwing_rpc.settings import ChannelSettings, ServerSettings
+from stillwing_rpc.channel_settings import ChannelSettings
+from stillwing_rpc.settings import ServerSettings
 
 
 class AgentSettings(ServerSettings):

@@ -25,8 +25,8 @@ from stillwing_memory.core.base import (
 )
 from stillwing_memory.server import SERVICE
 from stillwing_rpc.channel import connect
+from stillwing_rpc.channel_settings import ChannelSettings
 from stillwing_rpc.errors import domain_errors
-from stillwing_rpc.settings import ChannelSettings
 
 
 class RemoteMemoryBank:

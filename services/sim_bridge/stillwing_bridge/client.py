@@ -29,6 +29,7 @@ from stillwing_bridge.core.types import (
 from stillwing_common.errors import Expired, StillwingError, Unsupported
 from stillwing_common.types import Frame, ImageEncoding, Pose, Stamp
 from stillwing_rpc.channel import connect
+from stillwing_rpc.channel_settings import ChannelSettings
 from stillwing_rpc.convert import (
     duration_to_wire,
     encoding_to_wire,
@@ -40,7 +41,6 @@ from stillwing_rpc.convert import (
     velocity_from_wire,
 )
 from stillwing_rpc.errors import domain_errors
-from stillwing_rpc.settings import ChannelSettings
 
 _WAIT_SLICE_S = RETAIN_PERIOD_S + 0.05
 _REATTEND_S = 0.5

@@ -20,9 +20,9 @@ from stillwing_common.errors import (
 from stillwing_common.mailbox import BoundedLog, Closed, Full
 from stillwing_common.types import Frame
 from stillwing_rpc.channel import connect
+from stillwing_rpc.channel_settings import ChannelSettings
 from stillwing_rpc.convert import duration_to_wire, frame_to_wire
 from stillwing_rpc.errors import domain_errors, from_rpc_error, from_status
-from stillwing_rpc.settings import ChannelSettings
 from stillwing_vlm import convert
 from stillwing_vlm.core.base import (
     AppendResult,

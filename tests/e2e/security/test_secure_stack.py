@@ -26,8 +26,8 @@ from stillwing_common.errors import NotAuthenticated, Unavailable
 from stillwing_rpc.authority import make_certificates
 from stillwing_rpc.certificates import CertificateFolder
 from stillwing_rpc.channel import connect, open_channel
+from stillwing_rpc.channel_settings import ChannelSettings
 from stillwing_rpc.errors import domain_errors
-from stillwing_rpc.settings import ChannelSettings
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 

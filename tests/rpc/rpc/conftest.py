@@ -10,8 +10,9 @@ import pytest
 
 from stillwing.vlm.v1 import vlm_pb2, vlm_pb2_grpc
 from stillwing_rpc.channel import connect
+from stillwing_rpc.channel_settings import ChannelSettings
 from stillwing_rpc.server import Registration, RpcServer
-from stillwing_rpc.settings import ChannelSettings, ServerSettings
+from stillwing_rpc.settings import ServerSettings
 
 SERVICE = "stillwing.vlm.v1.VlmService"
 

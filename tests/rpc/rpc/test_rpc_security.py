@@ -17,10 +17,11 @@ from cryptography.x509.oid import NameOID
 from stillwing.vlm.v1 import vlm_pb2
 from stillwing_common import errors
 from stillwing_rpc.channel import check_health, connect, open_channel
+from stillwing_rpc.channel_settings import ChannelSettings
 from stillwing_rpc.errors import domain_errors
 from stillwing_rpc.security import host_of, is_loopback, token_matches
 from stillwing_rpc.server import RpcServer
-from stillwing_rpc.settings import ChannelSettings, ServerSettings
+from stillwing_rpc.settings import ServerSettings
 
 SERVICE = "stillwing.vlm.v1.VlmService"
 

@@ -19,10 +19,12 @@ from stillwing.vlm.v1 import vlm_pb2
 from stillwing_common import errors
 from stillwing_rpc import probe
 from stillwing_rpc.channel import check_health, connect, open_channel, service_config
+from stillwing_rpc.channel_settings import ChannelSettings
+from stillwing_rpc.client_interceptors import current_request_id
 from stillwing_rpc.errors import domain_errors
-from stillwing_rpc.interceptors import time_left_s
 from stillwing_rpc.server import Registration, RpcServer
-from stillwing_rpc.settings import ChannelSettings, ServerSettings
+from stillwing_rpc.server_interceptor import time_left_s
+from stillwing_rpc.settings import ServerSettings
 
 SERVICE = "stillwing.vlm.v1.VlmService"
 GET_MODEL = f"/{SERVICE}/GetModel"
@@ -137,13 +139,19 @@ async def test_unary_calls_get_a_deadline_from_the_channel(servicer: Any, start:
 
 async def test_request_id_goes_from_caller_to_log(servicer: Any, start: Any, stub: Any) -> None:
     bound: list[dict[str, Any]] = []
-    servicer.get_model = lambda context: (
-        bound.append(dict(structlog.contextvars.get_contextvars())) or vlm_pb2.GetModelResponse()
-    )
+    carried_on: list[str] = []
+
+    def get_model(context: Any) -> vlm_pb2.GetModelResponse:
+        bound.append(dict(structlog.contextvars.get_contextvars()))
+        carried_on.append(current_request_id.get())
+        return vlm_pb2.GetModelResponse()
+
+    servicer.get_model = get_model
     _, target = await start()
     async with stub(target) as vlm:
-        with structlog.contextvars.bound_contextvars(request_id="req_from_above"):
-            await vlm.GetModel(vlm_pb2.GetModelRequest())
+        outside = current_request_id.set("req_from_above")
+        await vlm.GetModel(vlm_pb2.GetModelRequest())
+        current_request_id.reset(outside)
         await vlm.GetModel(vlm_pb2.GetModelRequest(), metadata=(("x-request-id", "x" * 500),))
         await vlm.GetModel(vlm_pb2.GetModelRequest())
     assert bound[0]["request_id"] == "req_from_above"
@@ -151,6 +159,7 @@ async def test_request_id_goes_from_caller_to_log(servicer: Any, start: Any, stu
     assert bound[0]["peer"].startswith("ipv4:127.0.0.1")
     assert bound[1]["request_id"].startswith("req_")
     assert len({each["request_id"] for each in bound}) == 3
+    assert carried_on == [each["request_id"] for each in bound]
     assert "request_id" not in structlog.contextvars.get_contextvars()
 
 

@@ -1,8 +1,8 @@
-"""What surrounds every call: who calls and under which request id, whether it may, and how its errors leave.
+"""What surrounds every call in a server: who calls and under which request id, whether it may, how its errors leave.
 
-Server side, one interceptor: it binds request id, method and peer to the log, checks the bearer token and the deadline,
-turns domain errors into statuses and anything else into INTERNAL_FAULT, written to the log in full. Client side: the
-request id goes along, with the token and a deadline where none was set. It knows nothing of any one service.
+One interceptor binds request id, method and peer to the log, checks the bearer token and the deadline, turns domain
+errors into statuses and anything else into INTERNAL_FAULT, written to the log in full. It knows nothing of any one
+service.
 """
 
 import asyncio
@@ -23,10 +23,10 @@ from stillwing_common.errors import (
     Unsupported,
 )
 from stillwing_common.ids import new_id
+from stillwing_rpc.client_interceptors import REQUEST_ID, current_request_id
 from stillwing_rpc.errors import Context, abort_with, current_service
 from stillwing_rpc.security import AUTHORIZATION, token_matches
 
-REQUEST_ID = "x-request-id"
 _MAX_REQUEST_ID_CHARS = 128
 _INFRASTRUCTURE = "/grpc."
 _NEEDS_NO_TOKEN = "/grpc.health.v1.Health/"  # probes of container runtimes carry none
@@ -136,6 +136,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
             yield
             return
         request_id = _request_id(metadata)
+        current_request_id.set(request_id)
         structlog.contextvars.bind_contextvars(request_id=request_id, method=method, peer=context.peer())
         began_s = time.monotonic()
         try:
@@ -170,54 +171,3 @@ def _request_id(metadata: dict[str, str | bytes]) -> str:
     if isinstance(given, str) and 0 < len(given) <= _MAX_REQUEST_ID_CHARS and given.isprintable():
         return given
     return new_id("req")
-
-
-class _ClientBase:
-    """Adds to a call what every call carries."""
-
-    def __init__(self, *, token: str | None, default_deadline_s: float) -> None:
-        self._token = token
-        self._default_deadline_s = default_deadline_s
-
-    def details(self, details: grpc.aio.ClientCallDetails, *, unary: bool) -> grpc.aio.ClientCallDetails:
-        """The call's details with request id, token and, for unary calls, a deadline."""
-        metadata = grpc.aio.Metadata(*(details.metadata or ()))
-        if metadata.get(REQUEST_ID) is None:
-            bound = structlog.contextvars.get_contextvars().get("request_id")
-            metadata.add(REQUEST_ID, bound if isinstance(bound, str) else new_id("req"))
-        if self._token is not None and metadata.get(AUTHORIZATION) is None:
-            metadata.add(AUTHORIZATION, f"Bearer {self._token}")
-        timeout = details.timeout
-        if unary and timeout is None:
-            timeout = self._default_deadline_s
-        return grpc.aio.ClientCallDetails(
-            details.method, timeout, metadata, details.credentials, details.wait_for_ready
-        )
-
-
-class _UnaryUnary(_ClientBase, grpc.aio.UnaryUnaryClientInterceptor):
-    async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await continuation(self.details(client_call_details, unary=True), request)
-
-
-class _UnaryStream(_ClientBase, grpc.aio.UnaryStreamClientInterceptor):
-    async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await continuation(self.details(client_call_details, unary=False), request)
-
-
-class _StreamUnary(_ClientBase, grpc.aio.StreamUnaryClientInterceptor):
-    async def intercept_stream_unary(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
-        return await continuation(self.details(client_call_details, unary=False), request_iterator)
-
-
-class _StreamStream(_ClientBase, grpc.aio.StreamStreamClientInterceptor):
-    async def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
-        return await continuation(self.details(client_call_details, unary=False), request_iterator)
-
-
-def client_interceptors(*, token: str | None, default_deadline_s: float) -> list[grpc.aio.ClientInterceptor]:
-    """One interceptor for each shape of call; grpc takes a class for one shape only."""
-    return [
-        kind(token=token, default_deadline_s=default_deadline_s)
-        for kind in (_UnaryUnary, _UnaryStream, _StreamUnary, _StreamStream)
-    ]
