@@ -59,7 +59,7 @@ class PrometheusObserver:
         self._dropped = counter("frames_dropped", "Frames that gave way to newer ones.")
         self._answers = counter("answers", "Answers, by why they ended.", ("reason",))
         self._readings = counter("watch_readings", "Readings of watch conditions.", ("changed",))
-        self._refused = counter("refusals", "Requests and sessions refused, by error reason.", ("reason",))
+        self._refused = counter("refusals", "Requests and sessions that failed, by error reason.", ("reason",))
 
     def stepped(self, branches: int, device_s: float) -> None:
         """See `Observer`."""

@@ -8,15 +8,15 @@ import os
 import signal
 import sys
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from vlm_frames import SMALL, frame
 
-from stillwing_common.errors import FrameSuperseded, InsecureBind, OutOfCredits, PortInUse
-from stillwing_vlm.core.base import AskRequest, FramePolicy, SessionConfig, WatchRequest
+from stillwing_common.errors import FrameSuperseded, InsecureBind, OutOfCredits, PortInUse, StillwingError
+from stillwing_vlm.core.base import AskRequest, ChoiceRequest, FramePolicy, SessionConfig, WatchRequest
 from stillwing_vlm.core.catalog import LoadedEngine
 from stillwing_vlm.core.serving.engine import AsyncEngine
 from stillwing_vlm.metrics import HeldCollector, MetricsServer, PrometheusObserver
@@ -80,6 +80,30 @@ async def test_what_the_engine_does_is_counted(watched: tuple[AsyncEngine, int])
     assert found["cache_bytes"] > 0 < found["free_bytes"]
     await session.close()
     assert (await scraped(port))["sessions"] == 0
+
+
+async def test_whatever_fails_is_counted_once_and_holds_nothing_any_more(watched: tuple[AsyncEngine, int]) -> None:
+    engine, port = watched
+    session = await engine.open_session(SMALL)
+    await session.append(frame(0))
+    failing: dict[str, Callable[[], Awaitable[object]]] = {
+        "OUT_OF_CREDITS": lambda: session.append(*(frame(index) for index in range(9))),
+        "INVALID_INPUT": lambda: session.recall([frame(index) for index in range(9)]),
+        "FRAME_NOT_KEPT": lambda: session.recall_kept(["v/c/none"]),
+        "UNKNOWN_SNAPSHOT": lambda: session.restore_snapshot("snp_none"),
+        "EXPORTS_OFF": lambda: session.export("flight"),
+        "BAD_GRAMMAR": lambda: session.ask(AskRequest("What?", json_schema="{")).done(),
+        "TEXT_TOO_LONG": lambda: session.ask_choice(ChoiceRequest("?" * 30_000, ("left", "right"))),
+    }
+    for reason, place in failing.items():
+        with pytest.raises(StillwingError) as error:
+            await place()
+        assert error.value.reason == reason
+    found = await scraped(port)
+    assert {name: found[f"refusals_total{{reason={name}}}"] for name in failing} == dict.fromkeys(failing, 1)
+    assert (await session.append(frame(1))).frame_ids == ("v/c/1",)
+    load = await engine.load()
+    assert (load.live_asks, load.waiting_requests, load.waiting_frames, load.waiting_frame_bytes) == (0, 0, 0, 0)
 
 
 async def test_what_waits_and_what_is_dropped_is_counted(watched: tuple[AsyncEngine, int]) -> None:

@@ -11,7 +11,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillwing_common.errors import InvalidInput
-from stillwing_vlm.core.serving.newest_wins import NewestWins, Waiting
+from stillwing_vlm.core.serving.newest_wins import NewestWins
+
+
+class NumberedChunk:
+    """A chunk that a rig holds, and notes the end of."""
+
+    def __init__(self, rig: "Rig", number: int) -> None:
+        self.deadline_s = float(number)
+        self._rig = rig
+        self._number = number
+
+    def prepare(self) -> Future[Any]:
+        self._rig.making[self._number] = Future()
+        return self._rig.making[self._number]
+
+    def append(self, ready: Future[Any]) -> None:
+        self._rig.appended.append(ready.result())
+
+    def drop(self) -> None:
+        self._rig.dropped.append(self._number)
+
+    def fail(self, error: Exception) -> None:
+        self._rig.failed.append(self._number)
 
 
 class Rig:
@@ -28,18 +50,8 @@ class Rig:
     def _wake(self) -> None:
         self.wakes += 1
 
-    def chunk(self, number: int) -> Waiting:
-        def prepare() -> Future[Any]:
-            self.making[number] = Future()
-            return self.making[number]
-
-        return Waiting(
-            float(number),
-            prepare,
-            lambda ready: self.appended.append(ready.result()),
-            lambda: self.dropped.append(number),
-            lambda error: self.failed.append(number),
-        )
+    def chunk(self, number: int) -> "NumberedChunk":
+        return NumberedChunk(self, number)
 
     def ready(self, number: int) -> None:
         self.making.pop(number).set_result(number)

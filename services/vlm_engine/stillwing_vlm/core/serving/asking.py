@@ -1,83 +1,78 @@
 """Asks and choices between the event loop, where their answers are read, and the device, where they are decoded.
 
-It knows nothing of order, limits or transports.
+It knows nothing of order or transports.
 """
 
-import asyncio
-from collections.abc import Callable
-from typing import Any
-
-from stillwing_common.clock import Clock
 from stillwing_common.errors import AnswerTimeout, UnknownSession
-from stillwing_vlm.core.base import AnswerDone, ChoiceResult, DoneReason, Provenance
-from stillwing_vlm.core.memory.branch import AskBranch, ChoiceBranch
-from stillwing_vlm.core.serving.observer import Observer
-from stillwing_vlm.core.serving.scheduler import Live, fault_of
-from stillwing_vlm.core.streams import AsyncAnswer, settle
+from stillwing_vlm.core.base import AnswerDone, AskRequest, ChoiceRequest, ChoiceResult, DoneReason, Provenance
+from stillwing_vlm.core.memory.branch import AskBranch
+from stillwing_vlm.core.memory.video_session import VideoSession
+from stillwing_vlm.core.serving.quotas import Resource
+from stillwing_vlm.core.serving.scheduler import Live, Request
+from stillwing_vlm.core.serving.session_lane import SessionLane
+from stillwing_vlm.core.serving.under_way import FutureUnderWay, UnderWay
+from stillwing_vlm.core.streams import AsyncAnswer
 
 _ASK_PATIENCE_S = 1.0
 """Deadline of a question that carries none: questions begun later cannot keep it waiting for longer."""
 
 
-def deadlines(placed_s: float, deadline_s: float | None) -> tuple[float, float]:
+def _deadlines(placed_s: float, deadline_s: float | None) -> tuple[float, float]:
     """When a question should be read, and when its answer ends at the latest."""
     if deadline_s is None:
         return placed_s + _ASK_PATIENCE_S, float("inf")
     return placed_s + deadline_s, placed_s + deadline_s
 
 
-class AskUnderWay:
-    """Made on the event loop; all but `answer` belongs to the device's thread from then on."""
+class AskUnderWay(UnderWay[AnswerDone]):
+    """One ask. Its end is that of `answer`, which grows before it."""
 
-    def __init__(
-        self,
-        placed_s: float,
-        clock: Clock,
-        observer: Observer,
-        on_loop: Callable[..., None],
-        on_device: Callable[[Callable[[], None]], Any],
-        release: Callable[[AskBranch], None],
-        ended: Callable[[], None],
-    ) -> None:
-        """`on_loop` and `on_device` carry calls over; `release` lets the branch go; `ended` is called on the loop."""
+    def __init__(self, lane: SessionLane, video: VideoSession, request: AskRequest) -> None:
+        super().__init__(lane)
         self.answer = AsyncAnswer(self._cancel)
-        self._placed_s = placed_s
-        self._clock = clock
-        self._observer = observer
-        self._on_loop = on_loop
-        self._on_device = on_device
-        self._release = release
-        self._ended = ended
+        self._video = video
+        self._request = request
+        self._placed_s = lane.clock.monotonic_s()
         self._branch: AskBranch | None = None
         self._cancelled = False
         self._tokens = 0
-        self._grown_s = placed_s
+        self._grown_s = self._placed_s
 
-    def fork(self, branch: AskBranch) -> Live:
-        """The branch is there. Device thread, as all that follows."""
-        self._branch = branch
-        if self._cancelled:
-            branch.cancel()
-            self._progressed()
-        return Live(branch, self._progressed, self.fail, expired=lambda: branch.cancel(DoneReason.DEADLINE))
+    def _begin(self) -> None:
+        self._hold(Resource.ASKS)
+        lane = self._lane
+        due_s, expires_s = _deadlines(self._placed_s, self._request.deadline_s)
+        ready = lane.prepare(lane.preparer.ask, self._request)
 
-    def fail(self, error: Exception) -> None:
-        """There is no answer, or no more of it. Where a fork came, its end follows by `_progressed`."""
-        if self._branch is None:
-            self._on_loop(self._ended)
-        if isinstance(error, UnknownSession):
-            # The session was closed before the fork: under way, and it saw nothing.
-            elapsed_s = self._clock.monotonic_s() - self._placed_s
-            nothing = AnswerDone("", DoneReason.CANCELLED, Provenance("", "", 0, 0), elapsed_s, elapsed_s, 0)
-            self._on_loop(self.answer.progress, (), nothing)
+        def run() -> None:
+            branch = self._branch = self._video.fork_ask(ready.result(), self._placed_s)
+            if self._cancelled:
+                branch.cancel()
+                self._progressed()
+            lane.start(
+                Live(branch, self._progressed, self.fail, due_s, expires_s, lambda: branch.cancel(DoneReason.DEADLINE))
+            )
+
+        lane.submit(Request(run, self._fail_unforked, ready, deadline_s=due_s))
+
+    def _fail_unforked(self, error: Exception) -> None:
+        if not isinstance(error, UnknownSession):
+            self.fail(error)
+            return
+        # The session was closed before the fork: the ask was under way, and it saw nothing.
+        elapsed_s = self._lane.clock.monotonic_s() - self._placed_s
+        self.finish(AnswerDone("", DoneReason.CANCELLED, Provenance("", "", 0, 0), elapsed_s, elapsed_s, 0))
+
+    def _tell(self, result: AnswerDone | None, error: Exception | None) -> None:
+        if error is None:
+            self.answer.progress((), result)
         else:
-            self._observer.refused(fault_of(error).reason)
-            self._on_loop(self.answer.fail, error)
+            self.answer.fail(error)
 
     def _cancel(self) -> None:
         if not self._cancelled:
             self._cancelled = True
-            self._on_device(self._stop)
+            self._lane.on_device(self._stop)
 
     def _stop(self) -> None:
         if self._branch is not None and not self._branch.finished:
@@ -89,16 +84,16 @@ class AskUnderWay:
         assert branch is not None
         self._observe(branch)
         deltas = branch.take_deltas()
+        if deltas:
+            self._lane.on_loop(self.answer.progress, deltas, None)
         if branch.finished:
-            self._release(branch)
-            self._on_loop(self._ended)
-        if deltas or branch.finished:
-            self._on_loop(self.answer.progress, deltas, branch.done)
+            self._video.release(branch)
+            self.finish(branch.done)
 
     def _observe(self, branch: AskBranch) -> None:
-        observer, tokens = self._observer, branch.answer_tokens
+        observer, tokens = self._lane.observer, branch.answer_tokens
         if tokens > self._tokens:
-            now_s = self._clock.monotonic_s()
+            now_s = self._lane.clock.monotonic_s()
             if self._tokens == 0:
                 observer.first_token(now_s - self._placed_s)
             else:
@@ -108,47 +103,43 @@ class AskUnderWay:
             observer.answer_ended(branch.done.reason)
 
 
-class ChoiceUnderWay:
-    """One question with its options, from its fork to its scores."""
+class ChoiceUnderWay(FutureUnderWay[ChoiceResult]):
+    """One question with its options, from its placing to its scores."""
 
-    def __init__(
-        self,
-        found: "asyncio.Future[ChoiceResult]",
-        deadline_s: float | None,
-        on_loop: Callable[..., None],
-        release: Callable[[ChoiceBranch], None],
-        ended: Callable[[], None],
-    ) -> None:
-        """`found` is settled and `ended` called on the loop; `release` lets the branch go."""
-        self._found = found
-        self._deadline_s = deadline_s
-        self._on_loop = on_loop
-        self._release = release
-        self._ended = ended
-        self._reason: Exception | None = None
+    def __init__(self, lane: SessionLane, video: VideoSession, request: ChoiceRequest) -> None:
+        super().__init__(lane)
+        self._video = video
+        self._request = request
+        self._placed_s = lane.clock.monotonic_s()
 
-    def fork(self, branch: ChoiceBranch, closed: Exception) -> Live:
-        """The branch is there; `closed` is why it has no scores where nothing else is. Device thread, as all else."""
-        self._reason = closed
+    def _begin(self) -> None:
+        self._hold(Resource.ASKS)
+        lane = self._lane
+        due_s, expires_s = _deadlines(self._placed_s, self._request.deadline_s)
+        ready = lane.prepare(lane.preparer.choice, self._request)
 
-        def progressed() -> None:
-            if branch.finished:
-                self._release(branch)
-                self._on_loop(self._end, branch.done, None if branch.done is not None else self._reason)
+        def run() -> None:
+            branch = self._video.fork_choice(ready.result(), self._placed_s)
+            reason: Exception | None = None
 
-        def stop(error: Exception) -> None:
-            self._reason = error
-            branch.cancel()
+            def progressed() -> None:
+                if branch.finished:
+                    self._video.release(branch)
+                    if branch.done is not None:
+                        self.finish(branch.done)
+                    else:
+                        # Where nothing else stopped it, its lane was closed.
+                        self.fail(reason or lane.gone())
 
-        def expired() -> None:
-            stop(AnswerTimeout(f"not scored within {self._deadline_s:g} s", deadline_s=self._deadline_s))
+            def stop(error: Exception) -> None:
+                nonlocal reason
+                reason = error
+                branch.cancel()
 
-        return Live(branch, progressed, stop, expired=expired)
+            def expired() -> None:
+                limit_s = self._request.deadline_s
+                stop(AnswerTimeout(f"not scored within {limit_s:g} s", deadline_s=limit_s))
 
-    def fail(self, error: Exception) -> None:
-        """There was no fork."""
-        self._on_loop(self._end, None, error)
+            lane.start(Live(branch, progressed, stop, due_s, expires_s, expired))
 
-    def _end(self, result: ChoiceResult | None, error: Exception | None) -> None:
-        self._ended()
-        settle(self._found, result, error)
+        lane.submit(Request(run, self.fail, ready, deadline_s=due_s))

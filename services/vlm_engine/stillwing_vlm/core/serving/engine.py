@@ -15,8 +15,8 @@ from stillwing_vlm.core.base import SNAPSHOT_ID_PREFIX, ExportInfo, ModelInfo, S
 from stillwing_vlm.core.catalog import LoadedEngine
 from stillwing_vlm.core.memory.exports import ExportFolder
 from stillwing_vlm.core.memory.video_session import VideoSession
-from stillwing_vlm.core.serving.async_exports import EngineExports
 from stillwing_vlm.core.serving.device import DeviceThread
+from stillwing_vlm.core.serving.engine_exports import EngineExports
 from stillwing_vlm.core.serving.hand_over import LoopCalls
 from stillwing_vlm.core.serving.machinery import Machinery
 from stillwing_vlm.core.serving.observer import EngineLoad, Observer, SilentObserver
@@ -116,9 +116,9 @@ class AsyncEngine:
             context_tokens=sum(tokens for tokens, _ in found),
             cache_bytes=sum(size for _, size in found),
             live_asks=self.machinery.quotas.held(Resource.ASKS),
-            watches=sum(session.watches for session in sessions),
+            watches=self.machinery.quotas.held(Resource.WATCHES),
             waiting_requests=self.machinery.scheduler.waiting(),
-            waiting_frames=sum(session.waiting_frames for session in sessions),
+            waiting_frames=self.machinery.quotas.held(Resource.FRAMES),
             waiting_frame_bytes=self.machinery.quotas.held(Resource.FRAME_BYTES),
             free_bytes=self.machinery.loaded.backend.free_bytes(),
         )

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from stillwing_vlm.core.catalog import LoadedEngine
-from stillwing_vlm.core.serving.async_exports import EngineExports
+from stillwing_vlm.core.serving.engine_exports import EngineExports
 from stillwing_vlm.core.serving.hand_over import LoopCalls
 from stillwing_vlm.core.serving.observer import Observer
 from stillwing_vlm.core.serving.quotas import Quotas

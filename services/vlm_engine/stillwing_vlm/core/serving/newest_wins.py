@@ -14,23 +14,27 @@ It knows nothing of pictures, trunks or event loops: chunks are whatever they ar
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 
-@dataclass(slots=True, eq=False)
-class Waiting:
-    """One chunk on its way.
+class WaitingChunk(Protocol):
+    """One chunk on its way. Exactly one of `append`, `drop` and `fail` ends it."""
 
-    `prepare` starts making it ready; `append` is called with that, on the device's thread; exactly one of `append`,
-    `drop` and `fail` ends it.
-    """
+    @property
+    def deadline_s(self) -> float:
+        """When it should be in the trunk, on the scheduler's clock."""
 
-    deadline_s: float
-    prepare: Callable[[], "Future[Any]"]
-    append: Callable[["Future[Any]"], None]
-    drop: Callable[[], None]
-    fail: Callable[[Exception], None]
+    def prepare(self) -> "Future[Any]":
+        """Start making it ready. Any thread."""
+
+    def append(self, ready: "Future[Any]") -> None:
+        """Put it into the trunk, once `ready` has a result. Device thread."""
+
+    def drop(self) -> None:
+        """A newer one took its place. Any thread."""
+
+    def fail(self, error: Exception) -> None:
+        """It cannot go in. Any thread."""
 
 
 class NewestWins:
@@ -38,14 +42,14 @@ class NewestWins:
 
     heavy = True
 
-    def __init__(self, first: Waiting, wake: Callable[[], None]) -> None:
+    def __init__(self, first: WaitingChunk, wake: Callable[[], None]) -> None:
         """`wake` is called when it may have become ready."""
         self._lock = threading.Lock()
         self._wake = wake
-        self._newest: Waiting | None = None
-        self._preparing: Waiting | None = first
-        self._ready: tuple[Waiting, Future[Any]] | None = None
-        self._running: Waiting | None = None
+        self._newest: WaitingChunk | None = None
+        self._preparing: WaitingChunk | None = first
+        self._ready: tuple[WaitingChunk, Future[Any]] | None = None
+        self._running: WaitingChunk | None = None
         self._sealed = False
         self._spent = False
         self._prepare(first)
@@ -58,7 +62,7 @@ class NewestWins:
             held = [each for each in (ready, self._preparing, self._newest) if each is not None]
         return min((each.deadline_s for each in held), default=0.0)
 
-    def offer(self, chunk: Waiting) -> bool:
+    def offer(self, chunk: WaitingChunk) -> bool:
         """Take a newer chunk; False where it is sealed or has left its lane, and then nothing happens."""
         with self._lock:
             if self._sealed or self._spent:
@@ -119,10 +123,10 @@ class NewestWins:
         for chunk in ended:
             chunk.fail(error)
 
-    def _prepare(self, chunk: Waiting) -> None:
+    def _prepare(self, chunk: WaitingChunk) -> None:
         chunk.prepare().add_done_callback(lambda found: self._prepared(chunk, found))
 
-    def _prepared(self, chunk: Waiting, found: "Future[Any]") -> None:
+    def _prepared(self, chunk: WaitingChunk, found: "Future[Any]") -> None:
         replaced = next_up = None
         with self._lock:
             if self._preparing is not chunk:

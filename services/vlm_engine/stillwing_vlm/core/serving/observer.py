@@ -37,7 +37,7 @@ class Observer(Protocol):
         """A watch condition was asked again."""
 
     def refused(self, reason: str) -> None:
-        """A request or a session was refused with this error reason."""
+        """A request or a session failed with this error reason."""
 
 
 class SilentObserver:

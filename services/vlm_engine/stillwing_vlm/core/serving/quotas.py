@@ -1,6 +1,6 @@
-"""Counts what all sessions, and those of one peer, hold of what is limited. It knows neither sessions nor peers.
+"""Counts what all sessions, those of one peer, and one session hold of what is limited.
 
-Used on one event loop.
+It knows neither sessions nor peers. Used on one event loop.
 """
 
 from collections import Counter
@@ -9,10 +9,12 @@ from enum import Enum
 
 from stillwing_common.errors import (
     Exhausted,
+    OutOfCredits,
     TooManyBranches,
     TooManyContextTokens,
     TooManyFrameBytes,
     TooManySessions,
+    TooManyWatches,
 )
 from stillwing_vlm.core.limits import Limits
 
@@ -23,15 +25,24 @@ class Resource(Enum):
     SESSIONS = "sessions"
     CONTEXT_TOKENS = "context tokens of all budgets"
     ASKS = "asks under way"
+    FRAMES = "frames not yet in the trunk"
     FRAME_BYTES = "bytes of frames under way"
+    WATCHES = "watch conditions"
+    EXPORTS = "exports under way"
 
 
 _ERRORS: dict[Resource, type[Exhausted]] = {
     Resource.SESSIONS: TooManySessions,
     Resource.CONTEXT_TOKENS: TooManyContextTokens,
     Resource.ASKS: TooManyBranches,
+    Resource.FRAMES: OutOfCredits,
     Resource.FRAME_BYTES: TooManyFrameBytes,
+    Resource.WATCHES: TooManyWatches,
+    Resource.EXPORTS: Exhausted,
 }
+
+Give = Callable[[], None]
+"""Gives back what was taken, once however often it is called."""
 
 
 class Quotas:
@@ -57,32 +68,12 @@ class Quotas:
         """What all owners hold together."""
         return self._held[resource]
 
-    def take(self, owner: str, resource: Resource, amount: int = 1) -> Callable[[], None]:
-        """Count `amount` as held; returns what gives it back, once however often it is called.
-
-        Raises TooManySessions, TooManyContextTokens, TooManyBranches, TooManyFrameBytes; then nothing is counted.
-        """
-        for scope, limit, held in (
-            ("engine", self._engine[resource], self._held[resource]),
-            ("peer", self._peer[resource], self._held_by[owner, resource]),
-        ):
-            if limit and held + amount > limit:
-                whose = "the engine holds" if scope == "engine" else "this peer holds"
-                raise _ERRORS[resource](
-                    f"{whose} {held} {resource.value} of {limit}, {amount} more were asked for",
-                    scope=scope,
-                    limit=limit,
-                )
+    def take(self, owner: str, resource: Resource, amount: int = 1) -> Give:
+        """Count `amount` as held. Raises the resource's error; then nothing is counted."""
+        _check("engine", resource, self._engine.get(resource, 0), self._held[resource], amount)
+        _check("peer", resource, self._peer.get(resource, 0), self._held_by[owner, resource], amount)
         self._count(owner, resource, amount)
-        given = False
-
-        def give() -> None:
-            nonlocal given
-            if not given:
-                given = True
-                self._count(owner, resource, -amount)
-
-        return give
+        return _once(lambda: self._count(owner, resource, -amount))
 
     def _count(self, owner: str, resource: Resource, amount: int) -> None:
         self._held[resource] += amount
@@ -90,3 +81,67 @@ class Quotas:
         if not self._held_by[owner, resource]:
             # Peers come and go without end.
             del self._held_by[owner, resource]
+
+
+class SessionQuotas:
+    """What one session holds: by limits of its own, then by its owner's and the engine's."""
+
+    def __init__(self, quotas: Quotas, owner: str, limits: Limits) -> None:
+        self._quotas = quotas
+        self._owner = owner
+        self._most = {
+            Resource.ASKS: limits.max_asks,
+            Resource.FRAMES: limits.frame_credits,
+            Resource.WATCHES: limits.max_watches,
+            Resource.EXPORTS: 1,
+        }
+        self._held: Counter[Resource] = Counter()
+
+    def held(self, resource: Resource) -> int:
+        """What this session holds."""
+        return self._held[resource]
+
+    def check(self, resource: Resource, amount: int) -> None:
+        """Raise the resource's error where `amount` would be too much even if the session held nothing."""
+        _check("session", resource, self._most.get(resource, 0), 0, amount)
+
+    def take(self, resource: Resource, amount: int = 1, *, replaces: bool = False) -> Give:
+        """Count `amount` as held. Raises the resource's error; then nothing is counted.
+
+        `replaces`: as much is about to be given back for it, so it may be more than the session's limit for a moment.
+        """
+        self.check(resource, amount)
+        if not replaces:
+            _check("session", resource, self._most.get(resource, 0), self._held[resource], amount)
+        give = self._quotas.take(self._owner, resource, amount)
+        self._held[resource] += amount
+
+        def give_both() -> None:
+            give()
+            self._held[resource] -= amount
+
+        return _once(give_both)
+
+
+_HOLDERS = {"engine": "the engine", "peer": "this peer", "session": "this session"}
+
+
+def _check(scope: str, resource: Resource, limit: int, held: int, amount: int) -> None:
+    if limit and held + amount > limit:
+        raise _ERRORS[resource](
+            f"{_HOLDERS[scope]} holds {held} {resource.value} of {limit}, {amount} more were asked for",
+            scope=scope,
+            limit=limit,
+        )
+
+
+def _once(function: Give) -> Give:
+    given = False
+
+    def give() -> None:
+        nonlocal given
+        if not given:
+            given = True
+            function()
+
+    return give

@@ -17,19 +17,19 @@ _PATIENCE_S = 1.0
 """Deadline of a reading among questions that begin together."""
 
 
-class WatchUnderWay:
-    """One condition. `told` is called with each event, `ended` once, with what broke it or None."""
+class Condition:
+    """One watch condition. `changed` is called with each event, `ended` once, with what broke it or None."""
 
     def __init__(
         self,
         request: WatchRequest,
         prepared: PreparedChoice,
-        told: Callable[[WatchEvent], None],
+        changed: Callable[[WatchEvent], None],
         ended: Callable[[Exception | None], None],
     ) -> None:
         self._request = request
         self._prepared = prepared
-        self._told = told
+        self._changed = changed
         self._ended = ended
         self._over = False
         self._chunks = 0
@@ -85,7 +85,7 @@ class WatchUnderWay:
         changed = state is not self._state
         self._state = state
         if changed:
-            self._told(WatchEvent(state, probability, result.provenance.last_frame_id, result.provenance))
+            self._changed(WatchEvent(state, probability, result.provenance.last_frame_id, result.provenance))
         return changed
 
 
@@ -98,34 +98,30 @@ class Watches:
         self._clock = clock
         self._observer = observer
         self._start = start
-        self._watches: list[WatchUnderWay] = []
+        self._conditions: list[Condition] = []
 
-    def add(self, watch: WatchUnderWay) -> None:
+    def add(self, condition: Condition) -> None:
         """Set one, and ask it at once where there is a frame."""
-        self._watches.append(watch)
+        self._conditions.append(condition)
         if self._video.trunk.last_frame_id:
-            self._ask(watch)
-
-    def remove(self, watch: WatchUnderWay) -> None:
-        """Unset one. No effect where it is not set."""
-        watch.end()
+            self._ask(condition)
 
     def appended(self) -> None:
         """A chunk is in the trunk: ask what is due. A reading still under way is not begun again."""
-        self._watches = [watch for watch in self._watches if not watch.over]
-        for watch in self._watches:
-            if watch.is_due() and watch.live is None:
-                self._ask(watch)
+        self._conditions = [condition for condition in self._conditions if not condition.over]
+        for condition in self._conditions:
+            if condition.is_due() and condition.live is None:
+                self._ask(condition)
 
     def close(self, error: Exception | None = None) -> None:
         """End all, with what ended the session; readings under way end with the lane."""
-        for watch in self._watches:
-            watch.end(error)
-        self._watches.clear()
+        for condition in self._conditions:
+            condition.end(error)
+        self._conditions.clear()
 
-    def _ask(self, watch: WatchUnderWay) -> None:
+    def _ask(self, condition: Condition) -> None:
         try:
-            self._start(watch.fork(self._video, self._clock, self._observer))
+            self._start(condition.fork(self._video, self._clock, self._observer))
         except StillwingError as error:
             # The chunk is in the trunk whatever becomes of the question.
-            watch.end(error)
+            condition.end(error)

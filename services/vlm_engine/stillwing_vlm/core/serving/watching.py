@@ -3,70 +3,55 @@
 It knows nothing of states, thresholds or trunks: `core.serving.watches` does.
 """
 
-from collections.abc import Callable
-
-from stillwing_common.errors import StillwingError, TooManyWatches, UnknownSession
-from stillwing_vlm.core.base import WatchRequest
-from stillwing_vlm.core.serving.machinery import Machinery
+from stillwing_common.errors import UnknownSession
+from stillwing_vlm.core.base import WatchEvent, WatchRequest
+from stillwing_vlm.core.serving.quotas import Resource
 from stillwing_vlm.core.serving.scheduler import Request
-from stillwing_vlm.core.serving.watches import Watches, WatchUnderWay
+from stillwing_vlm.core.serving.session_lane import SessionLane
+from stillwing_vlm.core.serving.under_way import UnderWay
+from stillwing_vlm.core.serving.watches import Condition, Watches
 from stillwing_vlm.core.streams import RunningWatch
 
 
-class Watching:
-    """Sets the conditions of one session. Used on the event loop."""
+class WatchUnderWay(UnderWay[None]):
+    """One condition, from its setting until it is asked no more; what is heard of it comes by `watch`."""
 
-    def __init__(
-        self,
-        watches: Watches,
-        machinery: Machinery,
-        submit: Callable[[Request], StillwingError | None],
-        on_loop: Callable[..., None],
-    ) -> None:
-        """`submit` puts a request at the lane's end and says why not; `on_loop` calls a function on the loop."""
+    def __init__(self, lane: SessionLane, watches: Watches, request: WatchRequest) -> None:
+        super().__init__(lane)
+        self.watch = RunningWatch(lambda: lane.on_device(self._remove))
         self._watches = watches
-        self._machinery = machinery
-        self._submit = submit
-        self._on_loop = on_loop
-        self.count = 0
+        self._request = request
+        self._condition: Condition | None = None
+        self._unwanted = False
 
-    def set(self, request: WatchRequest) -> RunningWatch:
-        """See `Session.set_watch`."""
-        under_way: list[WatchUnderWay] = []
-        unwanted = False
-
-        def remove() -> None:
-            nonlocal unwanted
-            unwanted = True
-            for each in under_way:
-                self._watches.remove(each)
-
-        watch = RunningWatch(lambda: self._machinery.scheduler.call(remove))
-        most = self._machinery.loaded.limits.max_watches
-        if self.count >= most:
-            watch.end(TooManyWatches(f"{self.count} are set, at most {most}", limit=most))
-            return watch
-        ready = self._machinery.workers.submit(self._machinery.loaded.preparer.watch, request)
-
-        def end(error: Exception | None) -> None:
-            self.count -= 1
-            # A watch that ends with its session has not failed.
-            watch.end(None if isinstance(error, UnknownSession) else error)
-
-        def fail(error: Exception | None) -> None:
-            self._on_loop(end, error)
+    def _begin(self) -> None:
+        self._hold(Resource.WATCHES)
+        ready = self._lane.prepare(self._lane.preparer.watch, self._request)
 
         def run() -> None:
             prepared = ready.result()
-            if unwanted:
-                fail(None)
+            if self._unwanted:
+                self.finish(None)
                 return
-            under_way.append(WatchUnderWay(request, prepared, lambda event: self._on_loop(watch.put, event), fail))
-            self._watches.add(under_way[0])
+            self._condition = Condition(self._request, prepared, self._changed, self._ended)
+            self._watches.add(self._condition)
 
-        refusal = self._submit(Request(run, fail, ready))
-        if refusal is None:
-            self.count += 1
+        self._lane.submit(Request(run, self._ended, ready))
+
+    def _changed(self, event: WatchEvent) -> None:
+        self._lane.on_loop(self.watch.put, event)
+
+    def _ended(self, error: Exception | None) -> None:
+        # A watch that ends with its session has not failed.
+        if error is None or isinstance(error, UnknownSession):
+            self.finish(None)
         else:
-            watch.end(refusal)
-        return watch
+            self.fail(error)
+
+    def _remove(self) -> None:
+        self._unwanted = True
+        if self._condition is not None:
+            self._condition.end()
+
+    def _tell(self, result: None, error: Exception | None) -> None:
+        self.watch.end(error)

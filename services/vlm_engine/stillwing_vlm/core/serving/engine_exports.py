@@ -1,10 +1,9 @@
-"""Exports beside an engine at work: the device's thread only copies, files are read and written on another.
+"""The exports of an engine at work: files are read and written on a thread of their own.
 
 It knows no tensors, no transports and nothing of what is in a session.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -12,12 +11,11 @@ from typing import TypeVar
 
 from stillwing_common.errors import ExportsOff
 from stillwing_vlm.core.backend import Backend
-from stillwing_vlm.core.base import ExportInfo, PeriodicExport
+from stillwing_vlm.core.base import ExportInfo
 from stillwing_vlm.core.memory.exports import ExportFolder, read_session, write_session
 from stillwing_vlm.core.memory.session_state import SavedSession
 
 _T = TypeVar("_T")
-_log = logging.getLogger("stillwing.vlm.exports")
 
 
 class EngineExports:
@@ -68,36 +66,3 @@ class EngineExports:
 
     async def _call(self, function: Callable[[], _T]) -> _T:
         return await asyncio.wrap_future(self._thread.submit(function))
-
-
-class PeriodicExports:
-    """A session's export every so many chunks. Used on the device's thread.
-
-    While one is being written none is begun, so that a slow disk never makes copies pile up.
-    """
-
-    def __init__(self, exports: EngineExports, wanted: PeriodicExport, save: Callable[[], SavedSession]) -> None:
-        self._exports = exports
-        self._wanted = wanted
-        self._save = save
-        self._chunks = 0
-        self._writing: Future[ExportInfo] | None = None
-
-    def appended(self) -> None:
-        """Another chunk is in the trunk."""
-        self._chunks += 1
-        if self._chunks < self._wanted.every_chunks or not (self._writing is None or self._writing.done()):
-            return
-        self._chunks = 0
-        try:
-            self._writing = self._exports.write(self._wanted.name, self._save())
-        except Exception:
-            # The stream goes on without: what it is for is worth more than its insurance.
-            _log.exception("no copy of a session could be made for export %s", self._wanted.name)
-            return
-        self._writing.add_done_callback(self._ended)
-
-    def _ended(self, writing: "Future[ExportInfo]") -> None:
-        error = None if writing.cancelled() else writing.exception()
-        if error is not None:
-            _log.error("export %s was not written: %s", self._wanted.name, error)
