@@ -21,13 +21,14 @@ from stillwing_cli.flight_record import FlightRecord, ThinkingAudit, goal_of
 from stillwing_cli.fly_display import FlightDisplay
 from stillwing_cli.plan import AGENT, BRIDGE, MEMORY, Choices
 from stillwing_cli.report import LABELS, fresh_folder, write_report
-from stillwing_cli.stack import ended_by_signals, running_stack
+from stillwing_cli.stack import running_stack
 from stillwing_cli.state import StackState, default_state, read_state
 from stillwing_cli.supervisor import Supervisor
 from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run
 from stillwing_cli.up import AgentName, Certs, Model, Profile, Scene, Seed, absolute
 from stillwing_common.errors import NotFound, StillwingError
 from stillwing_common.ids import new_id
+from stillwing_common.signals import end_on_signals
 from stillwing_memory.client import RemoteMemoryBank
 from stillwing_recording.flight_file import RecordingSummary
 from stillwing_recording.recorder import FlightRecorder, RecorderSettings
@@ -89,7 +90,7 @@ def fly(
 async def _fly(order: Order, choose: Callable[[], Choices], attach: bool) -> bool:
     console = err if order.as_json else out
     reached = False
-    with ended_by_signals() as watch:
+    with end_on_signals() as watch:
         present = read_state()
         if present is not None:
             console.print(f"flying with the stack that is up (process {present.pid})", style="dim")

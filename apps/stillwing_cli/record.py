@@ -18,10 +18,10 @@ from stillwing_cli.manual import KEYS_HELP, TICK_S, ManualFlight
 from stillwing_cli.plan import BRIDGE
 from stillwing_cli.report import fresh_folder
 from stillwing_cli.script import TimedCommand, parse_script
-from stillwing_cli.stack import ended_by_signals
 from stillwing_cli.state import default_state, read_state
 from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run
 from stillwing_common.errors import InvalidInput, NotFound, StillwingError
+from stillwing_common.signals import end_on_signals
 from stillwing_recording.flight_file import RecordingSummary
 from stillwing_recording.recorder import FlightRecorder, RecorderSettings
 
@@ -62,33 +62,34 @@ async def _record(
     console = err if as_json else out
     commands = _read_script(script) if script is not None else None
     stack = read_state() or default_state()
-    link = await RemoteBridge.connect(address or stack.address(BRIDGE), stack.channel, wait_s=_CONNECT_WAIT_S)
-    failed = 0
-    try:
-        vehicles = await link.list_vehicles()
-        if not vehicles:
-            raise NotFound("the bridge has no vehicle")
-        vehicle_id = vehicle or vehicles[0].vehicle_id
-        path = file or fresh_folder(Path("runs"), datetime.now().astimezone()) / "flight.mcap"
-        how = "script" if commands else "watch" if watch else "keyboard"
-        recorder = FlightRecorder(
-            path, link, vehicle_id, RecorderSettings(fps=fps), metadata={"recorder": f"stillwing record, {how}"}
-        )
+    failed, summary = 0, None
+    with end_on_signals():
+        link = await RemoteBridge.connect(address or stack.address(BRIDGE), stack.channel, wait_s=_CONNECT_WAIT_S)
         try:
-            await recorder.start()
-            if as_json:
-                print_json({"state": "recording", "path": str(path), "pid": os.getpid()})
-            console.print(f"recording to {path}")
-            with ended_by_signals():
+            vehicles = await link.list_vehicles()
+            if not vehicles:
+                raise NotFound("the bridge has no vehicle")
+            vehicle_id = vehicle or vehicles[0].vehicle_id
+            path = file or fresh_folder(Path("runs"), datetime.now().astimezone()) / "flight.mcap"
+            how = "script" if commands else "watch" if watch else "keyboard"
+            recorder = FlightRecorder(
+                path, link, vehicle_id, RecorderSettings(fps=fps), metadata={"recorder": f"stillwing record, {how}"}
+            )
+            try:
+                await recorder.start()
+                if as_json:
+                    print_json({"state": "recording", "path": str(path), "pid": os.getpid()})
+                console.print(f"recording to {path}")
                 if watch:
                     await asyncio.Event().wait()
                 else:
                     failed = await _fly(link, vehicle_id, commands, take, console)
+            finally:
+                summary = await recorder.close()
         finally:
-            summary = await recorder.close()
-    finally:
-        await link.close()
-    _tell(summary, as_json, console)
+            await link.close()
+    if summary is not None:
+        _tell(summary, as_json, console)
     return failed
 
 

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, TextColumn
 
-from stillwing_cli.stack import ended_by_signals
 from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run
 from stillwing_cli.up import Certs
+from stillwing_common.signals import end_on_signals
 from stillwing_recording.base import Recording, RecordingInfo
 from stillwing_recording.opening import open_recording
 from stillwing_recording.pictures import PictureOptions
@@ -66,7 +66,7 @@ async def _replay(
     if info:
         next_step(console, f"stillwing replay {file}", "serve it as if it were live")
         return
-    with ended_by_signals() as watch:
+    with end_on_signals() as watch:
         await _serve(recording, glance, speed, commands, settings, as_json)
     if watch.came:
         console.print("ended early")

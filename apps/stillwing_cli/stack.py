@@ -1,12 +1,11 @@
 """One stack from start to end, as `up` and `fly` use it: lock, ports, supervisor, state file, leftovers."""
 
 import asyncio
-import contextlib
 import os
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from stillwing_cli.plan import DEFAULT_PORTS, Choices, free_ports, make_parts, r
 from stillwing_cli.state import RUN_FOLDER, StackState, the_only_stack, write_state
 from stillwing_cli.supervisor import KILL, Say, Supervisor, signal_group
 from stillwing_common.errors import InvalidInput
-from stillwing_rpc.server import on_signals
 
 LOG_FOLDER = RUN_FOLDER / "logs"
 _PID_FILE = RUN_FOLDER / "pids"
@@ -65,37 +63,6 @@ async def end_leftovers(say: Say) -> None:
         if _is_ours(pid):
             signal_group(pid, KILL)
     _PID_FILE.unlink(missing_ok=True)
-
-
-class SignalWatch:
-    """Whether SIGINT or SIGTERM has come."""
-
-    def __init__(self) -> None:
-        self.came = False
-
-
-@contextlib.contextmanager
-def ended_by_signals() -> Iterator[SignalWatch]:
-    """The first SIGINT or SIGTERM ends the block early and quietly; later ones wait for it to clean up."""
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    assert task is not None
-    watch = SignalWatch()
-
-    def told() -> None:
-        if not watch.came:
-            watch.came = True
-            task.cancel()
-
-    restore = on_signals(loop, told)
-    try:
-        yield watch
-    except asyncio.CancelledError:
-        if not watch.came:
-            raise
-        task.uncancel()
-    finally:
-        restore()
 
 
 def _note_pids(pids: Mapping[str, int]) -> None:

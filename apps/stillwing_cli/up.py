@@ -9,9 +9,10 @@ import typer
 
 from stillwing_cli.errors import AlreadyUp
 from stillwing_cli.plan import AGENT, AIRFIELD, BRIDGE, ENGINE, MEMORY, Choices
-from stillwing_cli.stack import ended_by_signals, running_stack
+from stillwing_cli.stack import running_stack
 from stillwing_cli.state import StackState, read_state
 from stillwing_cli.terminal import AsJson, Prefixed, err, next_step, out, print_json, run
+from stillwing_common.signals import end_on_signals
 
 Scene = Annotated[str, typer.Option(help="Which kind of scene airfield shows.")]
 Seed = Annotated[int, typer.Option(min=0, help="The scene is drawn from this number.")]
@@ -50,7 +51,7 @@ async def _up(choose: Callable[[], Choices], ports: str, as_json: bool) -> None:
     console = err if as_json else out
     began_s = time.monotonic()
     say = Prefixed(console, (AIRFIELD, BRIDGE, MEMORY, ENGINE, AGENT))
-    with ended_by_signals() as watch:
+    with end_on_signals() as watch:
         try:
             async with running_stack(choose(), ports, say) as (state, supervisor):
                 _tell_ready(state, time.monotonic() - began_s, as_json)

@@ -1,9 +1,14 @@
-"""What the command line of every service has in common: flags before the environment, errors in one line.
+"""What the command line of every service has in common: flags before the environment, errors in one line, one end.
 
 It knows nothing of any one service.
 """
 
-from collections.abc import Iterator
+import asyncio
+import logging
+import os
+import sys
+import threading
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -12,6 +17,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from stillwing_common.errors import StillwingError
+from stillwing_common.signals import end_on_signals
 from stillwing_rpc.settings import ServerSettings
 
 Settings = TypeVar("Settings", bound=ServerSettings)
@@ -49,3 +55,20 @@ def told_errors(program: str) -> Iterator[None]:
     except StillwingError as error:
         typer.echo(f"{program}: {error}", err=True)
         raise typer.Exit(1) from error
+
+
+def run_service(program: str, work: Coroutine[Any, Any, None]) -> None:
+    """A service's work on an event loop until it ends or SIGINT or SIGTERM end it; errors as in `told_errors`."""
+
+    async def until_signal() -> bool:
+        with end_on_signals() as watch:
+            await work
+        return watch.came
+
+    with told_errors(program):
+        by_signal = asyncio.run(until_signal())
+    if by_signal and threading.active_count() > 1:
+        # All is closed. A thread that cannot be stopped, as one that loads a model, is not waited for.
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(0)

@@ -7,11 +7,9 @@ stops.
 
 import asyncio
 import errno
-import signal
 import socket
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 import grpc
@@ -79,7 +77,7 @@ class RpcServer:
         self._health = health.aio.HealthServicer()
         self._interceptor: ServerInterceptor | None = None
         self._draining: asyncio.Task[None] | None = None
-        self._told = asyncio.Event()
+        self._drain_asked = asyncio.Event()
         self._started = False
         self.port = 0
 
@@ -142,19 +140,16 @@ class RpcServer:
         Calling it again waits for the same drain.
         """
         if self._draining is None:
-            self._told.set()
+            self._drain_asked.set()
             self._draining = asyncio.get_running_loop().create_task(self._drain())
         await asyncio.shield(self._draining)
 
-    async def run_until_signal(self) -> None:
-        """Return once SIGINT or SIGTERM has come and the server is drained, or once it was drained otherwise."""
-        loop = asyncio.get_running_loop()
-        restore = on_signals(loop, self._told.set)
+    async def run(self) -> None:
+        """Return once the server is drained, by whomever; being cancelled drains it first."""
         try:
-            await self._told.wait()
-            await self.drain()
+            await self._drain_asked.wait()
         finally:
-            restore()
+            await self.drain()
 
     async def _drain(self) -> None:
         grace_s = self._settings.drain_grace_s
@@ -193,27 +188,3 @@ def _bind_error(host: str, port: int) -> PortInUse | InvalidInput:
                 return PortInUse(f"{host}:{port}", host=host, port=port)
             return InvalidInput(f"cannot listen on {host}:{port}: {error.strerror or error}", host=host, port=port)
     return PortInUse(f"{host}:{port}", host=host, port=port)
-
-
-def on_signals(loop: asyncio.AbstractEventLoop, told: Callable[[], Any]) -> Callable[[], None]:
-    """Call `told` on the loop at SIGINT or SIGTERM; returns what undoes it."""
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before: dict[signal.Signals, Any] = {}
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(told)
-
-    for number in signals:
-        try:
-            loop.add_signal_handler(number, told)
-        except NotImplementedError:  # Windows' event loops have no signal handlers of their own
-            before[number] = signal.signal(number, handle)
-
-    def restore() -> None:
-        for number in signals:
-            if number in before:
-                signal.signal(number, before[number])
-            else:
-                loop.remove_signal_handler(number)
-
-    return restore

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +21,7 @@ from stillwing_airfield.server import DEFAULT_PORT, AirfieldServer
 from stillwing_airfield.settings_file import Settings, load_settings
 from stillwing_airfield.sim import Airfield
 from stillwing_common.errors import StillwingError
+from stillwing_common.signals import end_on_signals
 
 app = typer.Typer(add_completion=False, help="Airfield: a headless simulator that speaks AirSim's wire protocol.")
 _SELF_CHECK_S = 0.4
@@ -82,16 +82,19 @@ def _first(*numbers: int | None) -> int:
 
 
 async def _serve(airfield: Airfield, host: str, port: int, dialect: Dialect, faults: FaultPlan) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
     shown = Faults(faults)
-    server = AirfieldServer(airfield, dialect, shown)
+    with end_on_signals():
+        await _serve_until_cancelled(airfield, AirfieldServer(airfield, dialect, shown), host, port, dialect, faults)
+    typer.echo(f"airfield: stopped; {shown.shown} faults shown")
+
+
+async def _serve_until_cancelled(
+    airfield: Airfield, server: AirfieldServer, host: str, port: int, dialect: Dialect, faults: FaultPlan
+) -> None:
     try:
         # Before anybody can connect, because the check flies the vehicle and resets it.
         airfield.start()
-        speed = await loop.run_in_executor(None, measure, airfield, _SELF_CHECK_S)
+        speed = await asyncio.to_thread(measure, airfield, _SELF_CHECK_S)
         bound = await server.start(host, port)
         typer.echo(f"airfield: scene {airfield.scene.name}, seed {airfield.scene.seed}: {airfield.scene.mission}")
         typer.echo(f"airfield: {speed}")
@@ -102,10 +105,9 @@ async def _serve(airfield: Airfield, host: str, port: int, dialect: Dialect, fau
         typer.echo(
             f"Next: stillwing-bridge --simulator {_reachable(host)}:{bound}   (or any AirSim client; Ctrl-C ends)"
         )
-        await stop.wait()
+        await asyncio.Event().wait()
     finally:
         await server.close()
-    typer.echo(f"airfield: stopped; {shown.shown} faults shown")
 
 
 def _reachable(host: str) -> str:

@@ -1,10 +1,10 @@
 """`python tests/support/scripted_engine.py PORT ANSWER`: a real engine server whose model says one thing for ever."""
 
-import asyncio
 import sys
 
 from agent_fakes import FakeEngine, World
 
+from stillwing_rpc.command import run_service
 from stillwing_rpc.logs import configure_logs
 from stillwing_rpc.server import RpcServer
 from stillwing_rpc.settings import ServerSettings
@@ -17,9 +17,9 @@ async def serve(port: int, answer: str) -> None:
     server = RpcServer([registration(engine)], ServerSettings(port=port))  # type: ignore[arg-type]
     await server.start()
     await server.set_serving()
-    await server.run_until_signal()
+    await server.run()
 
 
 if __name__ == "__main__":
     configure_logs("info", "console")
-    asyncio.run(serve(int(sys.argv[1]), sys.argv[2]))
+    run_service("scripted engine", serve(int(sys.argv[1]), sys.argv[2]))

@@ -49,9 +49,9 @@ def start_stack(folder: Path, *arguments: str) -> Stack:
     return Stack(folder, ready["addresses"], process)
 
 
-def stop_stack(stack: Stack) -> int:
-    """Ctrl-C, as a user does; returns the exit code of `stillwing up`."""
-    stack.process.send_signal(signal.SIGINT)
+def stop_stack(stack: Stack, number: signal.Signals = signal.SIGINT) -> int:
+    """Ctrl-C, as a user does, or another signal; returns the exit code of `stillwing up`."""
+    stack.process.send_signal(number)
     code = stack.process.wait(60)
     if stack.process.stdout is not None:
         stack.process.stdout.close()

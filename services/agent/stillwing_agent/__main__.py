@@ -1,6 +1,5 @@
 """`stillwing-agent`: fly missions. The composition root: reaches the three services, then serves; no logic here."""
 
-import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +14,7 @@ from stillwing_agent.server import registration
 from stillwing_agent.settings import AgentSettings
 from stillwing_bridge.client import RemoteBridge
 from stillwing_memory.client import RemoteMemoryBank
-from stillwing_rpc.command import read_settings, told_errors
+from stillwing_rpc.command import read_settings, run_service
 from stillwing_rpc.logs import configure_logs
 from stillwing_rpc.server import RpcServer
 from stillwing_vlm.client import RemoteEngine
@@ -41,8 +40,7 @@ def serve(
         engine_address=engine, run_folder=run_folder, log_level=log_level,
     )  # fmt: skip
     configure_logs(settings.log_level, settings.log_format)
-    with told_errors("stillwing-agent"):
-        asyncio.run(_serve(settings))
+    run_service("stillwing-agent", _serve(settings))
 
 
 async def _serve(settings: AgentSettings) -> None:
@@ -63,10 +61,11 @@ async def _serve(settings: AgentSettings) -> None:
             stack.push_async_callback(memory.close)
         agent = MissionAgent(Crew(bridge, engine, memory), settings.agent, policy, settings.core())
         server = RpcServer([registration(agent)], settings, on_drain=agent.close)
+        stack.push_async_callback(server.drain)
         await server.start()
         _log.info("agent.ready", implementation=settings.agent, memory_bank=memory is not None)
         await server.set_serving()
-        await server.run_until_signal()
+        await server.run()
 
 
 def _waiting(name: str, address: str) -> None:

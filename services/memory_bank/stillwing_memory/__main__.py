@@ -1,6 +1,5 @@
 """`stillwing-memory`: serve the memory bank. The composition root; no logic here."""
 
-import asyncio
 import logging
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,7 @@ import typer
 from stillwing_memory.core.bank import StoredBank
 from stillwing_memory.server import registration
 from stillwing_memory.settings import MemorySettings
-from stillwing_rpc.command import read_settings, told_errors
+from stillwing_rpc.command import read_settings, run_service, told_errors
 from stillwing_rpc.logs import configure_logs
 from stillwing_rpc.server import RpcServer
 
@@ -37,8 +36,7 @@ def serve(
     )
     configure_logs(settings.log_level, settings.log_format)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # says at every start that there is nothing to do
-    with told_errors("stillwing-memory"):
-        asyncio.run(_serve(settings))
+    run_service("stillwing-memory", _serve(settings))
 
 
 Folder = Annotated[Path | None, typer.Option(help="Data folder of the embedded server.")]
@@ -79,8 +77,8 @@ def _place(folder: Path | None, dsn: str | None) -> MemorySettings:
 
 async def _serve(settings: MemorySettings) -> None:
     bank = await StoredBank.open(settings.core())
+    server = RpcServer([registration(bank)], settings, on_drain=bank.end_streams)
     try:
-        server = RpcServer([registration(bank)], settings, on_drain=bank.end_streams)
         await server.start()
         info = await bank.get_bank()
         _log.info(
@@ -94,8 +92,9 @@ async def _serve(settings: MemorySettings) -> None:
             entities=info.entities,
         )
         await server.set_serving()
-        await server.run_until_signal()
+        await server.run()
     finally:
+        await server.drain()
         await bank.close()
 
 

@@ -1,6 +1,5 @@
 """`stillwing-bridge`: serve the vehicles of one simulator. The composition root; no logic here."""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +14,7 @@ from stillwing_bridge.recorder import FlightLogRecorder
 from stillwing_bridge.server import DEADLINE_REQUIRED, registrations
 from stillwing_bridge.settings import SimBridgeSettings
 from stillwing_common.errors import LinkLost
-from stillwing_rpc.command import read_settings, told_errors
+from stillwing_rpc.command import read_settings, run_service
 from stillwing_rpc.logs import configure_logs
 from stillwing_rpc.server import RpcServer
 
@@ -38,8 +37,7 @@ def serve(
         log_level=log_level,
     )  # fmt: skip
     configure_logs(settings.log_level, settings.log_format)
-    with told_errors("stillwing-bridge"):
-        asyncio.run(_serve(settings))
+    run_service("stillwing-bridge", _serve(settings))
 
 
 async def _serve(settings: SimBridgeSettings) -> None:
@@ -59,14 +57,9 @@ async def _serve(settings: SimBridgeSettings) -> None:
         await bridge.start()
         await server.start()
         await server.set_serving()
-        broken = asyncio.ensure_future(bridge.run())
-        told = asyncio.ensure_future(server.run_until_signal())
-        done, _ = await asyncio.wait({broken, told}, return_when=asyncio.FIRST_COMPLETED)
-        if broken in done:
-            await server.drain()
-            await broken
-        broken.cancel()
+        await bridge.run()
     finally:
+        await server.drain()
         await bridge.close()
         if isinstance(simulation, AirSimSimulation):
             await simulation.close()

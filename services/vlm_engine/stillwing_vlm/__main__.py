@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,13 +12,21 @@ import structlog
 import typer
 
 from stillwing_common.errors import MissingExtra
-from stillwing_rpc.command import read_settings, told_errors
+from stillwing_rpc.command import read_settings, run_service
 from stillwing_rpc.logs import configure_logs
 from stillwing_rpc.server import RpcServer
 from stillwing_vlm.server import registration
 
 try:
-    from stillwing_vlm.core.catalog import AttentionKind, Decoding, Dtype, KvCacheDtype, WeightDtype, load_engine
+    from stillwing_vlm.core.catalog import (
+        AttentionKind,
+        Decoding,
+        Dtype,
+        KvCacheDtype,
+        LoadedEngine,
+        WeightDtype,
+        load_engine,
+    )
     from stillwing_vlm.core.serving.engine import AsyncEngine
     from stillwing_vlm.core.serving.warmup import warm_up
     from stillwing_vlm.metrics import HeldCollector, MetricsServer, PrometheusObserver
@@ -74,11 +84,10 @@ def serve(
         gate_levels=gate_levels, exports_dir=exports_dir, metrics_port=metrics_port, log_level=log_level,
     )  # fmt: skip
     configure_logs(settings.log_level, settings.log_format)
-    with told_errors("stillwing-vlm"):
-        asyncio.run(serve_until_signal(settings))
+    run_service("stillwing-vlm", serve_engine(settings))
 
 
-async def serve_until_signal(settings: VlmSettings) -> None:
+async def serve_engine(settings: VlmSettings) -> None:
     """Bind, load, warm up, serve, drain. Raises what any of that raises."""
     # Bound first: a port that somebody has is told at once, not after minutes of loading.
     observer = PrometheusObserver()
@@ -106,20 +115,30 @@ def _metrics(settings: VlmSettings, observer: PrometheusObserver) -> Iterator[No
         server.stop()
 
 
+async def _load(settings: VlmSettings) -> LoadedEngine:
+    """In a thread that the event loop's end does not wait for: a load takes up to minutes and cannot be stopped."""
+    load = partial(
+        load_engine,
+        settings.source(),
+        settings.limits(),
+        max_context_tokens=settings.max_context_tokens,
+        eviction=settings.eviction(),
+        gate_levels=settings.gate_levels,
+        layout=settings.frame_layout(),
+    )
+    loader = ThreadPoolExecutor(1, "load")
+    try:
+        return await asyncio.get_running_loop().run_in_executor(loader, load)
+    finally:
+        loader.shutdown(wait=False)
+
+
 async def _serve(settings: VlmSettings, observer: PrometheusObserver) -> None:
     server = RpcServer([], settings)
     await server.bind()
     try:
         exports = settings.exports()
-        loaded = await asyncio.to_thread(
-            load_engine,
-            settings.source(),
-            settings.limits(),
-            max_context_tokens=settings.max_context_tokens,
-            eviction=settings.eviction(),
-            gate_levels=settings.gate_levels,
-            layout=settings.frame_layout(),
-        )
+        loaded = await _load(settings)
     except BaseException:
         await server.drain()
         raise
@@ -148,8 +167,9 @@ async def _serve(settings: VlmSettings, observer: PrometheusObserver) -> None:
             warm_up_s=round(warm_s, 3),
         )
         await server.set_serving()
-        await server.run_until_signal()
+        await server.run()
     finally:
+        await server.drain()
         observer.registry.unregister(held)
         await engine.close()
 

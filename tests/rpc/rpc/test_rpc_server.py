@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from stillwing.memory.v1 import memory_pb2_grpc
 from stillwing.vlm.v1 import vlm_pb2
 from stillwing_common import errors
+from stillwing_common.signals import end_on_signals
 from stillwing_rpc import probe
 from stillwing_rpc.channel import check_health, connect, open_channel, service_config
 from stillwing_rpc.channel_settings import ChannelSettings
@@ -248,10 +249,16 @@ async def test_a_client_that_vanishes_frees_the_stream(servicer: Any, start: Any
 @pytest.mark.skipif(os.name == "nt", reason="sends POSIX signals to itself")
 async def test_a_signal_ends_the_server(start: Any) -> None:
     server, target = await start()
-    running = asyncio.create_task(server.run_until_signal())
-    await asyncio.sleep(0.05)
+
+    async def serve() -> bool:
+        with end_on_signals() as watch:
+            await server.run()
+        return watch.came
+
+    running = asyncio.create_task(serve())
+    await asyncio.sleep(0)
     os.kill(os.getpid(), signal.SIGTERM)
-    await asyncio.wait_for(running, 5)
+    assert await asyncio.wait_for(running, 5)
     with pytest.raises(errors.Unavailable):
         await connect(target, SERVICE, wait_s=0.2)
 

@@ -17,7 +17,7 @@ from stillwing_common.errors import ModelNotUsable, PortInUse, StillwingError
 from stillwing_rpc.errors import from_rpc_error, from_status
 from stillwing_rpc.server import RpcServer
 from stillwing_rpc.settings import ServerSettings
-from stillwing_vlm.__main__ import serve_until_signal as serve
+from stillwing_vlm.__main__ import serve_engine as serve
 from stillwing_vlm.client import RemoteEngine
 from stillwing_vlm.core.base import AskRequest, Sampling, SessionConfig
 from stillwing_vlm.core.serving.engine import AsyncSession

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from stillwing_rpc.command import run_service
 from stillwing_rpc.server import Registration, RpcServer
 from stillwing_rpc.settings import ServerSettings
 
@@ -19,8 +20,10 @@ async def serve(port: int) -> None:
     await server.start()
     await server.set_serving()
     print("up and serving", flush=True)
-    await server.run_until_signal()
-    print("told to end", flush=True)
+    try:
+        await server.run()
+    finally:
+        print("told to end", flush=True)
 
 
 async def stay(port: int) -> None:
@@ -42,7 +45,7 @@ def main() -> None:
         child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
         Path(sys.argv[3]).write_text(str(child.pid))
         asyncio.run(stay(port))
-    asyncio.run(serve(port))
+    run_service("stand-in", serve(port))
 
 
 if __name__ == "__main__":
