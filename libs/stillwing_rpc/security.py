@@ -1,19 +1,17 @@
-"""Who may listen where, and how a caller proves itself: loopback rule, TLS files, bearer token."""
+"""How a caller proves itself: loopback rule, TLS files, bearer token. Servers ask by `server_security`."""
 
 import hmac
 import ipaddress
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import grpc
 
-from stillwing_common.errors import InsecureBind, InsecureChannel, InvalidInput
+from stillwing_common.errors import InsecureChannel, InvalidInput
+from stillwing_rpc.certificate_checks import read_authority, read_certificate
 from stillwing_rpc.channel_settings import ChannelSettings
 
-if TYPE_CHECKING:
-    from stillwing_rpc.settings import ServerSettings  # brings pydantic along, which clients need not wait for
-
 AUTHORIZATION = "authorization"
+_MAX_TOKEN_CHARS = 4096
+"""gRPC takes 8 KiB of headers a call by default, and other headers want their share."""
 
 
 def is_loopback(host: str) -> bool:
@@ -34,40 +32,40 @@ def host_of(target: str) -> str:
     return host if colon and port.isdigit() else address
 
 
-def server_credentials(settings: "ServerSettings") -> grpc.ServerCredentials | None:
-    """TLS credentials, or None for plaintext.
-
-    Raises `InsecureBind` where the address is not loopback and certificate, key or token is missing, and
-    `InvalidInput` where a file cannot be read.
-    """
-    if (settings.tls_cert_file is None) != (settings.tls_key_file is None):
-        raise InvalidInput("tls_cert_file and tls_key_file come together; only one was given", field="tls_cert_file")
-    if settings.tls_cert_file is None or settings.tls_key_file is None:
-        if not is_loopback(settings.host):
-            raise InsecureBind(f"{settings.host} is not loopback", host=settings.host)
-        if settings.tls_client_ca_file is not None:
-            raise InvalidInput("tls_client_ca_file needs tls_cert_file and tls_key_file", field="tls_client_ca_file")
-        return None
-    if settings.token is None and not is_loopback(settings.host):
-        raise InsecureBind(f"{settings.host} is not loopback and no token is set", host=settings.host)
-    authority = _read(settings.tls_client_ca_file) if settings.tls_client_ca_file else None
-    return grpc.ssl_server_credentials(
-        [(_read(settings.tls_key_file), _read(settings.tls_cert_file))],
-        root_certificates=authority,
-        require_client_auth=authority is not None,
-    )
+def usable_token(token: str, setting: str) -> str:
+    """The token, if a client can send it. Raises `InvalidInput` naming the setting, never repeating the token."""
+    if not token.strip():
+        raise InvalidInput(f"{setting} is empty; give it a token or leave it unset", field="token")
+    if token != token.strip() or not token.isascii() or not token.isprintable() or len(token) > _MAX_TOKEN_CHARS:
+        raise InvalidInput(
+            f"{setting} cannot be sent: a token is at most {_MAX_TOKEN_CHARS} printable ASCII characters"
+            " without white space at its ends",
+            field="token",
+        )
+    return token
 
 
 def channel_credentials(target: str, settings: ChannelSettings) -> grpc.ChannelCredentials | None:
-    """TLS credentials, or None for plaintext; raises `InsecureChannel` where a token would leave this machine so."""
+    """TLS credentials, or None for plaintext.
+
+    Raises `InsecureChannel` where a token would leave this machine so, and `InvalidInput` where a token or a file
+    cannot be used.
+    """
+    if settings.token is not None:
+        usable_token(settings.token, "token")
     if settings.tls_ca_file is None:
         if settings.token is not None and not is_loopback(host_of(target)):
             raise InsecureChannel(f"{target} is not loopback", target=target)
         return None
+    own = None
+    if settings.tls_cert_file is not None and settings.tls_key_file is not None:
+        own = read_certificate("tls_cert_file", settings.tls_cert_file, "tls_key_file", settings.tls_key_file)
+    elif settings.tls_cert_file is not None or settings.tls_key_file is not None:
+        raise InvalidInput("tls_cert_file and tls_key_file come together; only one was given", field="tls_cert_file")
     return grpc.ssl_channel_credentials(
-        root_certificates=_read(settings.tls_ca_file),
-        private_key=_read(settings.tls_key_file) if settings.tls_key_file else None,
-        certificate_chain=_read(settings.tls_cert_file) if settings.tls_cert_file else None,
+        root_certificates=read_authority("tls_ca_file", settings.tls_ca_file),
+        private_key=own.key if own else None,
+        certificate_chain=own.chain if own else None,
     )
 
 
@@ -75,10 +73,3 @@ def token_matches(authorization: str | None, token: str) -> bool:
     """Whether an `authorization` header carries this bearer token; takes the same time for every wrong one."""
     scheme, _, given = (authorization or "").partition(" ")
     return hmac.compare_digest(given.encode(), token.encode()) and scheme.lower() == "bearer"
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InvalidInput(f"{path}: {error.strerror}", path=path) from error

@@ -18,8 +18,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from stillwing_common.errors import InvalidInput, PortInUse
-from stillwing_rpc.security import server_credentials
 from stillwing_rpc.server_interceptor import ServerInterceptor
+from stillwing_rpc.server_security import server_credentials, server_token
 from stillwing_rpc.settings import ServerSettings
 
 _KEEPALIVE_TIMEOUT_S = 10.0
@@ -92,7 +92,7 @@ class RpcServer:
         Raises `PortInUse`, `InsecureBind`, and `InvalidInput` for an address or TLS file that cannot be used.
         """
         credentials = server_credentials(self._settings)
-        token = self._settings.token.get_secret_value() if self._settings.token else None
+        token = server_token(self._settings)
         self._interceptor = ServerInterceptor(token=token, deadline_required=self._deadline_required)
         server = grpc.aio.server(interceptors=[self._interceptor], options=server_options(self._settings))
         address = f"{self._settings.host}:{self._settings.port}"

@@ -12,6 +12,7 @@ from stillwing_agent.core.prompting.prompts import ToolStyle
 from stillwing_agent.core.tools.cockpit import FlightSettings, parse_layout
 from stillwing_common.errors import InvalidInput
 from stillwing_rpc.channel_settings import ChannelSettings
+from stillwing_rpc.security import usable_token
 from stillwing_rpc.settings import ServerSettings
 
 
@@ -106,7 +107,9 @@ class AgentSettings(ServerSettings):
 
     def channel(self) -> ChannelSettings:
         """How the three services are reached."""
-        token = self.peer_token.get_secret_value() if self.peer_token else None
+        token = None if self.peer_token is None else self.peer_token.get_secret_value()
+        if token is not None:
+            usable_token(token, "STILLWING_AGENT_PEER_TOKEN")
         return ChannelSettings(
             tls_ca_file=self.peer_tls_ca_file,
             tls_cert_file=self.peer_tls_cert_file,

@@ -153,10 +153,18 @@ class SimBridgeSettings(ServerSettings):
                 ),
                 frames=FrameSettings(self.frame_rate_hz, self.max_frame_rate_hz, self.jpeg_quality),
                 simulated=self.simulated,
-                operator_token=self.operator_token.get_secret_value(),
+                operator_token=self._operator_token(),
                 lease_stale_after_s=self.lease_stale_after_s,
                 state_rate_hz=self.state_rate_hz,
                 flight_log_capacity=self.flight_log_capacity,
             )
         except ValueError as error:
             raise InvalidInput(str(error)) from error
+
+    def _operator_token(self) -> str:
+        token = self.operator_token.get_secret_value()
+        if "operator_token" in self.model_fields_set and not token.strip():
+            raise InvalidInput(
+                "STILLWING_BRIDGE_OPERATOR_TOKEN is empty; give it a token or leave it unset", field="operator_token"
+            )
+        return token
