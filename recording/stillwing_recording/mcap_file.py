@@ -17,7 +17,8 @@ from stillwing.agent.v1 import agent_pb2
 from stillwing.recording.v1 import recording_pb2
 from stillwing.vehicle.v1 import vehicle_pb2
 from stillwing_agent import convert as agent_convert
-from stillwing_bridge import convert
+from stillwing_bridge.convert.flight_log import entry_from_wire
+from stillwing_bridge.convert.vehicles import frame_update_from_wire, telemetry_from_wire, vehicle_from_wire
 from stillwing_bridge.core.types import FrameUpdate, VehicleInfo
 from stillwing_common.errors import InvalidInput
 from stillwing_recording import topics
@@ -84,7 +85,7 @@ class McapRecording(Recording):
     def _read_vehicle(self) -> VehicleInfo:
         for topic, message in self._messages():
             if topic == topics.VEHICLE:
-                return convert.vehicle_from_wire(vehicle_pb2.Vehicle.FromString(message.data))
+                return vehicle_from_wire(vehicle_pb2.Vehicle.FromString(message.data))
         raise InvalidInput(
             f"{self._path} holds no flight: it is no recording of ours, or was cut off in its first second",
             path=self._path,
@@ -138,7 +139,7 @@ class _Bounded:
 def _frame(data: bytes, pixels: bytes) -> FrameUpdate:
     message = vehicle_pb2.WatchFramesResponse.FromString(data)
     message.frame.image.data = pixels
-    return convert.frame_update_from_wire(message)
+    return frame_update_from_wire(message)
 
 
 def _compressed_data(data: bytes) -> bytes:
@@ -156,11 +157,11 @@ def _losses(report: recording_pb2.RecorderReport) -> Losses:
 
 
 def _entry(data: bytes) -> Any:
-    return convert.entry_from_wire(vehicle_pb2.WatchFlightLogResponse.FromString(data))
+    return entry_from_wire(vehicle_pb2.WatchFlightLogResponse.FromString(data))
 
 
 _READ: dict[str, Callable[[bytes], Any]] = {
-    topics.TELEMETRY: lambda data: convert.telemetry_from_wire(vehicle_pb2.WatchTelemetryResponse.FromString(data)),
+    topics.TELEMETRY: lambda data: telemetry_from_wire(vehicle_pb2.WatchTelemetryResponse.FromString(data)),
     topics.MISSION: lambda data: agent_convert.event_from_wire(agent_pb2.WatchMissionResponse.FromString(data)),
     **dict.fromkeys(topics.FLIGHT_LOG_TOPICS, _entry),
 }

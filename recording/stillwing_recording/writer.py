@@ -16,7 +16,8 @@ from mcap_protobuf.schema import register_schema
 from stillwing.recording.v1 import recording_pb2
 from stillwing_agent import convert as agent_convert
 from stillwing_agent.core.base import MissionEvent
-from stillwing_bridge import convert
+from stillwing_bridge.convert.flight_log import entry_to_wire
+from stillwing_bridge.convert.vehicles import frame_update_to_wire, telemetry_to_wire, vehicle_to_wire
 from stillwing_bridge.core.events import FlightLogEntry
 from stillwing_bridge.core.types import FrameUpdate, Telemetry, VehicleInfo
 from stillwing_common.errors import AlreadyExists, InvalidInput, Unsupported
@@ -49,7 +50,7 @@ class FlightWriter:
         self._calibrated: set[str] = set()
         self._mcap.start(profile=topics.PROFILE, library="stillwing")
         self._mcap.add_metadata(topics.PROFILE, {"vehicle_id": vehicle.vehicle_id, **(metadata or {})})
-        self._write(topics.VEHICLE, convert.vehicle_to_wire(vehicle), time_ns)
+        self._write(topics.VEHICLE, vehicle_to_wire(vehicle), time_ns)
         self._write(topics.SCENE, foxglove.vehicle_marker(time_ns), time_ns)
 
     def frame(self, update: FrameUpdate, time_ns: int) -> None:
@@ -60,7 +61,7 @@ class FlightWriter:
         topic = topics.frame_topic(frame.camera_id)
         number = self.written[topic] + 1
         self._write(topics.image_topic(frame.camera_id), foxglove.image(frame, time_ns), time_ns, number)
-        message = convert.frame_update_to_wire(update)
+        message = frame_update_to_wire(update)
         message.frame.image.data = b""
         self._write(topic, message, time_ns, number, publish_ns=update.offer_time_ns or update.receive_time_ns)
         transform = foxglove.camera_transform(frame, time_ns)
@@ -74,14 +75,14 @@ class FlightWriter:
 
     def telemetry(self, telemetry: Telemetry, time_ns: int) -> None:
         """One state of the vehicle."""
-        self._write(topics.TELEMETRY, convert.telemetry_to_wire(telemetry), time_ns, telemetry.sequence)
+        self._write(topics.TELEMETRY, telemetry_to_wire(telemetry), time_ns, telemetry.sequence)
         self._write(topics.POSE, foxglove.vehicle_pose(telemetry, time_ns), time_ns)
         self._write(topics.TRANSFORMS, foxglove.vehicle_transform(telemetry, time_ns), time_ns)
 
     def flight_log(self, entry: FlightLogEntry, time_ns: int) -> None:
         """One entry of the bridge's flight log."""
         topic = topics.flight_log_topic(entry.event)
-        self._write(topic, convert.entry_to_wire(entry), time_ns, entry.log_seq, publish_ns=entry.log_time_ns)
+        self._write(topic, entry_to_wire(entry), time_ns, entry.log_seq, publish_ns=entry.log_time_ns)
         self._write(topics.WORDS, foxglove.flight_log_words(entry, time_ns), time_ns)
 
     def mission_event(self, event: MissionEvent, time_ns: int) -> None:

@@ -286,10 +286,10 @@ def _conversions(*modules: ModuleType) -> Target:
 
 def vehicle_messages(stack: ExitStack) -> Target:
     """Messages of the bridge, both ways, and what all services share."""
-    from stillwing_bridge import convert as bridge_convert
-    from stillwing_rpc import convert as rpc_convert
+    from stillwing_bridge.convert import commands, flight_log, vehicles
+    from stillwing_rpc import convert
 
-    return _conversions(bridge_convert, rpc_convert)
+    return _conversions(commands, flight_log, vehicles, convert)
 
 
 def session_messages(stack: ExitStack) -> Target:

@@ -9,7 +9,22 @@ import grpc
 
 from stillwing.sim.v1 import sim_pb2, sim_pb2_grpc
 from stillwing.vehicle.v1 import lease_pb2, lease_pb2_grpc, vehicle_pb2, vehicle_pb2_grpc
-from stillwing_bridge import convert
+from stillwing_bridge.convert.commands import (
+    command_to_wire,
+    lease_state_from_wire,
+    lease_to_wire,
+    level_from_wire,
+    level_to_wire,
+    status_from_wire,
+)
+from stillwing_bridge.convert.flight_log import entry_from_wire
+from stillwing_bridge.convert.names import VEHICLE_SERVICE
+from stillwing_bridge.convert.vehicles import (
+    frame_update_from_wire,
+    telemetry_from_wire,
+    time_sync_from_wire,
+    vehicle_from_wire,
+)
 from stillwing_bridge.core.bridge import RETAIN_PERIOD_S
 from stillwing_bridge.core.commands import Command, CommandStatus
 from stillwing_bridge.core.events import FlightLogEntry
@@ -64,7 +79,7 @@ class RemoteBridge:
         cls, target: str, settings: ChannelSettings | None = None, *, wait_s: float = 10.0
     ) -> "RemoteBridge":
         """Reach the bridge at `target` ("host:port"). Raises Unavailable, WrongService."""
-        return cls(await connect(target, convert.VEHICLE_SERVICE, settings, wait_s=wait_s))
+        return cls(await connect(target, VEHICLE_SERVICE, settings, wait_s=wait_s))
 
     @property
     def channel(self) -> grpc.aio.Channel:
@@ -83,7 +98,7 @@ class RemoteBridge:
         """See `Bridge.list_vehicles`."""
         with domain_errors():
             response = await self._vehicles.ListVehicles(vehicle_pb2.ListVehiclesRequest())
-        return tuple(convert.vehicle_from_wire(vehicle) for vehicle in response.vehicles)
+        return tuple(vehicle_from_wire(vehicle) for vehicle in response.vehicles)
 
     # Leases
 
@@ -93,7 +108,7 @@ class RemoteBridge:
         if stale_after_s is not None:
             request.stale_after.CopyFrom(duration_to_wire(stale_after_s))
         with domain_errors():
-            return self._attended(convert.lease_state_from_wire((await self._leases.AcquireLease(request)).state))
+            return self._attended(lease_state_from_wire((await self._leases.AcquireLease(request)).state))
 
     async def take_lease(
         self, vehicle_id: str, holder: str, reason: str, *, stale_after_s: float | None = None
@@ -103,28 +118,28 @@ class RemoteBridge:
         if stale_after_s is not None:
             request.stale_after.CopyFrom(duration_to_wire(stale_after_s))
         with domain_errors():
-            return self._attended(convert.lease_state_from_wire((await self._leases.TakeLease(request)).state))
+            return self._attended(lease_state_from_wire((await self._leases.TakeLease(request)).state))
 
     async def retain_lease(self, lease: Lease) -> LeaseState:
         """See `Bridge.retain_lease`."""
-        request = lease_pb2.RetainLeaseRequest(lease=convert.lease_to_wire(lease))
+        request = lease_pb2.RetainLeaseRequest(lease=lease_to_wire(lease))
         with domain_errors():
-            return convert.lease_state_from_wire((await self._leases.RetainLease(request)).state)
+            return lease_state_from_wire((await self._leases.RetainLease(request)).state)
 
     async def get_lease(self, vehicle_id: str) -> LeaseState | None:
         """See `Bridge.get_lease`."""
         with domain_errors():
             response = await self._leases.GetLease(lease_pb2.GetLeaseRequest(vehicle_id=vehicle_id))
-        return convert.lease_state_from_wire(response.state) if response.HasField("state") else None
+        return lease_state_from_wire(response.state) if response.HasField("state") else None
 
     async def attend_lease(self, lease: Lease) -> AsyncIterator[LeaseState]:
         """See `Bridge.attend_lease`."""
-        request = lease_pb2.AttendLeaseRequest(lease=convert.lease_to_wire(lease))
+        request = lease_pb2.AttendLeaseRequest(lease=lease_to_wire(lease))
         call = self._leases.AttendLease(request)
         try:
             with domain_errors():
                 async for message in call:
-                    yield convert.lease_state_from_wire(message.state)
+                    yield lease_state_from_wire(message.state)
         finally:
             call.cancel()
 
@@ -150,7 +165,7 @@ class RemoteBridge:
     async def return_lease(self, lease: Lease) -> None:
         """See `Bridge.return_lease`."""
         with domain_errors():
-            await self._leases.ReturnLease(lease_pb2.ReturnLeaseRequest(lease=convert.lease_to_wire(lease)))
+            await self._leases.ReturnLease(lease_pb2.ReturnLeaseRequest(lease=lease_to_wire(lease)))
         lifeline = self._lifelines.pop(lease.vehicle_id, None)
         if lifeline is not None:
             lifeline.cancel()
@@ -168,13 +183,13 @@ class RemoteBridge:
     ) -> str:
         """See `Bridge.command`."""
         request = vehicle_pb2.CommandRequest(
-            lease=convert.lease_to_wire(lease),
+            lease=lease_to_wire(lease),
             request_id=request_id or str(uuid.uuid4()),
             based_on_frame_id=based_on_frame_id,
         )
         if ttl_s is not None:
             request.ttl.CopyFrom(duration_to_wire(ttl_s))
-        convert.command_to_wire(command, request)
+        command_to_wire(command, request)
         with domain_errors():
             command_id = (await self._vehicles.Command(request)).command_id
         self._authors.put(command_id, lease)
@@ -199,15 +214,13 @@ class RemoteBridge:
         try:
             with domain_errors():
                 request = vehicle_pb2.WaitCommandRequest(command_id=command_id)
-                return convert.status_from_wire((await self._vehicles.WaitCommand(request, timeout=timeout_s)).status)
+                return status_from_wire((await self._vehicles.WaitCommand(request, timeout=timeout_s)).status)
         except Expired:
             return None  # the answer came after this slice of the wait
 
     async def begin_thinking(self, lease: Lease, expected_s: float) -> ThinkingInterval:
         """See `Bridge.begin_thinking`."""
-        request = vehicle_pb2.BeginThinkingRequest(
-            lease=convert.lease_to_wire(lease), expected=duration_to_wire(expected_s)
-        )
+        request = vehicle_pb2.BeginThinkingRequest(lease=lease_to_wire(lease), expected=duration_to_wire(expected_s))
         with domain_errors():
             response = await self._vehicles.BeginThinking(request)
         held_since = stamp_from_wire(response.held_since) if response.HasField("held_since") else None
@@ -216,15 +229,13 @@ class RemoteBridge:
     async def end_thinking(self, lease: Lease) -> None:
         """See `Bridge.end_thinking`."""
         with domain_errors():
-            await self._vehicles.EndThinking(vehicle_pb2.EndThinkingRequest(lease=convert.lease_to_wire(lease)))
+            await self._vehicles.EndThinking(vehicle_pb2.EndThinkingRequest(lease=lease_to_wire(lease)))
 
     async def emergency_stop(self, vehicle_id: str, level: StopLevel, reason: str) -> StopLevel:
         """See `Bridge.emergency_stop`."""
-        request = vehicle_pb2.EmergencyStopRequest(
-            vehicle_id=vehicle_id, level=convert.level_to_wire(level), reason=reason
-        )
+        request = vehicle_pb2.EmergencyStopRequest(vehicle_id=vehicle_id, level=level_to_wire(level), reason=reason)
         with domain_errors():
-            return convert.level_from_wire((await self._vehicles.EmergencyStop(request)).level)
+            return level_from_wire((await self._vehicles.EmergencyStop(request)).level)
 
     async def clear_emergency_stop(self, vehicle_id: str, operator_token: str) -> None:
         """See `Bridge.clear_emergency_stop`."""
@@ -236,7 +247,7 @@ class RemoteBridge:
         """See `Bridge.time_sync`."""
         request = vehicle_pb2.TimeSyncRequest(vehicle_id=vehicle_id, client_send_time=timestamp_to_wire(time.time_ns()))
         with domain_errors():
-            return convert.time_sync_from_wire(await self._vehicles.TimeSync(request))
+            return time_sync_from_wire(await self._vehicles.TimeSync(request))
 
     # What vehicles show
 
@@ -255,7 +266,7 @@ class RemoteBridge:
         request = vehicle_pb2.WatchTelemetryRequest(vehicle_id=vehicle_id, max_rate_hz=max_rate_hz)
         with domain_errors():
             async for message in self._vehicles.WatchTelemetry(request):
-                yield convert.telemetry_from_wire(message)
+                yield telemetry_from_wire(message)
 
     async def watch_frames(
         self,
@@ -271,7 +282,7 @@ class RemoteBridge:
         )
         with domain_errors():
             async for message in self._vehicles.WatchFrames(request):
-                yield convert.frame_update_from_wire(message)
+                yield frame_update_from_wire(message)
 
     async def watch_flight_log(
         self, vehicle_id: str, *, after_log_seq: int = 0, until_now: bool = False
@@ -282,7 +293,7 @@ class RemoteBridge:
         )
         with domain_errors():
             async for message in self._vehicles.WatchFlightLog(request):
-                yield convert.entry_from_wire(message)
+                yield entry_from_wire(message)
 
 
 class RemoteSimulation:

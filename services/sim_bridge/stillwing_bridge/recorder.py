@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from stillwing_bridge.convert import entry_to_json
+from stillwing_bridge.convert.flight_log import entry_to_json
 from stillwing_bridge.core.events import FlightLogEntry
 from stillwing_bridge.core.judge.flight_log import FlightLog
 from stillwing_common.errors import InvalidInput

@@ -6,7 +6,22 @@ from typing import Any, Protocol, cast
 
 from stillwing.sim.v1 import sim_pb2, sim_pb2_grpc
 from stillwing.vehicle.v1 import lease_pb2, lease_pb2_grpc, vehicle_pb2, vehicle_pb2_grpc
-from stillwing_bridge import convert
+from stillwing_bridge.convert.commands import (
+    command_from_wire,
+    lease_from_wire,
+    lease_state_to_wire,
+    level_from_wire,
+    level_to_wire,
+    status_to_wire,
+)
+from stillwing_bridge.convert.flight_log import entry_to_wire
+from stillwing_bridge.convert.names import LEASE_SERVICE, SIM_SERVICE, VEHICLE_SERVICE, id_from_wire, text_from_wire
+from stillwing_bridge.convert.vehicles import (
+    frame_update_to_wire,
+    telemetry_to_wire,
+    time_sync_to_wire,
+    vehicle_to_wire,
+)
 from stillwing_bridge.core.commands import CommandStatus
 from stillwing_bridge.core.protocol import Bridge, Simulation
 from stillwing_bridge.core.types import GroundTruth, StopLevel, TimeSync
@@ -25,7 +40,7 @@ from stillwing_rpc.convert import (
 from stillwing_rpc.errors import Context
 from stillwing_rpc.server import Registration
 
-_V = f"/{convert.VEHICLE_SERVICE}/"
+_V = f"/{VEHICLE_SERVICE}/"
 DEADLINE_REQUIRED = (f"{_V}Command", f"{_V}WaitCommand", f"{_V}BeginThinking", f"{_V}CaptureFrame")
 """Calls whose author must say how long the answer is of use."""
 
@@ -53,42 +68,42 @@ class LeaseServicer(lease_pb2_grpc.LeaseServiceServicer):
         state = await self._bridge.acquire_lease(
             request.vehicle_id, request.holder, stale_after_s=_stale_after_s(request)
         )
-        return lease_pb2.AcquireLeaseResponse(state=convert.lease_state_to_wire(state))
+        return lease_pb2.AcquireLeaseResponse(state=lease_state_to_wire(state))
 
     async def TakeLease(self, request: lease_pb2.TakeLeaseRequest, context: Context) -> lease_pb2.TakeLeaseResponse:
         """A held vehicle."""
-        reason = convert.text_from_wire("reason", request.reason)
+        reason = text_from_wire("reason", request.reason)
         state = await self._bridge.take_lease(
             request.vehicle_id, request.holder, reason, stale_after_s=_stale_after_s(request)
         )
-        return lease_pb2.TakeLeaseResponse(state=convert.lease_state_to_wire(state))
+        return lease_pb2.TakeLeaseResponse(state=lease_state_to_wire(state))
 
     async def RetainLease(
         self, request: lease_pb2.RetainLeaseRequest, context: Context
     ) -> lease_pb2.RetainLeaseResponse:
         """A sign of life."""
-        state = await self._bridge.retain_lease(convert.lease_from_wire(request.lease))
-        return lease_pb2.RetainLeaseResponse(state=convert.lease_state_to_wire(state))
+        state = await self._bridge.retain_lease(lease_from_wire(request.lease))
+        return lease_pb2.RetainLeaseResponse(state=lease_state_to_wire(state))
 
     async def GetLease(self, request: lease_pb2.GetLeaseRequest, context: Context) -> lease_pb2.GetLeaseResponse:
         """Who holds a vehicle."""
         state = await self._bridge.get_lease(request.vehicle_id)
-        return lease_pb2.GetLeaseResponse(state=None if state is None else convert.lease_state_to_wire(state))
+        return lease_pb2.GetLeaseResponse(state=None if state is None else lease_state_to_wire(state))
 
     async def AttendLease(
         self, request: lease_pb2.AttendLeaseRequest, context: Context
     ) -> AsyncIterator[lease_pb2.AttendLeaseResponse]:
         """The holder's lifeline."""
-        lease = convert.lease_from_wire(request.lease)
+        lease = lease_from_wire(request.lease)
         async with aclosing(cast(Any, self._bridge.attend_lease(lease))) as states:
             async for state in states:
-                yield lease_pb2.AttendLeaseResponse(state=convert.lease_state_to_wire(state))
+                yield lease_pb2.AttendLeaseResponse(state=lease_state_to_wire(state))
 
     async def ReturnLease(
         self, request: lease_pb2.ReturnLeaseRequest, context: Context
     ) -> lease_pb2.ReturnLeaseResponse:
         """The vehicle back."""
-        await self._bridge.return_lease(convert.lease_from_wire(request.lease))
+        await self._bridge.return_lease(lease_from_wire(request.lease))
         return lease_pb2.ReturnLeaseResponse()
 
 
@@ -107,16 +122,16 @@ class VehicleServicer(vehicle_pb2_grpc.VehicleServiceServicer):
     ) -> vehicle_pb2.ListVehiclesResponse:
         """The vehicles."""
         vehicles = await self._bridge.list_vehicles()
-        return vehicle_pb2.ListVehiclesResponse(vehicles=[convert.vehicle_to_wire(vehicle) for vehicle in vehicles])
+        return vehicle_pb2.ListVehiclesResponse(vehicles=[vehicle_to_wire(vehicle) for vehicle in vehicles])
 
     async def Command(self, request: vehicle_pb2.CommandRequest, context: Context) -> vehicle_pb2.CommandResponse:
         """Start one command."""
         command_id = await self._bridge.command(
-            convert.lease_from_wire(request.lease),
-            convert.command_from_wire(request),
+            lease_from_wire(request.lease),
+            command_from_wire(request),
             ttl_s=duration_from_wire(request.ttl) if request.HasField("ttl") else None,
             based_on_frame_id=request.based_on_frame_id,
-            request_id=convert.id_from_wire("request_id", request.request_id),
+            request_id=id_from_wire("request_id", request.request_id),
         )
         return vehicle_pb2.CommandResponse(command_id=command_id)
 
@@ -126,13 +141,13 @@ class VehicleServicer(vehicle_pb2_grpc.VehicleServiceServicer):
         """How a command ended, or stands shortly before the call's deadline."""
         left_s = context.time_remaining() or 0.0
         status = await self._bridge.watch_command(request.command_id, left_s - min(0.1, left_s / 5))
-        return vehicle_pb2.WaitCommandResponse(status=convert.status_to_wire(status))
+        return vehicle_pb2.WaitCommandResponse(status=status_to_wire(status))
 
     async def BeginThinking(
         self, request: vehicle_pb2.BeginThinkingRequest, context: Context
     ) -> vehicle_pb2.BeginThinkingResponse:
         """Hold, and refuse motion."""
-        lease = convert.lease_from_wire(request.lease)
+        lease = lease_from_wire(request.lease)
         interval = await self._bridge.begin_thinking(lease, duration_from_wire(request.expected))
         return vehicle_pb2.BeginThinkingResponse(
             thinking_id=interval.thinking_id,
@@ -143,19 +158,19 @@ class VehicleServicer(vehicle_pb2_grpc.VehicleServiceServicer):
         self, request: vehicle_pb2.EndThinkingRequest, context: Context
     ) -> vehicle_pb2.EndThinkingResponse:
         """Allow motion."""
-        await self._bridge.end_thinking(convert.lease_from_wire(request.lease))
+        await self._bridge.end_thinking(lease_from_wire(request.lease))
         return vehicle_pb2.EndThinkingResponse()
 
     async def EmergencyStop(
         self, request: vehicle_pb2.EmergencyStopRequest, context: Context
     ) -> vehicle_pb2.EmergencyStopResponse:
         """Stop and latch."""
-        level = convert.level_from_wire(request.level)
+        level = level_from_wire(request.level)
         if level is StopLevel.NONE:
             raise InvalidInput("level is not said", field="level")
-        reason = convert.text_from_wire("reason", request.reason)
+        reason = text_from_wire("reason", request.reason)
         latched = await self._bridge.emergency_stop(request.vehicle_id, level, reason)
-        return vehicle_pb2.EmergencyStopResponse(level=convert.level_to_wire(latched))
+        return vehicle_pb2.EmergencyStopResponse(level=level_to_wire(latched))
 
     async def ClearEmergencyStop(
         self, request: vehicle_pb2.ClearEmergencyStopRequest, context: Context
@@ -167,7 +182,7 @@ class VehicleServicer(vehicle_pb2_grpc.VehicleServiceServicer):
     async def TimeSync(self, request: vehicle_pb2.TimeSyncRequest, context: Context) -> vehicle_pb2.TimeSyncResponse:
         """Half a round trip."""
         sent_ns = timestamp_from_wire(request.client_send_time)
-        return convert.time_sync_to_wire(await self._bridge.time_sync(request.vehicle_id, sent_ns))
+        return time_sync_to_wire(await self._bridge.time_sync(request.vehicle_id, sent_ns))
 
     async def CaptureFrame(
         self, request: vehicle_pb2.CaptureFrameRequest, context: Context
@@ -185,7 +200,7 @@ class VehicleServicer(vehicle_pb2_grpc.VehicleServiceServicer):
         watch = self._bridge.watch_telemetry(request.vehicle_id, max_rate_hz=request.max_rate_hz)
         async with aclosing(cast(Any, watch)) as states:
             async for telemetry in states:
-                yield convert.telemetry_to_wire(telemetry)
+                yield telemetry_to_wire(telemetry)
 
     async def WatchFrames(
         self, request: vehicle_pb2.WatchFramesRequest, context: Context
@@ -197,7 +212,7 @@ class VehicleServicer(vehicle_pb2_grpc.VehicleServiceServicer):
         )
         async with aclosing(cast(Any, watch)) as updates:
             async for update in updates:
-                yield convert.frame_update_to_wire(update)
+                yield frame_update_to_wire(update)
 
     async def WatchFlightLog(
         self, request: vehicle_pb2.WatchFlightLogRequest, context: Context
@@ -208,7 +223,7 @@ class VehicleServicer(vehicle_pb2_grpc.VehicleServiceServicer):
         )
         async with aclosing(cast(Any, watch)) as entries:
             async for entry in entries:
-                yield convert.entry_to_wire(entry)
+                yield entry_to_wire(entry)
 
 
 class SimServicer(sim_pb2_grpc.SimServiceServicer):
@@ -261,14 +276,14 @@ class SimServicer(sim_pb2_grpc.SimServiceServicer):
 
     async def ListObjects(self, request: sim_pb2.ListObjectsRequest, context: Context) -> sim_pb2.ListObjectsResponse:
         """Names of objects."""
-        name_regex = convert.text_from_wire("name_regex", request.name_regex)
+        name_regex = text_from_wire("name_regex", request.name_regex)
         return sim_pb2.ListObjectsResponse(object_names=await self._simulation.list_objects(name_regex))
 
     async def SpawnObject(self, request: sim_pb2.SpawnObjectRequest, context: Context) -> sim_pb2.SpawnObjectResponse:
         """A new object."""
         name = await self._simulation.spawn_object(
-            convert.id_from_wire("object_name", request.object_name),
-            convert.id_from_wire("asset", request.asset),
+            id_from_wire("object_name", request.object_name),
+            id_from_wire("asset", request.asset),
             pose_from_wire(request.pose),
             request.scale,
         )
@@ -279,9 +294,7 @@ def registrations(bridge: ServedBridge, simulation: Simulation) -> list[Registra
     """What `RpcServer` serves."""
     vehicles, leases, sim = VehicleServicer(bridge), LeaseServicer(bridge), SimServicer(simulation)
     return [
-        Registration(
-            convert.VEHICLE_SERVICE, lambda s: vehicle_pb2_grpc.add_VehicleServiceServicer_to_server(vehicles, s)
-        ),
-        Registration(convert.LEASE_SERVICE, lambda s: lease_pb2_grpc.add_LeaseServiceServicer_to_server(leases, s)),
-        Registration(convert.SIM_SERVICE, lambda s: sim_pb2_grpc.add_SimServiceServicer_to_server(sim, s)),
+        Registration(VEHICLE_SERVICE, lambda s: vehicle_pb2_grpc.add_VehicleServiceServicer_to_server(vehicles, s)),
+        Registration(LEASE_SERVICE, lambda s: lease_pb2_grpc.add_LeaseServiceServicer_to_server(leases, s)),
+        Registration(SIM_SERVICE, lambda s: sim_pb2_grpc.add_SimServiceServicer_to_server(sim, s)),
     ]

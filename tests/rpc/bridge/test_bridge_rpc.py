@@ -17,7 +17,7 @@ from stillwing.common.v1 import common_pb2
 from stillwing.sim.v1 import sim_pb2, sim_pb2_grpc
 from stillwing.vehicle.v1 import lease_pb2, lease_pb2_grpc, vehicle_pb2, vehicle_pb2_grpc
 from stillwing_bridge.client import RemoteBridge
-from stillwing_bridge.convert import VEHICLE_SERVICE
+from stillwing_bridge.convert.names import VEHICLE_SERVICE
 from stillwing_bridge.core.bridge import LocalBridge
 from stillwing_bridge.core.commands import Takeoff
 from stillwing_bridge.core.vehicles.airsim.simulation import NoSimulation
