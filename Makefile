@@ -6,40 +6,55 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
-STAMP := .venv/.stillwing-setup
+FLY := .venv/.stillwing-setup
+TEST := .venv/.stillwing-test
+PINNED := pyproject.toml scripts/setup.sh $(wildcard constraints/*.txt)
 timed = start=$$SECONDS; trap 'echo "make $@: $$((SECONDS-start)) s"' EXIT
 
-.PHONY: help setup protos check protos-check up down fly eval-quick test check-windows fuzz bench doctor clean-venv
+.PHONY: help setup setup-test protos check protos-check up fly eval-quick test test-newest check-windows constraints fuzz bench doctor
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-setup: $(STAMP)  ## make the virtual environment and everything in it
+setup: $(FLY)  ## make .venv with what flying needs
 
-$(STAMP): pyproject.toml scripts/setup.sh
+setup-test: $(TEST)  ## … and with what the tests need
+
+$(FLY): $(PINNED)
 	@$(timed)
-	scripts/setup.sh
-	touch $(STAMP)
+	scripts/setup.sh fly
+	touch $@
 
-protos: setup  ## generate protos/gen and format the sources
+$(TEST): $(FLY) $(PINNED)
+	@$(timed)
+	scripts/setup.sh test
+	touch $@
+
+constraints: setup  ## renew the exact versions that are installed; KEEP=1 adds only what pyproject.toml newly asks for
+	@$(timed)
+	scripts/setup.sh upkeep
+	scripts/constraints.sh
+
+protos: setup-test  ## generate protos/gen and format the sources
 	@$(timed)
 	scripts/generate_protos.sh
 
-protos-check: setup
+protos-check: setup-test
 	@buf lint
 	buf format -d --exit-code
 	scripts/check_protos.sh
 
-check: setup protos-check  ## lint, types, import contracts, protos, compose file
+check: setup-test protos-check  ## lint, types, import contracts, protos, constraints, compose file
 	@$(timed)
 	ruff check .
 	ruff format --check .
 	mypy libs services simulators recording training lab apps
 	lint-imports
 	python scripts/check_docker.py
+	python scripts/check_constraints.py
 	scripts/check_windows.sh
 
-check-windows: setup  ## whether all that Windows installs has a wheel there
+check-windows: setup-test  ## whether all that Windows installs has a wheel there
 	@scripts/check_windows.sh
 
 up: setup  ## the whole stack in the foreground, on the embedded defaults
@@ -58,11 +73,15 @@ test: check  ## all that CI runs
 	@$(timed)
 	OMP_NUM_THREADS=1 python -m pytest
 
-fuzz: setup  ## a million inputs to everything that reads from a wire or a file
+test-newest: setup  ## the tests on the newest versions that pyproject.toml allows, in .venv-newest: a report, no gate
+	@$(timed)
+	scripts/test_newest.sh
+
+fuzz: setup-test  ## a million inputs to everything that reads from a wire or a file
 	@$(timed)
 	python tests/fuzz/run.py --inputs 1000000
 
-bench: setup  ## figures with the hardware they were measured on
+bench: setup-test  ## figures with the hardware they were measured on
 	@$(timed)
 	for file in benchmarks/*.py; do python "$$file"; done
 

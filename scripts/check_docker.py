@@ -27,7 +27,19 @@ SERVICES: dict[str, str | None] = {
     "vlm_engine_gpu": "stillwing.vlm.v1.VlmService",
     "agent": "stillwing.agent.v1.AgentService",
 }
+# What each target installs from constraints/, on top of base.txt.
+CONSTRAINTS: dict[str, tuple[str, ...]] = {
+    "airfield": ("airfield",),
+    "sim_bridge": ("bridge",),
+    "memory_bank": ("memory",),
+    "vlm_engine": ("engine",),
+    "vlm_engine_gpu": ("engine",),
+    "agent": ("agent", "bridge", "plots"),
+    "base": ("base",),
+    "wheel": ("build",),
+}
 PROFILES = {"vlm_engine": ["cpu"], "vlm_engine_gpu": ["gpu"]}
+WHEEL = ("--no-deps /wheels/*.whl",)
 MIN_STOP_S = 10
 
 
@@ -66,6 +78,19 @@ def check_targets(stages: dict[str, str]) -> Iterator[str]:
             yield f"Dockerfile: target {name} has no health check"
         if "ENTRYPOINT" not in stage:
             yield f"Dockerfile: target {name} starts nothing"
+
+
+def check_installs(stages: dict[str, str]) -> Iterator[str]:
+    """Every package comes from constraints/ with its hash, but for torch, which has none, and the wheel."""
+    for name, stage in stages.items():
+        files = set[str]()
+        for install in re.findall(r"pip install ([^&\n]*)", stage.replace("\\\n", " ")):
+            if "--require-hashes" in install and "--no-deps" in install:
+                files |= set(re.findall(r"-r /?constraints/(\w+)\.txt", install))
+            elif install.split()[-3:] != ["-c", "/constraints/all.txt", "torch"] and install.strip() not in WHEEL:
+                yield f"Dockerfile: target {name} installs what constraints/ does not say: {install.strip()}"
+        if files != set(CONSTRAINTS.get(name, ())):
+            yield f"Dockerfile: target {name} installs {sorted(files)} of constraints/, wanted {CONSTRAINTS.get(name)}"
 
 
 def check_compose(compose: dict[str, Any], stages: dict[str, str]) -> Iterator[str]:
@@ -154,6 +179,7 @@ def faults(folder: Path) -> list[str]:
     return [
         *lint(folder),
         *check_targets(stages),
+        *check_installs(stages),
         *check_compose(compose, stages),
         *check_default_profile(folder),
         *ask_docker(folder),

@@ -1,36 +1,77 @@
 #!/usr/bin/env bash
-# Makes .venv with every extra, and the GL libraries the camera needs. Safe to run again.
+# Makes .venv from constraints/: `setup.sh fly` what flying needs, and the GL libraries the camera needs; `setup.sh test`
+# the tools of the tests beside it; `setup.sh upkeep` what renews constraints/. Safe to run again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+what=${1:-fly}
+export PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 # a pip that is told to install for the user refuses to in here
 
-python=""
-for candidate in "${PYTHON:-}" python3.12 python3.11 python3; do
-  if [ -n "$candidate" ] && command -v "$candidate" >/dev/null &&
-    "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; then
-    python=$candidate
-    break
-  fi
-done
-if [ -z "$python" ]; then
+find_python() { # prints the newest Python that will do
+  local candidate
+  for candidate in "${PYTHON:-}" python3.12 python3.11 python3; do
+    if [ -n "$candidate" ] && command -v "$candidate" >/dev/null &&
+      "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; then
+      echo "$candidate"
+      return
+    fi
+  done
   echo "setup: Python 3.11 or 3.12 is needed. On Debian or Ubuntu: apt-get install python3.11 python3.11-venv" >&2
-  exit 1
-fi
+  return 1
+}
 
-if ! { ldconfig -p 2>/dev/null | grep -q 'libEGL\.so\.1' && ldconfig -p | grep -q 'libGL\.so\.1'; }; then
-  packages=(libegl1 libgl1)
+install_gl() {
+  local packages=(libegl1 libgl1)
+  if ldconfig -p 2>/dev/null | grep -q 'libEGL\.so\.1' && ldconfig -p | grep -q 'libGL\.so\.1'; then
+    return
+  fi
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "setup: installing ${packages[*]} for the simulator's camera"
     apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${packages[@]}"
   else
     echo "setup: the simulator's camera needs EGL and GL. Run: sudo apt-get install ${packages[*]}" >&2
-    exit 1
+    return 1
   fi
-fi
+}
 
-[ -x .venv/bin/python ] || "$python" -m venv .venv
-echo "setup: installing packages (a few minutes the first time)"
-# The CPU build of torch must be there before anything that depends on torch, or the CUDA build comes along.
-# On a machine with an NVIDIA card set STILLWING_TORCH to the build that fits it.
-.venv/bin/python -m pip install --quiet --disable-pip-version-check "${STILLWING_TORCH:-torch==2.13.0}"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[all,dev]'
-echo "setup: done. Next: make fly"
+pip_install() { # without compiling: Python compiles what it imports, a tenth of what is installed
+  .venv/bin/python -m pip install --quiet --no-compile "$@"
+}
+
+pinned() { # NAME…: the files of constraints/, every file's hash checked, nothing beside what they name
+  pip_install --require-hashes --no-deps "${@/#/--requirement=constraints/}"
+}
+
+setup_fly() {
+  local python
+  python=$(find_python)
+  install_gl
+  [ -x .venv/bin/python ] || "$python" -m venv .venv
+  echo "setup: installing what flying needs (a minute the first time)"
+  pinned {base,airfield,bridge,memory,engine,agent,plots,build}.txt
+  # Which libraries torch brings depends on its build, and STILLWING_TORCH names another one than the usual index has:
+  # a version, or a wheel. What it needs beside those libraries is there already.
+  if [ -n "${STILLWING_TORCH:-}" ]; then
+    pip_install "$STILLWING_TORCH"
+  else
+    pip_install --constraint constraints/all.txt torch
+  fi
+  pip_install --no-deps --no-build-isolation --editable .
+}
+
+setup_test() {
+  echo "setup: installing what the tests need"
+  pinned test.txt
+  # A CUDA build of torch brings the Triton that fits it; beside a CPU build the kernels' tests run in its interpreter.
+  .venv/bin/python -c 'import triton' 2>/dev/null || pinned triton.txt
+}
+
+case $what in
+  fly) setup_fly ;;
+  test) setup_test ;;
+  upkeep) pip_install --constraint constraints/all.txt uv ;;
+  *)
+    echo "setup: fly, test or upkeep, not $what" >&2
+    exit 2
+    ;;
+esac
+echo "setup: done"

