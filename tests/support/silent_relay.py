@@ -36,6 +36,10 @@ class SilentRelay:
         """From now on nothing arrives on either side, and nobody is told."""
         self._carrying.clear()
 
+    def carry_on(self) -> None:
+        """From now on bytes arrive again, those of meanwhile first."""
+        self._carrying.set()
+
     def close(self) -> None:
         """End every connection."""
         self._closing = True

@@ -49,6 +49,8 @@ from stillwing_vlm.core.base import (
 )
 from stillwing_vlm.core.planner import BudgetPlan, BudgetPolicy
 
+SERVICE = "stillwing.vlm.v1.VlmService"
+
 _REASON_TO_WIRE = {
     DoneReason.STOP: vlm_pb2.AnswerDone.REASON_STOP,
     DoneReason.LENGTH: vlm_pb2.AnswerDone.REASON_LENGTH,
@@ -470,9 +472,9 @@ def taken_from_wire(message: vlm_pb2.SnapshotTaken) -> SnapshotInfo:
     return SnapshotInfo(message.snapshot_id, message.size_bytes, message.name, message.last_frame_id)
 
 
-def failed_to_wire(error: StillwingError, *, credits: int, service: str) -> vlm_pb2.RequestFailed:
+def failed_to_wire(error: StillwingError, *, credits: int) -> vlm_pb2.RequestFailed:
     """One bad request, and the frame credits it returns."""
-    return vlm_pb2.RequestFailed(status=to_status(error, service=service), credits=credits)
+    return vlm_pb2.RequestFailed(status=to_status(error, service=SERVICE), credits=credits)
 
 
 # Descriptions

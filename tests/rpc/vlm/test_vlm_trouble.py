@@ -7,24 +7,34 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from silent_relay import SilentRelay
 from vlm_frames import SMALL, frame
 
 from stillwing.vlm.v1 import vlm_pb2
-from stillwing_common.errors import SlowReader
+from stillwing_common.errors import FrameSuperseded, OutOfCredits, QueueFull, SlowReader
+from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
 from stillwing_vlm.client import RemoteEngine
-from stillwing_vlm.core.base import AskRequest
+from stillwing_vlm.core.base import AppendResult, AskRequest, FramePolicy
 from stillwing_vlm.core.catalog import LoadedEngine
 from stillwing_vlm.core.local import LocalEngine
-from stillwing_vlm.server import _SessionCall
+from stillwing_vlm.outbox import MOST_BYTES
+from stillwing_vlm.session_call import SessionCall
 
 SUPPORT = Path(__file__).parents[2] / "support"
 OPEN = vlm_pb2.OpenSession(system_prompt="You fly.", max_context_tokens=160)
 UNKNOWN = vlm_pb2.CancelAsk(ask_seq=2**40)
+
+
+def wide(index: int) -> Frame:
+    """A frame of 0.7 MB."""
+    image = Image(ImageEncoding.RGB8, 560, 420, bytes([index % 256]) * (560 * 420 * 3))
+    return Frame(f"v/c/{index}", "c", Stamp(index, "clock"), None, image)
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
@@ -115,9 +125,57 @@ async def test_a_reader_that_pauses_gets_everything_and_holds_up_nobody(served: 
     await remote.close()
 
 
+async def test_behind_a_link_that_stalls_only_the_newest_frame_waits(served: Any) -> None:
+    """However many frames come meanwhile, they cost no memory, and what goes on afterwards is of now."""
+    config = replace(SMALL, frame_policy=FramePolicy.NEWEST_WINS)
+    with SilentRelay(f"127.0.0.1:{served.port}") as relay:
+        remote = await RemoteEngine.connect(relay.address)
+        session = await remote.open_session(config)
+        await session.append(wide(0))
+        relay.fall_silent()
+        placed = []
+        for index in range(1, 400):
+            placed.append(asyncio.ensure_future(session.append(wide(index))))
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.2)
+        waiting = [each for each in placed if not each.done()]
+        # What the connection itself has taken is a few megabytes; then each frame takes the place of the one before.
+        assert len(waiting) < 200
+        relay.carry_on()
+        async with asyncio.timeout(60):
+            results = await asyncio.gather(*placed, return_exceptions=True)
+        assert results[-1].frame_ids == ("v/c/399",)  # type: ignore[union-attr]
+        assert all(isinstance(each, AppendResult | FrameSuperseded) for each in results)
+        info = await remote.get_session(session.session_id)
+        assert info.appended_frames + info.dropped_frames == 400
+        await remote.close()
+
+
+async def test_what_a_stalled_link_does_not_take_is_refused_beyond_a_bound(served: Any) -> None:
+    with SilentRelay(f"127.0.0.1:{served.port}") as relay:
+        remote = await RemoteEngine.connect(relay.address)
+        session = await remote.open_session(SMALL)
+        relay.fall_silent()
+        placed = []
+        for index in range(400):
+            placed.append(asyncio.ensure_future(session.append(wide(index))))
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.2)
+        full = [each for each in placed if each.done() and isinstance(each.exception(), QueueFull)]
+        size = len(wide(0).image.data)
+        assert full
+        assert (len(placed) - len(full)) * size < 2 * MOST_BYTES
+        relay.carry_on()
+        async with asyncio.timeout(60):
+            results = await asyncio.gather(*placed, return_exceptions=True)
+        assert isinstance(results[0], AppendResult)
+        assert all(isinstance(each, AppendResult | OutOfCredits | QueueFull) for each in results)
+        await remote.close()
+
+
 async def test_more_unread_than_may_be_ends_the_session_alone(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Spoken to the call itself: over a connection a client that is written off meanwhile sees its own send fail."""
-    monkeypatch.setattr("stillwing_vlm.server._MOST_UNSENT", 20)
+    monkeypatch.setattr("stillwing_vlm.session_call._MOST_UNSENT", 20)
     other = await served.engine.open_session(SMALL)
     session = await served.engine.open_session(SMALL)
 
@@ -125,7 +183,7 @@ async def test_more_unread_than_may_be_ends_the_session_alone(served: Any, monke
         for seq in range(2, 100):
             yield vlm_pb2.SessionRequest(request_seq=seq, cancel_ask=UNKNOWN)
 
-    call = _SessionCall(session, 1)
+    call = SessionCall(session, 1)
     events = call.responses(flood())
     assert (await anext(events)).HasField("opened")
     async with asyncio.timeout(10):
