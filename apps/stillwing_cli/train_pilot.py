@@ -1,4 +1,4 @@
-"""`stillwing train-pilot`: train the little model that ships with the project. The lab does the work."""
+"""`stillwing train-pilot`: train the little model that ships with the project. `stillwing_training` does the work."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,10 +16,13 @@ def train_pilot(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(min=1, help="Threads of the training itself.")] = 2,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that fly for data.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that fly, for data and the card.")] = 2,
     start_from: Annotated[
         Path | None, typer.Option(help="Folder of an earlier pilot to begin from; unset: random weights.")
     ] = None,
+    episodes: Annotated[
+        int, typer.Option(min=1, help="Unseen scenes of each family that the pilot flies for its model card.")
+    ] = 60,
 ) -> None:
     """Train the pilot by imitating an expert in airfield, from scratch or from an earlier pilot."""
     from stillwing_training.pilot import train  # brings torch along
@@ -35,6 +38,7 @@ def train_pilot(
             threads=threads,
             workers=workers,
             start_from=start_from,
+            episodes=episodes,
         )
-    out.print(f"the pilot is in {output}")
+    out.print(f"the pilot and its model card are in {output}")
     next_step(out, f"stillwing eval meadow --model {output}", "how well it flies")

@@ -1,4 +1,4 @@
-"""python -m pytest tests/unit/lab/test_pilot_training.py
+"""python -m pytest tests/unit/training/test_pilot_training.py
 
 A few steps of the whole training, from recorded flights to a folder that transformers loads; labels that follow goals.
 """
@@ -6,6 +6,7 @@ A few steps of the whole training, from recorded flights to a folder that transf
 import json
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -24,21 +25,25 @@ from stillwing_training.pilot.config import (
     SIGN,
     TrainingPlan,
 )
-from stillwing_training.pilot.dense import _mirrored_where
-from stillwing_training.pilot.evaluate import Tally, evaluate, expert_flyer, forward_flyer, pilot_flyer
-from stillwing_training.pilot.expert import FORWARD, LEFT, RIGHT
+from stillwing_training.pilot.dense import DenseHeads, _mirrored_where
+from stillwing_training.pilot.evaluate import FIRST_REPORTED_SEED, Flyer, evaluate, pilot_flyer
+from stillwing_training.pilot.expert import FORWARD, LEFT, RIGHT, Pose
 from stillwing_training.pilot.export import export_pilot
+from stillwing_training.pilot.flights import expert_policy, fly, wandering_policy
 from stillwing_training.pilot.labels import Labels, Trunk
 from stillwing_training.pilot.model import make_model
+from stillwing_training.pilot.model_card import closed_loop_table
+from stillwing_training.pilot.objective import Objective
 from stillwing_training.pilot.optimizer import orthogonalise, schedule
 from stillwing_training.pilot.policy import load_pilot
-from stillwing_training.pilot.report import Flown, closed_loop_table
-from stillwing_training.pilot.rollout import IN_VIEW_PX, Frames, Recorder, expert_policy, fly, wandering_policy
-from stillwing_training.pilot.sample import Sampler, _seen_through
+from stillwing_training.pilot.recorded_frames import IN_VIEW_PX, Frames
+from stillwing_training.pilot.recorder import Recorder
+from stillwing_training.pilot.sample import Sampler
 from stillwing_training.pilot.sequence import Words
 from stillwing_training.pilot.start import start_from
 from stillwing_training.pilot.tokenizer import SIGN_QUESTION, build_tokenizer
 from stillwing_training.pilot.train import NotResumable, Trainer, main
+from stillwing_training.pilot.trunks import seen_through
 
 TINY = TrainingPlan(
     scenes={"meadow": 2, "street": 1, "orchard": 1, "maze": 1},
@@ -53,6 +58,7 @@ TINY = TrainingPlan(
     joint_frames=8,
     longest_trunk=4,
     checkpoint_s=0.0,
+    longest_flight=3,
 )
 
 
@@ -69,7 +75,7 @@ def frames() -> Frames:
 
 def test_a_training_leaves_a_pilot_that_flies_and_can_be_gone_on_from(tmp_path: Path) -> None:
     out, work = tmp_path / "pilot", tmp_path / "work"
-    main(out=out, work=work, plan=TINY, threads=1, workers=1)
+    main(out=out, work=work, plan=TINY, threads=1, workers=1, episodes=1)
     pilot = load_pilot(out)
     pilot.observe(np.zeros((112, 140, 3), np.uint8))
     action, chances = pilot.decide("red")
@@ -78,6 +84,10 @@ def test_a_training_leaves_a_pilot_that_flies_and_can_be_gone_on_from(tmp_path: 
     assert {"config.json", "model.safetensors", "preprocessor_config.json", "tokenizer.json"} <= {
         path.name for path in out.iterdir()
     }
+    card = (out / "README.md").read_text()
+    assert "stillwing train-pilot --seed 0\n" in card
+    assert "5 scenes flown by the expert, 1 flown straight at the goal" in card
+    assert [row["episodes"] for row in json.loads((out / "evaluation.json").read_text())] == [1, 1, 1, 1]
     before = torch.load(work / "checkpoint.pt", weights_only=True)
     assert before["at"]["stage"] == 3
     again = Trainer(TINY, 0, work, out, "cpu", None, 1)
@@ -326,27 +336,31 @@ def test_whoever_wanders_turns_past_every_right_way(tmp_path: Path) -> None:
 
 def test_half_of_the_trunks_are_seen_through_another_camera(frames: Frames) -> None:
     ramp = np.broadcast_to(np.arange(140, dtype=np.uint8)[None, None, :, None], (1, 112, 140, 3))
-    assert np.array_equal(_seen_through(ramp, 1.0, 0.0), ramp)
-    longer = _seen_through(ramp, 1.25, 0.0)[0, 0, :, 0].astype(int)
+    assert np.array_equal(seen_through(ramp, 1.0, 0.0), ramp)
+    longer = seen_through(ramp, 1.25, 0.0)[0, 0, :, 0].astype(int)
     assert longer[0] == 14 and longer[-1] == 125, "a longer lens shows the middle"
     tall = np.broadcast_to(np.arange(112, dtype=np.uint8)[None, :, None, None], (1, 112, 140, 3))
-    assert np.all(_seen_through(tall, 1.0, 0.25)[0, :84, 0, 0] == np.arange(28, 112)), "nose down, the lower part"
+    assert np.all(seen_through(tall, 1.0, 0.25)[0, :84, 0, 0] == np.arange(28, 112)), "nose down, the lower part"
     marked = np.zeros_like(frames.pixels)
     marked[:, :, 130] = 200
     sampler = Sampler(replace(frames, pixels=marked), Words(build_tokenizer()), np.random.default_rng(8))
     trunk = Trunk(np.array([0]), 0, False)
-    at = [int(sampler.pixels(trunk)[0, :, :, 0].mean(axis=0).argmax()) for _ in range(200)]
+    at = [int(sampler.trunks.pixels(trunk)[0, :, :, 0].mean(axis=0).argmax()) for _ in range(200)]
     assert 0.3 < np.mean([column != 130 for column in at]) < 0.55
 
 
-def test_what_is_where_goes_on_being_taught_beside_the_words(frames: Frames, tmp_path: Path) -> None:
+def test_what_is_where_goes_on_being_taught_beside_the_words(frames: Frames) -> None:
+    tokenizer = build_tokenizer()
+    model, rng = make_model(len(tokenizer)), np.random.default_rng(0)
     for share, taught in ((0.3, True), (0.0, False)):
-        trainer = Trainer(replace(TINY, truth_share=share), 0, tmp_path, tmp_path / "out", "cpu", None, 1)
-        trainer.at.stage = 2
-        loss, readings = trainer._loss(frames, trainer._sampler(frames))
+        heads = DenseHeads(model.config.text_config.hidden_size)
+        plan = replace(TINY, truth_share=share)
+        objective = Objective(plan, frames, Words(tokenizer), model, heads, rng, torch.device("cpu"))
+        loss, readings, samples = objective.loss("joint")
         loss.backward()
+        assert samples > 0
         assert ("beacon_f1" in readings) is taught
-        assert (trainer.heads.truth.weight.grad is not None) is taught
+        assert (heads.truth.weight.grad is not None) is taught
     cells = np.arange(2 * IMAGE_TOKENS).reshape(2, IMAGE_TOKENS)
     turned = _mirrored_where(cells, np.array([True, False]))
     assert np.array_equal(
@@ -365,24 +379,26 @@ def test_frames_survive_their_file(frames: Frames, tmp_path: Path) -> None:
     assert np.all(frames.pixels.std(axis=(1, 2, 3)) > 5), "no blank pictures"
 
 
+def expert_flyer() -> Flyer:
+    """The expert, looking round until the beacon was in view."""
+    seen: dict[int, bool] = {}
+
+    def choose(recorder: Recorder, pose: Pose, goal: str, refused: bool) -> int:
+        flight = recorder.flight
+        seen[flight] = seen.get(flight, False) or recorder.in_view(goal)
+        return recorder.expert.action(pose, goal, forward_refused=refused) if seen[flight] else RIGHT
+
+    return choose
+
+
+def forward_flyer() -> Flyer:
+    """Always forward."""
+    return lambda recorder, pose, goal, refused: FORWARD
+
+
 @pytest.mark.parametrize("scene", ["meadow", "street", "orchard", "maze"])
 def test_the_expert_flies_every_scene(scene: str) -> None:
     assert evaluate(expert_flyer(), 3, guarded=True, scene=scene).row()["reached"] == 1.0
-
-
-def test_the_table_of_a_model_card_counts_in_processes_what_one_would_count(tmp_path: Path) -> None:
-    rows = [Flown("expert", "meadow", True, 12), Flown("always forward", "orchard", False, 3)]
-    told: list[tuple[int, int]] = []
-    table = closed_loop_table(tmp_path, rows, 1, lambda done, total: told.append((done, total)))
-    assert told[-1] == (15, 15)
-    assert [(row["scene"], row["policy"], row["episodes"]) for row in table] == [
-        ("meadow", "expert", 12),
-        ("orchard", "always forward", 3),
-    ]
-    assert table[0]["reached"] == 1.0
-    low, high = table[0]["reached_interval"]
-    assert 0.7 < low < 0.8
-    assert high == 1.0
 
 
 def test_closed_loop_tells_the_expert_from_a_fool() -> None:
@@ -393,16 +409,21 @@ def test_closed_loop_tells_the_expert_from_a_fool() -> None:
     assert fool.timed_out == 3
 
 
-def test_an_untrained_pilot_is_counted_too(tmp_path: Path) -> None:
+def test_the_table_of_a_model_card_counts_in_processes_what_one_would_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tokenizer = build_tokenizer()
-    from stillwing_training.pilot.export import export_pilot
-    from stillwing_training.pilot.model import make_model
-
     torch.manual_seed(0)
-    export_pilot(make_model(len(tokenizer)), tokenizer, tmp_path / "random")
-    tally = evaluate(pilot_flyer(load_pilot(tmp_path / "random")), 1, guarded=True)
-    assert isinstance(tally, Tally)
-    assert tally.reached + tally.stopped_elsewhere + tally.timed_out == 1
+    export_pilot(make_model(len(tokenizer)), tokenizer, tmp_path)
+    monkeypatch.setattr("stillwing_training.pilot.model_card._CHUNK", 1)
+    ended: list[tuple[int, int]] = []
+    scenes = {"meadow": 2, "maze": 1}
+    table = closed_loop_table(tmp_path, scenes, 5, 1, lambda done, total: ended.append((done, total)))
+    assert ended == [(1, 3), (2, 3), (3, 3)]
+    pilot = pilot_flyer(load_pilot(tmp_path))
+    alone = evaluate(pilot, 2, guarded=True, first_seed=FIRST_REPORTED_SEED, max_decisions=5)
+    assert table[0] == {"scene": "meadow", **alone.row(), "reached_interval": ANY, "collided_interval": ANY}
+    assert [(row["scene"], row["episodes"]) for row in table] == [("meadow", 2), ("maze", 1)]
 
 
 def test_orthogonalising_brings_singular_values_near_one() -> None:

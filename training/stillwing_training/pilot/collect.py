@@ -1,7 +1,4 @@
-"""Recorded flights on disk: shards by name, written in parallel, loaded as one.
-
-It knows nothing of what they are for.
-"""
+"""Recorded flights on disk: shards by name, written in parallel, through scenes and by policies that a plan names."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -10,18 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from stillwing_training.pilot.rollout import (
-    Frames,
-    Policy,
-    expert_policy,
-    headlong_policy,
-    record_shard,
-    wandering_policy,
-)
+from stillwing_training.pilot.config import TrainingPlan
+from stillwing_training.pilot.flights import Policy, expert_policy, headlong_policy, record_shard, wandering_policy
 
 SCENES_PER_SHARD = 25
-_EXPERT_SALT, _HEADLONG_SALT, _WANDERING_SALT = 1, 2, 3
-_HEADLONG_FIRST_SEED, _WANDERING_FIRST_SEED = 200_000, 300_000
+
+Bar = Callable[[str], Callable[[int, int], None]]
+"""Begins a bar with a text, and returns what moves it: done, of how many."""
 
 
 def shard_path(folder: Path, kind: str, scene: str, first: int, last: int) -> Path:
@@ -61,31 +53,15 @@ def record_flights(
     return [path for path, _, _ in jobs]
 
 
-def record_expert_flights(
-    folder: Path, scenes: Mapping[str, int], workers: int, on_shard: Callable[[int, int], None]
-) -> list[Path]:
-    """The expert's flights."""
-    return record_flights(folder, "expert", scenes, 0, _EXPERT_SALT, expert_policy, workers, on_shard)
-
-
-def record_headlong_flights(
-    folder: Path, scenes: Mapping[str, int], workers: int, on_shard: Callable[[int, int], None]
-) -> list[Path]:
-    """Flights straight at the goal, through further seeds."""
-    return record_flights(
-        folder, "headlong", scenes, _HEADLONG_FIRST_SEED, _HEADLONG_SALT, headlong_policy, workers, on_shard
-    )
-
-
-def record_wandering_flights(
-    folder: Path, scenes: Mapping[str, int], workers: int, on_shard: Callable[[int, int], None]
-) -> list[Path]:
-    """Flights of an expert who turns on and on at times, through further seeds."""
-    return record_flights(
-        folder, "wandering", scenes, _WANDERING_FIRST_SEED, _WANDERING_SALT, wandering_policy, workers, on_shard
-    )
-
-
-def load_flights(paths: list[Path]) -> Frames:
-    """All shards as one."""
-    return Frames.load_all(paths)
+def record_planned_flights(folder: Path, plan: TrainingPlan, workers: int, bar: Bar) -> list[Path]:
+    """The flights that a training begins with, of three ways of flying through seeds of their own."""
+    return [
+        path
+        for kind, scenes, first_seed, salt, policy_of, text in (
+            ("expert", plan.scenes, 0, 1, expert_policy, "record the expert's flights"),
+            ("headlong", plan.headlong_scenes, 200_000, 2, headlong_policy, "record flights blind to trees"),
+            ("wandering", plan.wandering_scenes, 300_000, 3, wandering_policy, "record flights off course"),
+        )
+        if any(scenes.values())
+        for path in record_flights(folder, kind, scenes, first_seed, salt, policy_of, workers, bar(text))
+    ]

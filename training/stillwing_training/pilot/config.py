@@ -145,6 +145,7 @@ class TrainingPlan:
         tower_lr_share: Share of the learning rates at which the vision tower goes on learning in stage 2; 0 rests it.
         truth_share: What the dense loss of stage 0 counts in stage 2, lest the tower lose sight of what is far away.
         bfloat16: Multiply in bfloat16 in stages 1 and 2, on processors that can.
+        longest_flight: Decisions after which a flight for the model card is given up.
     """
 
     scenes: Mapping[str, int] = field(
@@ -176,4 +177,4 @@ class TrainingPlan:
     bfloat16: bool = True
     decay_share: float = 0.45
     checkpoint_s: float = 150.0
-    stage_names: tuple[str, ...] = field(default=("dense", "grounding", "joint"), repr=False)
+    longest_flight: int = 60

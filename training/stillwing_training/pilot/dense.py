@@ -23,7 +23,7 @@ from stillwing_training.pilot.config import (
 )
 from stillwing_training.pilot.expert import MIRRORED_ACTION, STOP
 from stillwing_training.pilot.model import as_tensor, see
-from stillwing_training.pilot.rollout import DENSE_CLASSES, IN_VIEW_PX, Frames
+from stillwing_training.pilot.recorded_frames import DENSE_CLASSES, IN_VIEW_PX, Frames
 
 _CLASSES = len(DENSE_CLASSES)
 _PRESENT_FROM = 0.005

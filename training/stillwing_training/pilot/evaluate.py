@@ -12,7 +12,7 @@ import numpy as np
 from stillwing_training.pilot.config import SIGN, STEP_M, SUCCESS_WITHIN_M, TURN_DEG
 from stillwing_training.pilot.expert import FORWARD, RIGHT, STOP, Pose, apply_action
 from stillwing_training.pilot.policy import Pilot
-from stillwing_training.pilot.rollout import Recorder
+from stillwing_training.pilot.recorder import Recorder
 
 FIRST_UNSEEN_SEED = 1_000_000
 """Scenes from here on are for evaluation alone; training draws below."""
@@ -58,7 +58,7 @@ class Tally:
 
 
 def fly_episode(
-    recorder: Recorder, scene: str, seed: int, flyer: Flyer, tally: Tally, *, guarded: bool, max_decisions: int = 60
+    recorder: Recorder, scene: str, seed: int, flyer: Flyer, tally: Tally, *, guarded: bool, max_decisions: int
 ) -> None:
     """Fly `scene` drawn from `seed` once and count what came of it.
 
@@ -116,23 +116,6 @@ def pilot_flyer(pilot: Pilot) -> Flyer:
     return choose
 
 
-def expert_flyer() -> Flyer:
-    """The expert, looking round until the beacon was in view."""
-    seen: dict[int, bool] = {}
-
-    def choose(recorder: Recorder, pose: Pose, goal: str, refused: bool) -> int:
-        flight = recorder.flight
-        seen[flight] = seen.get(flight, False) or recorder.in_view(goal)
-        return recorder.expert.action(pose, goal, forward_refused=refused) if seen[flight] else RIGHT
-
-    return choose
-
-
-def forward_flyer() -> Flyer:
-    """Always forward."""
-    return lambda recorder, pose, goal, refused: FORWARD
-
-
 def evaluate(
     flyer: Flyer,
     episodes: int,
@@ -140,14 +123,15 @@ def evaluate(
     guarded: bool,
     scene: str = "meadow",
     first_seed: int = FIRST_UNSEEN_SEED,
-    on_episode: Callable[[int, Tally], None] = lambda done, tally: None,
+    max_decisions: int = 60,
 ) -> Tally:
-    """Fly `episodes` unseen scenes; `on_episode` is told how many are done."""
+    """Fly `episodes` unseen scenes; a flight is given up after `max_decisions`."""
     recorder, tally = Recorder(truth=False), Tally()
     try:
         for number in range(episodes):
-            fly_episode(recorder, scene, first_seed + number, flyer, tally, guarded=guarded)
-            on_episode(number + 1, tally)
+            fly_episode(
+                recorder, scene, first_seed + number, flyer, tally, guarded=guarded, max_decisions=max_decisions
+            )
     finally:
         recorder.close()
     return tally

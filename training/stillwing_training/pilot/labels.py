@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from stillwing_training.pilot.config import CAMERA_HFOV_DEG, CELL_COLUMNS, CELL_ROWS, COLOURS, GOALS, SIGN
 from stillwing_training.pilot.expert import FORWARD, LEFT, MIRRORED_ACTION, RIGHT, STOP, straight_action
-from stillwing_training.pilot.rollout import DENSE_CLASSES, IN_VIEW_PX, Frames
+from stillwing_training.pilot.recorded_frames import DENSE_CLASSES, IN_VIEW_PX, Frames
 
 SIGN_GOAL = GOALS.index(SIGN)
 _DETOUR_WEIGHT = 1.5

@@ -18,8 +18,9 @@ from transformers.utils import logging as transformers_logging
 from stillwing_agent.core.prompting.prompts import CHOICES, decision_prompt, dump_tool_call, system_prompt
 from stillwing_training.pilot.config import ACTIONS
 from stillwing_training.pilot.expert import RIGHT, Pose
+from stillwing_training.pilot.flights import Policy
 from stillwing_training.pilot.model import as_tensor, see, think
-from stillwing_training.pilot.rollout import Policy, Recorder
+from stillwing_training.pilot.recorder import Recorder
 from stillwing_training.pilot.sequence import Branch, Sequence, Words, lay_out
 from stillwing_training.pilot.tokenizer import goal_texts
 

@@ -17,34 +17,27 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from torch import Tensor
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stillwing_common.errors import InvalidInput
-from stillwing_training.pilot.collect import (
-    load_flights,
-    record_expert_flights,
-    record_flights,
-    record_headlong_flights,
-    record_wandering_flights,
-)
+from stillwing_training.pilot.collect import Bar, record_flights, record_planned_flights
 from stillwing_training.pilot.config import TrainingPlan
-from stillwing_training.pilot.dense import DenseHeads, dense_loss, truth_loss
+from stillwing_training.pilot.dense import DenseHeads
 from stillwing_training.pilot.export import export_pilot
-from stillwing_training.pilot.model import as_tensor, make_model, see
+from stillwing_training.pilot.model import make_model
+from stillwing_training.pilot.model_card import History, write_model_card
+from stillwing_training.pilot.objective import Objective, uses_bfloat16
 from stillwing_training.pilot.optimizer import PilotOptimizer, schedule
-from stillwing_training.pilot.packed import pack, think_packed
 from stillwing_training.pilot.policy import student_policy
-from stillwing_training.pilot.rollout import Frames
-from stillwing_training.pilot.sample import Sampler, Trunk
-from stillwing_training.pilot.sequence import Sequence, Words
+from stillwing_training.pilot.recorded_frames import Frames
+from stillwing_training.pilot.sequence import Words
 from stillwing_training.pilot.start import start_from as take_weights
 from stillwing_training.pilot.tokenizer import build_tokenizer
 
 STAGES = ("dense", "grounding", "joint")
 _MINUTES_SHARE = {"dense": 0.1, "grounding": 0.2, "joint": 0.7}
 _DAGGER_SALT = 100
+_LOG_EVERY = 25
 _DAGGER_FIRST_SEED = 500_000
 
 
@@ -81,9 +74,7 @@ class Trainer:
     ) -> None:
         self.plan, self.seed, self.work, self.out, self.workers = plan, seed, work, out, workers
         self.device, self.minutes = torch.device(device), minutes
-        # Where the processor has to imitate it, bfloat16 is many times slower than float32.
-        able = device != "cpu" or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
-        self.bfloat16 = plan.bfloat16 and able
+        self.bfloat16 = uses_bfloat16(plan, self.device)
         torch.manual_seed(seed)
         self.rng = np.random.default_rng(seed)
         self.tokenizer = build_tokenizer()
@@ -127,53 +118,11 @@ class Trainer:
             return self.at.spent_s / (self.minutes * 60 * _MINUTES_SHARE[stage])
         return self.at.step / self._steps(stage)
 
-    def _sampler(self, frames: Frames) -> Sampler:
-        flown_first = sum(self.plan.scenes.values()) + sum(self.plan.headlong_scenes.values())
-        plan = self.plan
-        return Sampler(frames, self.words, self.rng, flown_first, plan.off_course_share, plan.maze_share)
-
-    def _loss(self, frames: Frames, sampler: Sampler) -> tuple[Tensor, dict[str, float]]:
-        stage = STAGES[self.at.stage]
-        if stage == "dense":
-            rows = np.sort(self.rng.integers(0, len(frames), self.plan.dense_batch))
-            loss, f1 = dense_loss(self.model, self.heads, frames, rows, self.rng)
-            self.at.samples += len(rows)
-            return loss, {"loss": loss.item(), "beacon_f1": f1}
-        if stage == "grounding":
-            drawn = [sampler.grounding() for _ in range(self.plan.grounding_batch)]
-        else:
-            # Trunks of one length side by side waste nothing on padding.
-            length = int(self.rng.integers(2, self.plan.longest_trunk + 1))
-            drawn = [sampler.joint(length) for _ in range(max(2, self.plan.joint_frames // length))]
-        self.at.samples += sum(len(sequence.branches) for sequence, _ in drawn)
-        # The weights and their updates stay float32.
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            loss, readings, tokens = words_loss(self.model, sampler, drawn, self.device)
-        if stage == "joint" and self.plan.truth_share > 0:
-            rows = np.concatenate([trunk.rows for _, trunk in drawn])
-            mirrored = np.concatenate([np.full(len(trunk.rows), trunk.mirrored) for _, trunk in drawn])
-            off, readings["beacon_f1"] = truth_loss(self.heads, tokens.float(), frames, rows, mirrored)
-            loss = loss + self.plan.truth_share * off
-        return loss, readings
-
     # --- the loop
 
     def run(self, progress: Progress) -> None:
         """Record what is missing, then train what is left, writing weights and checkpoints on the way."""
-        recording = progress.add_task("record the expert's flights", total=None)
-        self.shards = record_expert_flights(
-            self.work / "data", self.plan.scenes, self.workers, _bar(progress, recording)
-        )
-        if any(self.plan.headlong_scenes.values()):
-            blind = progress.add_task("record flights blind to trees", total=None)
-            self.shards += record_headlong_flights(
-                self.work / "data", self.plan.headlong_scenes, self.workers, _bar(progress, blind)
-            )
-        if any(self.plan.wandering_scenes.values()):
-            wandering = progress.add_task("record flights off course", total=None)
-            self.shards += record_wandering_flights(
-                self.work / "data", self.plan.wandering_scenes, self.workers, _bar(progress, wandering)
-            )
+        self.shards = record_planned_flights(self.work / "data", self.plan, self.workers, _bars(progress))
         self.shards += [path for done in range(self.at.rounds) for path in self._fly_round(done, progress)]
         while self.at.stage < len(STAGES):
             self._run_stage(progress)
@@ -184,9 +133,12 @@ class Trainer:
         self.export()
         self.save()
 
+    def _objective(self) -> Objective:
+        frames = Frames.load_all(self.shards)
+        return Objective(self.plan, frames, self.words, self.model, self.heads, self.rng, self.device)
+
     def _run_stage(self, progress: Progress) -> None:
-        stage, frames = STAGES[self.at.stage], load_flights(self.shards)
-        sampler = self._sampler(frames)
+        stage, objective = STAGES[self.at.stage], self._objective()
         task = progress.add_task(stage, total=1000)
         self.model.train()
         saved, averages = time.monotonic(), Averages()
@@ -196,17 +148,17 @@ class Trainer:
                 self.shards += self._fly_round(self.at.rounds, progress)
                 self.at.rounds += 1
                 # Both at once would not fit beside each other.
-                del frames, sampler
-                frames = load_flights(self.shards)
-                sampler = self._sampler(frames)
+                del objective
+                objective = self._objective()
                 saved = time.monotonic()
             began = time.monotonic()
-            loss, readings = self._loss(frames, sampler)
+            loss, readings, samples = objective.loss(stage)
+            self.at.samples += samples
             self.optimizer.step(loss, schedule(share, self.at.step, self.plan.decay_share))
             self.at.step += 1
             self.at.spent_s += time.monotonic() - began
             text = averages.add(readings)
-            if self.at.step % 25 == 0:
+            if self.at.step % _LOG_EVERY == 0:
                 self._log(stage, averages)
                 progress.update(task, completed=int(share * 1000), description=f"{stage} step {self.at.step} {text}")
             if time.monotonic() - saved > self.plan.checkpoint_s:
@@ -214,11 +166,12 @@ class Trainer:
                 if stage == "joint":
                     self.export()
                 saved = time.monotonic()
+        if self.at.step % _LOG_EVERY:
+            self._log(stage, averages)
         progress.update(task, completed=1000)
 
     def _fly_round(self, number: int, progress: Progress) -> list[Path]:
         """Flights by the student of the moment, or those of that round if they are there already."""
-        task = progress.add_task(f"fly round {number + 1} of the student's own", total=None)
         first = _DAGGER_FIRST_SEED + number * max(self.plan.dagger_scenes.values())
         return record_flights(
             self.work / "data",
@@ -228,7 +181,7 @@ class Trainer:
             _DAGGER_SALT + number,
             student_policy(self.out),
             self.workers,
-            _bar(progress, task),
+            _bars(progress)(f"fly round {number + 1} of the student's own"),
         )
 
     def _log(self, stage: str, averages: "Averages") -> None:
@@ -281,26 +234,6 @@ class Trainer:
         torch.set_rng_state(state["torch_rng"].cpu())
 
 
-def words_loss(
-    model: Any, sampler: Sampler, drawn: list[tuple[Sequence, Trunk]], device: torch.device
-) -> tuple[Tensor, dict[str, float], Tensor]:
-    """Weighted cross-entropy of a batch of sequences, how many of the deciding tokens are right, and the image tokens
-    (pictures, 20, hidden) of all trunks.
-    """
-    packed = pack([sequence for sequence, _ in drawn])
-    pixels = as_tensor(np.concatenate([sampler.pixels(trunk) for _, trunk in drawn]), device)
-    tokens = see(model, pixels)
-    hidden = think_packed(model, packed, tokens)
-    targets, weights = as_tensor(packed.targets, device), as_tensor(packed.weights, device)
-    learnt = weights > 0
-    logits = model.lm_head(hidden[learnt]).float()
-    right, weight = targets[learnt], weights[learnt]
-    loss = (F.cross_entropy(logits, right, reduction="none") * weight).sum() / weight.sum()
-    deciding = weight >= 0.5
-    accuracy = (logits.argmax(-1) == right)[deciding].float().mean()
-    return loss, {"loss": loss.item(), "accuracy": accuracy.item()}, tokens
-
-
 class Averages:
     """Running means of readings, the last hundred weighing most."""
 
@@ -314,8 +247,12 @@ class Averages:
         return " ".join(f"{name} {value:.3f}" for name, value in self.values.items())
 
 
-def _bar(progress: Progress, task: TaskID) -> Callable[[int, int], None]:
-    return lambda done, total: progress.update(task, completed=done, total=total)
+def _bars(progress: Progress) -> Bar:
+    def begin(text: str) -> Callable[[int, int], None]:
+        task = progress.add_task(text, total=None)
+        return lambda done, total: progress.update(task, completed=done, total=total)
+
+    return begin
 
 
 @contextmanager
@@ -337,21 +274,23 @@ def main(
     workers: int = 2,
     plan: TrainingPlan | None = None,
     start_from: Path | None = None,
+    episodes: int = 60,
 ) -> None:
-    """Train the pilot and write it to `out`.
+    """Train the pilot and write it to `out`, with its model card.
 
     Args:
-        out: Folder for weights, tokenizer and configs.
+        out: Folder for weights, tokenizer, configs and model card.
         work: Folder for recorded flights, checkpoint and log; may be deleted afterwards.
         seed: Same seed, plan and number of threads, same weights on the same machine.
         minutes: Training time in place of the plan's steps; recording flights comes on top.
         resume: Go on from the checkpoint in `work`.
         device: `cpu` or `cuda`.
         threads: Threads of torch on the CPU.
-        workers: Processes that record flights.
+        workers: Processes that fly, for data and for the model card.
         plan: Sizes and budgets; the published run's if not given.
         start_from: Folder of an earlier pilot whose weights are the beginning; random ones if not given. A training
             that is resumed goes on from its checkpoint, whatever it began with.
+        episodes: Unseen scenes of each family that the pilot flies for its model card.
     """
     torch.set_num_threads(threads)
     work.mkdir(parents=True, exist_ok=True)
@@ -360,3 +299,8 @@ def main(
         trainer.resume()
     with _progress() as progress:
         trainer.run(progress)
+        frames = sum(Frames.count(path) for path in trainer.shards)
+        options = {"seed": seed, "minutes": minutes, "start-from": start_from}
+        command = "".join(f" --{name} {value}" for name, value in options.items() if value is not None)
+        history = History(f"stillwing train-pilot{command}", trainer.plan, trainer.curve, frames, trainer.at.rounds)
+        write_model_card(out, history, episodes, workers, _bars(progress)("fly unseen scenes"))
