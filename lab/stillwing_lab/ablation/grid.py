@@ -41,11 +41,6 @@ class Setting:
         return Eviction(EvictionLevel(self.level), EvictionPositions(self.positions))
 
     @property
-    def window_signs(self) -> float:
-        """Signs that a full window of the newest chunks reaches back over."""
-        return self.budget / self.chunk_tokens * self.chunk_frames / self.layout.frames_per_sign
-
-    @property
     def key(self) -> str:
         """A name of its own, for files and tables."""
         return f"{self.budget}tok-{self.chunk_frames}f-{self.fps:g}fps-{self.level}-{self.positions}"

@@ -7,7 +7,7 @@ its questions, a category's the mean over its tasks, the total the mean over the
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -110,8 +110,3 @@ def official_results(path: Path, answers: Mapping[str, Answer]) -> dict[str, lis
         if said_of:
             found[category].append({**entry, "test_info": said_of})
     return found
-
-
-def tasks_in_order(tasks: Sequence[str]) -> list[str]:
-    """The tasks as the benchmark lists them."""
-    return [task for task in _OF_TASK if task in tasks]

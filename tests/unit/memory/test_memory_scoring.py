@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from instruction_scripts import write_script
+from vector_world import VectorWorld
 
 from stillwing_common.errors import InvalidInput, UnknownBackend
 from stillwing_common.vectors import Vectors
-from stillwing_lab.memory.scripts import write_script
-from stillwing_lab.memory.streams import VectorWorld
 from stillwing_memory.core.scoring import (
     AttentionScorer,
     Evidence,

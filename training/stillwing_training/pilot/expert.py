@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stillwing_airfield.scenes import SceneSpec
-from stillwing_training.pilot.config import ACTIONS, COLOURS, STEP_M, STOP_WITHIN_M, TURN_DEG, VEHICLE_RADIUS_M, WHERES
+from stillwing_training.pilot.config import ACTIONS, STEP_M, STOP_WITHIN_M, TURN_DEG, VEHICLE_RADIUS_M, WHERES
 
 FORWARD, LEFT, RIGHT, STOP = range(len(ACTIONS))
 MIRRORED_ACTION = np.array([FORWARD, RIGHT, LEFT, STOP])
@@ -157,11 +157,6 @@ def where(bearing_deg: float, visible: bool) -> int:
     if abs(bearing_deg) < 10:
         return AHEAD
     return WHERE_RIGHT if bearing_deg > 0 else WHERE_LEFT
-
-
-def colour_index(colour: str) -> int:
-    """Place of a colour in every array with a colour axis."""
-    return COLOURS.index(colour)
 
 
 def apply_action(pose: Pose, action: int, step_m: float = STEP_M, turn_deg: float = TURN_DEG) -> Pose:

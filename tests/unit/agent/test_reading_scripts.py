@@ -1,12 +1,30 @@
-"""python -m pytest tests/unit/lab/test_memory_scripts.py
+"""python -m pytest tests/unit/agent/test_reading_scripts.py
 
 How well instructions are read, over 500 generated scripts of seeds that nobody looked at while the rules were written.
 """
 
-from stillwing_lab.memory.reading import read_scripts
-from stillwing_lab.memory.scripts import write_script
+from collections.abc import Callable, Iterable
+
+from instruction_scripts import Score, Tally, write_script
+
+from stillwing_agent.core.memory.reading.base import Registry
+from stillwing_agent.core.memory.reading.deterministic import read_instruction
+from stillwing_agent.core.memory.reading.noun_phrases import slot_of
 
 HELD_OUT = range(10_000, 10_500)
+
+
+def read_scripts(seeds: Iterable[int], renumber: Callable[[int], int] = int) -> Tally:
+    """Mentions found, true and right over the scripts of `seeds`; `renumber` spoils the numbers, to test the score."""
+    tally = Tally()
+    for seed in seeds:
+        registry, score = Registry(), Score(tally)
+        for number, truth in enumerate(write_script(seed), 1):
+            mentions = read_instruction(truth.text, number, registry)
+            for mention in mentions:
+                registry.add(number, mention, slot_of)
+            score.instruction(truth, [(renumber(one.number), one.start, one.end) for one in mentions])
+    return tally
 
 
 def test_one_seed_is_one_script() -> None:
