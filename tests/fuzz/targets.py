@@ -294,9 +294,9 @@ def vehicle_messages(stack: ExitStack) -> Target:
 
 def session_messages(stack: ExitStack) -> Target:
     """Messages of the engine's sessions, both ways."""
-    from stillwing_vlm import convert as vlm_convert
+    from stillwing_vlm.convert import asks, info, session
 
-    return _conversions(vlm_convert)
+    return _conversions(asks, info, session)
 
 
 def mission_messages(stack: ExitStack) -> Target:

@@ -13,8 +13,8 @@ from stillwing_common.errors import Unavailable
 from stillwing_rpc.channel import connect
 from stillwing_rpc.channel_settings import ChannelSettings
 from stillwing_rpc.errors import domain_errors
-from stillwing_vlm import convert
-from stillwing_vlm.convert import SERVICE
+from stillwing_vlm.convert.info import export_from_wire, model_from_wire, session_from_wire
+from stillwing_vlm.convert.session import SERVICE
 from stillwing_vlm.core.base import ExportInfo, ModelInfo, SessionConfig, SessionInfo
 from stillwing_vlm.remote_session import RemoteSession
 
@@ -37,7 +37,7 @@ class RemoteEngine:
     async def model_info(self) -> ModelInfo:
         """See `Engine`."""
         with domain_errors():
-            return convert.model_from_wire(await self._stub.GetModel(vlm_pb2.GetModelRequest()))
+            return model_from_wire(await self._stub.GetModel(vlm_pb2.GetModelRequest()))
 
     async def open_session(self, config: SessionConfig) -> RemoteSession:
         """See `Engine`. Raises Unavailable where the engine does not answer in time."""
@@ -57,13 +57,13 @@ class RemoteEngine:
         """See `Engine`."""
         with domain_errors():
             answer = await self._stub.ListSessions(vlm_pb2.ListSessionsRequest())
-        return [convert.session_from_wire(info) for info in answer.sessions]
+        return [session_from_wire(info) for info in answer.sessions]
 
     async def get_session(self, session_id: str) -> SessionInfo:
         """See `Engine`."""
         with domain_errors():
             answer = await self._stub.GetSession(vlm_pb2.GetSessionRequest(session_id=session_id))
-        return convert.session_from_wire(answer.session)
+        return session_from_wire(answer.session)
 
     async def delete_snapshot(self, snapshot: str, session_id: str = "") -> None:
         """See `Engine`."""
@@ -74,7 +74,7 @@ class RemoteEngine:
         """See `Engine`."""
         with domain_errors():
             answer = await self._stub.ListExports(vlm_pb2.ListExportsRequest())
-        return [convert.export_from_wire(info) for info in answer.exports]
+        return [export_from_wire(info) for info in answer.exports]
 
     async def delete_export(self, name: str) -> None:
         """See `Engine`."""

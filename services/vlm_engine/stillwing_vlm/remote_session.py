@@ -15,7 +15,24 @@ from stillwing_common.errors import FrameSuperseded, QueueFull, StillwingError, 
 from stillwing_common.types import Frame
 from stillwing_rpc.convert import duration_to_wire, frame_to_wire
 from stillwing_rpc.errors import from_rpc_error, from_status
-from stillwing_vlm import convert
+from stillwing_vlm.convert.asks import (
+    ask_to_wire,
+    choice_done_from_wire,
+    choice_to_wire,
+    deadline_to_wire,
+    done_from_wire,
+    watch_changed_from_wire,
+    watch_to_wire,
+)
+from stillwing_vlm.convert.session import (
+    appended_from_wire,
+    config_to_wire,
+    evicted_from_wire,
+    exported_from_wire,
+    pooled_from_wire,
+    recalled_from_wire,
+    taken_from_wire,
+)
 from stillwing_vlm.core.base import (
     AppendResult,
     AskRequest,
@@ -37,13 +54,13 @@ _CLOSE_GRACE_S = 2.0
 
 _RESULTS: Mapping[str, Callable[[Any], Any]] = {
     "opened": lambda message: message,
-    "chunk_appended": convert.appended_from_wire,
-    "choice_done": convert.choice_done_from_wire,
-    "snapshot_taken": convert.taken_from_wire,
+    "chunk_appended": appended_from_wire,
+    "choice_done": choice_done_from_wire,
+    "snapshot_taken": taken_from_wire,
     "snapshot_restored": lambda message: message.last_frame_id,
-    "session_exported": convert.exported_from_wire,
-    "recalled": convert.recalled_from_wire,
-    "vectors_pooled": convert.pooled_from_wire,
+    "session_exported": exported_from_wire,
+    "recalled": recalled_from_wire,
+    "vectors_pooled": pooled_from_wire,
 }
 """Events that are the whole answer to a request, and what its caller gets."""
 
@@ -67,7 +84,7 @@ class RemoteSession:
         self._ended: StillwingError | None = None
         self._why: StillwingError | None = None
         self._closing = False
-        self._first = self._ask_for(open=convert.config_to_wire(config))
+        self._first = self._ask_for(open=config_to_wire(config))
         self._call = stub.Session(self._outbox.requests())
         self._reader = asyncio.create_task(self._read())
 
@@ -112,7 +129,7 @@ class RemoteSession:
             frame_ids = superseded.frame_ids
             self._fail(superseded.request_seq, FrameSuperseded(", ".join(frame_ids), frames=len(frame_ids)))
             skipped_frames += len(frame_ids) + superseded.skipped_frames
-        deadline, sent = convert.deadline_to_wire(deadline_s), [frame_to_wire(frame) for frame in frames]
+        deadline, sent = deadline_to_wire(deadline_s), [frame_to_wire(frame) for frame in frames]
         if len(sent) == 1:
             return self._ask_for(
                 append_frame=vlm_pb2.AppendFrame(frame=sent[0], deadline=deadline, skipped_frames=skipped_frames)
@@ -141,7 +158,7 @@ class RemoteSession:
             return answer
         self._answers[seq] = answer
         try:
-            self._send(ask=convert.ask_to_wire(request))
+            self._send(ask=ask_to_wire(request))
         except QueueFull as error:
             self._fail(seq, error)
         return answer
@@ -155,7 +172,7 @@ class RemoteSession:
 
     def ask_choice(self, request: ChoiceRequest) -> Awaitable[ChoiceResult]:
         """See `Session`."""
-        return self._ask_for(ask_choice=convert.choice_to_wire(request))
+        return self._ask_for(ask_choice=choice_to_wire(request))
 
     def set_watch(self, request: WatchRequest) -> RunningWatch:
         """See `Session`."""
@@ -166,7 +183,7 @@ class RemoteSession:
             return watch
         self._watches[seq] = watch
         try:
-            self._send(set_watch=convert.watch_to_wire(request))
+            self._send(set_watch=watch_to_wire(request))
         except QueueFull as error:
             self._fail(seq, error)
         return watch
@@ -270,13 +287,13 @@ class RemoteSession:
                     self._answers[seq].progress([response.answer_delta.text], None)
             case "answer_done":
                 if seq in self._answers:
-                    self._answers.pop(seq).progress((), convert.done_from_wire(response.answer_done))
+                    self._answers.pop(seq).progress((), done_from_wire(response.answer_done))
             case "context_evicted":
                 for stream in self._streams:
-                    stream.put(convert.evicted_from_wire(response.context_evicted))
+                    stream.put(evicted_from_wire(response.context_evicted))
             case "watch_changed":
                 if seq in self._watches:
-                    self._watches[seq].put(convert.watch_changed_from_wire(response.watch_changed))
+                    self._watches[seq].put(watch_changed_from_wire(response.watch_changed))
             case "watch_ended":
                 if seq in self._watches:
                     self._watches.pop(seq).end()

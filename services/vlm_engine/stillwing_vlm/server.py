@@ -11,8 +11,8 @@ import structlog
 from stillwing.vlm.v1 import vlm_pb2, vlm_pb2_grpc
 from stillwing_common.errors import WrongFirstMessage
 from stillwing_rpc.server import Registration
-from stillwing_vlm import convert
-from stillwing_vlm.convert import SERVICE
+from stillwing_vlm.convert.info import export_to_wire, model_to_wire, session_to_wire
+from stillwing_vlm.convert.session import SERVICE, config_from_wire
 from stillwing_vlm.core.base import Engine
 from stillwing_vlm.session_call import SessionCall
 
@@ -33,17 +33,17 @@ class VlmServicer(vlm_pb2_grpc.VlmServiceServicer):
 
     async def GetModel(self, request: vlm_pb2.GetModelRequest, context: Any) -> vlm_pb2.GetModelResponse:
         """See the proto."""
-        return convert.model_to_wire(await self._engine.model_info())
+        return model_to_wire(await self._engine.model_info())
 
     async def ListSessions(self, request: vlm_pb2.ListSessionsRequest, context: Any) -> vlm_pb2.ListSessionsResponse:
         """See the proto."""
         infos = await self._engine.list_sessions()
-        return vlm_pb2.ListSessionsResponse(sessions=[convert.session_to_wire(info) for info in infos])
+        return vlm_pb2.ListSessionsResponse(sessions=[session_to_wire(info) for info in infos])
 
     async def GetSession(self, request: vlm_pb2.GetSessionRequest, context: Any) -> vlm_pb2.GetSessionResponse:
         """See the proto."""
         info = await self._engine.get_session(request.session_id)
-        return vlm_pb2.GetSessionResponse(session=convert.session_to_wire(info))
+        return vlm_pb2.GetSessionResponse(session=session_to_wire(info))
 
     async def DeleteSnapshot(
         self, request: vlm_pb2.DeleteSnapshotRequest, context: Any
@@ -55,7 +55,7 @@ class VlmServicer(vlm_pb2_grpc.VlmServiceServicer):
     async def ListExports(self, request: vlm_pb2.ListExportsRequest, context: Any) -> vlm_pb2.ListExportsResponse:
         """See the proto."""
         infos = await self._engine.list_exports()
-        return vlm_pb2.ListExportsResponse(exports=[convert.export_to_wire(info) for info in infos])
+        return vlm_pb2.ListExportsResponse(exports=[export_to_wire(info) for info in infos])
 
     async def DeleteExport(self, request: vlm_pb2.DeleteExportRequest, context: Any) -> vlm_pb2.DeleteExportResponse:
         """See the proto."""
@@ -70,7 +70,7 @@ class VlmServicer(vlm_pb2_grpc.VlmServiceServicer):
         if first is None or first.WhichOneof("request") != "open":
             found = "nothing" if first is None else first.WhichOneof("request") or "an unset or unknown request"
             raise WrongFirstMessage(f"it was {found}")
-        session = await self._engine.open_session(convert.config_from_wire(first.open, context.peer()))
+        session = await self._engine.open_session(config_from_wire(first.open, context.peer()))
         log = _log.bind(session_id=session.session_id)
         log.info("session.opened", label=first.open.label, max_context_tokens=session.max_context_tokens)
         call = SessionCall(session, first.request_seq)

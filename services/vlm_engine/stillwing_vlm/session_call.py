@@ -22,7 +22,24 @@ from stillwing_common.errors import (
 )
 from stillwing_common.mailbox import BoundedLog, Closed, Full
 from stillwing_rpc.convert import duration_from_wire, frame_from_wire
-from stillwing_vlm import convert
+from stillwing_vlm.convert.asks import (
+    ask_from_wire,
+    choice_done_to_wire,
+    choice_from_wire,
+    deadline_from_wire,
+    done_to_wire,
+    watch_changed_to_wire,
+    watch_from_wire,
+)
+from stillwing_vlm.convert.session import (
+    appended_to_wire,
+    evicted_to_wire,
+    exported_to_wire,
+    failed_to_wire,
+    pooled_to_wire,
+    recalled_to_wire,
+    taken_to_wire,
+)
 from stillwing_vlm.core.base import Answer, Session, Watch
 
 _MANY_UNSENT = 512
@@ -121,7 +138,7 @@ class SessionCall:
             return
         match kind:
             case "ask":
-                self._answers[seq] = answer = session.ask(convert.ask_from_wire(request.ask))
+                self._answers[seq] = answer = session.ask(ask_from_wire(request.ask))
                 self._spawn(self._stream(seq, answer))
             case "cancel_ask":
                 wanted_answer = self._answers.get(request.cancel_ask.ask_seq)
@@ -129,7 +146,7 @@ class SessionCall:
                     raise UnknownAsk(f"no ask {request.cancel_ask.ask_seq} is under way")
                 wanted_answer.cancel()
             case "set_watch":
-                self._watches[seq] = watch = session.set_watch(convert.watch_from_wire(request.set_watch))
+                self._watches[seq] = watch = session.set_watch(watch_from_wire(request.set_watch))
                 self._spawn(self._follow(seq, watch))
             case "unset_watch":
                 wanted_watch = self._watches.get(request.unset_watch.watch_seq)
@@ -167,7 +184,7 @@ class SessionCall:
         try:
             async for delta in answer:
                 self._emit(seq, answer_delta=vlm_pb2.AnswerDelta(text=delta.text))
-            self._emit(seq, answer_done=convert.done_to_wire(await answer.done()))
+            self._emit(seq, answer_done=done_to_wire(await answer.done()))
         except StillwingError as error:
             self._fail(seq, error, 0)
         finally:
@@ -176,7 +193,7 @@ class SessionCall:
     async def _follow(self, seq: int, watch: Watch) -> None:
         try:
             async for event in watch:
-                self._emit(seq, watch_changed=convert.watch_changed_to_wire(event))
+                self._emit(seq, watch_changed=watch_changed_to_wire(event))
             self._emit(seq, watch_ended=vlm_pb2.WatchEnded())
         except StillwingError as error:
             self._fail(seq, error, 0)
@@ -185,7 +202,7 @@ class SessionCall:
 
     async def _watch_evictions(self) -> None:
         async for evicted in self._evictions:
-            self._emit(0, context_evicted=convert.evicted_to_wire(evicted))
+            self._emit(0, context_evicted=evicted_to_wire(evicted))
 
     async def _watch_end(self) -> None:
         reason = await self._session.wait_closed()
@@ -218,7 +235,7 @@ class SessionCall:
             self._break(SlowReader(f"{_MOST_UNSENT} events are unread", limit=_MOST_UNSENT))
 
     def _fail(self, seq: int, error: StillwingError, frames: int) -> None:
-        self._emit(seq, failed=convert.failed_to_wire(error, credits=frames))
+        self._emit(seq, failed=failed_to_wire(error, credits=frames))
 
 
 def _sent(message: Any) -> Sequence[common_pb2.Frame]:
@@ -231,7 +248,7 @@ def _sent(message: Any) -> Sequence[common_pb2.Frame]:
 def _append(session: Session, message: vlm_pb2.AppendFrame | vlm_pb2.AppendChunk) -> Awaitable[Any]:
     return session.append(
         *[frame_from_wire(frame) for frame in _sent(message)],
-        deadline_s=convert.deadline_from_wire(message),
+        deadline_s=deadline_from_wire(message),
         skipped_frames=message.skipped_frames,
     )
 
@@ -257,30 +274,30 @@ def _answered(event: str, to_wire: Callable[[Any], Any]) -> tuple[str, Callable[
 
 
 _VERBS: Mapping[str, _Verb] = {
-    "append_frame": _Verb(_append, *_answered("chunk_appended", convert.appended_to_wire)),
-    "append_chunk": _Verb(_append, *_answered("chunk_appended", convert.appended_to_wire)),
+    "append_frame": _Verb(_append, *_answered("chunk_appended", appended_to_wire)),
+    "append_chunk": _Verb(_append, *_answered("chunk_appended", appended_to_wire)),
     "ask_choice": _Verb(
-        lambda session, message: session.ask_choice(convert.choice_from_wire(message)),
-        *_answered("choice_done", convert.choice_done_to_wire),
+        lambda session, message: session.ask_choice(choice_from_wire(message)),
+        *_answered("choice_done", choice_done_to_wire),
     ),
     "recall": _Verb(
         lambda session, message: session.recall([frame_from_wire(frame) for frame in message.frames]),
-        *_answered("recalled", convert.recalled_to_wire),
+        *_answered("recalled", recalled_to_wire),
     ),
     "recall_kept": _Verb(
         lambda session, message: session.recall_kept(tuple(message.frame_ids)),
-        *_answered("recalled", convert.recalled_to_wire),
+        *_answered("recalled", recalled_to_wire),
     ),
     "pool_vectors": _Verb(
         lambda session, message: session.pool_vectors(tuple(message.texts), tuple(message.frame_ids)),
-        *_answered("vectors_pooled", convert.pooled_to_wire),
+        *_answered("vectors_pooled", pooled_to_wire),
     ),
-    "take_snapshot": _Verb(_take_snapshot, *_answered("snapshot_taken", convert.taken_to_wire)),
+    "take_snapshot": _Verb(_take_snapshot, *_answered("snapshot_taken", taken_to_wire)),
     "restore_snapshot": _Verb(
         lambda session, message: session.restore_snapshot(message.snapshot_id), "snapshot_restored", _restored
     ),
     "export_session": _Verb(
-        lambda session, message: session.export(message.name), *_answered("session_exported", convert.exported_to_wire)
+        lambda session, message: session.export(message.name), *_answered("session_exported", exported_to_wire)
     ),
 }
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from stillwing_common.errors import ExportUnusable
 from stillwing_lab.real_sizes import real_config
-from stillwing_vlm.convert import model_from_wire, model_to_wire
+from stillwing_vlm.convert.info import model_from_wire, model_to_wire
 from stillwing_vlm.core.base import Limits
 from stillwing_vlm.core.catalog import Decoding, Dtype, KvCacheDtype, ModelSource, WeightDtype, planned_use
 from stillwing_vlm.core.engines.cache.slab import SlabShape
