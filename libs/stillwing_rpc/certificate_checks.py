@@ -22,24 +22,31 @@ class Certificate:
     key: bytes
 
 
-def read_certificate(chain_setting: str, chain_file: Path, key_setting: str, key_file: Path) -> Certificate:
-    """A chain with its key. Raises `InvalidInput`, naming setting and file: unreadable, no PEM, encrypted, not of that
-    key, expired, not yet valid.
+def read_certificate(
+    chain_setting: str, chain_file: Path, key_setting: str, key_file: Path, *, client: bool = False
+) -> Certificate:
+    """A chain with its key, of a server or of a client.
+
+    Raises `InvalidInput`, naming setting and file: unreadable, no PEM, encrypted, not of that key, expired, not yet
+    valid, not made for that end.
     """
     chain, key = _read(chain_setting, chain_file), _read(key_setting, key_file)
     try:
-        client = _authority_context(chain)
+        judge = _judge(chain, ssl.PROTOCOL_TLS_SERVER if client else ssl.PROTOCOL_TLS_CLIENT)
     except (ssl.SSLError, ValueError):  # ValueError: nothing in it is text
         raise _unusable(chain_setting, chain_file, "it holds no PEM certificate") from None
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    own = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT if client else ssl.PROTOCOL_TLS_SERVER)
+    own.check_hostname, own.verify_mode = False, ssl.CERT_NONE
     try:
-        server.load_cert_chain(chain_file, key_file, password=_no_password)
+        own.load_cert_chain(chain_file, key_file, password=_no_password)
     except _Encrypted:
         raise _unusable(key_setting, key_file, "the key is encrypted; a service cannot ask for its password") from None
     except ssl.SSLError as error:
         reason = "it is not the key of the certificate" if "MISMATCH" in str(error) else "it holds no PEM key"
         raise _unusable(key_setting, key_file, reason) from error
-    fault = _handshake_fault(server, client)
+    if client:
+        judge.load_cert_chain(chain_file, key_file)  # a server has to show something; this one shows the same
+    fault = _handshake_fault(judge, own) if client else _handshake_fault(own, judge)
     if fault is not None:
         raise _unusable(chain_setting, chain_file, fault)
     return Certificate(chain, key)
@@ -49,7 +56,7 @@ def read_authority(setting: str, file: Path) -> bytes:
     """An authority's PEM. Raises `InvalidInput`, naming setting and file: unreadable, no PEM, all expired."""
     data = _read(setting, file)
     try:
-        context = _authority_context(data)
+        context = _judge(data, ssl.PROTOCOL_TLS_CLIENT)
     except (ssl.SSLError, ValueError):  # ValueError: nothing in it is text
         raise _unusable(setting, file, "it holds no PEM certificate") from None
     ends = [ssl.cert_time_to_seconds(str(each["notAfter"])) for each in context.get_ca_certs()]
@@ -66,9 +73,10 @@ def _no_password() -> str:
     raise _Encrypted
 
 
-def _authority_context(pem: bytes) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
+def _judge(pem: bytes, end: int) -> ssl.SSLContext:
+    """An end that asks the other for a certificate and trusts what is in `pem`."""
+    context = ssl.SSLContext(end)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_REQUIRED
     # The chain's own first certificate is trusted, so that what is judged is its dates and its form alone.
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
     context.load_verify_locations(cadata=pem.decode("ascii", "ignore"))
@@ -76,7 +84,7 @@ def _authority_context(pem: bytes) -> ssl.SSLContext:
 
 
 def _handshake_fault(server: ssl.SSLContext, client: ssl.SSLContext) -> str | None:
-    """Why a client that trusts the certificate would still refuse it; None where it would not."""
+    """Why an end that trusts the certificate would still refuse it; None where it would not."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = [client.wrap_bio(to_client, to_server), server.wrap_bio(to_server, to_client, server_side=True)]
     for _ in range(_HANDSHAKE_TURNS):

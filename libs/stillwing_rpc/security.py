@@ -59,7 +59,9 @@ def channel_credentials(target: str, settings: ChannelSettings) -> grpc.ChannelC
         return None
     own = None
     if settings.tls_cert_file is not None and settings.tls_key_file is not None:
-        own = read_certificate("tls_cert_file", settings.tls_cert_file, "tls_key_file", settings.tls_key_file)
+        own = read_certificate(
+            "tls_cert_file", settings.tls_cert_file, "tls_key_file", settings.tls_key_file, client=True
+        )
     elif settings.tls_cert_file is not None or settings.tls_key_file is not None:
         raise InvalidInput("tls_cert_file and tls_key_file come together; only one was given", field="tls_cert_file")
     return grpc.ssl_channel_credentials(

@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from stillwing.vlm.v1 import vlm_pb2
 from stillwing_common import errors
+from stillwing_rpc.authority import make_certificates
 from stillwing_rpc.channel import check_health, connect, open_channel
 from stillwing_rpc.channel_settings import ChannelSettings
 from stillwing_rpc.errors import domain_errors
@@ -110,6 +111,14 @@ async def test_a_certificate_out_of_its_time_is_refused(
     files = write_certificate(tmp_path, valid_hours=valid_hours)
     with pytest.raises(errors.InvalidInput, match=f"tls_cert_file.*{reason}"):
         await RpcServer([], ServerSettings(tls_cert_file=files[0], tls_key_file=files[1])).start()
+
+
+async def test_a_clients_certificate_serves_clients_and_no_server(tmp_path: Path) -> None:
+    folder = make_certificates(tmp_path / "certs", days=1).files
+    own = {"tls_cert_file": folder.client, "tls_key_file": folder.client_key}
+    await open_channel("127.0.0.1:1", SERVICE, ChannelSettings(tls_ca_file=folder.ca, **own)).close()
+    with pytest.raises(errors.InvalidInput, match=r"tls_cert_file.*purpose"):
+        await RpcServer([], ServerSettings(**own)).start()
 
 
 async def test_an_expired_authority_is_refused(certificate: Files, tmp_path: Path) -> None:
