@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import psutil
 import pytest
 from stack_process import Stack, start_stack, stop_stack
@@ -22,10 +23,10 @@ from stillwing.vlm.v1 import vlm_pb2, vlm_pb2_grpc
 from stillwing_agent.client import RemoteAgent
 from stillwing_agent.core.base import MissionRequest, ThinkingFinished
 from stillwing_cli.plan import SERVICES
-from stillwing_common.errors import NotAuthenticated, Unavailable
+from stillwing_common.errors import InvalidInput, NotAuthenticated, Unavailable
 from stillwing_rpc.authority import make_certificates
 from stillwing_rpc.certificates import CertificateFolder
-from stillwing_rpc.channel import connect, open_channel
+from stillwing_rpc.channel import check_health, connect, open_channel
 from stillwing_rpc.channel_settings import ChannelSettings
 from stillwing_rpc.errors import domain_errors
 
@@ -84,13 +85,24 @@ async def test_strangers_certificates_are_refused(
     stranger = make_certificates(tmp_path_factory.mktemp("stranger") / "certs").files
     theirs = dataclasses.replace(good, tls_cert_file=stranger.client, tls_key_file=stranger.client_key)
     impostor = dataclasses.replace(good, tls_ca_file=stranger.ca)  # the client trusts another authority
-    server_as_client = CertificateFolder(stack.folder / "certs")
-    reversed_role = dataclasses.replace(
-        good, tls_cert_file=server_as_client.server, tls_key_file=server_as_client.server_key
-    )
-    for settings in (theirs, impostor, reversed_role):
+    for settings in (theirs, impostor):
         with pytest.raises(Unavailable):
             await connect(stack.addresses[part], SERVICES[part], settings, wait_s=0.4)
+
+
+@pytest.mark.parametrize("part", CALLS)
+async def test_a_servers_certificate_is_no_clients(stack: Stack, good: ChannelSettings, part: str) -> None:
+    files = CertificateFolder(stack.folder / "certs")
+    reversed_role = dataclasses.replace(good, tls_cert_file=files.server, tls_key_file=files.server_key)
+    with pytest.raises(InvalidInput, match=r"tls_cert_file.*purpose"):
+        await connect(stack.addresses[part], SERVICES[part], reversed_role)
+    unchecked = grpc.ssl_channel_credentials(
+        *(file.read_bytes() for file in (files.ca, files.server_key, files.server))
+    )
+    async with grpc.aio.secure_channel(stack.addresses[part], unchecked) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refusal:
+            await check_health(channel, SERVICES[part])
+        assert refusal.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 def test_the_command_line_finds_its_way(stack: Stack) -> None:
