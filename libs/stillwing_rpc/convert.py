@@ -6,7 +6,6 @@ not finite, an orientation that is no rotation. Names of fields in errors are th
 
 import math
 
-import numpy as np
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -22,7 +21,6 @@ from stillwing_common.types import (
     Stamp,
     VelocityNed,
 )
-from stillwing_common.vectors import Vectors, check_shape
 
 _ENCODING_TO_WIRE: dict[ImageEncoding, common_pb2.Image.Encoding] = {
     ImageEncoding.JPEG: common_pb2.Image.ENCODING_JPEG,
@@ -140,20 +138,6 @@ def image_to_wire(image: Image) -> common_pb2.Image:
 def image_from_wire(message: common_pb2.Image) -> Image:
     """Encoded pixels; the bytes themselves are looked at by whoever decodes them."""
     return Image(encoding_from_wire(message.encoding), message.width_px, message.height_px, message.data)
-
-
-def vectors_to_wire(vectors: Vectors) -> common_pb2.Vectors:
-    """A model's vectors."""
-    return common_pb2.Vectors(shape=vectors.shape, data=vectors.array.astype("<f4", copy=False).tobytes())
-
-
-def vectors_from_wire(message: common_pb2.Vectors) -> Vectors:
-    """A model's vectors; shape and bytes must fit each other."""
-    shape = tuple(message.shape)
-    check_shape(shape)
-    if len(message.data) != 4 * math.prod(shape):
-        raise InvalidInput(f"{len(message.data)} bytes are not float32 numbers of shape {shape}", shape=shape)
-    return Vectors(np.frombuffer(message.data, "<f4").astype(np.float32, copy=False).reshape(shape))
 
 
 def frame_to_wire(frame: Frame) -> common_pb2.Frame:

@@ -43,9 +43,8 @@ from stillwing_rpc.convert import (
     stamp_to_wire,
     timestamp_from_wire,
     timestamp_to_wire,
-    vectors_from_wire,
-    vectors_to_wire,
 )
+from stillwing_rpc.vectors import vectors_from_wire, vectors_to_wire
 
 
 def sighting_to_wire(sighting: Sighting) -> memory_pb2.Sighting:

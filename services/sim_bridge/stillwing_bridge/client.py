@@ -25,11 +25,11 @@ from stillwing_bridge.convert.vehicles import (
     time_sync_from_wire,
     vehicle_from_wire,
 )
-from stillwing_bridge.core.bridge import RETAIN_PERIOD_S
 from stillwing_bridge.core.commands import Command, CommandStatus
 from stillwing_bridge.core.events import FlightLogEntry
 from stillwing_bridge.core.recent import Recent
 from stillwing_bridge.core.types import (
+    RETAIN_PERIOD_S,
     FrameUpdate,
     GroundTruth,
     Lease,

@@ -61,3 +61,9 @@ def test_a_command_that_is_misspelt_is_suggested(capsys: pytest.CaptureFixture[s
         app(["fli"])
     assert end.value.code == 2
     assert "Did you mean 'fly'?" in capsys.readouterr().err
+
+
+def test_an_emergency_stop_imports_the_bridges_client_and_nothing_heavy(tmp_path: Path) -> None:
+    imported = imported_by("stop", "--bridge", "127.0.0.1:1", folder=tmp_path)
+    assert "stillwing_bridge" in imported
+    assert not imported & {"numpy", "PIL", "structlog", "pydantic_settings", "torch", "matplotlib", "stillwing_agent"}

@@ -17,6 +17,7 @@ from stillwing_common.errors import InvalidInput
 from stillwing_common.types import Frame, Image, ImageEncoding, Pose, PositionNed, Quaternion, Stamp, VelocityNed
 from stillwing_common.vectors import MAX_VECTOR_FLOATS, Vectors
 from stillwing_rpc import convert
+from stillwing_rpc.vectors import vectors_from_wire, vectors_to_wire
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 positions = st.builds(PositionNed, numbers, numbers, numbers)
@@ -62,14 +63,14 @@ def test_frame(frame: Frame) -> None:
 )
 def test_vectors_keep_every_bit(array: np.ndarray) -> None:
     vectors = Vectors(array)
-    wire = common_pb2.Vectors.FromString(convert.vectors_to_wire(vectors).SerializeToString())
-    back = convert.vectors_from_wire(wire)
+    wire = common_pb2.Vectors.FromString(vectors_to_wire(vectors).SerializeToString())
+    back = vectors_from_wire(wire)
     assert back == vectors
     assert back.array.tobytes() == array.tobytes()
 
 
 def test_vectors_are_little_endian_row_by_row() -> None:
-    wire = convert.vectors_to_wire(Vectors(np.array([[[1.0, 2.0], [3.0, -4.0]]], np.float32)))
+    wire = vectors_to_wire(Vectors(np.array([[[1.0, 2.0], [3.0, -4.0]]], np.float32)))
     assert list(wire.shape) == [1, 2, 2]
     assert wire.data == struct.pack("<4f", 1, 2, 3, -4)
 
@@ -91,7 +92,7 @@ def test_vectors_are_little_endian_row_by_row() -> None:
 )
 def test_vectors_that_cannot_be_are_refused(shape: tuple[int, ...], data: bytes) -> None:
     with pytest.raises(InvalidInput):
-        convert.vectors_from_wire(common_pb2.Vectors(shape=shape, data=data))
+        vectors_from_wire(common_pb2.Vectors(shape=shape, data=data))
 
 
 @given(st.builds(VelocityNed, numbers, numbers, numbers))

@@ -17,6 +17,7 @@ from stillwing_bridge.core.judge.seen_frames import FrameRegistry
 from stillwing_bridge.core.judge.stops import StopKeeper, StopStore
 from stillwing_bridge.core.sight.streams import FrameSettings
 from stillwing_bridge.core.types import (
+    RETAIN_PERIOD_S,
     FrameUpdate,
     Lease,
     LeaseState,
@@ -32,9 +33,6 @@ from stillwing_common.clock import Clock, WallClock
 from stillwing_common.errors import InvalidInput, NotPermitted, StillwingError, UnknownCommand, UnknownVehicle
 from stillwing_common.ids import new_id
 from stillwing_common.types import Frame, ImageEncoding
-
-RETAIN_PERIOD_S = 0.25
-"""How often a waiting author gives a sign of life; the watchdog holds after a second of silence."""
 
 
 @dataclass(frozen=True, slots=True)

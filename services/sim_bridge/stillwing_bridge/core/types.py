@@ -9,6 +9,9 @@ from enum import IntEnum
 from stillwing_bridge.core.commands import CommandStatus
 from stillwing_common.types import Frame, Pose, Stamp, VelocityNed
 
+RETAIN_PERIOD_S = 0.25
+"""How often a waiting author gives a sign of life; the watchdog holds after a second of silence."""
+
 
 @dataclass(frozen=True, slots=True)
 class Camera:

@@ -10,10 +10,9 @@ from stillwing_rpc.convert import (
     duration_to_wire,
     timestamp_from_wire,
     timestamp_to_wire,
-    vectors_from_wire,
-    vectors_to_wire,
 )
 from stillwing_rpc.errors import to_status
+from stillwing_rpc.vectors import vectors_from_wire, vectors_to_wire
 from stillwing_vlm.core.base import (
     AppendResult,
     Evicted,
