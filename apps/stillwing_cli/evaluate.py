@@ -45,8 +45,8 @@ def evaluate(
     ] = 50.0,
     model: Annotated[str, typer.Option(help="Directory of a model; empty takes the pilot.")] = "",
     first_seed: Annotated[
-        int | None, typer.Option(help="Seed of the first scene; training never saw those from 1000000 on.")
-    ] = None,
+        int, typer.Option(help="Seed of the first scene; training never saw those from 1000000 on.")
+    ] = 1_000_000,
     workers: Annotated[int, typer.Option(min=0, help="Processes that fly; 0: one for each core.")] = 0,
     ray: Annotated[
         str, typer.Option(help='Fly on a Ray cluster instead: its address, "auto", or "local" for one started here.')
@@ -61,24 +61,23 @@ def evaluate(
 ) -> None:
     """Fly unseen scenes with the model and with what it must beat, and print the table."""
     from stillwing_lab.evaluate import run  # brings torch along
+    from stillwing_lab.evaluate.comparison import SCENES, Comparison
     from stillwing_lab.evaluate.ways import POLICIES
     from stillwing_vlm.core.catalog import PILOT
 
+    comparison = Comparison(
+        SCENES if scene == "all" else (scene,),
+        episodes,
+        tuple(policy or POLICIES),
+        tuple(mode or ("coupled",)),
+        tuple(memory or ("window",)),
+        tuple(recall or ("pixels",)),
+        tuple(style or ("moves",)),
+        model or PILOT,
+        first_seed,
+        thinking_s=thinking_ms / 1000 if thinking_ms else None,
+    )
+    where = run.Where(workers or os.cpu_count() or 1, ray)
     with told_errors():
-        folder = run.main(
-            run.SCENES if scene == "all" else scene,
-            episodes,
-            tuple(policy) if policy else POLICIES,
-            modes=tuple(mode) if mode else ("coupled",),
-            memories=tuple(memory) if memory else ("window",),
-            recalls=tuple(recall) if recall else ("pixels",),
-            styles=tuple(style) if style else ("moves",),
-            model=model or PILOT,
-            first_seed=run.FIRST_UNSEEN_SEED if first_seed is None else first_seed,
-            thinking_s=thinking_ms / 1000 if thinking_ms else None,
-            where=run.Where(workers or os.cpu_count() or 1, ray),
-            out=output,
-            keep=save,
-            as_json=as_json,
-        )
+        folder = run.main(comparison, where=where, out=output, keep=save, as_json=as_json)
     next_step(err if as_json else out, f"open {folder}/report.html", "watch the best, the median and the worst flight")

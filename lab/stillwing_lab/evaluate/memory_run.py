@@ -14,9 +14,10 @@ from stillwing_common.errors import InvalidInput
 from stillwing_lab.evaluate.jobs import Job, Ledger
 from stillwing_lab.evaluate.memory_experiment import ARMS, POSITIONS, Cell, Findings, Plan, findings
 from stillwing_lab.evaluate.memory_plot import draw_memory, draw_positions
-from stillwing_lab.evaluate.run import FIRST_UNSEEN_SEED, Where, bars, conditions, fly_missing
+from stillwing_lab.evaluate.run import Where, bars, conditions, fly_missing
 from stillwing_lab.evaluate.ways import READER
 from stillwing_lab.experiments.report import results_folder
+from stillwing_training.pilot.config import FIRST_UNSEEN_SEED
 from stillwing_training.statistics import Estimate
 from stillwing_vlm.core.catalog import PILOT_WINDOW_FRAMES
 

@@ -10,7 +10,7 @@ from stillwing_common.types import Frame
 from stillwing_lab.evaluate.episode import fly_episode
 from stillwing_lab.evaluate.inline_engine import InlineEngine, InlineSession
 from stillwing_lab.evaluate.policies import MODEL_POLICIES, MakePolicy
-from stillwing_lab.evaluate.run import FIRST_UNSEEN_SEED
+from stillwing_training.pilot.config import FIRST_UNSEEN_SEED
 from stillwing_vlm.core.base import AskRequest, SessionConfig
 from stillwing_vlm.core.catalog import LoadedEngine
 from stillwing_vlm.core.local import LocalSession

@@ -17,23 +17,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from stillwing_airfield.scenes.base import build_scene
 from stillwing_common.conditions import commit, hardware
-from stillwing_common.errors import InvalidInput
-from stillwing_lab.evaluate.episode import MAX_DECISIONS, EpisodeResult
+from stillwing_lab.evaluate.comparison import Comparison
+from stillwing_lab.evaluate.episode import EpisodeResult
 from stillwing_lab.evaluate.jobs import Job, Ledger, OnEpisode, fly_all, fly_on_ray
 from stillwing_lab.evaluate.page import write_page
 from stillwing_lab.evaluate.plots import draw_all
 from stillwing_lab.evaluate.report import NO_MODEL, Evaluation, Report, row_of
-from stillwing_lab.evaluate.ways import POLICIES, RANDOM_WEIGHTS, Way, ways
-from stillwing_lab.evaluate.wrong_frames import with_other_sign
+from stillwing_lab.evaluate.ways import RANDOM_WEIGHTS, Way
 from stillwing_lab.experiments.run import progress
-
-SCENES = ("meadow", "street", "orchard", "maze")
-"""Every family, the easiest first."""
-
-FIRST_UNSEEN_SEED = 1_000_000
-"""Scenes from here on are for evaluation alone; training draws below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,53 +40,25 @@ _HERE = Where()
 
 
 def evaluate(
-    scenes: str | Sequence[str] = "meadow",
-    episodes: int = 40,
-    policies: Sequence[str] = POLICIES,
+    comparison: Comparison,
     *,
-    modes: Sequence[str] = ("coupled",),
-    memories: Sequence[str] = ("window",),
-    recalls: Sequence[str] = ("pixels",),
-    styles: Sequence[str] = ("moves",),
-    model: str = "pilot",
-    first_seed: int = FIRST_UNSEEN_SEED,
-    max_decisions: int = MAX_DECISIONS,
-    thinking_s: float | None = 0.05,
     where: Where = _HERE,
     ledger: Ledger | None = None,
     on_episode: OnEpisode = lambda job, result: None,
 ) -> Evaluation:
-    """Fly `episodes` unseen scenes of each family each way; `on_episode` is told of each as it ends, of those in
-    `ledger` at once.
+    """Fly it; `on_episode` is told of each episode as it ends, of those in `ledger` at once.
 
-    Raises UnknownBackend for a policy or memory, UnknownScene for a scene that is not known, InvalidInput for no
-    episodes or seen seeds or an unknown mode, recall or style, ModelNotUsable, MissingExtra, StoreUnavailable.
+    Raises as `Comparison.check`, and ModelNotUsable, MissingExtra, StoreUnavailable.
     """
-    families = [scenes] if isinstance(scenes, str) else list(scenes)
-    if episodes < 1:
-        raise InvalidInput("an evaluation flies at least one episode", field="episodes")
-    if first_seed < FIRST_UNSEEN_SEED:
-        raise InvalidInput(f"unseen seeds begin at {FIRST_UNSEEN_SEED}", field="first_seed")
-    chosen = ways(policies, modes, memories, recalls, styles)
-    for way in chosen:
-        way.check()
-    for scene in families:
-        spec = build_scene(scene, first_seed)
-        if any(way.recall == "wrong" for way in chosen):
-            with_other_sign(spec)
+    comparison.check()
     began_s = time.monotonic()
-    jobs = [
-        Job(
-            way.policy, scene, seed, way.mode, way.memory, model, max_decisions, thinking_s,
-            recall=way.recall, style=way.style,
-        )
-        for scene in families
-        for way in chosen
-        for seed in range(first_seed, first_seed + episodes)
-    ]  # fmt: skip
+    jobs, chosen = comparison.jobs(), comparison.ways
     done = fly_missing(jobs, where, ledger, on_episode)
-    reports = tuple(_report(scene, chosen, [job for job in jobs if job.scene == scene], done) for scene in families)
-    return Evaluation(reports, first_seed, max_decisions, time.monotonic() - began_s, conditions())
+    reports = tuple(
+        _report(scene, chosen, [job for job in jobs if job.scene == scene], done) for scene in comparison.scenes
+    )
+    elapsed_s = time.monotonic() - began_s
+    return Evaluation(reports, comparison.first_seed, comparison.max_decisions, elapsed_s, conditions())
 
 
 def fly_missing(
@@ -164,17 +128,8 @@ def bars(totals: Mapping[str, int], line_of: Callable[[Job], str]) -> Iterator[O
 
 
 def main(
-    scenes: str | Sequence[str] = "meadow",
-    episodes: int = 40,
-    policies: Sequence[str] = POLICIES,
+    comparison: Comparison,
     *,
-    modes: Sequence[str] = ("coupled",),
-    memories: Sequence[str] = ("window",),
-    recalls: Sequence[str] = ("pixels",),
-    styles: Sequence[str] = ("moves",),
-    model: str = "pilot",
-    first_seed: int = FIRST_UNSEEN_SEED,
-    thinking_s: float | None = 0.05,
     where: Where = _HERE,
     out: Path | None = None,
     keep: Path | None = None,
@@ -186,20 +141,16 @@ def main(
     repository: a path without an ending. With `as_json` stdout carries the report's JSON alone. Raises as `evaluate`
     does.
     """
-    families = [scenes] if isinstance(scenes, str) else list(scenes)
+    families, episodes = comparison.scenes, comparison.episodes
     family = "all" if len(families) > 1 else families[0]
     folder = out or Path("runs") / f"eval-{family}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    chosen = ways(policies, modes, memories, recalls, styles)
     if len(families) > 1:
-        progressing = bars(dict.fromkeys(families, len(chosen) * episodes), lambda job: job.scene)
+        progressing = bars(dict.fromkeys(families, len(comparison.ways) * episodes), lambda job: job.scene)
     else:
-        progressing = bars({way.name: episodes for way in chosen}, lambda job: job.way.name)
+        progressing = bars({way.name: episodes for way in comparison.ways}, lambda job: job.way.name)
     with progressing as on_episode:
-        evaluation = evaluate(
-            families, episodes, policies,
-            modes=modes, memories=memories, recalls=recalls, styles=styles, model=model, first_seed=first_seed,
-            thinking_s=thinking_s, where=where, ledger=Ledger(folder / "episodes.jsonl"), on_episode=on_episode,
-        )  # fmt: skip
+        ledger = Ledger(folder / "episodes.jsonl")
+        evaluation = evaluate(comparison, where=where, ledger=ledger, on_episode=on_episode)
     evaluation.save(folder)
     kept = evaluation.save_results(keep) if keep is not None else ()
     with progress() as bar:

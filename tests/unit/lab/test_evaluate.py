@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from stillwing_common.errors import InvalidInput, MissingExtra, UnknownBackend
+from stillwing_lab.evaluate.comparison import Comparison
 from stillwing_lab.evaluate.episode import EpisodeResult, fly_episode
 from stillwing_lab.evaluate.inline_engine import BlindEngine, InlineAnswer, InlineEngine, InlineSession, MemoryMode
 from stillwing_lab.evaluate.jobs import Job, Ledger, fly
@@ -22,9 +23,10 @@ from stillwing_lab.evaluate.page import write_page
 from stillwing_lab.evaluate.plots import draw_all
 from stillwing_lab.evaluate.policies import BASELINES, MODEL_POLICIES
 from stillwing_lab.evaluate.report import row_of
-from stillwing_lab.evaluate.run import FIRST_UNSEEN_SEED, Where, evaluate
+from stillwing_lab.evaluate.run import Where, evaluate
 from stillwing_lab.evaluate.ways import RANDOM_WEIGHTS, Way
 from stillwing_lab.tiny_model import write_tiny_model
+from stillwing_training.pilot.config import FIRST_UNSEEN_SEED
 from stillwing_training.statistics import mean, quantile, ratio, wilson
 from stillwing_vlm.core.base import AskRequest, SessionConfig
 from stillwing_vlm.core.catalog import ModelSource, load_engine
@@ -74,10 +76,7 @@ def test_the_agents_policies_fly_on_a_model(name: str, tmp_path: Path) -> None:
 def test_evaluation_reports_every_policy_over_the_same_scenes(tmp_path: Path) -> None:
     told: list[tuple[str, int]] = []
     report = evaluate(
-        "meadow",
-        2,
-        ["expert", "hover"],
-        max_decisions=5,
+        Comparison(episodes=2, policies=("expert", "hover"), max_decisions=5),
         on_episode=lambda job, episode: told.append((job.policy, episode.seed)),
     )
     assert told == [
@@ -109,7 +108,7 @@ def test_evaluation_reports_every_policy_over_the_same_scenes(tmp_path: Path) ->
 )
 def test_evaluation_refuses_what_means_nothing(changes: dict[str, object], error: type[Exception]) -> None:
     with pytest.raises(error):
-        evaluate("meadow", **({"episodes": 1, "policies": ["hover"]} | changes))  # type: ignore[arg-type]
+        evaluate(Comparison(**({"episodes": 1, "policies": ["hover"]} | changes)))  # type: ignore[arg-type]
 
 
 def test_a_row_sums_up_episodes() -> None:
@@ -157,23 +156,23 @@ def test_the_bootstrap_covers_a_known_mean_as_often_as_it_says() -> None:
 
 def test_an_evaluation_that_was_cut_short_is_gone_on_with(tmp_path: Path) -> None:
     path = tmp_path / "episodes.jsonl"
-    first = evaluate("meadow", 2, ["hover"], max_decisions=3, ledger=Ledger(path))
+    comparison = Comparison(episodes=2, policies=("hover",), max_decisions=3)
+    first = evaluate(comparison, ledger=Ledger(path))
     lines = path.read_text().splitlines()
     path.write_text(lines[0] + "\n" + lines[1][:40])
     flown: list[int] = []
     ledger = Ledger(path)
     assert len(ledger.done) == 1
-    again = evaluate(
-        "meadow", 2, ["hover"], max_decisions=3, ledger=ledger, on_episode=lambda job, result: flown.append(job.seed)
-    )
+    again = evaluate(comparison, ledger=ledger, on_episode=lambda job, result: flown.append(job.seed))
     assert flown == [FIRST_UNSEEN_SEED, FIRST_UNSEEN_SEED + 1]
     assert len(Ledger(path).done) == 2
     assert again.reports[0].episodes == first.reports[0].episodes
 
 
 def test_worker_processes_fly_what_one_process_flies() -> None:
-    alone = evaluate("street", 2, ["expert"], max_decisions=6)
-    together = evaluate("street", 2, ["expert"], max_decisions=6, where=Where(workers=2))
+    comparison = Comparison(("street",), 2, ("expert",), max_decisions=6)
+    alone = evaluate(comparison)
+    together = evaluate(comparison, where=Where(workers=2))
     assert together.reports[0].episodes == alone.reports[0].episodes
     assert all(result.track for result in together.reports[0].episodes["expert"])
 
@@ -224,7 +223,7 @@ def test_a_job_says_what_it_does_not_know() -> None:
 
 
 def test_the_page_holds_the_table_and_flights_to_play(tmp_path: Path) -> None:
-    report = evaluate("maze", 2, ["expert", "hover"], max_decisions=8)
+    report = evaluate(Comparison(("maze",), 2, ("expert", "hover"), max_decisions=8))
     write_page(report, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert "@" not in page.partition("<script>")[0].replace("@media", "")
@@ -237,7 +236,7 @@ def test_the_page_holds_the_table_and_flights_to_play(tmp_path: Path) -> None:
 
 
 def test_several_scenes_make_one_table_and_pictures(tmp_path: Path) -> None:
-    found = evaluate(["meadow", "street"], 2, ["expert", "hover"], max_decisions=3)
+    found = evaluate(Comparison(("meadow", "street"), 2, ("expert", "hover"), max_decisions=3))
     head, _, *rows = next(part for part in found.to_markdown().split("\n\n") if part.startswith("|")).splitlines()
     assert head == "| policy | meadow | street |"
     assert [row.split(" | ")[0] for row in rows] == ["| expert", "| hover"]
@@ -254,14 +253,12 @@ def test_several_scenes_make_one_table_and_pictures(tmp_path: Path) -> None:
 
 def test_a_ray_cluster_flies_what_one_process_flies() -> None:
     pytest.importorskip("ray", reason="the extra `ray` is not installed")
-    alone = evaluate("meadow", 2, ["expert"], max_decisions=4)
-    assert (
-        evaluate("meadow", 2, ["expert"], max_decisions=4, where=Where(ray="local")).reports[0].episodes
-        == alone.reports[0].episodes
-    )
+    comparison = Comparison(episodes=2, policies=("expert",), max_decisions=4)
+    on_ray = evaluate(comparison, where=Where(ray="local"))
+    assert on_ray.reports[0].episodes == evaluate(comparison).reports[0].episodes
 
 
 def test_without_ray_a_cluster_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtra, match=r"stillwing\[ray\]"):
-        evaluate("meadow", 1, ["expert"], max_decisions=1, where=Where(ray="local"))
+        evaluate(Comparison(episodes=1, policies=("expert",), max_decisions=1), where=Where(ray="local"))

@@ -12,13 +12,14 @@ from transformers import PreTrainedTokenizerFast
 
 from stillwing_agent.core.prompting.prompts import (
     CHOICES,
+    WHERES,
     choice_prompt,
     decision_prompt,
     dump_tool_call,
     system_prompt,
     where_prompt,
 )
-from stillwing_training.pilot.config import ACTIONS, COLOURS, SPECIAL_TOKENS, WHERES
+from stillwing_training.pilot.config import ACTIONS, COLOURS, SPECIAL_TOKENS
 from stillwing_training.pilot.sequence import Words
 from stillwing_training.pilot.tokenizer import build_tokenizer, goal_texts, save_tokenizer
 from stillwing_vlm.core.inputs.text import ChatText

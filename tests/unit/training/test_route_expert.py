@@ -12,8 +12,7 @@ from stillwing_airfield.scenes.route import is_clear
 from stillwing_lab.evaluate.episode import fly_episode
 from stillwing_lab.evaluate.inline_engine import BlindEngine
 from stillwing_lab.evaluate.policies import BASELINES
-from stillwing_lab.evaluate.run import FIRST_UNSEEN_SEED
-from stillwing_training.pilot.config import SUCCESS_WITHIN_M, VEHICLE_RADIUS_M
+from stillwing_training.pilot.config import FIRST_UNSEEN_SEED, SUCCESS_WITHIN_M, VEHICLE_RADIUS_M
 from stillwing_training.pilot.expert import FORWARD, STOP, Pose, apply_action
 from stillwing_training.pilot.route_expert import RouteExpert
 

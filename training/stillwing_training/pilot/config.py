@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stillwing_agent.core.prompting.prompts import WHERES as WHERES
-
 COLOURS: tuple[str, ...] = ("red", "blue", "yellow", "green")
 """Colours of beacons, in the order of every array with a colour axis."""
 
@@ -46,6 +44,9 @@ JPEG_QUALITY = 90
 
 IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
 IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
+
+FIRST_UNSEEN_SEED = 1_000_000
+"""Scenes from here on are for evaluation alone; training draws below."""
 
 STEP_M, TURN_DEG = 1.0, 15.0
 FLIGHT_HEIGHT_M = 2.0

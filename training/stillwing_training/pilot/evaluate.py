@@ -9,13 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from stillwing_training.pilot.config import SIGN, STEP_M, SUCCESS_WITHIN_M, TURN_DEG
+from stillwing_training.pilot.config import FIRST_UNSEEN_SEED, SIGN, STEP_M, SUCCESS_WITHIN_M, TURN_DEG
 from stillwing_training.pilot.expert import FORWARD, RIGHT, STOP, Pose, apply_action
 from stillwing_training.pilot.policy import Pilot
 from stillwing_training.pilot.recorder import Recorder
-
-FIRST_UNSEEN_SEED = 1_000_000
-"""Scenes from here on are for evaluation alone; training draws below."""
 
 FIRST_REPORTED_SEED = 7_000_000
 """Scenes from here on are for the figures in a model card: no choice during training has looked at them."""

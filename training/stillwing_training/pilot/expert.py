@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from stillwing_agent.core.prompting.prompts import WHERES
 from stillwing_airfield.scenes import SceneSpec
-from stillwing_training.pilot.config import ACTIONS, STEP_M, STOP_WITHIN_M, TURN_DEG, VEHICLE_RADIUS_M, WHERES
+from stillwing_training.pilot.config import ACTIONS, STEP_M, STOP_WITHIN_M, TURN_DEG, VEHICLE_RADIUS_M
 
 FORWARD, LEFT, RIGHT, STOP = range(len(ACTIONS))
 MIRRORED_ACTION = np.array([FORWARD, RIGHT, LEFT, STOP])

@@ -12,6 +12,7 @@ from stillwing_agent.core.prompting.prompts import (
     FLY_TOWARDS,
     MOVE,
     TOOLS,
+    WHERES,
     ToolSpec,
     choice_prompt,
     decision_prompt,
@@ -19,7 +20,7 @@ from stillwing_agent.core.prompting.prompts import (
     system_prompt,
     where_prompt,
 )
-from stillwing_training.pilot.config import ACTIONS, GOALS, STEP_M, WHERES
+from stillwing_training.pilot.config import ACTIONS, GOALS, STEP_M
 from stillwing_training.pilot.expert import FORWARD, LEFT, RIGHT, STOP, where
 from stillwing_training.pilot.labels import SIGN_GOAL, Labels, Trunk
 from stillwing_training.pilot.recorded_frames import IN_VIEW_PX, Frames

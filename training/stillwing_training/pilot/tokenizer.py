@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from stillwing_agent.core.prompting.prompts import (
     CHOICES,
     TOOLS,
+    WHERES,
     choice_prompt,
     decision_prompt,
     dump_tool_call,
@@ -21,7 +22,7 @@ from stillwing_agent.core.prompting.prompts import (
     where_prompt,
 )
 from stillwing_airfield.scenes.maze import MISSION
-from stillwing_training.pilot.config import ACTIONS, COLOURS, GOALS, SIGN, SPECIAL_TOKENS, WHERES
+from stillwing_training.pilot.config import ACTIONS, COLOURS, GOALS, SIGN, SPECIAL_TOKENS
 
 VOCABULARY_LIMIT = 960
 
