@@ -4,18 +4,25 @@ The lab does the work.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from stillwing_cli.commands import application
 from stillwing_cli.terminal import AsJson, err, next_step, out, told_errors
-from stillwing_cli.video_benchmarks import ovo_bench, streaming_bench
+from stillwing_cli.video_benchmarks import video_benchmark
 
 lab = application("Experiments on the engine's memory, ablations, and benchmarks.")
-lab.command("ovo-bench")(ovo_bench)
-lab.command("streaming-bench")(streaming_bench)
+lab.command(
+    "ovo-bench",
+    help="OVO-Bench: what was, what is and whether it is time to answer; one pass a video, questions forked off it.",
+)(video_benchmark("ovo-bench", "Its ovo_bench_new.json."))
+lab.command(
+    "streaming-bench",
+    help="StreamingBench: questions at instants of videos, in sequences, and answers to be given when it is time to.",
+)(video_benchmark("streaming-bench", "Its questions_real.json and others of its files."))
 
 Model = Annotated[
     str, typer.Option(help="pilot, recall, random (middling size, random weights), or the directory of a Qwen-VL.")
@@ -30,37 +37,6 @@ Out = Annotated[
 ]
 
 
-def _experiment(
-    which: str,
-    model: str,
-    video: Path | None,
-    frames: Path | None,
-    chunks: int | None,
-    device: str,
-    threads: int,
-    folder: Path | None,
-    as_json: bool,
-    then: tuple[str, str],
-) -> None:
-    with told_errors():
-        from stillwing_lab.experiments import run  # brings torch along
-
-        report, _ = run.main(
-            which,
-            model=model,
-            video=video,
-            frames=frames,
-            chunks=chunks,
-            device=device,
-            threads=threads,
-            out=folder,
-            as_json=as_json,
-        )
-    next_step(err if as_json else out, *then)
-    if not report.held:
-        raise typer.Exit(1)
-
-
 @lab.command("eviction-a")
 def eviction_a(
     model: Model = "pilot",
@@ -72,40 +48,66 @@ def eviction_a(
     as_json: AsJson = False,
 ) -> None:
     """What the sink is: found from the first chunk, for several sizes of frame and two lengths of chunk."""
-    then = ("stillwing lab eviction-b", "whether an endless run stays flat")
-    _experiment("a", model, video, frames, None, device, threads, output, as_json, then)
+    _run_eviction("a", as_json, model=model, video=video, frames=frames, device=device, threads=threads, out=output)
 
 
-@lab.command("eviction-b")
-def eviction_b(
-    model: Model = "pilot",
-    video: Video = None,
-    frames: Pictures = None,
-    chunks: Chunks = None,
-    device: Device = "auto",
-    threads: Threads = 1,
-    output: Out = None,
-    as_json: AsJson = False,
-) -> None:
-    """An endless run: three budgets, 320 frames each; the cache stays within them and memory flat."""
-    then = ("stillwing lab eviction-c", "whether asks leave the cache as it was")
-    _experiment("b", model, video, frames, chunks, device, threads, output, as_json, then)
+def _eviction(which: str) -> Callable[..., None]:
+    """The function of the command for an experiment whose length may be chosen."""
+
+    def experiment(
+        model: Model = "pilot",
+        video: Video = None,
+        frames: Pictures = None,
+        chunks: Chunks = None,
+        device: Device = "auto",
+        threads: Threads = 1,
+        output: Out = None,
+        as_json: AsJson = False,
+    ) -> None:
+        _run_eviction(
+            which,
+            as_json,
+            model=model,
+            video=video,
+            frames=frames,
+            chunks=chunks,
+            device=device,
+            threads=threads,
+            out=output,
+        )
+
+    return experiment
 
 
-@lab.command("eviction-c")
-def eviction_c(
-    model: Model = "pilot",
-    video: Video = None,
-    frames: Pictures = None,
-    chunks: Chunks = None,
-    device: Device = "auto",
-    threads: Threads = 1,
-    output: Out = None,
-    as_json: AsJson = False,
-) -> None:
-    """Answers after eviction: an ask every 20 chunks, the cache compared byte for byte before and after."""
-    then = ("stillwing lab ablate", "what each choice of the memory is worth")
-    _experiment("c", model, video, frames, chunks, device, threads, output, as_json, then)
+lab.command(
+    "eviction-b",
+    help="An endless run: three budgets, 320 frames each; the cache stays within them and memory flat.",
+)(_eviction("b"))
+lab.command(
+    "eviction-c",
+    help="Answers after eviction: an ask every 20 chunks, the cache compared byte for byte before and after.",
+)(_eviction("c"))
+
+_AFTER_EVICTION = {
+    "a": ("stillwing lab eviction-b", "whether an endless run stays flat"),
+    "b": ("stillwing lab eviction-c", "whether asks leave the cache as it was"),
+    "c": ("stillwing lab ablate", "what each choice of the memory is worth"),
+}
+
+
+def _run_eviction(which: str, as_json: bool, **options: Any) -> None:
+    with told_errors():
+        from stillwing_lab.experiments import run  # brings torch along
+
+        report, _ = run.main(which, **options, as_json=as_json)
+    _end(report.held, as_json, *_AFTER_EVICTION[which])
+
+
+def _end(held: bool, as_json: bool, command: str, why: str) -> None:
+    """Say what to type next; exit code 1 where something did not hold."""
+    next_step(err if as_json else out, command, why)
+    if not held:
+        raise typer.Exit(1)
 
 
 @lab.command("precision")
@@ -138,9 +140,7 @@ def precision(
             as_json=as_json,
         )
     then = "stillwing-vlm --kv-cache-dtype fp8 --weight-dtype int8"
-    next_step(err if as_json else out, then, f"serve with both, if {folder}/report.txt says that it will do")
-    if not report.held:
-        raise typer.Exit(1)
+    _end(report.held, as_json, then, f"serve with both, if {folder}/report.txt says that it will do")
 
 
 @lab.command("ablate")
@@ -191,9 +191,7 @@ def instructions(
             out=output,
             as_json=as_json,
         )
-    next_step(err if as_json else out, f"open {folder}/report.json", "every question, its answer and its verdict")
-    if not report.held:
-        raise typer.Exit(1)
+    _end(report.held, as_json, f"open {folder}/report.json", "every question, its answer and its verdict")
 
 
 @lab.command("memory")

@@ -1,8 +1,8 @@
-"""`stillwing lab ovo-bench` and `streaming-bench`: the field's video benchmarks. The lab does the work."""
+"""`stillwing lab ovo-bench` and `streaming-bench`: the field's video benchmarks, with the same options."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -41,84 +41,39 @@ Out = Annotated[Path | None, typer.Option("--out", help="Folder of the report; o
 _SYSTEM = "You are a helpful assistant."
 
 
-def ovo_bench(
-    annotations: Annotated[Path, typer.Argument(help="Its ovo_bench_new.json.")],
-    videos: Videos,
-    model: Model = "pilot",
-    mode: Mode = None,
-    answers: Answers = "free",
-    prompts: Prompts = None,
-    fps: Fps = 2.0,
-    chunk_frames: ChunkFrames = 2,
-    context_tokens: ContextTokens = 0,
-    max_tokens: MaxTokens = 32,
-    system: System = _SYSTEM,
-    task: Task = None,
-    limit: Limit = 0,
-    skip_missing: SkipMissing = False,
-    device: Device = "auto",
-    threads: Threads = 1,
-    output: Out = None,
-    as_json: AsJson = False,
-) -> None:
-    """OVO-Bench: what was, what is and whether it is time to answer; one pass a video, questions forked off it."""
-    asked = (model, mode, answers, prompts, task, limit, skip_missing, device, threads)
-    played = (fps, chunk_frames, system, max_tokens, context_tokens)
-    with told_errors():
-        from stillwing_lab.video_benchmarks.run import ovo_main  # brings torch along
+def video_benchmark(name: str, annotations_help: str) -> Callable[..., None]:
+    """The function of the command for one of the lab's benchmarks."""
 
-        folder = _run(ovo_main, annotations, videos, asked, played, output, as_json)
-    _next(folder, as_json)
+    def command(
+        annotations: Annotated[list[Path], typer.Argument(help=annotations_help)],
+        videos: Videos,
+        model: Model = "pilot",
+        mode: Mode = None,
+        answers: Answers = "free",
+        prompts: Prompts = None,
+        fps: Fps = 2.0,
+        chunk_frames: ChunkFrames = 2,
+        context_tokens: ContextTokens = 0,
+        max_tokens: MaxTokens = 32,
+        system: System = _SYSTEM,
+        task: Task = None,
+        limit: Limit = 0,
+        skip_missing: SkipMissing = False,
+        device: Device = "auto",
+        threads: Threads = 1,
+        output: Out = None,
+        as_json: AsJson = False,
+    ) -> None:
+        with told_errors():
+            from stillwing_lab.video_benchmarks.play import Playing  # brings torch along
+            from stillwing_lab.video_benchmarks.run import BENCHMARKS, COMPARED, Asking, main
 
+            modes, tasks = tuple(mode or COMPARED), tuple(task or ())
+            asking = Asking(model, modes, answers, prompts, tasks, limit, skip_missing, device, threads)
+            playing = Playing(fps, chunk_frames, system, max_tokens, context_tokens)
+            folder = main(
+                BENCHMARKS[name], annotations, videos, asking=asking, playing=playing, out=output, as_json=as_json
+            )
+        next_step(err if as_json else out, f"open {folder}/report.md", "every task's score in every mode")
 
-def streaming_bench(
-    annotations: Annotated[list[Path], typer.Argument(help="Its questions_real.json and others of its files.")],
-    videos: Videos,
-    model: Model = "pilot",
-    mode: Mode = None,
-    answers: Answers = "free",
-    prompts: Prompts = None,
-    fps: Fps = 2.0,
-    chunk_frames: ChunkFrames = 2,
-    context_tokens: ContextTokens = 0,
-    max_tokens: MaxTokens = 32,
-    system: System = _SYSTEM,
-    task: Task = None,
-    limit: Limit = 0,
-    skip_missing: SkipMissing = False,
-    device: Device = "auto",
-    threads: Threads = 1,
-    output: Out = None,
-    as_json: AsJson = False,
-) -> None:
-    """StreamingBench: questions at instants of videos, in sequences, and answers to be given when it is time to."""
-    asked = (model, mode, answers, prompts, task, limit, skip_missing, device, threads)
-    played = (fps, chunk_frames, system, max_tokens, context_tokens)
-    with told_errors():
-        from stillwing_lab.video_benchmarks.run import streaming_main  # brings torch along
-
-        folder = _run(streaming_main, annotations, videos, asked, played, output, as_json)
-    _next(folder, as_json)
-
-
-def _run(
-    main: Callable[..., Path],
-    annotations: Path | list[Path],
-    videos: Path,
-    asked: tuple[Any, ...],
-    played: tuple[Any, ...],
-    output: Path | None,
-    as_json: bool,
-) -> Path:
-    from stillwing_lab.video_benchmarks.play import Playing
-    from stillwing_lab.video_benchmarks.run import COMPARED, Asking
-
-    model, modes, answers, prompts, tasks, limit, skip_missing, device, threads = asked
-    asking = Asking(
-        model, tuple(modes or COMPARED), answers, prompts, tuple(tasks or ()), limit, skip_missing, device, threads
-    )
-    return main(annotations, videos, asking=asking, playing=Playing(*played), out=output, as_json=as_json)
-
-
-def _next(folder: Path, as_json: bool) -> None:
-    next_step(err if as_json else out, f"open {folder}/report.md", "every task's score in every mode")
+    return command

@@ -66,7 +66,7 @@ class Asking:
 
 
 @dataclass(frozen=True, slots=True)
-class _Benchmark:
+class Benchmark:
     """What differs between the two."""
 
     name: str
@@ -79,18 +79,8 @@ class _Benchmark:
     notes: Callable[[Sequence[Probe]], list[str]]
 
 
-def ovo_main(annotations: Path, videos: Path, **options: Any) -> Path:
-    """OVO-Bench; options as of `main`."""
-    return main(_OVO, [annotations], videos, **options)
-
-
-def streaming_main(annotations: Sequence[Path], videos: Path, **options: Any) -> Path:
-    """StreamingBench; options as of `main`."""
-    return main(_STREAMING, list(annotations), videos, **options)
-
-
 def main(
-    benchmark: _Benchmark,
+    benchmark: Benchmark,
     annotations: list[Path],
     videos: Path,
     *,
@@ -194,7 +184,7 @@ def _notes(asking: Asking, wording: Wording, missing: Sequence[str], asked: Sequ
 
 
 def _save(
-    benchmark: _Benchmark,
+    benchmark: Benchmark,
     report: BenchmarkReport,
     by_mode: Mapping[str, Sequence[tuple[Probe, Answer]]],
     annotations: Sequence[Path],
@@ -236,9 +226,9 @@ def _deaf(asked: Sequence[Probe]) -> list[str]:
     return [f"asked without the sound that these tasks are partly about: {', '.join(deaf)}"] if deaf else []
 
 
-_OVO = _Benchmark(
+OVO = Benchmark(
     name=ovo_bench.NAME,
-    read=lambda paths: ovo_bench.read_annotations(paths[0]),
+    read=lambda paths: [group for path in paths for group in ovo_bench.read_annotations(path)],
     official_wording=OvoWording.read,
     judge=judge_ovo,
     total=lambda by_task, counts: ovo_bench.official_total(by_task),
@@ -247,7 +237,7 @@ _OVO = _Benchmark(
     notes=lambda asked: [],
 )
 
-_STREAMING = _Benchmark(
+STREAMING = Benchmark(
     name=streaming_bench.NAME,
     read=streaming_bench.read_annotations,
     official_wording=StreamingWording.read,
@@ -257,3 +247,6 @@ _STREAMING = _Benchmark(
     extra=_proactive_answers,
     notes=_deaf,
 )
+
+BENCHMARKS = {"ovo-bench": OVO, "streaming-bench": STREAMING}
+"""By the name of the command."""

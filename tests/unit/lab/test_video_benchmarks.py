@@ -23,7 +23,7 @@ from stillwing_lab.video_benchmarks import run
 from stillwing_lab.video_benchmarks.play import MODES, Playing, play
 from stillwing_lab.video_benchmarks.probes import NO, YES, Answer, Probe, ProbeKind
 from stillwing_lab.video_benchmarks.prompts import FreeAnswers, OptionAnswers, OwnWording, Phrased
-from stillwing_lab.video_benchmarks.run import Asking, ovo_main, streaming_main
+from stillwing_lab.video_benchmarks.run import OVO, STREAMING, Asking, main
 from stillwing_recording.opening import open_recording
 from stillwing_recording.pictures import PictureOptions
 from stillwing_training.recall.catalog import recall_directory
@@ -69,8 +69,8 @@ def ovo(tmp_path_factory: pytest.TempPathFactory, evict_tokens: int) -> tuple[Pa
     folder = tmp_path_factory.mktemp("ovo")
     annotations = write_ovo_set(folder, 2)
     playing = Playing(0.5, 1, SYSTEM_TEXT, 4, evict_tokens)
-    out = ovo_main(
-        annotations, folder / "videos", asking=Asking(MODEL, device="cpu"), playing=playing,
+    out = main(
+        OVO, [annotations], folder / "videos", asking=Asking(MODEL, device="cpu"), playing=playing,
         phrasing=SignPhrasing(), out=folder / "out",
     )  # fmt: skip
     return folder, json.loads((out / "report.json").read_text())
@@ -198,8 +198,8 @@ def test_a_run_goes_on_where_it_was_stopped(
     monkeypatch.setattr(run, "play", spied)
 
     def go_on(**asked: Any) -> Path:
-        return ovo_main(
-            folder / "ovo_bench_new.json", folder / "videos", asking=Asking(MODEL, device="cpu", **asked),
+        return main(
+            OVO, [folder / "ovo_bench_new.json"], folder / "videos", asking=Asking(MODEL, device="cpu", **asked),
             playing=Playing(0.5, 1, SYSTEM_TEXT, 4, evict_tokens), phrasing=SignPhrasing(), out=tmp_path / "out",
         )  # fmt: skip
 
@@ -213,8 +213,8 @@ def test_a_run_goes_on_where_it_was_stopped(
     go_on(modes=("stream",), tasks=("EPM",))
     assert played == ["evict"]
     with pytest.raises(InvalidInput, match="max_tokens"):
-        ovo_main(
-            folder / "ovo_bench_new.json", folder / "videos", asking=Asking(MODEL, device="cpu"),
+        main(
+            OVO, [folder / "ovo_bench_new.json"], folder / "videos", asking=Asking(MODEL, device="cpu"),
             playing=Playing(0.5, 1, SYSTEM_TEXT, 9, evict_tokens), phrasing=SignPhrasing(), out=tmp_path / "out",
         )  # fmt: skip
 
@@ -223,8 +223,8 @@ def test_streaming_bench_in_all_its_formats(
     tmp_path: Path, evict_tokens: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     annotations = write_streaming_set(tmp_path, 2)
-    out = streaming_main(
-        annotations, tmp_path / "videos", asking=Asking(MODEL, modes=("stream", "evict"), device="cpu"),
+    out = main(
+        STREAMING, annotations, tmp_path / "videos", asking=Asking(MODEL, modes=("stream", "evict"), device="cpu"),
         playing=Playing(0.5, 1, SYSTEM_TEXT, 1, evict_tokens), phrasing=SignPhrasing(), out=tmp_path / "out",
         as_json=True,
     )  # fmt: skip
@@ -358,9 +358,10 @@ def test_missing_videos_are_told_or_left_out(tmp_path: Path) -> None:
     asking = Asking(MODEL, modes=("stream",), tasks=("OCR",), device="cpu", answers="options")
     playing = Playing(0.5, 1, SYSTEM_TEXT, 1)
     with pytest.raises(NotFound, match="1 of 2 videos"):
-        ovo_main(annotations, tmp_path / "videos", asking=asking, playing=playing, out=tmp_path / "out")
-    out = ovo_main(
-        annotations,
+        main(OVO, [annotations], tmp_path / "videos", asking=asking, playing=playing, out=tmp_path / "out")
+    out = main(
+        OVO,
+        [annotations],
         tmp_path / "videos",
         asking=replace(asking, skip_missing=True),
         playing=playing,
