@@ -32,9 +32,11 @@ from rich.table import Table
 
 from stillwing_common.conditions import commit, hardware
 from stillwing_lab.experiments.report import COLOURS
-from stillwing_lab.real_sizes import write_real_sizes
-from stillwing_lab.roofline import Roofline
-from stillwing_lab.speed import SMALL, Scale, Speed, measure_device, sizes_of
+from stillwing_lab.speed.device import measure_device
+from stillwing_lab.speed.engine import Speed
+from stillwing_lab.speed.real_sizes import write_real_sizes
+from stillwing_lab.speed.roofline import Roofline, sizes_of
+from stillwing_lab.speed.scale import SMALL, Scale
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.catalog import Decoding, KvCacheDtype, ModelSource, WeightDtype, load_engine
 from stillwing_vlm.core.planner import SLAB_SLACK

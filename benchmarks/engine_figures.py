@@ -33,7 +33,7 @@ from rich.table import Table
 
 from stillwing_agent.core.prompting.prompts import decision_prompt, system_prompt
 from stillwing_common.conditions import hardware
-from stillwing_lab.baselines import LibraryStream
+from stillwing_lab.speed.library import LibraryStream
 from stillwing_lab.tiny_model import write_middle_model
 from stillwing_vlm.core.base import AskRequest
 from stillwing_vlm.core.catalog import Dtype, ModelSource, pilot_directory

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from stillwing_lab.real_sizes import real_config
-from stillwing_lab.roofline import QWEN_2_5_VL_3B
-from stillwing_lab.speed import SMALL, sizes_of
+from stillwing_lab.speed.real_sizes import real_config
+from stillwing_lab.speed.roofline import QWEN_2_5_VL_3B, sizes_of
+from stillwing_lab.speed.scale import SMALL
 
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "cuda.py"
 

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillwing_lab.real_sizes import real_config
-from stillwing_lab.roofline import QWEN_2_5_VL_3B, Device, Roofline
+from stillwing_lab.speed.real_sizes import real_config
+from stillwing_lab.speed.roofline import QWEN_2_5_VL_3B, Device, Roofline
 from stillwing_vlm.core.engines.qwen.families import FAMILIES
 
 H200 = Roofline(QWEN_2_5_VL_3B, Device(4.3e12, 790e12))

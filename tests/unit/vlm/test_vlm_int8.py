@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from stillwing_common.errors import ExportUnusable
-from stillwing_lab.real_sizes import real_config
+from stillwing_lab.speed.real_sizes import real_config
 from stillwing_vlm.convert.info import model_from_wire, model_to_wire
 from stillwing_vlm.core.base import Limits
 from stillwing_vlm.core.catalog import Decoding, Dtype, KvCacheDtype, ModelSource, WeightDtype, planned_use

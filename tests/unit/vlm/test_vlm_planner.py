@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import Qwen2_5_VLConfig
 
-from stillwing_lab.real_sizes import real_config
+from stillwing_lab.speed.real_sizes import real_config
 from stillwing_vlm.core.base import Eviction, EvictionLevel, Limits
 from stillwing_vlm.core.catalog import ModelSource, load_engine, planned_use
 from stillwing_vlm.core.engines.captured.static_step import scratch_bytes

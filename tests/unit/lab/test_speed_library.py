@@ -1,4 +1,4 @@
-"""python -m pytest tests/unit/lab/test_baselines.py -v
+"""python -m pytest tests/unit/lab/test_speed_library.py -v
 
 What the engine is measured against computes the same answers as the engine, so that only time differs.
 """
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stillwing_lab.baselines import LibraryStream
+from stillwing_lab.speed.library import LibraryStream
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.catalog import ModelSource
 from stillwing_vlm.core.local import LocalEngine

@@ -6,6 +6,7 @@ and values are taken as bfloat16 unless it is told of 8 bits; each is counted on
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 BYTES = 2
 """Of a weight, a key's entry, a value's entry."""
@@ -86,6 +87,27 @@ class ModelSizes:
         windowed = self.vision_layers - self.vision_full_layers
         seen = self.vision_full_layers * patches + windowed * min(patches, self.vision_window_patches)
         return products + 4.0 * self.vision_hidden * patches * seen
+
+
+def sizes_of(config: Any) -> ModelSizes:
+    """The sizes of a Qwen2.5-VL's configuration."""
+    text, vision = config.text_config, config.vision_config
+    return ModelSizes(
+        layers=text.num_hidden_layers,
+        heads=text.num_attention_heads,
+        kv_heads=text.num_key_value_heads,
+        head_dim=getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads,
+        hidden=text.hidden_size,
+        inner=text.intermediate_size,
+        vocabulary=text.vocab_size,
+        vision_layers=vision.depth,
+        vision_hidden=vision.hidden_size,
+        vision_inner=vision.intermediate_size,
+        vision_full_layers=len(vision.fullatt_block_indexes),
+        vision_window_patches=(vision.window_size // vision.patch_size) ** 2,
+        patch_values=vision.in_channels * vision.temporal_patch_size * vision.patch_size**2,
+        merge=vision.spatial_merge_size,
+    )
 
 
 QWEN_2_5_VL_3B = ModelSizes(

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from typing import Any
@@ -21,8 +21,9 @@ from PIL import Image as PilImage
 from tokenizers import Tokenizer
 
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
-from stillwing_lab.baselines import LibraryStream
-from stillwing_lab.roofline import Device, ModelSizes
+from stillwing_lab.speed.device import wait_for
+from stillwing_lab.speed.library import LibraryStream
+from stillwing_lab.speed.scale import Scale
 from stillwing_vlm.core.base import AskRequest, SessionConfig
 from stillwing_vlm.core.catalog import LoadedEngine
 from stillwing_vlm.core.inputs.images import Pixels
@@ -37,101 +38,12 @@ _AHEAD = 4
 """Chunks that are made ready while the device is busy with another: as many as a client has credits for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """How much is measured."""
-
-    budgets: tuple[int, ...] = (16_384, 32_768, 100_000, 150_000)
-    frame_px: tuple[int, int] = (480, 640)
-    chunk_frames: int = 2
-    repeats: int = 20
-    question_tokens: int = 32
-    answer_tokens: int = 64
-    branches: int = 8
-    soak_chunks: int = 2000
-    sessions: tuple[int, ...] = (1, 4, 8)
-    eight_bit_budgets: tuple[int, ...] = (16_384, 100_000)
-    session_budget: int = 16_384
-    copied_bytes: int = 4 << 30
-    matrix_side: int = 8192
-    library_repeats: int = 3
-
-
-SMALL = Scale(
-    budgets=(160, 260),
-    frame_px=(56, 84),
-    repeats=2,
-    question_tokens=6,
-    answer_tokens=24,
-    branches=2,
-    soak_chunks=20,
-    sessions=(1, 2),
-    eight_bit_budgets=(160,),
-    session_budget=160,
-    copied_bytes=1 << 20,
-    matrix_side=64,
-    library_repeats=1,
-)
-"""Enough to see that everything is measured, on any machine."""
-
-
-def sizes_of(config: Any) -> ModelSizes:
-    """The sizes of a Qwen2.5-VL's configuration."""
-    text, vision = config.text_config, config.vision_config
-    return ModelSizes(
-        layers=text.num_hidden_layers,
-        heads=text.num_attention_heads,
-        kv_heads=text.num_key_value_heads,
-        head_dim=getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads,
-        hidden=text.hidden_size,
-        inner=text.intermediate_size,
-        vocabulary=text.vocab_size,
-        vision_layers=vision.depth,
-        vision_hidden=vision.hidden_size,
-        vision_inner=vision.intermediate_size,
-        vision_full_layers=len(vision.fullatt_block_indexes),
-        vision_window_patches=(vision.window_size // vision.patch_size) ** 2,
-        patch_values=vision.in_channels * vision.temporal_patch_size * vision.patch_size**2,
-        merge=vision.spatial_merge_size,
-    )
-
-
 class NeverEnds(ChatText):
     """A tokenizer none of whose tokens ends an answer, so that answers have the length that is asked for."""
 
     @property
     def end_ids(self) -> frozenset[int]:
         return frozenset()
-
-
-def measure_device(device: torch.device, dtype: torch.dtype, scale: Scale) -> Device:
-    """Bytes a large copy moves a second, read and written counted, and products of random matrices."""
-    source = torch.empty(scale.copied_bytes, dtype=torch.uint8, device=device)
-    source.random_(0, 256)
-    target = torch.empty_like(source)
-    copy_s = _median_s(device, partial(target.copy_, source))
-    del source, target
-    left, right = (torch.randn(scale.matrix_side, scale.matrix_side, device=device).to(dtype) for _ in range(2))
-    multiply_s = _median_s(device, partial(torch.mm, left, right))
-    return Device(2 * scale.copied_bytes / copy_s, 2 * scale.matrix_side**3 / multiply_s)
-
-
-def _median_s(device: torch.device, work: Callable[[], Any], repeats: int = 10) -> float:
-    work()
-    taken = []
-    for _ in range(repeats):
-        wait_for(device)
-        began_s = time.perf_counter()
-        work()
-        wait_for(device)
-        taken.append(time.perf_counter() - began_s)
-    return statistics.median(taken)
-
-
-def wait_for(device: torch.device) -> None:
-    """Until the device is idle."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 class Speed:

@@ -1,0 +1,1 @@
+"""How fast the engine's parts are, beside what the device allows and what the library does."""
