@@ -65,8 +65,8 @@ def video_benchmark(name: str, annotations_help: str) -> Callable[..., None]:
         as_json: AsJson = False,
     ) -> None:
         with told_errors():
-            from stillwing_lab.video_benchmarks.play import Playing  # brings torch along
             from stillwing_lab.video_benchmarks.run import BENCHMARKS, COMPARED, Asking, main
+            from stillwing_lab.video_benchmarks.watching import Playing  # brings torch along
 
             modes, tasks = tuple(mode or COMPARED), tuple(task or ())
             asking = Asking(model, modes, answers, prompts, tasks, limit, skip_missing, device, threads)

@@ -18,7 +18,7 @@ from stillwing_lab.video_benchmarks import ovo_bench, streaming_bench
 from stillwing_lab.video_benchmarks.annotations import digest
 from stillwing_lab.video_benchmarks.ledger import AnswerLedger
 from stillwing_lab.video_benchmarks.matching import judge_ovo, judge_streaming, said_what_was_due
-from stillwing_lab.video_benchmarks.play import MODES, Playing, play
+from stillwing_lab.video_benchmarks.play import MODES, play
 from stillwing_lab.video_benchmarks.probes import (
     Answer,
     Probe,
@@ -36,6 +36,7 @@ from stillwing_lab.video_benchmarks.prompts import (
     phrasing_of,
 )
 from stillwing_lab.video_benchmarks.report import BenchmarkReport, Judge, Total, score_mode
+from stillwing_lab.video_benchmarks.watching import Playing
 from stillwing_recording.opening import open_recording
 from stillwing_recording.pictures import PictureOptions
 from stillwing_vlm.core.catalog import PILOT, ModelSource

@@ -20,10 +20,11 @@ from stillwing_common.errors import Exhausted, InvalidInput, NotFound
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_lab.video_benchmarks import play as playing_module
 from stillwing_lab.video_benchmarks import run
-from stillwing_lab.video_benchmarks.play import MODES, Playing, play
+from stillwing_lab.video_benchmarks.play import MODES, play
 from stillwing_lab.video_benchmarks.probes import NO, YES, Answer, Probe, ProbeKind
 from stillwing_lab.video_benchmarks.prompts import FreeAnswers, OptionAnswers, OwnWording, Phrased
 from stillwing_lab.video_benchmarks.run import OVO, STREAMING, Asking, main
+from stillwing_lab.video_benchmarks.watching import Playing
 from stillwing_recording.opening import open_recording
 from stillwing_recording.pictures import PictureOptions
 from stillwing_training.recall.catalog import recall_directory
