@@ -48,7 +48,7 @@ async def _watch(mission_id: str, after: int, as_json: bool) -> None:
                 )
     finally:
         await agent.close()
-    next_step(err if as_json else out, f"stillwing watch {mission_id} --after {seen}", "take up where this ended")
+    next_step(err if as_json else out, f"stillwing watch {mission_id} --after {seen}", f"resume after event {seen}")
 
 
 def describe(happening: base.Happening) -> Text:
