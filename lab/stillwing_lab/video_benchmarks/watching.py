@@ -125,7 +125,7 @@ class Refill:
     def ask(self, at_s: float, question: Question) -> Reply:
         """Compute everything up to now, then ask."""
         playing = self._playing
-        budget = _budget(self._engine, self._recording, playing, self._chunks)
+        budget = tokens_of(self._engine, self._recording, playing, self._chunks)
         session = self._engine.open(playing.system_text, budget)
         took_s = 0.0
         for number, chunk in enumerate(whole_chunks(self._recording, playing.chunk_frames), 1):
@@ -180,7 +180,7 @@ def _whole_budget(engine: LocalEngine, recording: Recording, playing: Playing, l
     """
 
     def until(end_s: float) -> int:
-        return _budget(engine, recording, playing, math.ceil(end_s * playing.fps / playing.chunk_frames) + 1)
+        return tokens_of(engine, recording, playing, math.ceil(end_s * playing.fps / playing.chunk_frames) + 1)
 
     try:
         return until(last_s)
@@ -192,7 +192,7 @@ def _whole_budget(engine: LocalEngine, recording: Recording, playing: Playing, l
         return until(duration_s)
 
 
-def _budget(engine: LocalEngine, recording: Recording, playing: Playing, chunks: int) -> int:
+def tokens_of(engine: LocalEngine, recording: Recording, playing: Playing, chunks: int) -> int:
     """Tokens that so many chunks take at most.
 
     Raises Exhausted where memory does not hold them, or the model's positions do not reach so far.

@@ -18,13 +18,12 @@ from stillwing_cli.main import app
 from stillwing_common.clock import WallClock
 from stillwing_common.errors import Exhausted, InvalidInput, NotFound
 from stillwing_lab.tiny_model import write_tiny_model
-from stillwing_lab.video_benchmarks import play as playing_module
 from stillwing_lab.video_benchmarks import run
 from stillwing_lab.video_benchmarks.play import MODES, play
 from stillwing_lab.video_benchmarks.probes import NO, YES, Answer, Probe, ProbeKind
 from stillwing_lab.video_benchmarks.prompts import FreeAnswers, OptionAnswers, OwnWording, Phrased
 from stillwing_lab.video_benchmarks.run import OVO, STREAMING, Asking, main
-from stillwing_lab.video_benchmarks.watching import Playing
+from stillwing_lab.video_benchmarks.watching import Playing, tokens_of
 from stillwing_recording.opening import open_recording
 from stillwing_recording.pictures import PictureOptions
 from stillwing_training.recall.catalog import recall_directory
@@ -315,7 +314,7 @@ def test_every_family_of_models_holds_a_whole_video_however_it_is_cut(family: st
         assert [each.said for each in anew] == [each.said for each in passed]
         assert [each.frames for each in passed] == [at_s * fps // chunk_frames * chunk_frames for at_s in (5, 11, 16)]
         chunks = passed[-1].frames // chunk_frames
-        budget = playing_module._budget(model, recording, playing, chunks)
+        budget = tokens_of(model, recording, playing, chunks)
         # Room for one chunk more, and for the longest times in words.
         assert passed[-1].context_tokens < budget < 2.5 * passed[-1].context_tokens
 
@@ -324,7 +323,7 @@ def test_what_does_not_fit_is_said_before_it_is_begun(tmp_path: Path, engine: Lo
     write_video(tmp_path / "signs.mp4", signs_of(0, 3), 0)
     recording = open_recording(tmp_path / "signs.mp4", PictureOptions(fps=0.5))
     with pytest.raises(Exhausted, match="--mode evict"):
-        playing_module._budget(engine, recording, Playing(0.5, 1, SYSTEM_TEXT, 1), 10_000_000)
+        tokens_of(engine, recording, Playing(0.5, 1, SYSTEM_TEXT, 1), 10_000_000)
 
 
 def test_the_command(tmp_path: Path) -> None:
