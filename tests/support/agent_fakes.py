@@ -13,11 +13,11 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from stillwing_agent.core.agent import AgentSettings, MissionAgent
+from stillwing_agent.core.agent import AgentConfig, MissionAgent
 from stillwing_agent.core.base import Agent, MissionRequest
-from stillwing_agent.core.mission.loop import Crew
+from stillwing_agent.core.flight import FlightSettings
+from stillwing_agent.core.mission.assembly import Crew
 from stillwing_agent.core.policy import POLICIES
-from stillwing_agent.core.tools.cockpit import FlightSettings
 from stillwing_bridge.core.commands import Command, CommandState, CommandStatus, Hold, Land, Takeoff, kind_of
 from stillwing_bridge.core.types import (
     FrameUpdate,
@@ -449,5 +449,5 @@ def make_rig(
     world = World()
     bridge, engine, memory = FakeBridge(world), FakeEngine(world, script), FakeMemory()
     crew = Crew(bridge, engine, memory)  # type: ignore[arg-type]
-    agent = MissionAgent(crew, implementation, POLICIES.load(implementation), AgentSettings(flight=flight, **settings))
+    agent = MissionAgent(crew, implementation, POLICIES.load(implementation), AgentConfig(flight=flight, **settings))
     return Rig(world, bridge, engine, memory, agent)

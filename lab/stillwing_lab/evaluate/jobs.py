@@ -14,9 +14,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from stillwing_agent.core.memory.mission_memory import MemorySettings, RecallBy
+from stillwing_agent.core.flight import FlightSettings, MissionMemorySettings, RecallBy
 from stillwing_agent.core.prompting.prompts import ToolStyle
-from stillwing_agent.core.tools.cockpit import FlightSettings
 from stillwing_airfield.sim import Airfield
 from stillwing_common.errors import MissingExtra
 from stillwing_lab.evaluate.episode import EpisodeResult, fly_episode
@@ -91,7 +90,7 @@ def _flight(way: Way) -> FlightSettings:
     if way.memory != "bank":
         return flight
     by = RecallBy.KEPT if way.recall == "kept" else RecallBy.PIXELS
-    memory = MemorySettings(recall=True, recall_by=by)
+    memory = MissionMemorySettings(recall=True, recall_by=by)
     return replace(flight, memory_reader="noun_phrases", memory=memory, keyframe_queue=256)
 
 

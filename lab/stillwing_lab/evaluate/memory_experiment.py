@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from stillwing_agent.core.tools.cockpit import FlightSettings
+from stillwing_agent.core.flight import FlightSettings
 from stillwing_airfield.scenes.base import SceneSpec, build_scene
 from stillwing_lab.evaluate.episode import MAX_DECISIONS, EpisodeResult
 from stillwing_lab.evaluate.jobs import Job

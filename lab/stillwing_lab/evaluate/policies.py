@@ -16,7 +16,6 @@ from stillwing_agent.core.policy import Policy
 from stillwing_agent.core.prompting.prompts import CHOICES
 from stillwing_agent.core.tools.calls import Toolbox
 from stillwing_airfield.sim import Airfield
-from stillwing_common.errors import DecisionsUsedUp
 from stillwing_lab.evaluate.simulated_loop import SimulatedLoop
 from stillwing_training.pilot.config import ACTIONS, STEP_M
 from stillwing_training.pilot.expert import Expert, Pose
@@ -58,11 +57,8 @@ class _WithoutModel:
 
     async def fly(self, toolbox: Toolbox) -> str:
         """See `Policy`."""
-        cockpit = toolbox.cockpit
-        while cockpit.decisions_left > 0:
-            cockpit.decisions_left -= 1
-            cockpit.record.count_decision()
-            cockpit.seen_frame_id = cockpit.pump.newest_frame_id
+        while True:
+            toolbox.cockpit.decide_unasked()
             choice = self._decide(toolbox)
             if choice == "hover":
                 await toolbox.run("hover", {"duration_s": 0.2})
@@ -71,7 +67,6 @@ class _WithoutModel:
             result = await toolbox.run(call["name"], call["arguments"])
             if call["name"] == "final_answer":
                 return str(result.data["answer"])
-        raise DecisionsUsedUp
 
 
 def always_forward(airfield: Airfield) -> Policy:

@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from stillwing_agent.core.tools.cockpit import FlightSettings
+from stillwing_agent.core.flight import FlightSettings
 from stillwing_common.errors import InvalidInput
 from stillwing_lab.evaluate.run import conditions
 from stillwing_lab.experiments.run import progress

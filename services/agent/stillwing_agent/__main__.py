@@ -8,7 +8,7 @@ import structlog
 import typer
 
 from stillwing_agent.core.agent import MissionAgent
-from stillwing_agent.core.mission.loop import Crew
+from stillwing_agent.core.mission.assembly import Crew
 from stillwing_agent.core.policy import POLICIES
 from stillwing_agent.server import registration
 from stillwing_agent.settings import AgentSettings

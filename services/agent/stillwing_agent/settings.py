@@ -6,10 +6,9 @@ from typing import Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from stillwing_agent.core.agent import AgentSettings as CoreSettings
-from stillwing_agent.core.memory.mission_memory import MemorySettings, RecallBy
+from stillwing_agent.core.agent import AgentConfig
+from stillwing_agent.core.flight import FlightSettings, MissionMemorySettings, RecallBy, parse_layout
 from stillwing_agent.core.prompting.prompts import ToolStyle
-from stillwing_agent.core.tools.cockpit import FlightSettings, parse_layout
 from stillwing_common.errors import InvalidInput
 from stillwing_rpc.channel_settings import ChannelSettings
 from stillwing_rpc.security import usable_token
@@ -81,9 +80,9 @@ class AgentSettings(ServerSettings):
             raise ValueError(str(error)) from error
         return text
 
-    def core(self) -> CoreSettings:
+    def core(self) -> AgentConfig:
         """What the core takes."""
-        return CoreSettings(
+        return AgentConfig(
             default_time_limit_s=self.time_limit_s,
             log_folder=self.run_folder,
             flight=FlightSettings(
@@ -96,7 +95,7 @@ class AgentSettings(ServerSettings):
                 layout=parse_layout(self.memory_layout),
                 memory_reader=self.memory_reader,
                 tool_style=self.tool_style,
-                memory=MemorySettings(
+                memory=MissionMemorySettings(
                     chunk_frames=self.memory_chunk_frames,
                     recall=self.memory_recall,
                     recall_by=self.memory_recall_by,

@@ -16,7 +16,7 @@ from agent_fakes import FAST, make_rig
 from PIL import Image as PilImage
 
 from stillwing_agent.core.base import InstructionBegun, InstructionLost, KeyframeLost
-from stillwing_agent.core.memory.mission_memory import MemorySettings
+from stillwing_agent.core.flight import MissionMemorySettings
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_memory.client import RemoteMemoryBank
@@ -111,7 +111,7 @@ async def test_a_mission_files_its_chunks_to_the_last_frame_by_attention(
     flight = replace(
         FAST,
         memory_reader="noun_phrases",
-        memory=MemorySettings(tag=False, timeout_s=20.0),
+        memory=MissionMemorySettings(tag=False, timeout_s=20.0),
         max_context_tokens=360,
         answer_timeout_s=30.0,
         frame_timeout_s=30.0,

@@ -21,14 +21,18 @@ from stillwing_agent.core.base import (
     MissionState,
     When,
 )
-from stillwing_agent.core.memory.mission_memory import MemorySettings, RecallBy
+from stillwing_agent.core.flight import MissionMemorySettings, RecallBy
 from stillwing_common.errors import StoreUnavailable
 from stillwing_common.types import Image
 from stillwing_memory.core.bank import StoredBank
 from stillwing_memory.core.base import ByEntity, MemoryBank
 
 REMEMBERING = replace(
-    FAST, memory_reader="noun_phrases", memory=MemorySettings(recall=True), keyframe_queue=256, put_timeout_s=10.0
+    FAST,
+    memory_reader="noun_phrases",
+    memory=MissionMemorySettings(recall=True),
+    keyframe_queue=256,
+    put_timeout_s=10.0,
 )
 
 
@@ -101,7 +105,7 @@ async def test_what_leaves_the_window_comes_back_as_memory(
     by: RecallBy, keeps: bool, how: str, bank: MemoryBank, make: Callable[..., Rig]
 ) -> None:
     unseen = [answer for _ in range(9) for answer in (FORWARD, "none")]
-    flight = replace(REMEMBERING, memory=MemorySettings(chunk_frames=1, recall=True, recall_by=by))
+    flight = replace(REMEMBERING, memory=MissionMemorySettings(chunk_frames=1, recall=True, recall_by=by))
     rig = make([*seeing(FORWARD, FORWARD), *unseen, DONE, "none"], flight)
     rig.engine.keeps = keeps
     mission, events = await fly(rig, "Fly to the red beacon.")
@@ -118,7 +122,7 @@ async def test_what_leaves_the_window_comes_back_as_memory(
 
 
 async def test_without_recall_the_engines_memory_stays_as_it_is(bank: MemoryBank, make: Callable[..., Rig]) -> None:
-    flight = replace(REMEMBERING, memory=MemorySettings(recall=False))
+    flight = replace(REMEMBERING, memory=MissionMemorySettings(recall=False))
     for expected in ("nothing", "things"):
         _, events = await fly(make(seeing(FORWARD, DONE), flight), "Fly to the red beacon.")
         (begun,) = of(InstructionBegun, events)

@@ -14,7 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stillwing_agent.core.base import Mission, MissionState
-from stillwing_agent.core.memory.mission_memory import MemorySettings, MissionMemory
+from stillwing_agent.core.flight import MissionMemorySettings
+from stillwing_agent.core.memory.mission_memory import MissionMemory
 from stillwing_agent.core.record import MissionRecord
 from stillwing_common.clock import WallClock
 from stillwing_common.types import Frame, Stamp
@@ -55,7 +56,7 @@ class Filer:
     def __init__(self) -> None:
         self.chunks: list[Chunk] = []
 
-    def offer_chunk(self, chunk: Chunk) -> None:
+    def offer_chunk(self, chunk: Chunk, on_filed: Any) -> None:
         self.chunks.append(chunk)
 
 
@@ -67,7 +68,7 @@ class Flight:
         self.pump, self.filer = Pump(), Filer()
         record = MissionRecord(mission, WallClock(), max_events=1000)
         self.memory = MissionMemory(
-            Bank(), Reader(), None, self.pump, record, self.filer, MemorySettings(), False  # type: ignore[arg-type]
+            Bank(), Reader(), None, self.pump, record, self.filer, MissionMemorySettings(), 0  # type: ignore[arg-type]
         )  # fmt: skip
         self._window: list[str] = []
 

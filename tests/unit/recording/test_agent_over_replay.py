@@ -10,7 +10,7 @@ from recording_values import VEHICLE, frame_update, telemetry
 
 from stillwing_agent.core.agent import MissionAgent
 from stillwing_agent.core.base import ActionFinished, MissionRequest, MissionState, ThinkingFinished
-from stillwing_agent.core.mission.loop import Crew
+from stillwing_agent.core.mission.assembly import Crew
 from stillwing_agent.core.policy import POLICIES
 from stillwing_bridge.core.events import CommandStarted
 from stillwing_recording.opening import open_recording

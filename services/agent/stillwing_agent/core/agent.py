@@ -20,11 +20,12 @@ from stillwing_agent.core.base import (
     MissionRequest,
     MissionState,
 )
-from stillwing_agent.core.mission.loop import Crew, MissionLoop
+from stillwing_agent.core.flight import FlightSettings
+from stillwing_agent.core.mission.assembly import Crew
+from stillwing_agent.core.mission.loop import MissionLoop
 from stillwing_agent.core.params import checked_params, schema_text
 from stillwing_agent.core.policy import Policy, all_properties
 from stillwing_agent.core.record import MissionRecord
-from stillwing_agent.core.tools.cockpit import FlightSettings
 from stillwing_common.clock import Clock, WallClock
 from stillwing_common.errors import (
     BadPageToken,
@@ -42,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class AgentSettings:
+class AgentConfig:
     """Limits of an agent; `log_folder` None keeps events in memory alone."""
 
     default_time_limit_s: float = 600.0
@@ -56,11 +57,11 @@ class AgentSettings:
     flight: FlightSettings = field(default_factory=FlightSettings)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Entry:
     record: MissionRecord
     request_id: str
-    task: asyncio.Task[None] | None = None
+    task: asyncio.Task[None]
 
 
 class MissionAgent:
@@ -71,13 +72,13 @@ class MissionAgent:
         crew: Crew,
         implementation: str,
         policy: type[Policy],
-        settings: AgentSettings | None = None,
+        settings: AgentConfig | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._crew = crew
         self._implementation = implementation
         self._policy = policy
-        self._settings = settings or AgentSettings()
+        self._settings = settings or AgentConfig()
         self._clock = clock or WallClock()
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._by_request: dict[str, str] = {}
@@ -126,7 +127,7 @@ class MissionAgent:
     async def cancel_mission(self, mission_id: str) -> Mission:
         """End a mission and wait until its vehicle has been told to hold."""
         entry = self._entry(mission_id)
-        if entry.task is not None and not entry.record.mission.state.ended:
+        if not entry.record.mission.state.ended:
             entry.task.cancel()
             await entry.record.ended()
         return entry.record.mission
@@ -145,7 +146,7 @@ class MissionAgent:
 
     async def close(self) -> None:
         """Cancel every mission and wait until their vehicles hold."""
-        tasks = [entry.task for entry in self._entries.values() if entry.task is not None]
+        tasks = [entry.task for entry in self._entries.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -194,12 +195,11 @@ class MissionAgent:
             time_limit_s=request.time_limit_s or settings.default_time_limit_s,
             max_decisions=params["max_decisions"],
         )
-        entry = _Entry(record, request.request_id)
+        task = asyncio.create_task(_fly(loop, record), name=mission.mission_id)
+        task.add_done_callback(lambda _: _end_unbegun(record))
         self._forget_oldest()
-        self._entries[mission.mission_id] = entry
+        self._entries[mission.mission_id] = _Entry(record, request.request_id, task)
         self._by_request[request.request_id] = mission.mission_id
-        entry.task = asyncio.create_task(_fly(loop, record), name=mission.mission_id)
-        entry.task.add_done_callback(lambda _: _end_unbegun(record))
         return mission
 
     def _forget_oldest(self) -> None:

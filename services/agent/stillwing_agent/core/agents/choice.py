@@ -24,7 +24,7 @@ class ChoicePolicy:
         while True:
             options = [word for word, call in CHOICES.items() if toolbox.is_open(call)]
             prompt = choice_prompt(toolbox.goal, toolbox.refusal_reason)
-            choice = await toolbox.cockpit.ask_choice(prompt, options, decision=True)
+            choice = await toolbox.cockpit.decide_choice(prompt, options)
             call = CHOICES[options[choice.best_index]]
             result = await toolbox.run(call["name"], call["arguments"])
             if call["name"] == "final_answer":

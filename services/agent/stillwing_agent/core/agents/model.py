@@ -91,9 +91,7 @@ class StreamingVLMModel(Model):  # type: ignore[misc]  # smolagents ships no typ
         toolbox = self._toolbox
         prompt = decision_prompt(toolbox.goal, toolbox.refusal_reason)
         schema = tool_call_schema(toolbox.open_tools())
-        thought = self._port.call(
-            toolbox.cockpit.ask(prompt, json_schema=schema, sampling=self._sampling, decision=True)
-        )
+        thought = self._port.call(toolbox.cockpit.decide(prompt, json_schema=schema, sampling=self._sampling))
         return ChatMessage(
             role=MessageRole.ASSISTANT,
             content=thought.text,

@@ -7,6 +7,7 @@ nothing of what makes a frame worth keeping.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from stillwing_agent.core.base import KeyframeFiled, KeyframeLost
 from stillwing_agent.core.record import MissionRecord
@@ -16,29 +17,43 @@ from stillwing_memory.core.base import Chunk, ChunkFiled, Keyframe, MemoryBank, 
 _log = logging.getLogger(__name__)
 
 
+OnFiled = Callable[[ChunkFiled], Awaitable[None]]
+"""What is to happen once a chunk is filed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Offered:
+    """A chunk that waits to be filed, and what follows."""
+
+    chunk: Chunk
+    on_filed: OnFiled
+
+
 class KeyframeFiler:
-    """One queue to one bank; `put_timeout_s` bounds each put. `on_filed` is told of each chunk once it is filed."""
+    """One queue to one bank; `put_timeout_s` bounds each put."""
 
     def __init__(self, bank: MemoryBank, record: MissionRecord, *, queue_size: int, put_timeout_s: float) -> None:
         self._bank = bank
         self._record = record
-        self._queue: asyncio.Queue[Keyframe | Chunk] = asyncio.Queue(queue_size)
+        self._queue: asyncio.Queue[Keyframe | _Offered] = asyncio.Queue(queue_size)
         self._put_timeout_s = put_timeout_s
-        self.on_filed: Callable[[Chunk, ChunkFiled], Awaitable[None]] | None = None
 
     def offer(self, keyframe: Keyframe) -> None:
         """Queue a keyframe; returns at once. A full queue loses it, and the event log says so."""
-        try:
-            self._queue.put_nowait(keyframe)
-        except asyncio.QueueFull:
-            self._lost(keyframe, Exhausted(f"{self._queue.maxsize} keyframes wait to be filed"))
+        self._offer(keyframe)
 
-    def offer_chunk(self, chunk: Chunk) -> None:
-        """Queue a chunk, of which the bank files the best frame; returns at once. A full queue loses it and says so."""
+    def offer_chunk(self, chunk: Chunk, on_filed: OnFiled) -> None:
+        """Queue a chunk, of which the bank files the best frame; returns at once. A full queue loses it and says so.
+
+        Once it is filed, `on_filed` is awaited before the next is.
+        """
+        self._offer(_Offered(chunk, on_filed))
+
+    def _offer(self, item: Keyframe | _Offered) -> None:
         try:
-            self._queue.put_nowait(chunk)
+            self._queue.put_nowait(item)
         except asyncio.QueueFull:
-            self._lost(chunk, Exhausted(f"{self._queue.maxsize} keyframes wait to be filed"))
+            self._lost(item, Exhausted(f"{self._queue.maxsize} keyframes wait to be filed"))
 
     async def run(self) -> None:
         """File until cancelled; what is not filed by then is lost, and the event log says so."""
@@ -63,7 +78,7 @@ class KeyframeFiler:
         except TimeoutError:
             _log.warning("%d keyframes still wait to be filed", self._queue.qsize())
 
-    async def _file(self, item: Keyframe | Chunk) -> None:
+    async def _file(self, item: Keyframe | _Offered) -> None:
         try:
             async with asyncio.timeout(self._put_timeout_s):
                 filed = await self._put(item)
@@ -75,14 +90,16 @@ class KeyframeFiler:
             # What was there already is no news: two decisions on one picture file it once.
             if filed.created:
                 self._record.add(KeyframeFiled(filed.keyframe.frame.frame_id, filed.revision))
-            if isinstance(item, Chunk) and isinstance(filed, ChunkFiled) and self.on_filed is not None:
-                await self.on_filed(item, filed)
+            if isinstance(item, _Offered) and isinstance(filed, ChunkFiled):
+                await item.on_filed(filed)
 
-    async def _put(self, item: Keyframe | Chunk) -> PutResult | ChunkFiled:
-        return await (self._bank.file_chunk(item) if isinstance(item, Chunk) else self._bank.put_keyframe(item))
+    async def _put(self, item: Keyframe | _Offered) -> PutResult | ChunkFiled:
+        if isinstance(item, _Offered):
+            return await self._bank.file_chunk(item.chunk)
+        return await self._bank.put_keyframe(item)
 
-    def _lost(self, item: Keyframe | Chunk, error: StillwingError) -> None:
-        frames = [one.keyframe for one in item.frames] if isinstance(item, Chunk) else [item]
+    def _lost(self, item: Keyframe | _Offered, error: StillwingError) -> None:
+        frames = [one.keyframe for one in item.chunk.frames] if isinstance(item, _Offered) else [item]
         for keyframe in frames:
             _log.warning("keyframe %s not filed: %s", keyframe.frame.frame_id, error)
             self._record.add(KeyframeLost(keyframe.frame.frame_id, error))

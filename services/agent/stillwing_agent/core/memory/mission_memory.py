@@ -13,9 +13,10 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum
+from functools import partial
 
 from stillwing_agent.core.base import FramesRecalled, InstructionBegun, InstructionLost
+from stillwing_agent.core.flight import MissionMemorySettings, RecallBy
 from stillwing_agent.core.frame_pump import FramePump
 from stillwing_agent.core.memory.filer import KeyframeFiler
 from stillwing_agent.core.memory.reading import base as control
@@ -24,7 +25,7 @@ from stillwing_agent.core.memory.reading.noun_phrases import slot_of
 from stillwing_agent.core.prompting import prompts
 from stillwing_agent.core.record import MissionRecord
 from stillwing_common.errors import Expired, FrameNotKept, StillwingError
-from stillwing_common.types import Frame
+from stillwing_common.types import Frame, Stamp
 from stillwing_common.vectors import Vectors
 from stillwing_memory.core.base import (
     Attribute,
@@ -49,38 +50,6 @@ MAX_KNOWN = 200
 
 VISIBLE_FROM = 0.5
 
-MOST_RECALLED = 3
-"""Frames of the engine's memory segment where no layout says."""
-
-
-class RecallBy(Enum):
-    """What goes into the engine's memory segment."""
-
-    PIXELS = "pixels"
-    """The bank's pictures, encoded again."""
-    KEPT = "kept"
-    """The keys and values the engine kept as they were; pictures where it kept none."""
-
-
-@dataclass(frozen=True, slots=True)
-class MemorySettings:
-    """How a mission remembers.
-
-    `chunk_frames`: frames that left the model's sight, of which the best is filed. `recall` puts what was filed of an
-    instruction's things before the model, by `recall_by`; only for a model that was trained with a memory segment: the
-    shipped pilot takes what it recalls for the present. `tag` asks the model at every decision where each thing of the
-    instruction is, and tags what it sees; `max_tagged` bounds the questions. `timeout_s` bounds every wait for the
-    bank. `layers`: those of the model whose attention a bank with that scorer is given; () takes one two thirds up.
-    """
-
-    chunk_frames: int = 3
-    recall: bool = False
-    recall_by: RecallBy = RecallBy.PIXELS
-    tag: bool = True
-    max_tagged: int = 3
-    timeout_s: float = 5.0
-    layers: tuple[int, ...] = ()
-
 
 @dataclass(slots=True)
 class MissionMemory:
@@ -94,15 +63,15 @@ class MissionMemory:
     pump: FramePump
     record: MissionRecord
     filer: KeyframeFiler
-    settings: MemorySettings
-    can_recall: bool
+    settings: MissionMemorySettings
+    most_recalled: int
+    """Frames that the engine's memory segment holds; 0 where the engine recalls none."""
     scores_attention: bool = False
     """The bank scores by the model's attention, and the session hands out mean vectors for it."""
-    most_recalled: int = MOST_RECALLED
     _registry: Registry = field(default_factory=Registry)
     _things: tuple[tuple[str, Entity], ...] = ()
     _learned: bool = False
-    _instruction: int = 0
+    _followed: Instruction | None = None
     _chunks: int = 0
     _last_evicted: str = ""
     _waiting: list[str] = field(default_factory=list)
@@ -110,7 +79,8 @@ class MissionMemory:
     _seen: dict[str, tuple[Sighting, ...]] = field(default_factory=dict)
     _views: tuple[ThingView, ...] = ()
     _keys: dict[str, Vectors] = field(default_factory=dict)
-    _showing: set[str] = field(default_factory=set)
+    _showing: dict[str, Stamp] = field(default_factory=dict)
+    """Frames of the active memory that show one of the things, with their captures."""
     _recalled: tuple[str, ...] = ()
     _over: bool = False
 
@@ -123,10 +93,10 @@ class MissionMemory:
                 await self._learn()
             mentions = await self.reader.read(text, number, self._registry)
             async with asyncio.timeout(self.settings.timeout_s):
-                begun = await self._register(text, number, mentions)
+                instruction, begun = await self._register(text, number, mentions)
             views = await self._view(begun.entities)
             recalled: tuple[str, ...] = ()
-            self._showing = {one.frame.frame_id for one in begun.memory}
+            self._showing = {one.frame.frame_id: one.frame.capture for one in begun.memory}
             if self._recalls and (begun.memory or self._recalled):
                 best = sorted(begun.memory, key=lambda one: -one.score)[: self.most_recalled]
                 recalled = await self._bring_back([one.frame for one in begun.memory if one in best])
@@ -135,7 +105,7 @@ class MissionMemory:
         except StillwingError as error:
             self._lost(number, error)
         else:
-            self._instruction, self._chunks, self._views = number, 0, views
+            self._followed, self._chunks, self._views = instruction, 0, views
             ids = tuple(one.entity_id for one in begun.entities)
             self.record.add(InstructionBegun(number, text, ids, begun.recalled_by.value, recalled))
 
@@ -149,7 +119,7 @@ class MissionMemory:
                 self._registry.known[number] = _known(number, entity)
         self._learned = True
 
-    async def _register(self, text: str, number: int, mentions: Sequence[Mention]) -> Begun:
+    async def _register(self, text: str, number: int, mentions: Sequence[Mention]) -> tuple[Instruction, Begun]:
         draft = self._registry.copy()
         said: dict[int, ThingMention] = {}
         for mention in mentions:
@@ -165,13 +135,13 @@ class MissionMemory:
             said[mention.number] = ThingMention(label, entity_id, known is None, thing.kind, attributes)
         mission_id = self.record.mission.mission_id
         instruction = Instruction(mission_id, number, text, tuple(said.values()))
-        begun = await self.bank.begin_instruction(instruction, include_image=self.can_recall)
+        begun = await self.bank.begin_instruction(instruction, include_image=self._recalls)
         for place, entity in zip(said, begun.entities, strict=False):
             draft.known[place] = replace(draft.known[place], entity_id=entity.entity_id)
         self._registry = draft
         names = [draft.known[place].text.split(",")[0] for place in said]
         self._things = tuple(zip(names, begun.entities, strict=False))
-        return begun
+        return instruction, begun
 
     async def _view(self, entities: Sequence[Entity]) -> tuple[ThingView, ...]:
         """How the model asks for each thing, for a bank that scores by its attention."""
@@ -257,33 +227,45 @@ class MissionMemory:
 
     # What comes back
 
-    async def filed(self, chunk: Chunk, filed: ChunkFiled) -> None:
+    async def _filed(self, instruction: Instruction, filed: ChunkFiled) -> None:
         """A chunk was filed: what its instruction has in sight goes before the model, where that has changed.
 
         Frames that show none of its things stay away: they are in the active memory for want of better.
         """
+        if self._over or instruction is not self._followed:
+            return
+        newest = filed.keyframe.frame
         if filed.keyframe.sightings:
-            self._showing.add(filed.keyframe.frame.frame_id)
-        wanted = tuple(one for one in filed.memory_frame_ids if one in self._showing)[: self.most_recalled]
-        of_now = chunk.instruction == self._instruction and not self._over
-        if not self._recalls or not of_now or set(wanted) == set(self._recalled):
+            self._showing[newest.frame_id] = newest.capture
+        self._showing = {one: self._showing[one] for one in filed.memory_frame_ids if one in self._showing}
+        wanted = tuple(self._showing)[: self.most_recalled]
+        if not self._recalls or set(wanted) == set(self._recalled):
             return
         try:
             async with asyncio.timeout(self.settings.timeout_s):
-                found = [await self.bank.get_keyframe(one, include_image=True) for one in wanted]
-                clock_id = filed.keyframe.frame.capture.clock_id
                 # What another clock has stamped is from before this flight.
                 frames = sorted(
-                    (one.frame for one in found),
-                    key=lambda frame: (frame.capture.clock_id == clock_id, frame.capture.time_ns),
+                    await self._pictures(instruction, wanted),
+                    key=lambda frame: (frame.capture.clock_id == newest.capture.clock_id, frame.capture.time_ns),
                 )
                 self.record.add(FramesRecalled(await self._bring_back(frames)))
         except (TimeoutError, StillwingError) as error:
             _log.warning("frames %s are not recalled: %s", ", ".join(wanted), error or "the memory bank took too long")
 
+    async def _pictures(self, instruction: Instruction, frame_ids: Sequence[str]) -> list[Frame]:
+        """Frames of the active memory with their pixels: the pump's, or in one call the bank's where it lacks one."""
+        kept = [self.pump.frame(frame_id) for frame_id in frame_ids]
+        # A frame of an earlier flight may have the same id, and another capture.
+        pictures = [one for one in kept if one is not None and one.capture == self._showing[one.frame_id]]
+        if len(pictures) == len(frame_ids):
+            return pictures
+        # An instruction that has begun is answered by its active memory as it stands.
+        begun = await self.bank.begin_instruction(instruction, include_image=True)
+        return [one.frame for one in begun.memory if one.frame.frame_id in frame_ids]
+
     @property
     def _recalls(self) -> bool:
-        return self.can_recall and self.settings.recall
+        return self.most_recalled > 0 and self.settings.recall
 
     async def _bring_back(self, frames: Sequence[Frame]) -> tuple[str, ...]:
         self._recalled = tuple(frame.frame_id for frame in frames)
@@ -301,11 +283,12 @@ class MissionMemory:
             frame = self.pump.frame(frame_id)
             if frame is not None and (keys is not None or not self.scores_attention):
                 frames.append(ChunkFrame(self._keyframe(frame, sightings), keys))
-        if not frames or not self._instruction:
+        followed = self._followed
+        if not frames or followed is None:
             return
         self._chunks += 1
-        mission_id = self.record.mission.mission_id
-        self.filer.offer_chunk(Chunk(mission_id, self._instruction, self._chunks, tuple(frames), self._views))
+        chunk = Chunk(followed.mission_id, followed.number, self._chunks, tuple(frames), self._views)
+        self.filer.offer_chunk(chunk, partial(self._filed, followed))
 
     def _keyframe(self, frame: Frame, sightings: tuple[Sighting, ...]) -> Keyframe:
         mission = self.record.mission

@@ -11,17 +11,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
+from stillwing_agent.core.asking import InstructionChanged
 from stillwing_agent.core.base import ActionFinished, ActionStarted, FramesEvicted
-from stillwing_agent.core.frame_pump import FramePump
+from stillwing_agent.core.flight import Flight, FlightSettings
 from stillwing_agent.core.life import LeaseKeeper, Life
-from stillwing_agent.core.memory.filer import KeyframeFiler
-from stillwing_agent.core.memory.mission_memory import MOST_RECALLED, MissionMemory
-from stillwing_agent.core.memory.reading.readers import make_reader
+from stillwing_agent.core.memory.mission_memory import MissionMemory
+from stillwing_agent.core.mission.assembly import Crew, Parts, assemble, session_config
 from stillwing_agent.core.policy import Policy
-from stillwing_agent.core.prompting.prompts import system_prompt
 from stillwing_agent.core.record import MissionRecord
-from stillwing_agent.core.tools.calls import Toolbox
-from stillwing_agent.core.tools.cockpit import Cockpit, FlightSettings, InstructionChanged, raise_unless_succeeded
+from stillwing_agent.core.tools.cockpit import raise_unless_succeeded
 from stillwing_bridge.core.commands import CommandState, Hold, Takeoff
 from stillwing_bridge.core.protocol import Bridge
 from stillwing_bridge.core.types import Lease
@@ -36,8 +34,7 @@ from stillwing_common.errors import (
     Unavailable,
 )
 from stillwing_common.ids import new_id
-from stillwing_memory.core.base import MemoryBank
-from stillwing_vlm.core.base import Engine, ModelInfo, Session, SessionConfig
+from stillwing_vlm.core.base import ModelInfo, Session
 
 _log = logging.getLogger(__name__)
 
@@ -45,15 +42,6 @@ _LEASE_RETRY_S = 0.25
 
 _EVICTED_AT_ONCE = 64
 """Evictions are logged in batches, so that the log's length follows the decisions and not the frames."""
-
-
-@dataclass(frozen=True, slots=True)
-class Crew:
-    """The three services a mission needs; `memory` None flies without a memory bank."""
-
-    bridge: Bridge
-    engine: Engine
-    memory: MemoryBank | None
 
 
 @dataclass(slots=True)
@@ -103,71 +91,53 @@ class MissionLoop:
 
     async def _fly(self, lease: Lease) -> str:
         await self._take_off(lease)
-        info = await self.crew.engine.model_info()
-        mission = self.record.mission
-        layers = await self._scored_layers(info)
-        config = SessionConfig(
-            system_prompt(self.settings.tool_style.tools),
-            self.settings.max_context_tokens,
-            label=mission.mission_id,
-            pooled_layers=layers,
-            layout=self.settings.layout,
-        )
+        model = await self.crew.engine.model_info()
+        layers = await self._scored_layers(model)
+        config = session_config(self.settings, self.record.mission.mission_id, layers)
         async with AsyncExitStack() as stack:
             session = await self.crew.engine.open_session(config)
             stack.push_async_callback(self._close, session)
-            pump = FramePump(
-                self.crew.bridge,
-                mission.vehicle_id,
-                session,
-                camera_id=self.settings.camera_id,
-                max_rate_hz=self.settings.frame_rate_hz,
-                kept_frames=self.settings.kept_frames,
+            flight = Flight(
+                self.crew.bridge, lease, session, self.record, self._life, self.clock, self.settings, self.pause
+            )
+            parts = assemble(
+                flight,
+                self.crew.memory,
+                model,
+                scores_attention=bool(layers),
+                max_decisions=self.max_decisions,
                 on_taken=self._frames_taken,
             )
-            filer = self._filer()
-            cockpit = Cockpit(
-                self.crew.bridge, lease, session, pump, self.record, self._life, filer, self.clock, self.settings,
-                decisions_left=self.max_decisions, pause=self.pause,
-            )  # fmt: skip
-            layout = self.settings.layout or info.default_layout
-            most = MOST_RECALLED if layout is None else layout.memory
-            can_recall = info.can_recall and most > 0
-            if filer is not None and self.settings.memory_reader:
-                cockpit.memory = self._memory(session, pump, filer, cockpit, can_recall, bool(layers))
-                cockpit.memory.most_recalled = most
-                filer.on_filed = cockpit.memory.filed
-            toolbox = Toolbox(cockpit, self.crew.memory, can_recall, most)
-            beside = [pump.run(), self._watch_evictions(session, cockpit.memory)]
-            if filer is not None:
-                beside.append(filer.run())
+            beside = [parts.pump.run(), self._watch_evictions(session, parts.memory)]
+            if parts.filer is not None:
+                beside.append(parts.filer.run())
             try:
-                return await self._beside(self._decide(toolbox, filer), *beside)
+                return await self._beside(self._decide(parts), *beside)
             finally:
                 self._log_evicted()
 
-    async def _decide(self, toolbox: Toolbox, filer: KeyframeFiler | None) -> str:
+    async def _decide(self, parts: Parts) -> str:
         """Follow the goal and then each further instruction; the answer to the last. The vehicle holds between two."""
-        cockpit, answer = toolbox.cockpit, ""
-        await cockpit.wait_fresh_frame()
+        toolbox, memory, answer = parts.toolbox, parts.memory, ""
+        await parts.cockpit.wait_fresh_frame()
         while True:
             try:
-                if cockpit.memory is not None:
+                if memory is not None:
                     with self._life.waiting():
-                        await cockpit.memory.begin(toolbox.goal, self.record.mission.instruction_number)
+                        await memory.begin(toolbox.goal, self.record.mission.instruction_number)
                 answer = await self.policy.fly(toolbox)
             except InstructionChanged:
                 _log.info("mission %s: broken off for another instruction", self.record.mission.mission_id)
             except DecisionsUsedUp:
-                await self._drain(filer, cockpit.memory)
+                await self._drain(parts)
                 raise
             if self.record.turn() is None:
-                await self._drain(filer, cockpit.memory)
+                await self._drain(parts)
                 return answer
-            await cockpit.hold()
+            await parts.asking.hold()
             toolbox.turned()
-            if cockpit.memory is not None:
-                await cockpit.memory.flush()
+            if memory is not None:
+                await memory.flush()
 
     async def _scored_layers(self, info: ModelInfo) -> tuple[int, ...]:
         """Layers whose attention the memory bank scores by; none where it does not, or does not answer."""
@@ -181,31 +151,12 @@ class MissionLoop:
             return ()
         return (self.settings.memory.layers or (2 * info.layers // 3,)) if scorer == "attention" else ()
 
-    def _memory(
-        self,
-        session: Session,
-        pump: FramePump,
-        filer: KeyframeFiler,
-        cockpit: Cockpit,
-        can_recall: bool,
-        scores_attention: bool,
-    ) -> MissionMemory:
-        async def asked(prompt: str, schema: str) -> str:
-            return (await cockpit.ask(prompt, json_schema=schema)).text
-
-        assert self.crew.memory is not None
-        reader = make_reader(self.settings.memory_reader, asked)
-        return MissionMemory(
-            self.crew.memory, reader, session, pump, self.record, filer, self.settings.memory, can_recall,
-            scores_attention,
-        )  # fmt: skip
-
-    async def _drain(self, filer: KeyframeFiler | None, memory: MissionMemory | None) -> None:
-        if memory is not None:
-            await memory.end()
+    async def _drain(self, parts: Parts) -> None:
+        if parts.memory is not None:
+            await parts.memory.end()
         # Only after ends at which the vehicle holds already: after any other, telling it to hold comes first.
-        if filer is not None:
-            await filer.drain(self.settings.put_timeout_s)
+        if parts.filer is not None:
+            await parts.filer.drain(self.settings.put_timeout_s)
 
     async def _take_off(self, lease: Lease) -> None:
         bridge, settings = self.crew.bridge, self.settings
@@ -256,16 +207,6 @@ class MissionLoop:
     def _frames_taken(self, frames: int) -> None:
         self.record.count_frames_seen(frames)
         self._life.frame_taken()
-
-    def _filer(self) -> KeyframeFiler | None:
-        if self.crew.memory is None:
-            return None
-        return KeyframeFiler(
-            self.crew.memory,
-            self.record,
-            queue_size=self.settings.keyframe_queue,
-            put_timeout_s=self.settings.put_timeout_s,
-        )
 
     async def _beside(self, main: Awaitable[str], *others: Awaitable[None]) -> str:
         """Run `main`; the first of `others` to end ends it too, with that one's error."""

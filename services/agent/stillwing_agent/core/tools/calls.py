@@ -11,10 +11,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from stillwing_agent.core.asking import InstructionChanged
 from stillwing_agent.core.base import ActionFinished, ActionStarted, MotionRefused, Observed
 from stillwing_agent.core.prompting.prompts import MOVE, TOOLS, ToolSpec
 from stillwing_agent.core.tools.circling import Circling, Key
-from stillwing_agent.core.tools.cockpit import Cockpit, InstructionChanged
+from stillwing_agent.core.tools.cockpit import Cockpit
 from stillwing_bridge.core.commands import Command, FlyTowards, Land, Step, Turn
 from stillwing_common.errors import (
     CommandExpired,
@@ -51,6 +52,10 @@ _STALE = (ObservationStale, UnknownFrame, CommandExpired)
 """Refusals that say nothing against the motion itself: ask again on a fresh picture."""
 
 
+_CAPTIONS = 3
+"""Captions that a recall answers with where no frames go along."""
+
+
 class _MemorySilent(Exception):
     """A recall failed because of the memory bank, without which a mission goes on."""
 
@@ -70,12 +75,15 @@ class ToolResult:
 
 @dataclass(slots=True)
 class Toolbox:
-    """The tools of one mission. `refusal_reason` is for the next prompt; None after a motion that succeeded."""
+    """The tools of one mission.
+
+    `most_recalled` frames go before the model again; 0 where the engine recalls none, and captions alone are answered.
+    `refusal_reason` is for the next prompt; None after a motion that succeeded.
+    """
 
     cockpit: Cockpit
     memory: MemoryBank | None
-    can_recall: bool
-    recalled_frames: int = 3
+    most_recalled: int
     refusal_reason: str | None = None
     _closed: set[Key] = field(default_factory=set)
     _circling: Circling = field(default_factory=Circling)
@@ -83,7 +91,7 @@ class Toolbox:
     @property
     def goal(self) -> str:
         """The instruction being followed, in the words it was given: at first the mission's goal."""
-        mission = self.cockpit.record.mission
+        mission = self.cockpit.flight.record.mission
         return mission.instruction or mission.goal
 
     def turned(self) -> None:
@@ -95,7 +103,7 @@ class Toolbox:
     @property
     def tools(self) -> tuple[ToolSpec, ...]:
         """What the mission's style of telling steps offers."""
-        return self.cockpit.settings.tool_style.tools
+        return self.cockpit.flight.settings.tool_style.tools
 
     def open_tools(self) -> tuple[ToolSpec, ...]:
         """`tools` without what was refused since the last motion that succeeded, and without circling on the spot."""
@@ -109,7 +117,7 @@ class Toolbox:
         """Carry out one call. A refusal or a wrong call is a result with an error; what ends the mission is raised, and
         InstructionChanged where it is broken off for another instruction.
         """
-        record = self.cockpit.record
+        record = self.cockpit.flight.record
         action_id = new_id("act")
         record.add(ActionStarted(action_id, name, dict(arguments)))
         try:
@@ -138,7 +146,7 @@ class Toolbox:
         match name:
             case "look":
                 thought = await self.cockpit.ask(arguments["question"])
-                self.cockpit.record.add(Observed((thought.last_frame_id,), thought.text))
+                self.cockpit.flight.record.add(Observed((thought.last_frame_id,), thought.text))
                 return {"answer": thought.text, "frame_id": thought.last_frame_id}
             case "recall":
                 return await self._recall(arguments["query"])
@@ -157,9 +165,9 @@ class Toolbox:
         if self.memory is None:
             raise Unsupported("this agent was started without a memory bank")
         try:
-            async with asyncio.timeout(self.cockpit.settings.put_timeout_s):
+            async with asyncio.timeout(self.cockpit.flight.settings.put_timeout_s):
                 matches = await self.memory.search_keyframes(
-                    ByText(query), limit=max(1, self.recalled_frames), include_image=self.can_recall
+                    ByText(query), limit=self.most_recalled or _CAPTIONS, include_image=self.most_recalled > 0
                 )
         except TimeoutError as error:
             raise _MemorySilent(Unavailable("the memory bank took too long")) from error
@@ -167,12 +175,14 @@ class Toolbox:
             raise _MemorySilent(error) from error
         found = [match.keyframe for match in matches]
         recalled: tuple[str, ...] = ()
-        if found and self.can_recall:
+        if found and self.most_recalled:
             oldest_first = sorted(found, key=lambda keyframe: keyframe.put_wall_ns)
-            with self.cockpit.life.waiting():
-                recalled = (await self.cockpit.session.recall([keyframe.frame for keyframe in oldest_first])).frame_ids
+            with self.cockpit.flight.life.waiting():
+                recalled = (
+                    await self.cockpit.flight.session.recall([keyframe.frame for keyframe in oldest_first])
+                ).frame_ids
         captions = [keyframe.caption for keyframe in found]
-        self.cockpit.record.add(Observed(tuple(k.frame.frame_id for k in found), "; ".join(captions)))
+        self.cockpit.flight.record.add(Observed(tuple(k.frame.frame_id for k in found), "; ".join(captions)))
         return {"found": captions, "recalled_frame_ids": list(recalled)}
 
     def _not_offered(self) -> set[Key]:

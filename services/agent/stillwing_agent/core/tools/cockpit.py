@@ -1,96 +1,29 @@
 """What a policy holds while it flies: ask the model, give the vehicle a motion, wait until the picture is fresh.
 
-The order that keeps the vehicle still while its author thinks is here and nowhere else: `ask` and `ask_choice` first
-have the bridge acknowledge a hold, only then place the question, and allow motion again only after the answer. It knows
-nothing of tools, prompts or frameworks. All methods run on one event loop, one at a time.
+It knows nothing of tools, prompts or frameworks. All methods run on one event loop, one at a time.
 """
 
-import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from stillwing_agent.core.base import ThinkingFinished, ThinkingStarted
+from stillwing_agent.core.asking import HeldAsking
+from stillwing_agent.core.flight import Flight
 from stillwing_agent.core.frame_pump import FramePump
-from stillwing_agent.core.life import Life
 from stillwing_agent.core.memory.filer import KeyframeFiler
-from stillwing_agent.core.memory.mission_memory import MemorySettings, MissionMemory
-from stillwing_agent.core.prompting.prompts import ToolStyle
-from stillwing_agent.core.record import MissionRecord
-from stillwing_bridge.core.commands import Command, CommandState, CommandStatus, Hold, Land, Takeoff
-from stillwing_bridge.core.protocol import Bridge
-from stillwing_bridge.core.types import Lease
-from stillwing_common.clock import Clock
+from stillwing_agent.core.memory.mission_memory import MissionMemory
+from stillwing_bridge.core.commands import Command, CommandState, CommandStatus, Land, Takeoff
 from stillwing_common.errors import (
-    AnswerTimeout,
     DecisionsUsedUp,
     EmergencyStopped,
     LinkLost,
     MotionFailed,
     Obstructed,
     OutsideFence,
-    StillwingError,
 )
 from stillwing_common.types import Stamp
 from stillwing_memory.core.base import Keyframe, Sighting
-from stillwing_vlm.core.base import (
-    AnswerDone,
-    AskRequest,
-    ChoiceRequest,
-    ChoiceResult,
-    DoneReason,
-    FrameLayout,
-    Provenance,
-    Sampling,
-    Session,
-)
-
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class FlightSettings:
-    """How a mission is flown; seconds, metres and degrees as the names say.
-
-    `frame_rate_hz` 0 takes every frame the bridge has. Two a second put two to four between decisions: with more, the
-    video memory reaches back fewer decisions. `lease_wait_s` is longer than a lease takes to go stale, so that a
-    mission can follow one whose agent died. `memory_reader` says who reads what an instruction is about:
-    "noun_phrases", "model", or "" for nobody: then decisions are filed, and nothing is recalled unless the model asks.
-    `layout` divides the video memory; None is as the engine does.
-    `tool_style` says how the tool-calling policy tells a step.
-    """
-
-    takeoff_altitude_m: float = 2.0
-    camera_id: str = ""
-    frame_rate_hz: float = 2.0
-    motion_ttl_s: float = 15.0
-    takeoff_ttl_s: float = 30.0
-    land_ttl_s: float = 60.0
-    settle_s: float = 0.1
-    frame_timeout_s: float = 10.0
-    answer_timeout_s: float = 120.0
-    expected_thinking_s: float = 1.0
-    wait_step_s: float = 0.5
-    retain_interval_s: float = 1.0
-    max_answer_tokens: int = 256
-    max_context_tokens: int = 0
-    layout: FrameLayout | None = None
-    kept_frames: int = 256
-    keyframe_queue: int = 16
-    put_timeout_s: float = 5.0
-    leave_timeout_s: float = 3.0
-    lease_wait_s: float = 4.0
-    memory_reader: str = ""
-    tool_style: ToolStyle = ToolStyle.MOVES
-    memory: MemorySettings = field(default_factory=MemorySettings)
-
-    def __post_init__(self) -> None:
-        for name in ("motion_ttl_s", "takeoff_ttl_s", "land_ttl_s", "answer_timeout_s", "wait_step_s", "kept_frames"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} is above 0")
-        if self.retain_interval_s > 1.0:
-            raise ValueError("a lease is retained at least once a second")
+from stillwing_vlm.core.base import AnswerDone, ChoiceResult, DoneReason, Provenance, Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,63 +35,57 @@ class Thought:
     whole: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Told(Generic[_T]):
-    result: _T
-    text: str
-    provenance: Provenance
-
-
-class InstructionChanged(Exception):
-    """The mission has another instruction to follow now; the vehicle holds, and nothing of the old one is flown."""
-
-
 @dataclass(slots=True)
 class Cockpit:
-    """One mission's session, lease and record in one place; `decisions_left` falls with each decision."""
+    """One mission's vehicle and model in one place.
 
-    bridge: Bridge
-    lease: Lease
-    session: Session
+    `decisions_left` falls with each decision. `seen_frame_id` is the newest frame that the last answer could see; a
+    motion names it.
+    """
+
+    flight: Flight
+    asking: HeldAsking
     pump: FramePump
-    record: MissionRecord
-    life: Life
     filer: KeyframeFiler | None
-    clock: Clock
-    settings: FlightSettings
+    memory: MissionMemory | None
     decisions_left: int
-    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
     seen_frame_id: str = ""
-    memory: MissionMemory | None = None
 
-    async def ask(
-        self, prompt: str, *, json_schema: str = "", sampling: Sampling | None = None, decision: bool = False
-    ) -> Thought:
-        """Hold, ask, allow motion again. A decision is counted, and its frame filed as a keyframe.
+    async def ask(self, prompt: str) -> Thought:
+        """Ask in free words, the vehicle held all the while. Raises AnswerTimeout, and what bridge and engine raise."""
+        thought = self._thought(await self.asking.ask(prompt))
+        await self.asking.go_on()
+        return thought
 
-        Raises DecisionsUsedUp before asking, AnswerTimeout, and what bridge and engine raise.
+    async def decide(self, prompt: str, *, json_schema: str, sampling: Sampling | None = None) -> Thought:
+        """Ask for a decision, the vehicle held all the while. It is counted, and its frame filed as a keyframe.
+
+        Raises DecisionsUsedUp before asking, and what `ask` raises.
         """
+        await self._check_decisions_left()
+        sightings: list[Sighting] = []
+        done = await self.asking.ask(
+            prompt, json_schema=json_schema, sampling=sampling, while_held=lambda seen: self._look(seen, sightings)
+        )
+        thought = self._thought(done)
+        await self._decided(done.text, sightings)
+        return thought
 
-        async def answered() -> _Told[AnswerDone]:
-            done = await self._read_answer(AskRequest(prompt, self.settings.max_answer_tokens, json_schema, sampling))
-            return _Told(done, done.text, done.provenance)
+    async def decide_choice(self, prompt: str, options: Sequence[str]) -> ChoiceResult:
+        """Score the options of a decision. Raises as `decide` does."""
+        await self._check_decisions_left()
+        sightings: list[Sighting] = []
+        result = await self.asking.ask_choice(prompt, options, while_held=lambda seen: self._look(seen, sightings))
+        self.seen_frame_id = result.provenance.last_frame_id
+        await self._decided(options[result.best_index], sightings)
+        return result
 
-        done = await self._think(prompt, answered, decision)
-        return Thought(done.text, done.provenance.last_frame_id, done.reason is DoneReason.STOP)
-
-    async def ask_choice(self, prompt: str, options: Sequence[str], *, decision: bool = False) -> ChoiceResult:
-        """Hold, score the options, allow motion again. Raises as `ask` does."""
-
-        async def answered() -> _Told[ChoiceResult]:
-            request = ChoiceRequest(prompt, tuple(options))
-            try:
-                async with asyncio.timeout(self.settings.answer_timeout_s):
-                    result = await self.session.ask_choice(request)
-            except TimeoutError as error:
-                raise AnswerTimeout(f"within {self.settings.answer_timeout_s:g} s") from error
-            return _Told(result, options[result.best_index], result.provenance)
-
-        return await self._think(prompt, answered, decision)
+    def decide_unasked(self) -> None:
+        """Count a decision that no model was asked for, on the newest frame. Raises DecisionsUsedUp."""
+        if self.decisions_left <= 0:
+            raise DecisionsUsedUp
+        self.seen_frame_id = self.pump.newest_frame_id
+        self._count_decision()
 
     async def fly(self, command: Command) -> CommandStatus:
         """Give one command, wait for its end and for a frame captured after it; returns how it ended.
@@ -167,13 +94,12 @@ class Cockpit:
         EmergencyStopped or LinkLost, after which no mission goes on; InstructionChanged where another one is to be
         followed now.
         """
-        ttl_s = {Takeoff: self.settings.takeoff_ttl_s, Land: self.settings.land_ttl_s}.get(
-            type(command), self.settings.motion_ttl_s
-        )
-        self.life.beat()
-        await self._go_on()
-        command_id = await self.bridge.command(
-            self.lease,
+        flight, settings = self.flight, self.flight.settings
+        ttl_s = {Takeoff: settings.takeoff_ttl_s, Land: settings.land_ttl_s}.get(type(command), settings.motion_ttl_s)
+        flight.life.beat()
+        await self.asking.go_on()
+        command_id = await flight.bridge.command(
+            flight.lease,
             command,
             ttl_s=ttl_s,
             based_on_frame_id="" if isinstance(command, Takeoff | Land) else self.seen_frame_id,
@@ -184,109 +110,70 @@ class Cockpit:
         raise_unless_succeeded(status)
         return status
 
-    async def hold(self) -> None:
-        """Stay; in force when this returns."""
-        await self.bridge.command(self.lease, Hold(), request_id=str(uuid.uuid4()))
-        self.life.beat()
-
     async def wait(self, duration_s: float) -> None:
         """Hold for `duration_s` and wait for a frame captured after it."""
-        await self.hold()
+        flight = self.flight
+        await self.asking.hold()
         left_s = duration_s
         while left_s > 0:
-            await self.pause(min(left_s, self.settings.wait_step_s))
-            left_s -= self.settings.wait_step_s
-            self.life.beat()
-            await self._go_on()
+            await flight.pause(min(left_s, flight.settings.wait_step_s))
+            left_s -= flight.settings.wait_step_s
+            flight.life.beat()
+            await self.asking.go_on()
         await self.wait_fresh_frame()
 
     async def wait_fresh_frame(self) -> None:
         """Wait until the engine has a frame captured after now. Raises FramesStopped, LinkLost."""
-        with self.life.waiting():
-            sync = await self.bridge.time_sync(self.lease.vehicle_id)
+        flight = self.flight
+        with flight.life.waiting():
+            sync = await flight.bridge.time_sync(flight.lease.vehicle_id)
             if sync.vehicle is None:
                 raise LinkLost("the bridge does not know the vehicle's time")
-            since = Stamp(sync.vehicle.time_ns + round(self.settings.settle_s * 1e9), sync.vehicle.clock_id)
-            await self.pump.wait_captured_since(since, self.settings.frame_timeout_s)
+            since = Stamp(sync.vehicle.time_ns + round(flight.settings.settle_s * 1e9), sync.vehicle.clock_id)
+            await self.pump.wait_captured_since(since, flight.settings.frame_timeout_s)
 
-    async def _think(self, prompt: str, answered: Callable[[], Awaitable[_Told[_T]]], decision: bool) -> _T:
-        await self._go_on()
-        if decision and self.decisions_left <= 0:
+    def _thought(self, done: AnswerDone) -> Thought:
+        self.seen_frame_id = done.provenance.last_frame_id
+        return Thought(done.text, self.seen_frame_id, done.reason is DoneReason.STOP)
+
+    async def _check_decisions_left(self) -> None:
+        await self.asking.go_on()
+        if self.decisions_left <= 0:
             raise DecisionsUsedUp
-        self.life.beat()
-        interval = await self.bridge.begin_thinking(self.lease, self.settings.expected_thinking_s)
-        began_s = self.clock.monotonic_s()
-        self.record.add(ThinkingStarted(interval.thinking_id, prompt))
-        try:
-            with self.life.waiting():
-                told = await answered()
-                sightings = await self._look(told.provenance.last_frame_id) if decision else ()
-        except StillwingError:
-            # A cancelled mission skips this: motion stays refused until the lease is returned.
-            await self.bridge.end_thinking(self.lease)
-            raise
-        await self.bridge.end_thinking(self.lease)
-        seen = told.provenance
-        self.record.add(
-            ThinkingFinished(
-                interval.thinking_id,
-                told.text,
-                self.clock.monotonic_s() - began_s,
-                seen.last_frame_id,
-                seen.oldest_frame_id,
-                seen.context_tokens,
-            )
-        )
-        self.seen_frame_id = seen.last_frame_id
-        if decision:
-            self.decisions_left -= 1
-            self.record.count_decision()
-            self._file_keyframe(told.text, sightings)
-        await self._go_on()
-        return told.result
 
-    async def _go_on(self) -> None:
-        """Hold and raise InstructionChanged where another instruction is to be followed now."""
-        if self.record.breaks_off:
-            await self.hold()
-            raise InstructionChanged
+    async def _decided(self, answer: str, sightings: Sequence[Sighting]) -> None:
+        self._count_decision()
+        self._file_keyframe(answer, tuple(sightings))
+        await self.asking.go_on()
 
-    async def _read_answer(self, request: AskRequest) -> AnswerDone:
-        answer = self.session.ask(request)
-        try:
-            async with asyncio.timeout(self.settings.answer_timeout_s):
-                async for _ in answer:
-                    self.life.beat()
-                    if self.record.breaks_off:
-                        answer.cancel()
-                return await answer.done()
-        except TimeoutError as error:
-            raise AnswerTimeout(f"within {self.settings.answer_timeout_s:g} s") from error
-        finally:
-            answer.cancel()
+    def _count_decision(self) -> None:
+        self.decisions_left -= 1
+        self.flight.record.count_decision()
 
     async def _wait_end(self, command_id: str, ttl_s: float) -> CommandStatus:
+        flight = self.flight
         # The bridge ends every motion at its ttl; waiting longer only guards against losing its word.
-        deadline_s = self.clock.monotonic_s() + ttl_s + self.settings.frame_timeout_s
+        deadline_s = flight.clock.monotonic_s() + ttl_s + flight.settings.frame_timeout_s
         while True:
-            status = await self.bridge.wait_command(command_id, self.settings.wait_step_s)
-            self.life.beat()
-            await self._go_on()
+            status = await flight.bridge.wait_command(command_id, flight.settings.wait_step_s)
+            flight.life.beat()
+            await self.asking.go_on()
             if status.ended:
                 return status
-            if self.clock.monotonic_s() > deadline_s:
-                await self.hold()
+            if flight.clock.monotonic_s() > deadline_s:
+                await self.asking.hold()
                 raise MotionFailed("the bridge did not say how it ended", command_id=command_id)
 
-    async def _look(self, frame_id: str) -> tuple[Sighting, ...]:
-        """Which things of the instruction the frame of a decision shows; the vehicle is held all the while."""
-        return () if self.memory is None else await self.memory.look(frame_id)
+    async def _look(self, seen: Provenance, sightings: list[Sighting]) -> None:
+        """Which things of the instruction the frame of a decision shows."""
+        if self.memory is not None:
+            sightings.extend(await self.memory.look(seen.last_frame_id))
 
     def _file_keyframe(self, answer: str, sightings: tuple[Sighting, ...]) -> None:
         frame = self.pump.frame(self.seen_frame_id)
         if self.filer is None or frame is None:
             return
-        mission = self.record.mission
+        mission = self.flight.record.mission
         self.filer.offer(
             Keyframe(
                 frame=frame,
@@ -297,11 +184,6 @@ class Cockpit:
                 vehicle_id=mission.vehicle_id,
             )
         )
-
-
-def parse_layout(text: str) -> FrameLayout | None:
-    """Sink, memory and window in frames from "3+3+6"; None for "". Raises InvalidInput."""
-    return FrameLayout.parse(text)
 
 
 def raise_unless_succeeded(status: CommandStatus) -> None:

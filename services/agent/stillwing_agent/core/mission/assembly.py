@@ -1,0 +1,99 @@
+"""Puts one mission's parts together: each is whole when it is made, from the parts it needs.
+
+It knows nothing of how a mission begins, ends, or goes on.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from stillwing_agent.core.asking import HeldAsking
+from stillwing_agent.core.flight import Flight, FlightSettings
+from stillwing_agent.core.frame_pump import FramePump
+from stillwing_agent.core.memory.filer import KeyframeFiler
+from stillwing_agent.core.memory.mission_memory import MissionMemory
+from stillwing_agent.core.memory.reading.readers import make_reader
+from stillwing_agent.core.prompting.prompts import system_prompt
+from stillwing_agent.core.tools.calls import Toolbox
+from stillwing_agent.core.tools.cockpit import Cockpit
+from stillwing_bridge.core.protocol import Bridge
+from stillwing_memory.core.base import MemoryBank
+from stillwing_vlm.core.base import Engine, ModelInfo, SessionConfig
+
+_MOST_RECALLED = 3
+"""Frames of the engine's memory segment where no layout says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """The three services a mission needs; `memory` None flies without a memory bank."""
+
+    bridge: Bridge
+    engine: Engine
+    memory: MemoryBank | None
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What flies one mission. `filer` and `memory` are None where the mission has no memory bank, or no reader."""
+
+    pump: FramePump
+    asking: HeldAsking
+    cockpit: Cockpit
+    toolbox: Toolbox
+    filer: KeyframeFiler | None
+    memory: MissionMemory | None
+
+
+def session_config(settings: FlightSettings, label: str, scored_layers: tuple[int, ...]) -> SessionConfig:
+    """What a mission opens its session with; `scored_layers` are those whose attention the memory bank scores by."""
+    return SessionConfig(
+        system_prompt(settings.tool_style.tools),
+        settings.max_context_tokens,
+        label=label,
+        pooled_layers=scored_layers,
+        layout=settings.layout,
+    )
+
+
+def assemble(
+    flight: Flight,
+    bank: MemoryBank | None,
+    model: ModelInfo,
+    *,
+    scores_attention: bool,
+    max_decisions: int,
+    on_taken: Callable[[int], None],
+) -> Parts:
+    """The parts of one mission. `on_taken(frames)` is called after each append."""
+    settings = flight.settings
+    layout = settings.layout or model.default_layout
+    most_recalled = (_MOST_RECALLED if layout is None else layout.memory) if model.can_recall else 0
+    pump = FramePump(
+        flight.bridge,
+        flight.lease.vehicle_id,
+        flight.session,
+        camera_id=settings.camera_id,
+        max_rate_hz=settings.frame_rate_hz,
+        kept_frames=settings.kept_frames,
+        on_taken=on_taken,
+    )
+    asking = HeldAsking(flight)
+    filer = memory = None
+    if bank is not None:
+        filer = KeyframeFiler(
+            bank, flight.record, queue_size=settings.keyframe_queue, put_timeout_s=settings.put_timeout_s
+        )
+        if settings.memory_reader:
+            memory = MissionMemory(
+                bank,
+                make_reader(settings.memory_reader, asking.ask_text),
+                flight.session,
+                pump,
+                flight.record,
+                filer,
+                settings.memory,
+                most_recalled,
+                scores_attention,
+            )
+    cockpit = Cockpit(flight, asking, pump, filer, memory, max_decisions)
+    return Parts(pump, asking, cockpit, Toolbox(cockpit, bank, most_recalled), filer, memory)
