@@ -106,6 +106,8 @@ class World:
     """How many more times the lease is refused because somebody holds it."""
     frames_fail: StillwingError | None = None
     engine_dead: bool = False
+    no_room: Sequence[StillwingError | None] = ()
+    """What the engine lets frames go with, in turn; None takes the frame in."""
     session_closed: bool = False
 
     @property
@@ -284,21 +286,22 @@ class FakeSession:
         self._window = window
         self._evicted: asyncio.Queue[Evicted] = asyncio.Queue()
         self.frame_ids: list[str] = []
-        self.in_flight = 0
-        self.most_in_flight = 0
+        self._placed = 0
         self.recalled: list[tuple[str, tuple[str, ...]]] = []
         self.kept: set[str] = set()
 
     def append(
         self, *frames: Frame, deadline_s: float | None = None, skipped_frames: int = 0
     ) -> Awaitable[AppendResult]:
-        self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
         return asyncio.ensure_future(self._append(*frames))
 
     async def _append(self, *frames: Frame) -> AppendResult:
         await asyncio.sleep(0.001)
-        self.in_flight -= 1
+        self._placed += 1
+        if refusals := self._world.no_room:
+            refusal = refusals[self._placed % len(refusals)]
+            if refusal is not None:
+                raise refusal
         if self._world.engine_dead:
             raise Unavailable("the engine is gone")
         self.frame_ids += [frame.frame_id for frame in frames]

@@ -1,7 +1,8 @@
 """The frame pump: from the bridge's newest frame into the engine's context, all the time, whatever the mission does.
 
-Frames cost credits; while there are none, newer frames replace older ones that wait. The pump knows nothing of goals,
-tools or leases. All methods run on one event loop.
+Which of two frames gives way where they come too fast is decided by the bridge's camera and by the engine's
+newest-wins, and not here: each frame is placed as it comes. The pump keeps the frames that the engine took in lately
+and knows nothing of goals, tools or leases. All methods run on one event loop.
 """
 
 import asyncio
@@ -11,21 +12,29 @@ from collections.abc import Awaitable, Callable
 from stillwing_bridge.core.protocol import Bridge
 from stillwing_common.errors import (
     FramesStopped,
+    FrameSuperseded,
     ImageEmpty,
     ImageTooLarge,
     ImageUndecodable,
+    OutOfCredits,
     StillwingError,
     Unavailable,
 )
-from stillwing_common.mailbox import Mailbox
 from stillwing_common.types import Frame, Stamp
 from stillwing_vlm.core.base import AppendResult, Session
 
 _BAD_PICTURES = (ImageEmpty, ImageUndecodable, ImageTooLarge)
 
+_NO_ROOM = (FrameSuperseded, OutOfCredits)
+"""The engine let the frame go for a newer one, or takes none before it has caught up; the next frame is on its way."""
+
 
 class FramePump:
-    """Pumps one camera of one vehicle into one session; `on_taken(frames)` is called after each append."""
+    """Pumps one camera of one vehicle into one session, opened with newest-wins.
+
+    `on_taken(frames)` is called after each append. The newest `kept_frames` that were appended are kept with their
+    pixels.
+    """
 
     def __init__(
         self,
@@ -45,18 +54,12 @@ class FramePump:
         self._max_rate_hz = max_rate_hz
         self._kept_frames = kept_frames
         self._on_taken = on_taken
-        self._newest: Mailbox[Frame] = Mailbox()
         self._kept: OrderedDict[str, Frame] = OrderedDict()
         self._last_taken: Frame | None = None
         self._taken = asyncio.Event()
         self._last_bad: StillwingError | None = None
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._appends: set[asyncio.Task[None]] = set()
-
-    @property
-    def skipped(self) -> int:
-        """Frames replaced by newer ones before the engine had a credit for them."""
-        return self._newest.dropped
 
     @property
     def newest_frame_id(self) -> str:
@@ -80,13 +83,12 @@ class FramePump:
     async def run(self) -> None:
         """Pump until cancelled. Raises what the bridge or the engine fails with; a bad picture alone is passed over."""
         reader = asyncio.create_task(self._read(), name="frame-reader")
-        feeder = asyncio.create_task(self._feed(), name="frame-feeder")
         try:
-            done, _ = await asyncio.wait({reader, feeder, self._failed}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({reader, self._failed}, return_when=asyncio.FIRST_COMPLETED)
             for ended in done:
                 ended.result()
         finally:
-            tasks = {reader, feeder, *self._appends}
+            tasks = {reader, *self._appends}
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -116,22 +118,18 @@ class FramePump:
 
     async def _read(self) -> None:
         async for update in self._bridge.watch_frames(self._vehicle_id, self._camera_id, max_rate_hz=self._max_rate_hz):
-            self._newest.put(update.frame)
-        raise Unavailable("the bridge ended the frame stream", vehicle_id=self._vehicle_id)
-
-    async def _feed(self) -> None:
-        credits = asyncio.Semaphore(self._session.frame_credits)
-        while True:
-            await credits.acquire()
-            frame = (await self._newest.get()).value
-            placed = asyncio.ensure_future(self._session.append(frame))
-            task = asyncio.create_task(self._settle(frame, placed, credits), name="frame-append")
+            # Placed here and not in the task: what is asked after this sees it.
+            placed = self._session.append(update.frame)
+            task = asyncio.create_task(self._settle(update.frame, placed), name="frame-append")
             self._appends.add(task)
             task.add_done_callback(self._appends.discard)
+        raise Unavailable("the bridge ended the frame stream", vehicle_id=self._vehicle_id)
 
-    async def _settle(self, frame: Frame, placed: Awaitable[AppendResult], credits: asyncio.Semaphore) -> None:
+    async def _settle(self, frame: Frame, placed: Awaitable[AppendResult]) -> None:
         try:
             await placed
+        except _NO_ROOM:
+            return
         except _BAD_PICTURES as error:
             self._last_bad = error
             return
@@ -139,8 +137,6 @@ class FramePump:
             if not self._failed.done():
                 self._failed.set_exception(error)
             return
-        finally:
-            credits.release()
         self._last_taken = frame
         self._kept[frame.frame_id] = frame
         while len(self._kept) > self._kept_frames:

@@ -17,7 +17,7 @@ from stillwing_agent.core.tools.calls import Toolbox
 from stillwing_agent.core.tools.cockpit import Cockpit
 from stillwing_bridge.core.protocol import Bridge
 from stillwing_memory.core.base import MemoryBank
-from stillwing_vlm.core.base import Engine, ModelInfo, SessionConfig
+from stillwing_vlm.core.base import Engine, FramePolicy, ModelInfo, SessionConfig
 
 _MOST_RECALLED = 3
 """Frames of the engine's memory segment where no layout says."""
@@ -50,6 +50,7 @@ def session_config(settings: FlightSettings, label: str, scored_layers: tuple[in
         system_prompt(settings.tool_style.tools),
         settings.max_context_tokens,
         label=label,
+        frame_policy=FramePolicy.NEWEST_WINS,
         pooled_layers=scored_layers,
         layout=settings.layout,
     )
