@@ -14,9 +14,9 @@ from typing import Any
 from PIL import Image as PilImage
 from PIL import UnidentifiedImageError
 
-from stillwing_agent.core.memory.reading.base import Registry
-from stillwing_agent.core.memory.reading.deterministic import read_instruction
+from stillwing_agent.core.memory.reading.noun_phrase_reader import read_instruction
 from stillwing_agent.core.memory.reading.noun_phrases import slot_of
+from stillwing_agent.core.memory.reading.registry import Registry
 from stillwing_common.errors import InvalidInput
 from stillwing_common.types import Frame, Image, ImageEncoding, Pose, PositionNed, Quaternion, Stamp
 from stillwing_memory.core import interchange

@@ -14,8 +14,8 @@ from stillwing_agent.core.base import FramesRecalled, Happening, Mission, Missio
 from stillwing_agent.core.flight import FlightSettings
 from stillwing_agent.core.mission.assembly import Crew
 from stillwing_agent.core.mission.loop import MissionLoop
+from stillwing_agent.core.mission_record import MissionRecord
 from stillwing_agent.core.policy import Policy
-from stillwing_agent.core.record import MissionRecord
 from stillwing_airfield.scenes.base import SceneSpec, build_scene
 from stillwing_airfield.sim import Airfield
 from stillwing_bridge.core.bridge import BridgeSettings, LocalBridge

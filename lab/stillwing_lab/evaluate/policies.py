@@ -9,12 +9,12 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from stillwing_agent.core.agents.choice import ChoicePolicy
-from stillwing_agent.core.agents.model import LoopPort
+from stillwing_agent.core.agents.smolagents_model import LoopPort
 from stillwing_agent.core.agents.tool_calling import ToolCallingPolicy
 from stillwing_agent.core.params import Properties
 from stillwing_agent.core.policy import Policy
 from stillwing_agent.core.prompting.prompts import CHOICES
-from stillwing_agent.core.tools.calls import Toolbox
+from stillwing_agent.core.tools.execution import Toolbox
 from stillwing_airfield.sim import Airfield
 from stillwing_lab.evaluate.simulated_loop import SimulatedLoop
 from stillwing_training.pilot.config import ACTIONS, STEP_M

@@ -20,7 +20,7 @@ from stillwing_agent.core.base import (
     ThinkingStarted,
     When,
 )
-from stillwing_agent.core.record import MAX_WAITING
+from stillwing_agent.core.mission_record import MAX_WAITING
 from stillwing_bridge.core.commands import Hold
 from stillwing_common.errors import InvalidInput, MissionEnded, QueueFull, TextTooLong, UnknownMission
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from stillwing_agent.core.base import Mission, MissionState
 from stillwing_agent.core.flight import MissionMemorySettings
 from stillwing_agent.core.memory.mission_memory import MissionMemory
-from stillwing_agent.core.record import MissionRecord
+from stillwing_agent.core.mission_record import MissionRecord
 from stillwing_common.clock import WallClock
 from stillwing_common.types import Frame, Stamp
 from stillwing_memory.core.base import Chunk, EntityPage, InstructionBegun, RecalledBy

@@ -19,7 +19,7 @@ from stillwing_agent.core.base import (
     Observed,
     ThinkingFinished,
 )
-from stillwing_agent.core.record import MissionRecord, event_to_json
+from stillwing_agent.core.mission_record import MissionRecord, event_to_json
 from stillwing_common.clock import FakeClock
 from stillwing_common.errors import EventLogFull, Obstructed, WrongState
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 
 from instruction_scripts import Score, Tally, write_script
 
-from stillwing_agent.core.memory.reading.base import Registry
-from stillwing_agent.core.memory.reading.deterministic import read_instruction
+from stillwing_agent.core.memory.reading.noun_phrase_reader import read_instruction
 from stillwing_agent.core.memory.reading.noun_phrases import slot_of
+from stillwing_agent.core.memory.reading.registry import Registry
 
 HELD_OUT = range(10_000, 10_500)
 

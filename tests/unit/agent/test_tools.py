@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stillwing_agent.core.params import MISSION_PROPERTIES, checked_params, schema_text
 from stillwing_agent.core.prompting.prompts import CHOICES, TOOLS, tool_call_schema
-from stillwing_agent.core.tools.calls import to_command, without_closed
+from stillwing_agent.core.tools.execution import to_command, without_closed
 from stillwing_bridge.core.commands import FlyTowards, Land, Step, Turn
 from stillwing_common.errors import BadParams, InvalidInput
 

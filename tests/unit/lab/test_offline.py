@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from stillwing_agent.core import base as agent
 from stillwing_agent.core.prompting.prompts import CHOICES, decision_prompt, system_prompt, tool_call_schema
-from stillwing_agent.core.tools.calls import to_command
+from stillwing_agent.core.tools.execution import to_command
 from stillwing_bridge.core import events
 from stillwing_bridge.core.commands import (
     Command,

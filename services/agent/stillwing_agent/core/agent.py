@@ -23,9 +23,9 @@ from stillwing_agent.core.base import (
 from stillwing_agent.core.flight import FlightSettings
 from stillwing_agent.core.mission.assembly import Crew
 from stillwing_agent.core.mission.loop import MissionLoop
+from stillwing_agent.core.mission_record import MissionRecord
 from stillwing_agent.core.params import checked_params, schema_text
 from stillwing_agent.core.policy import Policy, all_properties
-from stillwing_agent.core.record import MissionRecord
 from stillwing_common.clock import Clock, WallClock
 from stillwing_common.errors import (
     BadPageToken,

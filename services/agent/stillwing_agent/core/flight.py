@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from stillwing_agent.core.life import Life
+from stillwing_agent.core.lease_keeper import Life
+from stillwing_agent.core.mission_record import MissionRecord
 from stillwing_agent.core.prompting.prompts import ToolStyle
-from stillwing_agent.core.record import MissionRecord
 from stillwing_bridge.core.protocol import Bridge
 from stillwing_bridge.core.types import Lease
 from stillwing_common.clock import Clock

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 from stillwing_agent.core.params import MISSION_PROPERTIES, Properties
-from stillwing_agent.core.tools.calls import Toolbox
+from stillwing_agent.core.tools.execution import Toolbox
 from stillwing_common.registry import Registry
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from stillwing_agent.core.params import Properties
 from stillwing_agent.core.prompting.prompts import CHOICES, choice_prompt
-from stillwing_agent.core.tools.calls import Toolbox
+from stillwing_agent.core.tools.execution import Toolbox
 
 
 class ChoicePolicy:

@@ -18,12 +18,12 @@ from functools import partial
 from stillwing_agent.core.base import FramesRecalled, InstructionBegun, InstructionLost
 from stillwing_agent.core.flight import MissionMemorySettings, RecallBy
 from stillwing_agent.core.frame_pump import FramePump
-from stillwing_agent.core.memory.filer import KeyframeFiler
-from stillwing_agent.core.memory.reading import base as control
-from stillwing_agent.core.memory.reading.base import InstructionReader, Known, Mention, Registry
+from stillwing_agent.core.memory.keyframe_filer import KeyframeFiler
+from stillwing_agent.core.memory.reading import registry as reading
 from stillwing_agent.core.memory.reading.noun_phrases import slot_of
+from stillwing_agent.core.memory.reading.registry import InstructionReader, Known, Mention, Registry
+from stillwing_agent.core.mission_record import MissionRecord
 from stillwing_agent.core.prompting import prompts
-from stillwing_agent.core.record import MissionRecord
 from stillwing_common.errors import Expired, FrameNotKept, StillwingError
 from stillwing_common.types import Frame, Stamp
 from stillwing_common.vectors import Vectors
@@ -298,7 +298,7 @@ class MissionMemory:
 def _known(number: int, entity: Entity) -> Known:
     """A thing of another mission, as this mission's registry holds things."""
     attributes = tuple(
-        control.Attribute(one.text, one.slot, 0, 0 if one.until_wall_ns else None) for one in entity.attributes
+        reading.Attribute(one.text, one.slot, 0, 0 if one.until_wall_ns else None) for one in entity.attributes
     )
     aliases = (entity.label, *entity.aliases)
     return Known(number, f"{entity.kind}_{number}", entity.kind, aliases, attributes, entity.entity_id)

@@ -6,15 +6,15 @@ It knows nothing of how a mission begins, ends, or goes on.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stillwing_agent.core.asking import HeldAsking
 from stillwing_agent.core.flight import Flight, FlightSettings
 from stillwing_agent.core.frame_pump import FramePump
-from stillwing_agent.core.memory.filer import KeyframeFiler
+from stillwing_agent.core.held_asking import HeldAsking
+from stillwing_agent.core.memory.keyframe_filer import KeyframeFiler
 from stillwing_agent.core.memory.mission_memory import MissionMemory
 from stillwing_agent.core.memory.reading.readers import make_reader
 from stillwing_agent.core.prompting.prompts import system_prompt
-from stillwing_agent.core.tools.calls import Toolbox
 from stillwing_agent.core.tools.cockpit import Cockpit
+from stillwing_agent.core.tools.execution import Toolbox
 from stillwing_bridge.core.protocol import Bridge
 from stillwing_memory.core.base import MemoryBank
 from stillwing_vlm.core.base import Engine, FramePolicy, ModelInfo, SessionConfig

@@ -11,14 +11,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
-from stillwing_agent.core.asking import InstructionChanged
 from stillwing_agent.core.base import ActionFinished, ActionStarted, FramesEvicted
 from stillwing_agent.core.flight import Flight, FlightSettings
-from stillwing_agent.core.life import LeaseKeeper, Life
+from stillwing_agent.core.held_asking import InstructionChanged
+from stillwing_agent.core.lease_keeper import LeaseKeeper, Life
 from stillwing_agent.core.memory.mission_memory import MissionMemory
 from stillwing_agent.core.mission.assembly import Crew, Parts, assemble, session_config
+from stillwing_agent.core.mission_record import MissionRecord
 from stillwing_agent.core.policy import Policy
-from stillwing_agent.core.record import MissionRecord
 from stillwing_agent.core.tools.cockpit import raise_unless_succeeded
 from stillwing_bridge.core.commands import CommandState, Hold, Takeoff
 from stillwing_bridge.core.protocol import Bridge

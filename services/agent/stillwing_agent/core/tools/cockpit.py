@@ -7,10 +7,10 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stillwing_agent.core.asking import HeldAsking
 from stillwing_agent.core.flight import Flight
 from stillwing_agent.core.frame_pump import FramePump
-from stillwing_agent.core.memory.filer import KeyframeFiler
+from stillwing_agent.core.held_asking import HeldAsking
+from stillwing_agent.core.memory.keyframe_filer import KeyframeFiler
 from stillwing_agent.core.memory.mission_memory import MissionMemory
 from stillwing_bridge.core.commands import Command, CommandState, CommandStatus, Land, Takeoff
 from stillwing_common.errors import (

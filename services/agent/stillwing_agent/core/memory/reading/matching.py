@@ -10,8 +10,8 @@ mother is no "other".
 from dataclasses import dataclass
 
 from stillwing_agent.core.memory.reading import lexicon as words
-from stillwing_agent.core.memory.reading.base import Known, Registry
 from stillwing_agent.core.memory.reading.noun_phrases import Determiner, Phrase, slot_of, word_slot
+from stillwing_agent.core.memory.reading.registry import Known, Registry
 
 ATTRIBUTE_WEIGHT = 0.3
 ALIAS_WEIGHT = 0.2

@@ -1,8 +1,8 @@
 """Readers of instructions by name: the one place that knows them all."""
 
-from stillwing_agent.core.memory.reading.base import InstructionReader
-from stillwing_agent.core.memory.reading.deterministic import NounPhraseReader
-from stillwing_agent.core.memory.reading.model import Ask, ModelReader
+from stillwing_agent.core.memory.reading.model_reader import Ask, ModelReader
+from stillwing_agent.core.memory.reading.noun_phrase_reader import NounPhraseReader
+from stillwing_agent.core.memory.reading.registry import InstructionReader
 from stillwing_common.errors import UnknownBackend
 
 

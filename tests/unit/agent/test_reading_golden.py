@@ -1,11 +1,11 @@
-"""python -m pytest tests/unit/agent/test_control_golden.py
+"""python -m pytest tests/unit/agent/test_reading_golden.py
 
 Three instructions about three people: who is who, under which names, with which attributes.
 """
 
-from stillwing_agent.core.memory.reading.base import Registry
-from stillwing_agent.core.memory.reading.deterministic import read_instruction
+from stillwing_agent.core.memory.reading.noun_phrase_reader import read_instruction
 from stillwing_agent.core.memory.reading.noun_phrases import slot_of
+from stillwing_agent.core.memory.reading.registry import Registry
 
 WALK_THROUGH = (
     "young man, late 20s, messy black hair, denim jacket, sits on a park bench, sketchbook",

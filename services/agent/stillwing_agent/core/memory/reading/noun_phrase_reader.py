@@ -5,10 +5,10 @@ It knows nothing of frames or of where things are; see `lexicon` for the words i
 
 from collections.abc import Sequence
 
-from stillwing_agent.core.memory.reading.base import Mention, Registry
 from stillwing_agent.core.memory.reading.lexicon import PROTAGONISTS
 from stillwing_agent.core.memory.reading.matching import match
 from stillwing_agent.core.memory.reading.noun_phrases import Determiner, Phrase, read_phrases, slot_of
+from stillwing_agent.core.memory.reading.registry import Mention, Registry
 
 
 class NounPhraseReader:

@@ -1,4 +1,4 @@
-"""python -m pytest tests/unit/agent/test_control_reading.py
+"""python -m pytest tests/unit/agent/test_noun_phrase_reader.py
 
 What the reader without a model makes of words that mislead, and what a mission's registry keeps of them.
 """
@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillwing_agent.core.memory.reading.base import Known, Mention, Registry
-from stillwing_agent.core.memory.reading.deterministic import NounPhraseReader, read_instruction
+from stillwing_agent.core.memory.reading.noun_phrase_reader import NounPhraseReader, read_instruction
 from stillwing_agent.core.memory.reading.noun_phrases import read_phrases, slot_of
+from stillwing_agent.core.memory.reading.registry import Known, Mention, Registry
 
 
 def read_all(*texts: str) -> tuple[Registry, list[list[int]]]:

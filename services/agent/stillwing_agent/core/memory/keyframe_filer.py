@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from stillwing_agent.core.base import KeyframeFiled, KeyframeLost
-from stillwing_agent.core.record import MissionRecord
+from stillwing_agent.core.mission_record import MissionRecord
 from stillwing_common.errors import Exhausted, Expired, StillwingError
 from stillwing_memory.core.base import Chunk, ChunkFiled, Keyframe, MemoryBank, PutResult
 

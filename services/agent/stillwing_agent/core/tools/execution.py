@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stillwing_agent.core.asking import InstructionChanged
 from stillwing_agent.core.base import ActionFinished, ActionStarted, MotionRefused, Observed
+from stillwing_agent.core.held_asking import InstructionChanged
 from stillwing_agent.core.prompting.prompts import MOVE, TOOLS, ToolSpec
 from stillwing_agent.core.tools.circling import Circling, Key
 from stillwing_agent.core.tools.cockpit import Cockpit

@@ -1,4 +1,4 @@
-"""python -m pytest tests/unit/agent/test_control_model.py
+"""python -m pytest tests/unit/agent/test_model_reader.py
 
 The reader that asks a model: what it asks, what it makes of answers, and that a real model cannot answer outside it.
 """
@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from stillwing_agent.core.memory.reading.base import Mention, Registry
-from stillwing_agent.core.memory.reading.model import ModelReader, entities_schema
+from stillwing_agent.core.memory.reading.model_reader import ModelReader, entities_schema
 from stillwing_agent.core.memory.reading.noun_phrases import slot_of
+from stillwing_agent.core.memory.reading.registry import Mention, Registry
 from stillwing_common.errors import AnswerUnreadable
 from stillwing_vlm.core.catalog import ModelSource
 from stillwing_vlm.core.local import LocalEngine

@@ -8,8 +8,8 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from stillwing_agent.core.memory.reading.base import Known, Mention, Registry
 from stillwing_agent.core.memory.reading.noun_phrases import read_phrases
+from stillwing_agent.core.memory.reading.registry import Known, Mention, Registry
 from stillwing_common.errors import AnswerUnreadable
 
 Ask = Callable[[str, str], Awaitable[str]]
