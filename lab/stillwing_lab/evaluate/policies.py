@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeVar
 from stillwing_agent.core.agents.choice import ChoicePolicy
 from stillwing_agent.core.agents.smolagents_model import LoopPort
 from stillwing_agent.core.agents.tool_calling import ToolCallingPolicy
-from stillwing_agent.core.params import Properties
+from stillwing_agent.core.json_schema import Properties
 from stillwing_agent.core.policy import Policy
 from stillwing_agent.core.prompting.prompts import CHOICES
 from stillwing_agent.core.tools.execution import Toolbox

@@ -4,16 +4,24 @@ Tool calls as commands, what is left open after refusals, params of missions.
 """
 
 import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import pytest
+from agent_fakes import DONE, FAST, call, make_rig
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillwing_agent.core.params import MISSION_PROPERTIES, checked_params, schema_text
+from stillwing_agent.core.agent import AgentConfig, MissionAgent
+from stillwing_agent.core.base import ActionFinished
+from stillwing_agent.core.json_schema import Properties
+from stillwing_agent.core.params import MISSION_PROPERTIES, MissionParams
 from stillwing_agent.core.prompting.prompts import CHOICES, TOOLS, tool_call_schema
-from stillwing_agent.core.tools.execution import to_command, without_closed
+from stillwing_agent.core.tools.execution import Toolbox, ToolResult, to_command, without_closed
 from stillwing_bridge.core.commands import FlyTowards, Land, Step, Turn
 from stillwing_common.errors import BadParams, InvalidInput
+
+PARAMS = MissionParams(MISSION_PROPERTIES)
 
 
 @pytest.mark.parametrize(
@@ -66,21 +74,66 @@ def test_the_schema_offers_exactly_what_is_open(closed: set[tuple[str, str | Non
 
 def test_every_choice_is_a_call_of_a_known_tool() -> None:
     specs = {tool.name: tool for tool in TOOLS}
-    for call in CHOICES.values():
-        assert set(call["arguments"]) == set(specs[call["name"]].arguments)
+    for choice in CHOICES.values():
+        assert set(choice["arguments"]) == set(specs[choice["name"]].arguments)
 
 
 def test_params_get_their_defaults_and_whole_numbers() -> None:
-    assert checked_params(MISSION_PROPERTIES, {}) == {"max_decisions": 200}
-    assert checked_params(MISSION_PROPERTIES, {"max_decisions": 7.0}) == {"max_decisions": 7}
+    assert PARAMS.checked({}) == {"max_decisions": 200}
+    assert PARAMS.checked({"max_decisions": 7.0}) == {"max_decisions": 7}
 
 
 @pytest.mark.parametrize("value", [0, 2001, 1.5, True, "9", None, [1], float("nan"), float("inf")])
 def test_params_that_do_not_fit_are_named(value: object) -> None:
     with pytest.raises(BadParams) as bad:
-        checked_params(MISSION_PROPERTIES, {"max_decisions": value})
+        PARAMS.checked({"max_decisions": value})
     assert bad.value.metadata["param"] == "max_decisions"
 
 
 def test_the_schema_of_params_is_closed() -> None:
-    assert json.loads(schema_text(MISSION_PROPERTIES))["additionalProperties"] is False
+    assert json.loads(PARAMS.schema_text)["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("distance_m", [0.1, 0.3, 1, 2.7, 5])
+async def test_a_call_within_its_limits_is_carried_out(distance_m: float) -> None:
+    rig = make_rig([call("move", direction="forward", distance_m=distance_m), DONE])
+    mission = await rig.agent.start_mission(rig.request())
+    _ = [event async for event in rig.agent.watch_mission(mission.mission_id)]
+    assert rig.world.motions == [Step(forward_m=distance_m)]
+
+
+@pytest.mark.parametrize(
+    ("text", "argument", "detail"),
+    [
+        (call("fly_towards", u=0, v=2, step_m=1), "v", "fly_towards: v is 2: give a number from 0 to 1"),
+        (call("turn", direction="up", angle_deg=9), "direction", "turn: direction is 'up': give one of left, right"),
+        (call("climb"), "height_m", "climb: height_m is missing: give a number from -5 to 5"),
+        (call("land", now=True), "now", "land: there is no 'now'; known: none"),
+    ],
+)  # fmt: skip
+async def test_a_call_beyond_its_limits_is_answered_and_not_flown(text: str, argument: str, detail: str) -> None:
+    results: list[ToolResult] = []
+
+    class OneCall:
+        """A policy that makes this call and no other."""
+
+        properties: ClassVar[Properties] = {}
+
+        def __init__(self, params: Mapping[str, Any]) -> None:
+            """It takes no params of its own."""
+
+        async def fly(self, toolbox: Toolbox) -> str:
+            wanted = json.loads(text)
+            results.append(await toolbox.run(wanted["name"], wanted["arguments"]))
+            return "done"
+
+    rig = make_rig()
+    agent = MissionAgent(rig.agent._crew, "one_call", OneCall, AgentConfig(flight=FAST))
+    mission = await agent.start_mission(rig.request())
+    happened = [event.happening async for event in agent.watch_mission(mission.mission_id)]
+    (error,) = [result.error for result in results]
+    assert isinstance(error, InvalidInput)
+    assert error.detail == detail
+    assert error.metadata == {"tool": json.loads(text)["name"], "argument": argument}
+    assert [one.error for one in happened if isinstance(one, ActionFinished) and one.error is not None] == [error]
+    assert rig.world.motions == []

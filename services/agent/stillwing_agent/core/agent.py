@@ -24,7 +24,7 @@ from stillwing_agent.core.flight import FlightSettings
 from stillwing_agent.core.mission.assembly import Crew
 from stillwing_agent.core.mission.loop import MissionLoop
 from stillwing_agent.core.mission_record import MissionRecord
-from stillwing_agent.core.params import checked_params, schema_text
+from stillwing_agent.core.params import MissionParams
 from stillwing_agent.core.policy import Policy, all_properties
 from stillwing_common.clock import Clock, WallClock
 from stillwing_common.errors import (
@@ -78,6 +78,7 @@ class MissionAgent:
         self._crew = crew
         self._implementation = implementation
         self._policy = policy
+        self._params = MissionParams(all_properties(policy))
         self._settings = settings or AgentConfig()
         self._clock = clock or WallClock()
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
@@ -86,12 +87,12 @@ class MissionAgent:
 
     async def agent_info(self) -> AgentInfo:
         """Which implementation this is and what it takes."""
-        return AgentInfo(self._implementation, schema_text(all_properties(self._policy)))
+        return AgentInfo(self._implementation, self._params.schema_text)
 
     async def start_mission(self, request: MissionRequest) -> Mission:
         """Begin a mission and return at once."""
         self._check(request)
-        params = checked_params(all_properties(self._policy), request.params)
+        params = self._params.checked(request.params)
         # One start at a time, so that a repeated request_id cannot slip in while vehicles are being listed.
         async with self._starting:
             first = self._by_request.get(request.request_id)

@@ -6,7 +6,8 @@ This module knows none of them, and nothing of models or vehicles.
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
-from stillwing_agent.core.params import MISSION_PROPERTIES, Properties
+from stillwing_agent.core.json_schema import Properties
+from stillwing_agent.core.params import MISSION_PROPERTIES
 from stillwing_agent.core.tools.execution import Toolbox
 from stillwing_common.registry import Registry
 

@@ -6,7 +6,7 @@ It knows nothing of tool-calling frameworks; hold-before-ask, refusals and event
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from stillwing_agent.core.params import Properties
+from stillwing_agent.core.json_schema import Properties
 from stillwing_agent.core.prompting.prompts import CHOICES, choice_prompt
 from stillwing_agent.core.tools.execution import Toolbox
 

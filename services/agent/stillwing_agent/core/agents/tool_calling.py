@@ -16,7 +16,7 @@ from smolagents.models import ChatMessage
 from smolagents.utils import AgentError
 
 from stillwing_agent.core.agents.smolagents_model import Interrupted, LoopPort, StreamingVLMModel
-from stillwing_agent.core.params import Properties
+from stillwing_agent.core.json_schema import Properties
 from stillwing_agent.core.prompting.prompts import ToolSpec
 from stillwing_agent.core.tools.execution import Toolbox, ToolResult
 from stillwing_common.errors import DecisionsUsedUp, StillwingError

@@ -13,6 +13,7 @@ from typing import Any
 
 from stillwing_agent.core.base import ActionFinished, ActionStarted, MotionRefused, Observed
 from stillwing_agent.core.held_asking import InstructionChanged
+from stillwing_agent.core.json_schema import NamedValues
 from stillwing_agent.core.prompting.prompts import MOVE, TOOLS, ToolSpec
 from stillwing_agent.core.tools.circling import Circling, Key
 from stillwing_agent.core.tools.cockpit import Cockpit
@@ -121,7 +122,8 @@ class Toolbox:
         action_id = new_id("act")
         record.add(ActionStarted(action_id, name, dict(arguments)))
         try:
-            data = await self._carry_out(name, _checked_arguments(name, arguments))
+            _check_call(name, arguments)
+            data = await self._carry_out(name, arguments)
         except (*_REFUSALS, InvalidInput, Unsupported) as error:
             if isinstance(error, _REFUSALS):
                 record.add(MotionRefused(action_id, error))
@@ -247,24 +249,22 @@ def _key(name: str, arguments: Mapping[str, Any]) -> Key:
     return name, arguments.get("direction")
 
 
-_SPECS = {tool.name: tool for tool in TOOLS}
+def _limits(tool: ToolSpec) -> NamedValues:
+    # A step bounds how long the model may make a number, and not what can be flown.
+    arguments = {
+        name: {key: value for key, value in schema.items() if key != "multipleOf"}
+        for name, schema in tool.arguments.items()
+    }
+    return NamedValues(arguments, required=True)
 
 
-def _checked_arguments(name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    spec = _SPECS.get(name)
-    if spec is None:
-        raise InvalidInput(f"there is no tool {name!r}; known: {', '.join(_SPECS)}", tool=name)
-    if set(arguments) != set(spec.arguments):
-        raise InvalidInput(f"{name} takes {', '.join(spec.arguments) or 'no arguments'}", tool=name)
-    for key, schema in spec.arguments.items():
-        value = arguments[key]
-        if "enum" in schema:
-            fits = value in schema["enum"]
-        elif schema["type"] == "number":
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            fits = is_number and schema["minimum"] <= value <= schema["maximum"]
-        else:
-            fits = isinstance(value, str) and len(value) <= schema["maxLength"]
-        if not fits:
-            raise InvalidInput(f"{name}: {key} does not fit {json.dumps(schema)}", tool=name, argument=key)
-    return arguments
+_ARGUMENTS = {tool.name: _limits(tool) for tool in TOOLS}
+
+
+def _check_call(name: str, arguments: Mapping[str, Any]) -> None:
+    """Raises InvalidInput, whose metadata name the argument."""
+    if name not in _ARGUMENTS:
+        raise InvalidInput(f"there is no tool {name!r}; known: {', '.join(_ARGUMENTS)}", tool=name)
+    misfit = _ARGUMENTS[name].misfit(arguments)
+    if misfit is not None:
+        raise InvalidInput(f"{name}: {misfit.problem}", tool=name, argument=misfit.name)
