@@ -34,9 +34,11 @@ from stillwing_common.conditions import hardware
 from stillwing_common.types import Frame, Image, ImageEncoding, Pose, PositionNed, Quaternion, Stamp
 from stillwing_common.vectors import Vectors
 from stillwing_memory.core.bank import BankConfig, StoredBank
-from stillwing_memory.core.base import ByText, Chunk, ChunkFrame, Entity, Keyframe, ThingView
+from stillwing_memory.core.entities import Entity
 from stillwing_memory.core.filing.evidence import choose_keyframe
 from stillwing_memory.core.filing.rules import Scored, admit
+from stillwing_memory.core.instructions import Chunk, ChunkFrame, ThingView
+from stillwing_memory.core.keyframes import ByText, Keyframe
 from stillwing_memory.core.scoring import AttentionScorer
 from stillwing_memory.core.text import EMBEDDING_DIMENSIONS
 

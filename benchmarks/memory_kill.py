@@ -31,7 +31,8 @@ from stillwing_common.conditions import hardware
 from stillwing_common.errors import StillwingError, Unavailable
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
 from stillwing_memory.client import RemoteMemoryBank
-from stillwing_memory.core.base import Chunk, ChunkFrame, Instruction, Keyframe, Sighting, ThingMention
+from stillwing_memory.core.instructions import Chunk, ChunkFrame, Instruction, ThingMention
+from stillwing_memory.core.keyframes import Keyframe, Sighting
 
 VICTIMS = ("service", "database", "both")
 _START_LIMIT_S = 90.0

@@ -15,7 +15,7 @@ from stillwing_cli.plan import MEMORY
 from stillwing_cli.state import default_state, read_state
 from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run
 from stillwing_memory.client import RemoteMemoryBank
-from stillwing_memory.core.base import MemoryBank
+from stillwing_memory.core.protocol import MemoryBank
 
 T = TypeVar("T")
 

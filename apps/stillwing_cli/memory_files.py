@@ -20,16 +20,10 @@ from stillwing_agent.core.memory.reading.registry import Registry
 from stillwing_common.errors import InvalidInput
 from stillwing_common.types import Frame, Image, ImageEncoding, Pose, PositionNed, Quaternion, Stamp
 from stillwing_memory.core import interchange
-from stillwing_memory.core.base import (
-    Attribute,
-    Entity,
-    Instruction,
-    InstructionRecord,
-    Keyframe,
-    MemoryBank,
-    Sighting,
-    ThingMention,
-)
+from stillwing_memory.core.entities import Attribute, Entity
+from stillwing_memory.core.instructions import Instruction, InstructionRecord, ThingMention
+from stillwing_memory.core.keyframes import Keyframe, Sighting
+from stillwing_memory.core.protocol import MemoryBank
 
 SCRIPTS = "interactive_inference.jsonl"
 AGENT = "llm_agent.json"

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from stillwing_cli.memory_files import Memory
 from stillwing_common.types import PositionNed
-from stillwing_memory.core.base import BankInfo, Entity, Keyframe, RecalledBy, Sighting
+from stillwing_memory.core.entities import Entity
+from stillwing_memory.core.instructions import RecalledBy
+from stillwing_memory.core.keyframes import Keyframe, Sighting
+from stillwing_memory.core.protocol import BankInfo
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#20242a;

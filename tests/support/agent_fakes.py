@@ -41,7 +41,7 @@ from stillwing_common.types import (
     Stamp,
     VelocityNed,
 )
-from stillwing_memory.core.base import Keyframe, Match, PutResult
+from stillwing_memory.core.keyframes import Keyframe, Match, PutResult
 from stillwing_vlm.core.base import (
     AnswerDelta,
     AnswerDone,

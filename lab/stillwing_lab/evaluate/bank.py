@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 
 from stillwing_lab.evaluate.simulated_loop import SimulatedLoop
 from stillwing_memory.core.bank import BankConfig, StoredBank
-from stillwing_memory.core.base import MemoryBank
+from stillwing_memory.core.protocol import MemoryBank
 from stillwing_memory.core.stores.embedded import EmbeddedPostgres
 
 _episodes = count()

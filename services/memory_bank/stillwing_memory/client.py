@@ -7,22 +7,11 @@ import grpc
 
 from stillwing.memory.v1 import memory_pb2, memory_pb2_grpc
 from stillwing_memory import convert
-from stillwing_memory.core.base import (
-    BankInfo,
-    Change,
-    Chunk,
-    ChunkFiled,
-    Entity,
-    EntityPage,
-    Instruction,
-    InstructionBegun,
-    InstructionRecord,
-    Keyframe,
-    KeyframePage,
-    Match,
-    PutResult,
-    Query,
-)
+from stillwing_memory.core.changes import Change
+from stillwing_memory.core.entities import Entity, EntityPage
+from stillwing_memory.core.instructions import Chunk, ChunkFiled, Instruction, InstructionBegun, InstructionRecord
+from stillwing_memory.core.keyframes import Keyframe, KeyframePage, Match, PutResult, Query
+from stillwing_memory.core.protocol import BankInfo
 from stillwing_memory.server import SERVICE
 from stillwing_rpc.channel import connect
 from stillwing_rpc.channel_settings import ChannelSettings

@@ -7,33 +7,31 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from stillwing.memory.v1 import memory_pb2
 from stillwing_common.errors import InvalidInput, UnsetOneof
 from stillwing_common.types import Stamp
-from stillwing_memory.core.base import (
-    Attribute,
-    BankInfo,
+from stillwing_memory.core.changes import Change, EntityChanged, KeyframeForgotten, KeyframePut
+from stillwing_memory.core.entities import Attribute, Entity
+from stillwing_memory.core.instructions import (
+    Chunk,
+    ChunkFiled,
+    ChunkFrame,
+    Instruction,
+    InstructionBegun,
+    InstructionRecord,
+    RecalledBy,
+    ThingMention,
+    ThingView,
+)
+from stillwing_memory.core.keyframes import (
     ByEntity,
     ByPlace,
     ByText,
     ByTime,
-    Change,
-    Chunk,
-    ChunkFiled,
-    ChunkFrame,
-    Entity,
-    EntityChanged,
-    Instruction,
-    InstructionBegun,
-    InstructionRecord,
     Keyframe,
-    KeyframeForgotten,
-    KeyframePut,
     Match,
     PutResult,
     Query,
-    RecalledBy,
     Sighting,
-    ThingMention,
-    ThingView,
 )
+from stillwing_memory.core.protocol import BankInfo
 from stillwing_rpc.convert import (
     frame_from_wire,
     frame_to_wire,

@@ -9,7 +9,7 @@ import grpc
 from stillwing.memory.v1 import memory_pb2, memory_pb2_grpc
 from stillwing_common.errors import InvalidInput
 from stillwing_memory import convert
-from stillwing_memory.core.base import MemoryBank
+from stillwing_memory.core.protocol import MemoryBank
 from stillwing_rpc.server import Registration
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from PIL import Image as PilImage
 from stillwing_common.types import Frame, Image, ImageEncoding, Pose, PositionNed, Quaternion, Stamp
 from stillwing_memory.client import RemoteMemoryBank
 from stillwing_memory.core.bank import BankConfig, StoredBank
-from stillwing_memory.core.base import Keyframe, MemoryBank, Sighting
+from stillwing_memory.core.keyframes import Keyframe, Sighting
+from stillwing_memory.core.protocol import MemoryBank
 from stillwing_memory.core.stores.connection import migrate, open_engine
 from stillwing_memory.core.stores.embedded import EmbeddedPostgres
 from stillwing_memory.server import registration

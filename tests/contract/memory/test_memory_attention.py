@@ -21,7 +21,8 @@ from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_memory.client import RemoteMemoryBank
 from stillwing_memory.core.bank import BankConfig, StoredBank
-from stillwing_memory.core.base import Chunk, ChunkFrame, Instruction, Keyframe, ThingMention, ThingView
+from stillwing_memory.core.instructions import Chunk, ChunkFrame, Instruction, ThingMention, ThingView
+from stillwing_memory.core.keyframes import Keyframe
 from stillwing_memory.core.scoring import pooled_score
 from stillwing_memory.server import registration as memory_registration
 from stillwing_rpc.server import RpcServer

@@ -22,18 +22,10 @@ from stillwing_common.errors import (
     UnknownKeyframe,
 )
 from stillwing_common.types import Image, ImageEncoding, PositionNed, Stamp
-from stillwing_memory.core.base import (
-    ByEntity,
-    ByPlace,
-    ByText,
-    Change,
-    Entity,
-    EntityChanged,
-    Keyframe,
-    KeyframePut,
-    MemoryBank,
-    Sighting,
-)
+from stillwing_memory.core.changes import Change, EntityChanged, KeyframePut
+from stillwing_memory.core.entities import Entity
+from stillwing_memory.core.keyframes import ByEntity, ByPlace, ByText, Keyframe, Sighting
+from stillwing_memory.core.protocol import MemoryBank
 
 Make = Callable[..., Keyframe]
 

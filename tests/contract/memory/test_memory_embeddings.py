@@ -13,7 +13,7 @@ from stillwing_common.errors import MissingExtra
 from stillwing_memory.core import bank as bank_module
 from stillwing_memory.core import text as text_module
 from stillwing_memory.core.bank import BankConfig, StoredBank
-from stillwing_memory.core.base import ByText, Keyframe
+from stillwing_memory.core.keyframes import ByText, Keyframe
 from stillwing_memory.core.text import EMBEDDING_DIMENSIONS, choose_similarity, words
 
 Make = Callable[..., Keyframe]

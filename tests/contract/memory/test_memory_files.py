@@ -16,18 +16,10 @@ from stillwing_cli.memory_page import page, shown
 from stillwing_common.errors import InvalidInput
 from stillwing_common.types import Image, PositionNed
 from stillwing_memory.core.bank import BankConfig, StoredBank
-from stillwing_memory.core.base import (
-    Attribute,
-    ByText,
-    Chunk,
-    ChunkFrame,
-    Instruction,
-    Keyframe,
-    MemoryBank,
-    RecalledBy,
-    Sighting,
-    ThingMention,
-)
+from stillwing_memory.core.entities import Attribute
+from stillwing_memory.core.instructions import Chunk, ChunkFrame, Instruction, RecalledBy, ThingMention
+from stillwing_memory.core.keyframes import ByText, Keyframe, Sighting
+from stillwing_memory.core.protocol import MemoryBank
 
 Make = Callable[..., Keyframe]
 

@@ -16,7 +16,7 @@ from moto.server import ThreadedMotoServer
 from stillwing_common.errors import StoreUnavailable
 from stillwing_common.types import Image
 from stillwing_memory.core.bank import BankConfig, StoredBank
-from stillwing_memory.core.base import Keyframe
+from stillwing_memory.core.keyframes import Keyframe
 from stillwing_memory.core.stores.images import ImageStore
 from stillwing_memory.core.stores.postgres import Retention
 

@@ -10,19 +10,10 @@ from dataclasses import replace
 import pytest
 
 from stillwing_common.errors import ImageUndecodable, InvalidInput, StillwingError, UnknownEntity, UnknownInstruction
-from stillwing_memory.core.base import (
-    Attribute,
-    ByTime,
-    Chunk,
-    ChunkFiled,
-    ChunkFrame,
-    Instruction,
-    Keyframe,
-    MemoryBank,
-    RecalledBy,
-    Sighting,
-    ThingMention,
-)
+from stillwing_memory.core.entities import Attribute
+from stillwing_memory.core.instructions import Chunk, ChunkFiled, ChunkFrame, Instruction, RecalledBy, ThingMention
+from stillwing_memory.core.keyframes import ByTime, Keyframe, Sighting
+from stillwing_memory.core.protocol import MemoryBank
 
 Make = Callable[..., Keyframe]
 

@@ -25,7 +25,8 @@ from stillwing_agent.core.flight import MissionMemorySettings, RecallBy
 from stillwing_common.errors import StoreUnavailable
 from stillwing_common.types import Image
 from stillwing_memory.core.bank import StoredBank
-from stillwing_memory.core.base import ByEntity, MemoryBank
+from stillwing_memory.core.keyframes import ByEntity
+from stillwing_memory.core.protocol import MemoryBank
 
 REMEMBERING = replace(
     FAST,

@@ -10,9 +10,12 @@ import pytest
 
 from stillwing_common.errors import BankFull, ImageTooLarge, KeyframeForgotten, MissingExtra, StoreUnavailable
 from stillwing_common.types import Image
-from stillwing_memory.core import base
 from stillwing_memory.core.bank import BankConfig, StoredBank
-from stillwing_memory.core.base import ByText, Change, Chunk, ChunkFrame, Instruction, Keyframe, Limits, ThingMention
+from stillwing_memory.core.changes import Change
+from stillwing_memory.core.changes import KeyframeForgotten as ForgottenChange
+from stillwing_memory.core.instructions import Chunk, ChunkFrame, Instruction, ThingMention
+from stillwing_memory.core.keyframes import ByText, Keyframe
+from stillwing_memory.core.limits import Limits
 from stillwing_memory.core.stores.postgres import Retention
 
 Make = Callable[..., Keyframe]
@@ -68,7 +71,7 @@ async def test_what_is_forgotten_is_told_and_keeps_all_but_its_pixels(fresh_dsn:
 
     log = await changes(bank)
     assert [change.revision for change in log] == list(range(1, len(log) + 1))
-    (told,) = [change for change in log if isinstance(change, base.KeyframeForgotten)]
+    (told,) = [change for change in log if isinstance(change, ForgottenChange)]
     assert told.keyframe == gone
     await bank.close()
 

@@ -11,7 +11,8 @@ from sqlalchemy import text
 
 from stillwing_common.errors import InvalidInput, UnknownEntity, UnknownKeyframe
 from stillwing_memory.core.bank import BankConfig, StoredBank
-from stillwing_memory.core.base import ByEntity, ByText, Instruction, Keyframe, ThingMention
+from stillwing_memory.core.instructions import Instruction, ThingMention
+from stillwing_memory.core.keyframes import ByEntity, ByText, Keyframe
 from stillwing_memory.core.stores.connection import open_engine
 from stillwing_memory.core.stores.schema import metadata
 

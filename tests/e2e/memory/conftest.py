@@ -17,7 +17,7 @@ import pytest
 from PIL import Image as PilImage
 
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
-from stillwing_memory.core.base import Keyframe, Sighting
+from stillwing_memory.core.keyframes import Keyframe, Sighting
 
 _START_LIMIT_S = 60.0
 _END_LIMIT_S = 30.0

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from stillwing_memory.client import RemoteMemoryBank
-from stillwing_memory.core.base import Keyframe
+from stillwing_memory.core.keyframes import Keyframe
 
 pytestmark = pytest.mark.e2e
 

@@ -16,7 +16,7 @@ import pytest
 
 from stillwing_common.errors import Unavailable
 from stillwing_memory.client import RemoteMemoryBank
-from stillwing_memory.core.base import Keyframe, PutResult
+from stillwing_memory.core.keyframes import Keyframe, PutResult
 
 pytestmark = pytest.mark.e2e
 

@@ -19,7 +19,7 @@ import pytest
 
 from stillwing_common.errors import Unavailable
 from stillwing_memory.client import RemoteMemoryBank
-from stillwing_memory.core.base import Keyframe
+from stillwing_memory.core.keyframes import Keyframe
 from stillwing_memory.core.stores.embedded import EmbeddedPostgres
 
 pytestmark = pytest.mark.e2e

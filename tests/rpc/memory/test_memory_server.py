@@ -13,7 +13,8 @@ import pytest
 from stillwing.common.v1 import common_pb2
 from stillwing.memory.v1 import memory_pb2, memory_pb2_grpc
 from stillwing_common.errors import InvalidInput, StoreUnavailable, UnsetOneof
-from stillwing_memory.core.base import BankInfo, ByText, Match
+from stillwing_memory.core.keyframes import ByText, Match
+from stillwing_memory.core.protocol import BankInfo
 from stillwing_memory.server import SERVICE, registration
 from stillwing_rpc.channel import connect
 from stillwing_rpc.errors import from_rpc_error

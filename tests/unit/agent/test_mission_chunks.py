@@ -19,8 +19,9 @@ from stillwing_agent.core.memory.mission_memory import MissionMemory
 from stillwing_agent.core.mission_record import MissionRecord
 from stillwing_common.clock import WallClock
 from stillwing_common.types import Frame, Stamp
-from stillwing_memory.core.base import Chunk, EntityPage, InstructionBegun, RecalledBy
+from stillwing_memory.core.entities import EntityPage
 from stillwing_memory.core.filing.rules import ORIGINAL, WorkMode, evicted_chunk, work_mode
+from stillwing_memory.core.instructions import Chunk, InstructionBegun, RecalledBy
 
 
 class Reader:

@@ -16,7 +16,9 @@ from stillwing_agent.core.memory.mission_memory import MissionMemory
 from stillwing_agent.core.mission_record import MissionRecord
 from stillwing_common.clock import WallClock
 from stillwing_common.types import Frame, Stamp
-from stillwing_memory.core.base import Chunk, ChunkFiled, EntityPage, InstructionBegun, Keyframe, RecalledBy, Sighting
+from stillwing_memory.core.entities import EntityPage
+from stillwing_memory.core.instructions import Chunk, ChunkFiled, InstructionBegun, RecalledBy
+from stillwing_memory.core.keyframes import Keyframe, Sighting
 from stillwing_vlm.core.base import RecallResult
 
 

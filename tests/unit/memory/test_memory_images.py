@@ -12,8 +12,8 @@ from PIL import Image as PilImage
 
 from stillwing_common.errors import ImageTooLarge, ImageUndecodable, InvalidInput
 from stillwing_common.types import Image, ImageEncoding
-from stillwing_memory.core.base import Limits
 from stillwing_memory.core.checks import check_image
+from stillwing_memory.core.limits import Limits
 
 
 def png_bomb(width_px: int, height_px: int) -> bytes:

@@ -18,27 +18,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from sqlalchemy import Connection, Engine
 
 from stillwing_common.errors import BadPageToken, InvalidInput, StoreUnavailable
-from stillwing_memory.core.base import (
-    BankInfo,
-    ByEntity,
-    ByPlace,
-    ByText,
-    ByTime,
-    Change,
-    Chunk,
-    ChunkFiled,
-    Entity,
-    EntityPage,
-    Instruction,
-    InstructionBegun,
-    InstructionRecord,
-    Keyframe,
-    KeyframePage,
-    Limits,
-    Match,
-    PutResult,
-    Query,
-)
+from stillwing_memory.core.changes import Change
 from stillwing_memory.core.checks import (
     check_chunk,
     check_id,
@@ -49,8 +29,23 @@ from stillwing_memory.core.checks import (
     check_text,
     check_times,
 )
+from stillwing_memory.core.entities import Entity, EntityPage
 from stillwing_memory.core.filing.evidence import choose_keyframe, text_of
+from stillwing_memory.core.instructions import Chunk, ChunkFiled, Instruction, InstructionBegun, InstructionRecord
+from stillwing_memory.core.keyframes import (
+    ByEntity,
+    ByPlace,
+    ByText,
+    ByTime,
+    Keyframe,
+    KeyframePage,
+    Match,
+    PutResult,
+    Query,
+)
+from stillwing_memory.core.limits import Limits
 from stillwing_memory.core.paging import make_token, read_token
+from stillwing_memory.core.protocol import BankInfo
 from stillwing_memory.core.scoring import choose_scorer
 from stillwing_memory.core.stores import search_sql
 from stillwing_memory.core.stores.connection import POOL_SIZE, migrate, open_engine

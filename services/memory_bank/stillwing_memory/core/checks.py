@@ -10,7 +10,9 @@ from stillwing_common.errors import (
 )
 from stillwing_common.pictures import decode_rgb
 from stillwing_common.types import Image, ImageEncoding, PositionNed, Quaternion
-from stillwing_memory.core.base import Chunk, Instruction, Keyframe, Limits, Sighting
+from stillwing_memory.core.instructions import Chunk, Instruction
+from stillwing_memory.core.keyframes import Keyframe, Sighting
+from stillwing_memory.core.limits import Limits
 
 _MAX_AWAY_M = 20_000_000.0  # half round the Earth
 

@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stillwing_common.errors import InvalidInput
-from stillwing_memory.core.base import Attribute, Entity, Instruction, InstructionRecord, Keyframe, ThingMention
+from stillwing_memory.core.entities import Attribute, Entity
 from stillwing_memory.core.filing.rules import frame_name
+from stillwing_memory.core.instructions import Instruction, InstructionRecord, ThingMention
+from stillwing_memory.core.keyframes import Keyframe
 
 _FRAME_NAME = re.compile(r"p(\d{1,6})_c(\d{1,6})_f(\d{1,6})")
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from stillwing_agent.core.base import KeyframeFiled, KeyframeLost
 from stillwing_agent.core.mission_record import MissionRecord
 from stillwing_common.errors import Exhausted, Expired, StillwingError
-from stillwing_memory.core.base import Chunk, ChunkFiled, Keyframe, MemoryBank, PutResult
+from stillwing_memory.core.instructions import Chunk, ChunkFiled
+from stillwing_memory.core.keyframes import Keyframe, PutResult
+from stillwing_memory.core.protocol import MemoryBank
 
 _log = logging.getLogger(__name__)
 

@@ -27,20 +27,11 @@ from stillwing_agent.core.prompting import prompts
 from stillwing_common.errors import Expired, FrameNotKept, StillwingError
 from stillwing_common.types import Frame, Stamp
 from stillwing_common.vectors import Vectors
-from stillwing_memory.core.base import (
-    Attribute,
-    Chunk,
-    ChunkFiled,
-    ChunkFrame,
-    Entity,
-    Instruction,
-    Keyframe,
-    MemoryBank,
-    Sighting,
-    ThingMention,
-    ThingView,
-)
-from stillwing_memory.core.base import InstructionBegun as Begun
+from stillwing_memory.core.entities import Attribute, Entity
+from stillwing_memory.core.instructions import Chunk, ChunkFiled, ChunkFrame, Instruction, ThingMention, ThingView
+from stillwing_memory.core.instructions import InstructionBegun as Begun
+from stillwing_memory.core.keyframes import Keyframe, Sighting
+from stillwing_memory.core.protocol import MemoryBank
 from stillwing_vlm.core.base import ChoiceRequest, FrameKeys, Session, View
 
 _log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from stillwing_agent.core.prompting.prompts import system_prompt
 from stillwing_agent.core.tools.cockpit import Cockpit
 from stillwing_agent.core.tools.execution import Toolbox
 from stillwing_bridge.core.protocol import Bridge
-from stillwing_memory.core.base import MemoryBank
+from stillwing_memory.core.protocol import MemoryBank
 from stillwing_vlm.core.base import Engine, FramePolicy, ModelInfo, SessionConfig
 
 _MOST_RECALLED = 3

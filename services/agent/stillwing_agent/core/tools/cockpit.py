@@ -22,7 +22,7 @@ from stillwing_common.errors import (
     OutsideFence,
 )
 from stillwing_common.types import Stamp
-from stillwing_memory.core.base import Keyframe, Sighting
+from stillwing_memory.core.keyframes import Keyframe, Sighting
 from stillwing_vlm.core.base import AnswerDone, ChoiceResult, DoneReason, Provenance, Sampling
 
 

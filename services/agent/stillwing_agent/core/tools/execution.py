@@ -34,7 +34,8 @@ from stillwing_common.errors import (
     Unsupported,
 )
 from stillwing_common.ids import new_id
-from stillwing_memory.core.base import ByText, MemoryBank
+from stillwing_memory.core.keyframes import ByText
+from stillwing_memory.core.protocol import MemoryBank
 
 _REFUSALS = (
     Obstructed,

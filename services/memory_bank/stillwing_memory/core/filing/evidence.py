@@ -6,8 +6,10 @@ It knows nothing of stores, and of scorers only their interface.
 from dataclasses import replace
 
 from stillwing_common.errors import InvalidInput
-from stillwing_memory.core.base import Chunk, ChunkFrame, Entity, Keyframe, Sighting, ThingView
+from stillwing_memory.core.entities import Entity
 from stillwing_memory.core.filing.rules import best_frame
+from stillwing_memory.core.instructions import Chunk, ChunkFrame, ThingView
+from stillwing_memory.core.keyframes import Keyframe, Sighting
 from stillwing_memory.core.scoring import Evidence, FrameScorer, Thing
 
 TAG_FROM = 0.5

@@ -12,8 +12,10 @@ from sqlalchemy.dialects.postgresql import insert
 from stillwing_common.errors import InvalidInput, UnknownEntity
 from stillwing_common.ids import new_id
 from stillwing_common.types import Stamp
-from stillwing_memory.core.base import Attribute, Entity, Sighting, ThingMention
+from stillwing_memory.core.entities import Attribute, Entity
 from stillwing_memory.core.filing.matching import Candidate, choose_entity
+from stillwing_memory.core.instructions import ThingMention
+from stillwing_memory.core.keyframes import Sighting
 from stillwing_memory.core.stores.rows import (
     attributes_from_json,
     attributes_to_json,

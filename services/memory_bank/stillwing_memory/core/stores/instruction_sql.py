@@ -10,8 +10,8 @@ from sqlalchemy import Connection, Row, RowMapping, delete, func, literal, selec
 from sqlalchemy.dialects.postgresql import insert
 
 from stillwing_common.errors import UnknownInstruction
-from stillwing_memory.core.base import Instruction, InstructionRecord, RecalledBy, ThingMention
 from stillwing_memory.core.filing.rules import Scored
+from stillwing_memory.core.instructions import Instruction, InstructionRecord, RecalledBy, ThingMention
 from stillwing_memory.core.stores.rows import attributes_from_json, attributes_to_json
 from stillwing_memory.core.stores.schema import active, filed_chunks, instructions, keyframes, recalls, sightings
 

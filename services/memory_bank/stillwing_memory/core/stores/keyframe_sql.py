@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, RowMapping, Select, bindparam, func, sel
 from sqlalchemy.dialects.postgresql import insert
 
 from stillwing_common.errors import StoreUnavailable
-from stillwing_memory.core.base import Keyframe, Match, Sighting
+from stillwing_memory.core.keyframes import Keyframe, Match, Sighting
 from stillwing_memory.core.stores.images import ImageStore
 from stillwing_memory.core.stores.rows import keyframe_columns, position_columns, read_keyframe
 from stillwing_memory.core.stores.schema import active, changes, instructions, keyframes, sightings

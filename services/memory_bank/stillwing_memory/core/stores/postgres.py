@@ -13,24 +13,19 @@ from sqlalchemy import Connection, Engine, Row, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from stillwing_common.errors import BankFull, InvalidInput, KeyframeForgotten, UnknownKeyframe
-from stillwing_memory.core import base
-from stillwing_memory.core.base import (
-    Change,
+from stillwing_memory.core.changes import Change, EntityChanged, KeyframePut
+from stillwing_memory.core.changes import KeyframeForgotten as ForgottenChange
+from stillwing_memory.core.entities import Entity
+from stillwing_memory.core.filing.rules import Scored, admit
+from stillwing_memory.core.instructions import (
     ChunkFiled,
-    Entity,
-    EntityChanged,
     Instruction,
     InstructionBegun,
     InstructionRecord,
-    Keyframe,
-    KeyframePut,
-    Match,
-    PutResult,
     RecalledBy,
-    Sighting,
     ThingMention,
 )
-from stillwing_memory.core.filing.rules import Scored, admit
+from stillwing_memory.core.keyframes import Keyframe, Match, PutResult, Sighting
 from stillwing_memory.core.stores import entity_sql, instruction_sql, keyframe_sql
 from stillwing_memory.core.stores.connection import server_version, store_errors
 from stillwing_memory.core.stores.images import ImageStore
@@ -418,7 +413,7 @@ class PostgresStore:
             if row.entity is not None:
                 found.append(EntityChanged(row.revision, entity_from_json(row.entity)))
             elif row.forgotten_keyframe is not None:
-                found.append(base.KeyframeForgotten(row.revision, loaded[row.forgotten_keyframe]))
+                found.append(ForgottenChange(row.revision, loaded[row.forgotten_keyframe]))
             else:
                 found.append(KeyframePut(row.revision, loaded[row.revision]))
         return found

@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from stillwing_common.types import Frame, Image, ImageEncoding, Pose, PositionNed, Quaternion, Stamp
-from stillwing_memory.core.base import Attribute, Entity, Keyframe, Sighting
+from stillwing_memory.core.entities import Attribute, Entity
+from stillwing_memory.core.keyframes import Keyframe, Sighting
 
 
 def position_columns(position: PositionNed | None) -> dict[str, float | None]:
