@@ -302,9 +302,9 @@ def session_messages(stack: ExitStack) -> Target:
 def mission_messages(stack: ExitStack) -> Target:
     """Messages of agent and memory bank, both ways."""
     from stillwing_agent import convert as agent_convert
-    from stillwing_memory import convert as memory_convert
+    from stillwing_memory.convert import changes, entities, instructions, keyframes
 
-    return _conversions(agent_convert, memory_convert)
+    return _conversions(agent_convert, changes, entities, instructions, keyframes)
 
 
 def bridge_calls(stack: ExitStack) -> Target:

@@ -6,7 +6,22 @@ from typing import Self
 import grpc
 
 from stillwing.memory.v1 import memory_pb2, memory_pb2_grpc
-from stillwing_memory import convert
+from stillwing_memory.convert.changes import bank_from_wire, change_from_wire
+from stillwing_memory.convert.entities import entity_from_wire
+from stillwing_memory.convert.instructions import (
+    begun_from_wire,
+    chunk_to_wire,
+    filed_from_wire,
+    instruction_to_wire,
+    record_from_wire,
+)
+from stillwing_memory.convert.keyframes import (
+    keyframe_from_wire,
+    keyframe_to_wire,
+    match_from_wire,
+    put_result_from_wire,
+    query_to_wire,
+)
 from stillwing_memory.core.changes import Change
 from stillwing_memory.core.entities import Entity, EntityPage
 from stillwing_memory.core.instructions import Chunk, ChunkFiled, Instruction, InstructionBegun, InstructionRecord
@@ -37,70 +52,70 @@ class RemoteMemoryBank:
     async def get_bank(self) -> BankInfo:
         """See `MemoryBank`."""
         with domain_errors():
-            return convert.bank_from_wire(await self._stub.GetBank(memory_pb2.GetBankRequest()))
+            return bank_from_wire(await self._stub.GetBank(memory_pb2.GetBankRequest()))
 
     async def put_keyframe(self, keyframe: Keyframe) -> PutResult:
         """See `MemoryBank`."""
-        request = memory_pb2.PutKeyframeRequest(keyframe=convert.keyframe_to_wire(keyframe))
+        request = memory_pb2.PutKeyframeRequest(keyframe=keyframe_to_wire(keyframe))
         with domain_errors():
-            return convert.put_result_from_wire(await self._stub.PutKeyframe(request))
+            return put_result_from_wire(await self._stub.PutKeyframe(request))
 
     async def get_keyframe(self, frame_id: str, *, clock_id: str = "", include_image: bool = False) -> Keyframe:
         """See `MemoryBank`."""
         request = memory_pb2.GetKeyframeRequest(frame_id=frame_id, clock_id=clock_id, include_image=include_image)
         with domain_errors():
-            return convert.keyframe_from_wire((await self._stub.GetKeyframe(request)).keyframe)
+            return keyframe_from_wire((await self._stub.GetKeyframe(request)).keyframe)
 
     async def list_keyframes(self, *, page_size: int = 0, page_token: str = "", mission_id: str = "") -> KeyframePage:
         """See `MemoryBank`."""
         request = memory_pb2.ListKeyframesRequest(page_size=page_size, page_token=page_token, mission_id=mission_id)
         with domain_errors():
             page = await self._stub.ListKeyframes(request)
-        return KeyframePage(tuple(convert.keyframe_from_wire(one) for one in page.keyframes), page.next_page_token)
+        return KeyframePage(tuple(keyframe_from_wire(one) for one in page.keyframes), page.next_page_token)
 
     async def search_keyframes(
         self, query: Query, *, limit: int = 0, mission_id: str = "", include_image: bool = False
     ) -> tuple[Match, ...]:
         """See `MemoryBank`."""
-        request = convert.query_to_wire(query)
+        request = query_to_wire(query)
         request.page_size = limit
         request.mission_id = mission_id
         request.include_image = include_image
         with domain_errors():
             answer = await self._stub.SearchKeyframes(request)
-        return tuple(convert.match_from_wire(match) for match in answer.matches)
+        return tuple(match_from_wire(match) for match in answer.matches)
 
     async def list_entities(self, *, page_size: int = 0, page_token: str = "", name: str = "") -> EntityPage:
         """See `MemoryBank`."""
         request = memory_pb2.ListEntitiesRequest(page_size=page_size, page_token=page_token, name=name)
         with domain_errors():
             page = await self._stub.ListEntities(request)
-        return EntityPage(tuple(convert.entity_from_wire(one) for one in page.entities), page.next_page_token)
+        return EntityPage(tuple(entity_from_wire(one) for one in page.entities), page.next_page_token)
 
     async def merge_entities(self, into_entity_id: str, from_entity_id: str) -> Entity:
         """See `MemoryBank`."""
         request = memory_pb2.MergeEntitiesRequest(into_entity_id=into_entity_id, from_entity_id=from_entity_id)
         with domain_errors():
-            return convert.entity_from_wire((await self._stub.MergeEntities(request)).entity)
+            return entity_from_wire((await self._stub.MergeEntities(request)).entity)
 
     async def begin_instruction(self, instruction: Instruction, *, include_image: bool = False) -> InstructionBegun:
         """See `MemoryBank`."""
-        request = convert.instruction_to_wire(instruction, include_image)
+        request = instruction_to_wire(instruction, include_image)
         with domain_errors():
-            return convert.begun_from_wire(await self._stub.BeginInstruction(request))
+            return begun_from_wire(await self._stub.BeginInstruction(request))
 
     async def file_chunk(self, chunk: Chunk) -> ChunkFiled:
         """See `MemoryBank`."""
-        request = convert.chunk_to_wire(chunk)
+        request = chunk_to_wire(chunk)
         with domain_errors():
-            return convert.filed_from_wire(await self._stub.FileChunk(request))
+            return filed_from_wire(await self._stub.FileChunk(request))
 
     async def list_instructions(self, mission_id: str) -> tuple[InstructionRecord, ...]:
         """See `MemoryBank`."""
         request = memory_pb2.ListInstructionsRequest(mission_id=mission_id)
         with domain_errors():
             answer = await self._stub.ListInstructions(request)
-        return tuple(convert.record_from_wire(one) for one in answer.instructions)
+        return tuple(record_from_wire(one) for one in answer.instructions)
 
     async def watch_changes(self, after_revision: int = 0) -> AsyncGenerator[Change, None]:
         """See `MemoryBank`. Ends when the bank closes; raises Unavailable where the way to it breaks: resume then."""
@@ -108,7 +123,7 @@ class RemoteMemoryBank:
             call = self._stub.WatchChanges(memory_pb2.WatchChangesRequest(after_revision=after_revision))
             try:
                 async for message in call:
-                    change = convert.change_from_wire(message)
+                    change = change_from_wire(message)
                     if change is not None:
                         yield change
             finally:
