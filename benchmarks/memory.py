@@ -40,6 +40,7 @@ from stillwing_memory.core.filing.rules import Scored, admit
 from stillwing_memory.core.instructions import Chunk, ChunkFrame, ThingView
 from stillwing_memory.core.keyframes import ByText, Keyframe
 from stillwing_memory.core.scoring import AttentionScorer
+from stillwing_memory.core.stores.embedded import EmbeddedPostgres
 from stillwing_memory.core.text import EMBEDDING_DIMENSIONS
 
 _BATCH = 5_000
@@ -195,7 +196,7 @@ async def measure(rows: int, queries: int, progress: Progress) -> dict[str, Any]
         bank = await StoredBank.open(BankConfig(folder=Path(folder) / "m", similarity="token_overlap"))
         try:
             bank._similarity = vectors
-            assert bank._server is not None
+            assert isinstance(bank._server, EmbeddedPostgres)
             task = progress.add_task("rows", total=rows)
             index_s = await asyncio.to_thread(
                 fill, bank._server.dsn, vectors, rows, lambda done: progress.update(task, completed=done)

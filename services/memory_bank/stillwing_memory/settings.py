@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from stillwing_memory.core.bank import BankConfig
-from stillwing_memory.core.stores.postgres import Retention
+from stillwing_memory.core.stores.retention import Retention
 from stillwing_rpc.settings import ServerSettings
 
 DEFAULT_PORT = 50062

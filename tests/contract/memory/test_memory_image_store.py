@@ -18,7 +18,7 @@ from stillwing_common.types import Image
 from stillwing_memory.core.bank import BankConfig, StoredBank
 from stillwing_memory.core.keyframes import Keyframe
 from stillwing_memory.core.stores.images import ImageStore
-from stillwing_memory.core.stores.postgres import Retention
+from stillwing_memory.core.stores.retention import Retention
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from stillwing_memory.core.changes import KeyframeForgotten as ForgottenChange
 from stillwing_memory.core.instructions import Chunk, ChunkFrame, Instruction, ThingMention
 from stillwing_memory.core.keyframes import ByText, Keyframe
 from stillwing_memory.core.limits import Limits
-from stillwing_memory.core.stores.postgres import Retention
+from stillwing_memory.core.stores.retention import Retention
 
 Make = Callable[..., Keyframe]
 

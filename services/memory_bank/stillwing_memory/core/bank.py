@@ -6,14 +6,13 @@ Blocking work runs in one small pool of threads, one transaction a call; the eve
 import asyncio
 import logging
 import re
-import sys
 import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Self, TypeVar
 
 from sqlalchemy import Connection, Engine
 
@@ -51,11 +50,12 @@ from stillwing_memory.core.stores import search_sql
 from stillwing_memory.core.stores.connection import POOL_SIZE, migrate, open_engine
 from stillwing_memory.core.stores.images import ImageStore
 from stillwing_memory.core.stores.notifications import Bell
-from stillwing_memory.core.stores.postgres import CHANNEL, PostgresStore, Prepared, Retention
+from stillwing_memory.core.stores.reads import Reads
+from stillwing_memory.core.stores.retention import Retention
+from stillwing_memory.core.stores.server import DatabaseServer, embedded_server
+from stillwing_memory.core.stores.write_transaction import CHANNEL
+from stillwing_memory.core.stores.writes import Prepared, Writes
 from stillwing_memory.core.text import Similarity, choose_similarity, tokens
-
-if TYPE_CHECKING:
-    from stillwing_memory.core.stores.embedded import EmbeddedPostgres
 
 T = TypeVar("T")
 
@@ -111,7 +111,7 @@ class StoredBank:
     def __init__(
         self,
         config: BankConfig,
-        server: "EmbeddedPostgres | None",
+        server: DatabaseServer | None,
         engine: Engine,
         similarity: Similarity,
         bell: Bell,
@@ -125,10 +125,11 @@ class StoredBank:
         self._bell = bell
         self._scorer = choose_scorer(config.scorer, similarity)
         self._images = images
-        self._store = PostgresStore(
+        self._reads = Reads(engine, images)
+        self._writes = Writes(
             engine,
             gate_m=config.match_gate_m,
-            images=self._images,
+            images=images,
             row_image_bytes=config.row_image_bytes,
             retention=config.retention,
         )
@@ -143,12 +144,12 @@ class StoredBank:
         """
         images = await asyncio.to_thread(_images, config)
         similarity = await asyncio.to_thread(choose_similarity, config.similarity)
-        server: EmbeddedPostgres | None = None
+        server: DatabaseServer | None = None
         engine: Engine | None = None
         bell: Bell | None = None
         try:
             if not config.dsn:
-                server = _embedded(config.folder)
+                server = embedded_server(config.folder)
                 await _uninterrupted(server.start)
             dsn = server.dsn if server else config.dsn
             await _uninterrupted(_migrate, dsn)
@@ -156,7 +157,7 @@ class StoredBank:
             bell = Bell(dsn, CHANNEL)
             await bell.start()
             opened = cls(config, server, engine, similarity, bell, images)
-            await opened._run(opened._store.ensure_tenant)
+            await opened._run(opened._writes.ensure_tenant)
             await opened._embed_what_is_not()
         except BaseException:
             if bell is not None:
@@ -189,7 +190,7 @@ class StoredBank:
 
     async def get_bank(self) -> BankInfo:
         """See `MemoryBank`."""
-        version, frames, things, revision, image_bytes = await self._run(self._store.counts)
+        version, frames, things, revision, image_bytes = await self._run(self._reads.counts)
         kind = "embedded" if self._server else "dsn"
         return BankInfo(
             kind, version, self._similarity.name, frames, things, revision,
@@ -200,7 +201,7 @@ class StoredBank:
         """See `MemoryBank`."""
         check_keyframe(keyframe, self._limits)
 
-        return await self._run(lambda: self._store.put(self._prepared(keyframe)))
+        return await self._run(lambda: self._writes.put(self._prepared(keyframe)))
 
     def _prepared(self, keyframe: Keyframe) -> Prepared:
         """Checks the pixels and computes what is kept beside the keyframe; takes milliseconds."""
@@ -215,14 +216,14 @@ class StoredBank:
         """See `MemoryBank`."""
         check_id("frame_id", frame_id, self._limits, required=True)
         check_id("clock_id", clock_id, self._limits)
-        return await self._run(lambda: self._store.get(frame_id, clock_id, include_image=include_image))
+        return await self._run(lambda: self._reads.get(frame_id, clock_id, include_image=include_image))
 
     async def list_keyframes(self, *, page_size: int = 0, page_token: str = "", mission_id: str = "") -> KeyframePage:
         """See `MemoryBank`."""
         check_id("mission_id", mission_id, self._limits)
         before = _revision(read_token(page_token, "keyframes", mission_id)) if page_token else None
         size = self._page_size(page_size, _DEFAULT_KEYFRAMES)
-        found = await self._run(lambda: self._store.list_keyframes(before, size + 1, mission_id))
+        found = await self._run(lambda: self._reads.list_keyframes(before, size + 1, mission_id))
         page = found[:size]
         token = make_token("keyframes", mission_id, str(page[-1][0])) if len(found) > size else ""
         return KeyframePage(tuple(keyframe for _, keyframe in page), token)
@@ -264,14 +265,14 @@ class StoredBank:
                     search_sql.by_time,
                     clock_id=clock_id, from_ns=from_ns, to_ns=to_ns, limit=size, mission_id=mission_id,
                 )  # fmt: skip
-        return tuple(await self._run(lambda: self._store.search(find, include_image=include_image)))
+        return tuple(await self._run(lambda: self._reads.search(find, include_image=include_image)))
 
     async def list_entities(self, *, page_size: int = 0, page_token: str = "", name: str = "") -> EntityPage:
         """See `MemoryBank`."""
         check_text("name", name, self._limits.max_label_chars)
         after = read_token(page_token, "entities", name) if page_token else ""
         size = self._page_size(page_size, _DEFAULT_ENTITIES)
-        found = await self._run(lambda: self._store.list_entities(after, size + 1, name))
+        found = await self._run(lambda: self._reads.list_entities(after, size + 1, name))
         page = tuple(found[:size])
         return EntityPage(page, make_token("entities", name, page[-1].entity_id) if len(found) > size else "")
 
@@ -279,7 +280,7 @@ class StoredBank:
         """See `MemoryBank`."""
         check_id("into_entity_id", into_entity_id, self._limits, required=True)
         check_id("from_entity_id", from_entity_id, self._limits, required=True)
-        return await self._run(lambda: self._store.merge(into_entity_id, from_entity_id))
+        return await self._run(lambda: self._writes.merge(into_entity_id, from_entity_id))
 
     async def begin_instruction(self, instruction: Instruction, *, include_image: bool = False) -> InstructionBegun:
         """See `MemoryBank`."""
@@ -287,7 +288,7 @@ class StoredBank:
 
         def work() -> InstructionBegun:
             vectors = self._similarity.embed([instruction.text])
-            return self._store.begin_instruction(
+            return self._writes.begin_instruction(
                 instruction,
                 tokens=tokens(instruction.text),
                 embedding=vectors[0] if vectors else None,
@@ -306,17 +307,17 @@ class StoredBank:
 
     def _file_chunk(self, chunk: Chunk) -> ChunkFiled:
         key = (chunk.mission_id, chunk.instruction, chunk.number)
-        before = self._store.filed_chunk(*key)
+        before = self._reads.filed_chunk(*key)
         if before is not None:
             return before
-        entities = self._store.instruction_things(chunk.mission_id, chunk.instruction)
+        entities = self._reads.instruction_things(chunk.mission_id, chunk.instruction)
         prepared = self._prepared(choose_keyframe(chunk, entities, self._scorer))
-        return self._store.file_chunk(prepared, *key, size=self._config.memory_frames)
+        return self._writes.file_chunk(prepared, *key, size=self._config.memory_frames)
 
     async def list_instructions(self, mission_id: str) -> tuple[InstructionRecord, ...]:
         """See `MemoryBank`."""
         check_id("mission_id", mission_id, self._limits, required=True)
-        return tuple(await self._run(lambda: self._store.instruction_records(mission_id)))
+        return tuple(await self._run(lambda: self._reads.instruction_records(mission_id)))
 
     async def watch_changes(self, after_revision: int = 0) -> AsyncGenerator[Change, None]:
         """See `MemoryBank`."""
@@ -328,7 +329,7 @@ class StoredBank:
         last = after_revision
         while True:
             rings = self._bell.rings
-            while found := await self._run(partial(self._store.changes_after, last, _CHANGES_AT_ONCE)):
+            while found := await self._run(partial(self._reads.changes_after, last, _CHANGES_AT_ONCE)):
                 for change in found:
                     yield change
                     last = change.revision
@@ -344,11 +345,11 @@ class StoredBank:
         """Keyframes that were put under another similarity get their vectors now, or text search would miss them."""
 
         def work() -> int:
-            batch = self._store.without_embedding(_EMBED_AT_ONCE)
+            batch = self._reads.without_embedding(_EMBED_AT_ONCE)
             vectors = self._similarity.embed([text_of(keyframe) for _, keyframe in batch]) if batch else None
             if not vectors:
                 return 0
-            self._store.set_embeddings({revision: v for (revision, _), v in zip(batch, vectors, strict=True)})
+            self._writes.set_embeddings({revision: v for (revision, _), v in zip(batch, vectors, strict=True)})
             return len(batch)
 
         while count := await self._run(work):
@@ -371,14 +372,6 @@ def _migrate(dsn: str) -> None:
         migrate(engine)
     finally:
         engine.dispose()
-
-
-def _embedded(folder: Path) -> "EmbeddedPostgres":
-    if sys.platform == "win32":
-        raise StoreUnavailable("the embedded server needs Linux or macOS; give a DSN of a PostgreSQL with pgvector")
-    from stillwing_memory.core.stores.embedded import EmbeddedPostgres
-
-    return EmbeddedPostgres(folder)
 
 
 def _revision(text: str) -> int:

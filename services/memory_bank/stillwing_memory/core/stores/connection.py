@@ -35,6 +35,13 @@ def store_errors() -> Iterator[None]:
         raise StoreUnavailable(first_line[:300]) from error
 
 
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """One transaction, committed at the end. Raises StoreUnavailable."""
+    with store_errors(), engine.begin() as connection:
+        yield connection
+
+
 def connect_arguments(dsn: str, tenant: str = "") -> dict[str, str | int]:
     """What every connection is opened with, as libpq's keywords. Raises InvalidInput for a DSN that is none.
 
@@ -112,7 +119,7 @@ def migrate(engine: Engine) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     try:
-        with store_errors(), engine.begin() as connection:
+        with transaction(engine) as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
