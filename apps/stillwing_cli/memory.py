@@ -7,14 +7,16 @@ from typing import Annotated, TypeVar
 import typer
 from rich.progress import Progress
 
-from stillwing_cli import memory_files
 from stillwing_cli.commands import application
-from stillwing_cli.memory_files import Count, Step
 from stillwing_cli.memory_page import page, shown
+from stillwing_cli.memory_reading import ReadingByRule
 from stillwing_cli.plan import MEMORY
 from stillwing_cli.state import default_state, read_state
 from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run
 from stillwing_memory.client import RemoteMemoryBank
+from stillwing_memory.core.interchange.bank_export import export, gather, with_pixels
+from stillwing_memory.core.interchange.bank_import import import_path
+from stillwing_memory.core.interchange.files import Count, Step
 from stillwing_memory.core.protocol import MemoryBank
 
 T = TypeVar("T")
@@ -37,11 +39,11 @@ def show(
     """Write one HTML page: things, their keyframes with boxes and scores, the map, and who recalled what."""
 
     async def work(bank: MemoryBank, step: Step) -> dict[str, object]:
-        found = await memory_files.gather(bank, mission)
+        found = await gather(bank, mission)
         wanted = shown(found)
         images = {}
         for place, keyframe in enumerate(wanted, 1):
-            images[keyframe.frame.frame_id] = (await memory_files.with_pixels(bank, keyframe)).frame.image.data
+            images[keyframe.frame.frame_id] = (await with_pixels(bank, keyframe)).frame.image.data
             step(place, len(wanted))
         to.parent.mkdir(parents=True, exist_ok=True)
         to.write_text(page(await bank.get_bank(), found, images), encoding="utf-8")
@@ -63,7 +65,7 @@ def export_(
     as_json: AsJson = False,
 ) -> None:
     """Write images with JSON lines, and interactive_inference.jsonl, llm_agent.json and memory_bank.json."""
-    count = run(_with_bank(address, "keyframes", lambda bank, step: memory_files.export(bank, folder, mission, step)))
+    count = run(_with_bank(address, "keyframes", lambda bank, step: export(bank, folder, mission, step)))
     _tell(count, f"to {folder}", as_json)
     next_step(err if as_json else out, f"stillwing memory import {folder}", "into another bank")
 
@@ -75,7 +77,7 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Take in a folder of images with JSON lines, or one of the three formats; importing twice changes nothing."""
-    count = run(_with_bank(address, "keyframes", lambda bank, step: memory_files.import_path(bank, path, step)))
+    count = run(_with_bank(address, "keyframes", lambda bank, step: import_path(bank, path, step, ReadingByRule())))
     _tell(count, f"from {path}", as_json)
     next_step(err if as_json else out, "stillwing memory show", "look at it")
 

@@ -4,10 +4,10 @@ import base64
 import html
 from collections.abc import Mapping, Sequence
 
-from stillwing_cli.memory_files import Memory
 from stillwing_common.types import PositionNed
 from stillwing_memory.core.entities import Entity
 from stillwing_memory.core.instructions import RecalledBy
+from stillwing_memory.core.interchange.bank_export import Memory
 from stillwing_memory.core.keyframes import Keyframe, Sighting
 from stillwing_memory.core.protocol import BankInfo
 

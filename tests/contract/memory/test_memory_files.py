@@ -10,18 +10,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import ExifTags
+from PIL import Image as PilImage
 
-from stillwing_cli.memory_files import Count, export, gather, import_path
 from stillwing_cli.memory_page import page, shown
+from stillwing_cli.memory_reading import ReadingByRule
 from stillwing_common.errors import InvalidInput
 from stillwing_common.types import Image, PositionNed
 from stillwing_memory.core.bank import BankConfig, StoredBank
 from stillwing_memory.core.entities import Attribute
 from stillwing_memory.core.instructions import Chunk, ChunkFrame, Instruction, RecalledBy, ThingMention
+from stillwing_memory.core.interchange.bank_export import export, gather
+from stillwing_memory.core.interchange.bank_import import import_path
+from stillwing_memory.core.interchange.files import Count
 from stillwing_memory.core.keyframes import ByText, Keyframe, Sighting
 from stillwing_memory.core.protocol import MemoryBank
 
 Make = Callable[..., Keyframe]
+BY_RULE = ReadingByRule()
 
 
 def nothing(done: int, total: int) -> None:
@@ -55,7 +61,7 @@ async def filled(bank: MemoryBank, make_keyframe: Make) -> MemoryBank:
 async def test_what_is_carried_out_is_carried_in(filled: MemoryBank, other: StoredBank, tmp_path: Path) -> None:
     out = await export(filled, tmp_path / "out", "", nothing)
     assert (out.keyframes, out.entities, out.instructions, out.skipped) == (4, 2, 2, [])
-    come = await import_path(other, tmp_path / "out", nothing)
+    come = await import_path(other, tmp_path / "out", nothing, BY_RULE)
     assert (come.keyframes, come.entities) == (4, 2)
 
     before, after = await gather(filled), await gather(other)
@@ -66,7 +72,7 @@ async def test_what_is_carried_out_is_carried_in(filled: MemoryBank, other: Stor
         assert all(before.entities[a.entity_id].label == after.entities[b.entity_id].label for a, b in pairs)
     by_label = {one.label: one for one in after.entities.values()}
     assert {one.text for one in by_label["young man"].attributes} == {"denim jacket", "black coat"}
-    again = await import_path(other, tmp_path / "out", nothing)
+    again = await import_path(other, tmp_path / "out", nothing, BY_RULE)
     assert (again.keyframes, len((await gather(other)).entities)) == (0, 2)
 
 
@@ -91,20 +97,20 @@ async def test_the_three_formats(filled: MemoryBank, other: StoredBank, tmp_path
     assert bank["frame_archive"]["p1_c1_f0"]["associated_entities"] == ["1"]
     assert bank["frame_active_memory"]
 
-    count = await import_path(other, own / "memory_bank.json", nothing)
+    count = await import_path(other, own / "memory_bank.json", nothing, BY_RULE)
     assert (count.keyframes, count.entities, count.instructions, count.skipped) == (4, 2, 2, [])
     (match, *_) = await other.search_keyframes(ByText("young man"))
     begun = await other.begin_instruction(
         Instruction("mis_new", 1, "b", (ThingMention("him", match.keyframe.sightings[0].entity_id),))
     )
     assert begun.recalled_by is RecalledBy.THINGS and len(begun.memory) == 2
-    assert await import_path(other, own / "llm_agent.json", nothing) == Count(entities=2, instructions=2)
+    assert await import_path(other, own / "llm_agent.json", nothing, BY_RULE) == Count(entities=2, instructions=2)
 
 
 async def test_scripts_are_read_by_rule(other: StoredBank, tmp_path: Path) -> None:
     path = tmp_path / "interactive_inference.jsonl"
     path.write_text('{"prompts": ["A young man waits.", "The man meets a woman."]}\n\n{"prompts": ["Fly on."]}\n')
-    count = await import_path(other, path, nothing)
+    count = await import_path(other, path, nothing, BY_RULE)
     assert (count.instructions, count.entities) == (3, 2)
     assert {one.label for one in (await gather(other)).entities.values()} == {"young man", "woman"}
 
@@ -115,7 +121,7 @@ async def test_a_plain_folder_needs_images_and_little_else(
     (tmp_path / "a.jpg").write_bytes(make_jpeg().data)
     lines = ['{"image": "a.jpg", "caption": "a van", "labels": ["red van"]}', '{"image": "missing.jpg"}']
     (tmp_path / "keyframes.jsonl").write_text("\n".join(lines))
-    count = await import_path(other, tmp_path, nothing)
+    count = await import_path(other, tmp_path, nothing, BY_RULE)
     assert count.keyframes == 1 and count.skipped == ["line 2: no JPEG or PNG at missing.jpg"]
     (match,) = await other.search_keyframes(ByText("red van"), include_image=True)
     assert match.keyframe.frame.image == make_jpeg()
@@ -135,7 +141,7 @@ async def test_nothing_outside_is_read_and_nothing_is_unpickled(
         for n, path in enumerate(("../../../../" + secret.name, str(secret), "evil.pt", "fake.jpg", "/etc/passwd"), 1)
     }
     (inner / "memory_bank.json").write_text(json.dumps({"global_registry": {}, "frame_archive": archive}))
-    count = await import_path(other, inner, nothing)
+    count = await import_path(other, inner, nothing, BY_RULE)
     assert count.keyframes == 0 and len(count.skipped) == 5
 
 
@@ -159,9 +165,31 @@ async def test_files_that_are_wrong_are_refused_by_name(
 ) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(InvalidInput) as caught:
-        await import_path(other, tmp_path / name, nothing)
+        await import_path(other, tmp_path / name, nothing, BY_RULE)
     assert name in str(caught.value) or "line" in str(caught.value)
     assert (await other.get_bank()).keyframes == 0
+
+
+@pytest.mark.parametrize(
+    "line", ["no", "[]", '{"label": "van"}', '{"entity_id": "ent_1", "label": "van", "attributes": [1]}']
+)
+async def test_things_that_are_wrong_are_refused_by_line(other: StoredBank, tmp_path: Path, line: str) -> None:
+    (tmp_path / "keyframes.jsonl").write_text('{"image": "a.jpg"}')
+    (tmp_path / "entities.jsonl").write_text(f'{{"entity_id": "ent_0", "label": "gate"}}\n{line}\n')
+    with pytest.raises(InvalidInput, match=r"entities\.jsonl line 2"):
+        await import_path(other, tmp_path, nothing, BY_RULE)
+    assert (await other.get_bank()).entities == 0
+
+
+async def test_a_turned_picture_is_imported_by_its_upright_size(other: StoredBank, tmp_path: Path) -> None:
+    picture = PilImage.new("RGB", (60, 40), "red")
+    exif = picture.getexif()
+    exif[ExifTags.Base.Orientation] = 6
+    picture.save(tmp_path / "a.jpg", exif=exif)
+    (tmp_path / "keyframes.jsonl").write_text('{"image": "a.jpg"}')
+    assert (await import_path(other, tmp_path, nothing, BY_RULE)).keyframes == 1
+    (keyframe,) = (await other.list_keyframes()).keyframes
+    assert (keyframe.frame.image.width_px, keyframe.frame.image.height_px) == (40, 60)
 
 
 async def test_an_export_never_mixes_with_what_is_there(filled: MemoryBank, tmp_path: Path) -> None:
