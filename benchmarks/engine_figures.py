@@ -171,7 +171,7 @@ def _measure_middle(directory: Path, dtype: Dtype, quick: bool) -> list[Figure]:
 
 def _cache(session: LocalSession) -> tuple[torch.Tensor, torch.Tensor]:
     """Keys and values of the whole slab, `[layers, kv_heads, tokens, head_dim]`."""
-    store = session.video._store
+    store = session.video.slab.store
     assert isinstance(store, KvSlab) and isinstance(store.keys, torch.Tensor) and isinstance(store.values, torch.Tensor)
     return store.keys, store.values
 
@@ -236,7 +236,7 @@ def measure_eviction(quick: bool) -> list[Figure]:
             video = session.video
             before, chunk = video.trunk.moves, video.trunk.window[0]
             began_s = time.process_time()
-            video._make_room(chunk.tokens, chunk.span, len(chunk.frame_ids))
+            video.slab.make_room(chunk.tokens, chunk.span, len(chunk.frame_ids))
             taken = (time.process_time() - began_s) * 1e3
             if video.trunk.moves != before:
                 moves.extend([taken] if length == 16 else [])

@@ -66,8 +66,8 @@ def seen(engine: LocalEngine, budget: int, frames: int) -> LocalSession:
 def questions(session: LocalSession, lengths: tuple[int, ...], view: View | None = None) -> list[Row]:
     backend, rows = session._engine.backend, []
     for length in lengths:
-        pinned, _ = session.video._pin(view or View())
-        branch = backend.new_branch(session.video._store, pinned, 120)
+        pinned, _ = session.video.slab.pin(view or View())
+        branch = backend.new_branch(session.video.slab.store, pinned, 120)
         rows.append(
             Row(branch, [7 + at % 40 for at in range(length)], text_positions(session.video.trunk.cursor, length)[0])
         )
@@ -90,7 +90,7 @@ def test_memories_and_logits_are_the_same(engines: tuple[LocalEngine, ...], fram
         rows += questions(sessions[1], (3,), View(recent_chunks=2))
         logits = engine.loaded.backend.advance(rows)
         found.append(torch.stack([*logits, *engine.loaded.backend.advance(further(rows, [9] * len(rows)))]).cpu())
-        trunk, store = sessions[1].video.trunk, sessions[1].video._store
+        trunk, store = sessions[1].video.trunk, sessions[1].video.slab.store
         values.append(store.values[:, :, trunk.start : trunk.tail].cpu())
     assert (found[0] - found[1]).abs().max() < 1e-3 * found[0].std()
     assert (values[0] - values[1]).abs().max() < 1e-3 * values[0].std()

@@ -75,9 +75,9 @@ def _ask(session: LocalSession, chunks: int, signs: SignStream | None) -> Answer
         place = signs.newest - 3
         asked, most = question(int(signs.signs.keys[place])), 1
         wanted = COLOUR_NAMES[signs.signs.colours[place]]
-    before = session.video.digest()
+    before = session.video.slab.digest()
     answer = session.ask(asked, max_tokens=most)
-    restored = session.video.digest() == before
+    restored = session.video.slab.digest() == before
     return AnswerRow(
         chunks,
         session.info().evicted_frames,

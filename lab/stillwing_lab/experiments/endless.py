@@ -78,7 +78,7 @@ def run_endless(
                         info.context_tokens,
                         info.evicted_frames,
                         session.video.trunk.moves,
-                        session.video.size_bytes,
+                        session.video.slab.size_bytes,
                         subject.memory_bytes(),
                         float(np.median(times)),
                     )

@@ -183,7 +183,7 @@ class Speed:
         trunk = video.trunk
         for turn in range(20 * self._scale.repeats):
             chunk, before = trunk.window[0], trunk.moves
-            taken = self._timed_ms(partial(video._make_room, chunk.tokens, chunk.span, len(chunk.frame_ids)))
+            taken = self._timed_ms(partial(video.slab.make_room, chunk.tokens, chunk.span, len(chunk.frame_ids)))
             (evictions if trunk.moves == before else moves).append(taken)
             self._append(video, turn)
             if moves and len(evictions) >= self._scale.repeats:
@@ -232,7 +232,7 @@ class Speed:
 
         with _memory_of(found, "dynamic_cache_ran_out"):
             place = slice(trunk.start, trunk.tail)
-            slab: Any = video._store
+            slab: Any = video.slab.store
             library.take(slab.keys[:, :, place], slab.values[:, :, place], trunk.cursor)
             found["dynamic_cache_append_ms"] = self._median_ms(append, scale.library_repeats)
             first = self._median_ms(lambda: library.ask(question, 1), scale.library_repeats)

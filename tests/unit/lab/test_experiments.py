@@ -86,7 +86,7 @@ def test_experiment_c_catches_a_cache_that_changed(
     def leaky(session: LocalSession, *args: Any, **kwargs: Any) -> Any:
         found = real(session, *args, **kwargs)
         with torch.inference_mode():
-            session.video._store.values[0, 0, session.video.trunk.tail - 1, 0] += 1e-3
+            session.video.slab.store.values[0, 0, session.video.trunk.tail - 1, 0] += 1e-3
         return found
 
     monkeypatch.setattr(LocalSession, "ask", leaky)

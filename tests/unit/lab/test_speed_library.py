@@ -34,7 +34,7 @@ def test_all_three_ways_give_the_same_tokens(tmp_path: Path) -> None:
     assert library.refill(frames, question, ours.answer_tokens) == theirs
     assert library.generate(frames, question, ours.answer_tokens) == theirs
     assert library.tokens == session.info().context_tokens
-    trunk, store = session.video.trunk, session.video._store
+    trunk, store = session.video.trunk, session.video.slab.store
     place = slice(trunk.start, trunk.tail)
     library.take(store.keys[:, :, place], store.values[:, :, place], trunk.cursor)
     assert library.ask(question, ours.answer_tokens) == theirs

@@ -364,7 +364,7 @@ class Pair:
 
         The values are what every hidden state but the last layer's left behind.
         """
-        trunk, store = self.session.video.trunk, self.session.video._store
+        trunk, store = self.session.video.trunk, self.session.video.slab.store
         theirs = torch.cat([torch.stack(piece.values) for piece in self.oracle.pieces], dim=2)
         ours = store.values[:, :, trunk.start : trunk.tail]
         assert ours.shape == theirs.shape

@@ -271,20 +271,20 @@ def test_what_is_kept_of_evicted_frames_is_bounded(make_pair: Any) -> None:
         one.append(one.frame())
     info = one.session.info()
     assert info.recallable_frames == info.evicted_frames > 10
-    size = one.session.video._kept_frames.size_bytes // info.recallable_frames
+    size = one.session.video.slab.kept_frames.size_bytes // info.recallable_frames
     pair = make_pair(160, kept_kv_bytes=5 * size + 1)
     for _ in range(30):
         pair.append(pair.frame())
     gone = [frame_id for evicted in pair.session.evicted for frame_id in evicted.frame_ids]
     assert pair.session.info().recallable_frames == 5
     pair.recall_kept(gone[-1])
-    digest = pair.session.video.digest()
+    digest = pair.session.video.slab.digest()
     for refused in ([gone[0]], [gone[-1], "v/c/unknown"], ["local/0"], ["local/29"]):
         with pytest.raises(FrameNotKept):
             pair.session.recall_kept(*refused)
     with pytest.raises(InvalidInput):
         pair.session.recall_kept(*gone[-4:])
-    assert pair.session.video.digest() == digest
+    assert pair.session.video.slab.digest() == digest
     without = make_pair(160)
     without.append(without.frame())
     with pytest.raises(FrameNotKept):
@@ -300,7 +300,7 @@ def test_keeping_evicted_frames_changes_nothing_else(make_pair: Any) -> None:
     for _ in range(40):
         plain.session.append(plain.frame())
         keeping.session.append(keeping.frame())
-    assert plain.session.video.digest() == keeping.session.video.digest()
+    assert plain.session.video.slab.digest() == keeping.session.video.slab.digest()
 
 
 def test_an_ask_leaves_no_trace(engine: LocalEngine) -> None:
@@ -310,11 +310,11 @@ def test_an_ask_leaves_no_trace(engine: LocalEngine) -> None:
         pixels = rng.integers(0, 256, (*SIZES[index % len(SIZES)], 3), dtype=np.uint8)
         plain.append(pixels)
         asked.append(pixels)
-        before = asked.video.digest()
+        before = asked.video.slab.digest()
         asked.ask(f"What is it, number {index}?", max_tokens=5)
         asked.ask_choice("Which way?", ["left", "right", "straight ahead"])
-        assert asked.video.digest() == before
-        assert before == plain.video.digest()
+        assert asked.video.slab.digest() == before
+        assert before == plain.video.slab.digest()
 
 
 def test_a_far_offset_changes_nothing(engine: LocalEngine, logits_of: Any) -> None:

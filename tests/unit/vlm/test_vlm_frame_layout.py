@@ -14,7 +14,8 @@ from stillwing_agent.settings import AgentSettings
 from stillwing_common.errors import BudgetTooSmall, InvalidInput
 from stillwing_vlm.core.base import FrameLayout
 from stillwing_vlm.core.local import LocalEngine, LocalSession
-from stillwing_vlm.core.memory.trunk import Chunk, Trunk
+from stillwing_vlm.core.memory.chunks import Chunk
+from stillwing_vlm.core.memory.trunk import Trunk
 from stillwing_vlm.settings import VlmSettings
 
 ORIGINAL = FrameLayout(3, 3, 6)
@@ -78,7 +79,7 @@ def test_an_answer_sees_what_the_same_frames_alone_give(engine: LocalEngine) -> 
     for picture in pictures(9):
         wide.append(picture)
         tight.append(picture)
-    assert wide.video.digest() == tight.video.digest()
+    assert wide.video.slab.digest() == tight.video.slab.digest()
 
 
 def test_a_session_goes_on_with_its_layout(engine: LocalEngine, tmp_path: Path) -> None:

@@ -145,12 +145,12 @@ def test_it_takes_what_was_reckoned(fp8: LocalEngine, engine: LocalEngine) -> No
     trunk, figures = session.video.trunk, fp8.loaded.backend.figures
     sink = trunk.sink_tokens * figures.pristine_bytes
     assert figures.pristine_bytes == 3 * 2 * (16 * 4 + 16 + 4)
-    assert session.video.size_bytes == trunk.capacity * figures.cache_bytes + sink
+    assert session.video.slab.size_bytes == trunk.capacity * figures.cache_bytes + sink
 
 
 def sink_of(session: LocalSession) -> tuple[Scaled, Scaled]:
     """The sink's keys as the slab has them, and as one rounding of the un-rotated ones gives them."""
-    trunk, store = session.video.trunk, session.video._store
+    trunk, store = session.video.trunk, session.video.slab.store
     place = slice(trunk.start, trunk.start + trunk.sink_tokens)
     front = trunk.front()[: len(trunk.sink)]
     turned = [rotate(chunk.kept.keys, store._rotary.cos_sin(chunk.kept.positions + at)) for chunk, at in front]  # type: ignore[attr-defined]
@@ -167,7 +167,7 @@ def test_keys_are_rounded_once_whatever_moves(short_dir: Path) -> None:
         session.append(picture(turn))
         place = trunk.head
         for chunk in trunk.window:
-            digest = session.video._store.digest(place, place + chunk.tokens)
+            digest = session.video.slab.store.digest(place, place + chunk.tokens)
             place += chunk.tokens
             key = (chunk.ordinal, trunk.rebases)
             kept += key in arrived
@@ -198,7 +198,7 @@ def test_its_error_does_not_grow(short_dir: Path, logits_of: Any) -> None:
 def test_an_ask_leaves_no_trace_and_is_undisturbed(fp8: LocalEngine, logits_of: Any) -> None:
     session, alone = (fed(fp8, range(20)) for _ in range(2))
     wanted = alone.ask("What is it?", max_tokens=12).text
-    before = session.video.digest()
+    before = session.video.slab.digest()
     branches = [session.fork(AskRequest("What is it?", max_tokens=12)) for _ in range(2)]
     recent = session.fork(AskRequest("And now?", max_tokens=6, view=View(recent_chunks=2)))
     steps = 0
@@ -206,26 +206,26 @@ def test_an_ask_leaves_no_trace_and_is_undisturbed(fp8: LocalEngine, logits_of: 
         for branch in live:
             branch.accept(fp8.loaded.backend.advance(branch.rows()))
         if steps == 0:
-            assert session.video.digest() == before
+            assert session.video.slab.digest() == before
         session.append(picture(20 + steps))
         alone.append(picture(20 + steps))
         steps += 1
     for branch in (*branches, recent):
         session.video.release(branch)
     assert [branch.done.text for branch in branches if branch.done] == [wanted] * 2
-    assert session.video.digest() == alone.video.digest()
+    assert session.video.slab.digest() == alone.video.slab.digest()
     assert torch.equal(logits_of(session, "Where?"), logits_of(alone, "Where?"))
 
 
 def test_a_snapshot_brings_every_byte_back(fp8: LocalEngine) -> None:
     session = fed(fp8, range(5), 400)
-    before = session.video.digest()
+    before = session.video.slab.digest()
     snapshot = session.take_snapshot().snapshot_id
     for turn in range(5, 8):
         session.append(picture(turn))
-    assert session.video.digest() != before
+    assert session.video.slab.digest() != before
     session.restore_snapshot(snapshot)
-    assert session.video.digest() == before
+    assert session.video.slab.digest() == before
 
 
 @pytest.mark.parametrize("eviction", WAYS, ids=lambda way: f"{way.level.value} {way.positions.value}")
@@ -239,7 +239,7 @@ def test_whoever_opens_its_export_goes_on_to_the_last_bit(short_dir: Path, tmp_p
     for turn in range(25, 60):
         session.append(picture(turn))
         opened.append(picture(turn))
-    assert opened.video.digest() == session.video.digest()
+    assert opened.video.slab.digest() == session.video.slab.digest()
     assert opened.ask("What is it?", max_tokens=12).text == session.ask("What is it?", max_tokens=12).text
     if eviction.positions is EvictionPositions.CONTIGUOUS:
         assert opened.video.trunk.rebases > 0
@@ -262,9 +262,9 @@ def test_evicted_frames_come_back_as_they_were(tiny_dir: Path) -> None:
     engine = load(tiny_dir, limits=Limits(kept_kv_bytes=1 << 20))
     session = fed(engine, range(20))
     assert engine.info().can_recall_kept
-    store, trunk = session.video._store, session.video.trunk
+    store, trunk = session.video.slab.store, session.video.trunk
     gone = session.evicted[-1].frame_ids[0]
-    chunk = session.video._kept_frames.chunks_of((gone,))[0]  # type: ignore[union-attr]
+    chunk = session.video.slab.kept_frames.chunks_of((gone,))[0]  # type: ignore[union-attr]
     session.recall_kept(gone)
     values = store.values[:, :, trunk.start + trunk.sink_tokens : trunk.head]  # type: ignore[attr-defined]
     assert torch.equal(values.codes.view(torch.uint8), chunk.kept.values.codes.view(torch.uint8))
@@ -297,7 +297,7 @@ def test_static_buffers_compute_the_same(tiny_dir: Path) -> None:
             session.ask(prompt, max_tokens=12, view=view).text
             for prompt, view in (("Where?", View()), ("It?", View(2)))
         ]
-        found.append((engine.info().decoding, session.video.digest(), texts))
+        found.append((engine.info().decoding, session.video.slab.digest(), texts))
     assert [each[0] for each in found] == ["eager", "static"]
     assert found[0][1:] == found[1][1:]
 

@@ -247,7 +247,7 @@ def test_a_memory_moved_and_rewritten_by_kernels_is_the_same(directory: Path, mo
         session.recall(_picture(0))
         trunk = session.video.trunk
         assert min(trunk.evicted_frames, trunk.moves, trunk.rebases) > 0
-        found.append((session.video._store.keys[:, :, trunk.start : trunk.tail], session.video.digest()))  # type: ignore[attr-defined]
+        found.append((session.video.slab.store.keys[:, :, trunk.start : trunk.tail], session.video.slab.digest()))  # type: ignore[attr-defined]
     assert _same(found[1][0], found[0][0])
     assert DEVICE.type == "cuda" or found[0][1] == found[1][1]
 
@@ -274,7 +274,7 @@ def test_the_kernels_step_the_same(directory: Path, monkeypatch: pytest.MonkeyPa
             session.ask("Where?", max_tokens=4, view=view, sampling=sampling).text
             for view, sampling in ((View(), None), (View(2), Sampling(1.5, 0.9, 3)))
         ]
-        found.append((session.video._store.keys.wide(), texts))  # type: ignore[attr-defined]
+        found.append((session.video.slab.store.keys.wide(), texts))  # type: ignore[attr-defined]
         held = backend._static.appends._slabs
         assert any(sizes.held for sizes in held.values()), "no append went through the buffers"
     trunk = session.video.trunk

@@ -139,7 +139,7 @@ def test_what_tensors_really_take_is_what_was_reckoned(engine: LocalEngine) -> N
     session.append(np.zeros((56, 84, 3), np.uint8))
     trunk = session.video.trunk
     pristine = trunk.sink_tokens * backend.figures.pristine_bytes
-    assert session.video.size_bytes == trunk.capacity * backend.figures.cache_bytes + pristine
+    assert session.video.slab.size_bytes == trunk.capacity * backend.figures.cache_bytes + pristine
 
 
 def test_the_operators_word_stands_and_is_measured_against_the_plan(tiny_dir: Path) -> None:

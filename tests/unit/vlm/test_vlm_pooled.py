@@ -90,9 +90,9 @@ def test_a_text_asks_alike_whatever_was_seen_and_leaves_no_trace(engine: LocalEn
     before = session.pool_vectors([TEXT]).texts
     for picture in pictures:
         session.append(picture)
-    digest = session.video.digest()
+    digest = session.video.slab.digest()
     assert session.pool_vectors([TEXT]).texts == before
-    assert session.video.digest() == digest
+    assert session.video.slab.digest() == digest
 
 
 def test_handing_out_keys_changes_no_answer(engine: LocalEngine) -> None:
@@ -103,7 +103,7 @@ def test_handing_out_keys_changes_no_answer(engine: LocalEngine) -> None:
         session = engine.open("You fly.", 64, pooled_layers=layers)
         for picture in pictures:
             session.append(picture)
-        digests.append(session.video.digest())
+        digests.append(session.video.slab.digest())
         assert bool(session.evicted[0].frame_keys) is bool(layers)
     assert digests[0] == digests[1]
 

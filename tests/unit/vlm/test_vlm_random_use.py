@@ -118,9 +118,9 @@ def machine(make_pair: Any, folder: Path) -> type[RuleBasedStateMachine]:
 
         @rule(recent=VIEWS)
         def ask(self, recent: int | None) -> None:
-            digest = self.pair.session.video.digest()
+            digest = self.pair.session.video.slab.digest()
             assert self.pair.logits_error("What is it?", self._recent(recent)) < TOLERANCE
-            assert self.pair.session.video.digest() == digest
+            assert self.pair.session.video.slab.digest() == digest
 
         @rule(recent=VIEWS)
         def ask_and_wait(self, recent: int | None) -> None:
@@ -137,14 +137,14 @@ def machine(make_pair: Any, folder: Path) -> type[RuleBasedStateMachine]:
         @rule(recent=VIEWS)
         def cancel(self, recent: int | None) -> None:
             session = self.pair.session
-            digest, asks = session.video.digest(), session.info().live_asks
+            digest, asks = session.video.slab.digest(), session.info().live_asks
             branch = session.fork(AskRequest("Tell me all.", max_tokens=50, view=View(self._recent(recent))))
             branch.accept(session._engine.backend.advance(branch.rows()))
             branch.cancel()
             session.video.release(branch)
             assert branch.done is not None and branch.done.reason in (DoneReason.CANCELLED, DoneReason.STOP)
             assert session.info().live_asks == asks
-            assert session.video.digest() == digest
+            assert session.video.slab.digest() == digest
 
         # Snapshots and exports
 

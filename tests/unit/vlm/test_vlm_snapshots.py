@@ -9,8 +9,9 @@ from hypothesis import given
 
 from stillwing_common.clock import FakeClock
 from stillwing_common.errors import Exhausted, InvalidInput, UnknownSnapshot
+from stillwing_vlm.core.memory.chunks import Chunk
 from stillwing_vlm.core.memory.snapshots import Snapshots
-from stillwing_vlm.core.memory.trunk import Chunk, Trunk
+from stillwing_vlm.core.memory.trunk import Trunk
 
 MOST = 3
 
@@ -58,7 +59,7 @@ def test_the_trunk_keeps_no_mark_of_what_was_replaced_or_deleted() -> None:
         show(trunk, f"{index}")
         snapshots.take(None, "newest")
         snapshots.delete(snapshots.take(None, "").snapshot_id)
-    assert len(trunk._marks) == len(snapshots.infos()) == 1
+    assert len(trunk._marks._marks) == len(snapshots.infos()) == 1
 
 
 @given(

@@ -97,7 +97,7 @@ def fly(engine: LocalEngine) -> list[Any]:
         found.append((branch.done.text, branch.done.reason, branch.done.answer_tokens))
     assert all(session.video.trunk.moves > 2 for session in sessions)
     found += [session.ask_choice("Which way?", ["left", "right", "ahead"]).best_index for session in sessions]
-    return [*found, *(session.video.digest() for session in sessions)]
+    return [*found, *(session.video.slab.digest() for session in sessions)]
 
 
 def test_answers_and_memories_are_the_same(engines: tuple[LocalEngine, ...]) -> None:
@@ -115,9 +115,9 @@ def questions(session: LocalSession, lengths: tuple[int, ...], capacity: int = 1
     """One row for each, of so many tokens."""
     backend, trunk, rows = session._engine.backend, session.video.trunk, []
     for length in lengths:
-        view, _ = session.video._pin(View())
+        view, _ = session.video.slab.pin(View())
         positions, _ = text_positions(trunk.cursor, length)
-        branch = backend.new_branch(session.video._store, view, capacity)
+        branch = backend.new_branch(session.video.slab.store, view, capacity)
         rows.append(Row(branch, [7 + at % 40 for at in range(length)], positions))
     return rows
 
@@ -161,7 +161,7 @@ def test_what_earlier_steps_left_in_the_buffers_changes_nothing(static: LocalEng
 def test_nothing_is_written_beyond_what_is_fed(static: LocalEngine) -> None:
     session = static.open("You fly.", 200)
     session.append(frame(0))
-    before = session.video.digest()
+    before = session.video.slab.digest()
     rows = questions(session, (5, 1, 8), capacity=20)
     for row in rows:
         row.branch._keys.fill_(11)
@@ -172,7 +172,7 @@ def test_nothing_is_written_beyond_what_is_fed(static: LocalEngine) -> None:
         assert row.branch.length == count
         for part in (row.branch._keys, row.branch._values):
             assert (part[:, :, count:] == 11).all() and (part[:, :, :count] != 11).any(dim=3).all()
-    assert session.video.digest() == before
+    assert session.video.slab.digest() == before
 
 
 def test_a_branch_that_is_full_is_not_written_over(static: LocalEngine) -> None:
@@ -253,8 +253,8 @@ def test_the_kernels_step_the_same(engines: tuple[LocalEngine, ...], monkeypatch
             for session in sessions:
                 session.append(frame(2 * turn))
         rows = [row for session in sessions for row in questions(session, (1, 3))]
-        view, _ = sessions[1].video._pin(View(recent_chunks=2))
-        branch = engine.loaded.backend.new_branch(sessions[1].video._store, view, 30)
+        view, _ = sessions[1].video.slab.pin(View(recent_chunks=2))
+        branch = engine.loaded.backend.new_branch(sessions[1].video.slab.store, view, 30)
         rows.append(Row(branch, [4, 5], text_positions(view.cursor, 2)[0]))
         first = logits_of(engine, rows)
         again = [Row(row.branch, [9], text_positions(int(row.positions[0, -1]) + 1, 1)[0]) for row in rows]
@@ -271,13 +271,13 @@ def test_appends_of_one_size_go_through_the_buffers(engines: tuple[LocalEngine, 
         for turn in range(60):
             for session in sessions:
                 session.append(frame(turn // 7 * 2 + turn % 7 // 6))
-        found.append([session.video.digest() for session in sessions])
+        found.append([session.video.slab.digest() for session in sessions])
         assert all(session.video.trunk.moves > 2 for session in sessions)
     assert found[0] == found[1]
     slabs = engines[1].loaded.backend._static.appends._slabs  # type: ignore[attr-defined]
     # Where a chunk says its time in words, chunks of one picture come in two sizes.
-    assert {len(slabs[session.video._store].held) for session in sessions} <= {1, 2}
-    gone = [weakref.ref(session.video._store) for session in sessions]
+    assert {len(slabs[session.video.slab.store].held) for session in sessions} <= {1, 2}
+    gone = [weakref.ref(session.video.slab.store) for session in sessions]
     before = len(slabs)
     del session, sessions
     gc.collect()

@@ -12,7 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from stillwing_common.errors import BudgetTooSmall, SnapshotOverwritten
 from stillwing_vlm.core.base import Eviction, EvictionLevel, EvictionPositions
-from stillwing_vlm.core.memory.trunk import Chunk, Gone, Move, Trunk, TrunkMark
+from stillwing_vlm.core.memory.ablation import trunk_for
+from stillwing_vlm.core.memory.chunks import Chunk, Gone, Move
+from stillwing_vlm.core.memory.marks import TrunkMark
+from stillwing_vlm.core.memory.trunk import Trunk
 
 Label = tuple[str, int, int]
 """One slab token: its chunk, its place in it, the position at which its chunk was written."""
@@ -63,7 +66,7 @@ class TrunkMachine(RuleBasedStateMachine):
         positions: EvictionPositions,
         limit: int | None,
     ) -> None:
-        self.trunk = Trunk(budget, 0.25, first, Eviction(level, positions), limit)
+        self.trunk = trunk_for(Eviction(level, positions), budget, 0.25, first, limit)
         self.limit = limit
         self.subsampled = level is EvictionLevel.SUBSAMPLED
         self.gaps = positions is EvictionPositions.GAP
@@ -249,7 +252,7 @@ TestTrunk = TrunkMachine.TestCase
 
 
 def trunk_of(chunks: int, limit: int | None = None, **eviction: Any) -> Trunk:
-    trunk = Trunk(8, position_limit=limit, eviction=Eviction(**eviction))
+    trunk = trunk_for(Eviction(**eviction), 8, position_limit=limit)
     trunk.append(Chunk((), 1, 1))
     for index in range(chunks):
         trunk.evict_for(1)
@@ -260,6 +263,11 @@ def trunk_of(chunks: int, limit: int | None = None, **eviction: Any) -> Trunk:
 
 def visible(trunk: Trunk) -> list[int]:
     return [int(frame_id) for chunk in trunk.window for frame_id in chunk.frame_ids]
+
+
+def test_a_flight_never_comes_by_the_ways_that_are_compared_with_its_own() -> None:
+    assert type(trunk_for(Eviction(), 40)) is Trunk
+    assert type(trunk_for(Eviction(EvictionLevel.SUBSAMPLED), 40)) is not Trunk
 
 
 def test_the_oldest_go_first() -> None:
@@ -339,7 +347,7 @@ def test_marks_follow_when_positions_begin_anew() -> None:
 
 def test_everything_before_the_newest_hole_is_written_anew() -> None:
     """Several chunks may have to go for one, in any order of places."""
-    trunk = Trunk(40, eviction=Eviction(EvictionLevel.SUBSAMPLED))
+    trunk = trunk_for(Eviction(EvictionLevel.SUBSAMPLED), 40)
     trunk.append(Chunk((), 1, 1))
     for index in range(13):
         trunk.append(Chunk((f"{index}",), 3, 3))
@@ -352,7 +360,7 @@ def test_everything_before_the_newest_hole_is_written_anew() -> None:
 
 @pytest.mark.parametrize("positions", EvictionPositions)
 def test_another_trunk_goes_on_from_its_state(positions: EvictionPositions) -> None:
-    trunk = Trunk(40, first_position=10**8, eviction=Eviction(positions=positions), position_limit=2 * 10**8)
+    trunk = trunk_for(Eviction(positions=positions), 40, first_position=10**8, position_limit=2 * 10**8)
     trunk.append(Chunk((), 1, 1, "opening"))
     for index in range(30):
         trunk.evict_for(3)
@@ -360,7 +368,7 @@ def test_another_trunk_goes_on_from_its_state(positions: EvictionPositions) -> N
         trunk.append(Chunk((f"{index}",), 3, 2, index))
     trunk.evict_for(3)
     trunk.set_memory([Chunk(("recalled",), 3, 2, "recalled")])
-    other = Trunk(40, eviction=Eviction(positions=positions))
+    other = trunk_for(Eviction(positions=positions), 40)
     other.adopt(trunk.state(), ["opening", 0, "recalled"])
     assert other.state() == trunk.state()
     assert other.start == 0

@@ -29,9 +29,19 @@ from stillwing_vlm.core.inputs.images import Preprocessing, smart_resize
 from stillwing_vlm.core.inputs.positions import Grid, vision_positions
 from stillwing_vlm.core.inputs.prepare import Preparer
 from stillwing_vlm.core.inputs.text import ChatText
+from stillwing_vlm.core.memory.ablation import trunk_for
 from stillwing_vlm.core.memory.session_state import SavedSession
+from stillwing_vlm.core.memory.trunk import Trunk
 from stillwing_vlm.core.memory.video_session import VideoSession
-from stillwing_vlm.core.planner import BudgetPlan, BudgetPolicy, PlannedUse, plan_budget, set_by_operator
+from stillwing_vlm.core.planner import (
+    SLAB_SLACK,
+    STREAM_POSITIONS,
+    BudgetPlan,
+    BudgetPolicy,
+    PlannedUse,
+    plan_budget,
+    set_by_operator,
+)
 
 PILOT = "pilot"
 PILOT_WINDOW_FRAMES = 23
@@ -203,8 +213,11 @@ class LoadedEngine:
     def open_session(
         self, config: SessionConfig, opening_ids: list[int], *, first_position: int = 0, rebases: bool = True
     ) -> VideoSession:
-        """A new session. Raises BudgetTooSmall, Exhausted."""
-        budget = self.budget(config, opening_ids)
+        """A new session. Raises BudgetTooSmall, Exhausted.
+
+        `first_position` moves every position by a constant, which changes no answer; without `rebases` positions grow
+        beyond the model's range.
+        """
         gate_levels = self.gate_levels if config.gate_levels is None else config.gate_levels
         config = replace(
             config,
@@ -212,17 +225,12 @@ class LoadedEngine:
             gate_levels=gate_levels,
             layout=config.layout or self.layout,
         )
-        return VideoSession(
-            self.backend,
-            self.text,
-            self.clock,
-            self.limits,
-            config,
-            opening_ids,
-            budget,
-            first_position=first_position,
-            rebases=rebases,
-        )
+        trunk = self._trunk(config, self.budget(config, opening_ids), first_position=first_position, rebases=rebases)
+        return VideoSession(self.backend, self.text, self.clock, self.limits, config, trunk, opening_ids)
+
+    def _trunk(self, config: SessionConfig, budget: int, *, first_position: int = 0, rebases: bool = True) -> Trunk:
+        limit = int(self.backend.figures.max_positions * STREAM_POSITIONS) if rebases else None
+        return trunk_for(config.eviction or self.eviction, budget, SLAB_SLACK, first_position, limit, config.layout)
 
     def restore_session(self, saved: SavedSession, config: SessionConfig) -> VideoSession:
         """The session of an export, to go on with: prompt, budget and way to let chunks go are the export's.
@@ -243,7 +251,8 @@ class LoadedEngine:
             label=config.label or state.label,
             from_export="",
         )
-        return VideoSession(self.backend, self.text, self.clock, self.limits, config, [], trunk.budget, saved=saved)
+        made = self._trunk(config, trunk.budget)
+        return VideoSession(self.backend, self.text, self.clock, self.limits, config, made, [], saved)
 
 
 def _model_type(directory: Path) -> str:

@@ -6,7 +6,7 @@ The oldest go when there are too many bytes of them. It knows chunks and bytes, 
 from collections import deque
 
 from stillwing_common.errors import FrameNotKept
-from stillwing_vlm.core.memory.trunk import Chunk
+from stillwing_vlm.core.memory.chunks import Chunk
 
 
 class KeptFrames:

@@ -10,7 +10,8 @@ from stillwing_common.clock import Clock
 from stillwing_common.errors import Exhausted, InvalidInput, UnknownSnapshot
 from stillwing_common.ids import new_id
 from stillwing_vlm.core.base import SNAPSHOT_ID_PREFIX, SnapshotInfo
-from stillwing_vlm.core.memory.trunk import Trunk, TrunkMark
+from stillwing_vlm.core.memory.marks import TrunkMark
+from stillwing_vlm.core.memory.trunk import Trunk
 from stillwing_vlm.core.names import check_name
 
 

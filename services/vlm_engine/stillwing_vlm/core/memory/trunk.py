@@ -7,94 +7,48 @@ The three parts are one contiguous slice `[start, tail)`. Letting the oldest chu
 and the memory are then written anew directly in front of `head`, at positions that end where the window begins.
 Nothing in the window moves or turns, because rotary scores depend on differences of positions alone.
 
-Two other ways exist to be compared with that one. Subsampled eviction takes chunks out of the middle of the window:
-what stands before the hole is written anew too, up against what stands behind it. With gaps, nothing changes its
-position when chunks leave: the sink stays where it was and the distance to the window grows without end.
+Other ways to let chunks go are compared with that one in `ablation`.
 
 It holds whole numbers and its callers' handles, and knows nothing of tensors, models or threads.
 """
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from stillwing_common.errors import BudgetTooSmall, SnapshotOverwritten
-from stillwing_vlm.core.base import DEFAULT_EVICTION, Eviction, EvictionLevel, EvictionPositions, FrameLayout
+from stillwing_vlm.core.base import DEFAULT_EVICTION, Eviction, FrameLayout
+from stillwing_vlm.core.memory.chunks import Chunk, Gone, Move
+from stillwing_vlm.core.memory.marks import Marks, TrunkMark
 from stillwing_vlm.core.memory.session_state import ChunkState, TrunkState
 from stillwing_vlm.core.planner import SLAB_SLACK
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Frames encoded together: `tokens` in the slab, `span` positions of the cursor.
-
-    `kept` is the caller's handle of what it takes to write the chunk anew elsewhere, `mean_keys` whatever it wants to
-    know of each frame once the chunk is gone. The trunk numbers the chunks of
-    its history in `ordinal` and notes in `position` where the cursor stood when the chunk arrived.
-    """
-
-    frame_ids: tuple[str, ...]
-    tokens: int
-    span: int
-    kept: Any = None
-    ordinal: int = 0
-    position: int = 0
-    mean_keys: tuple[Any, ...] = ()
-
-
-class Gone(NamedTuple):
-    """Chunks that were let go, and how many of the window's first chunks have to be written anew because of it."""
-
-    chunks: list[Chunk]
-    stale: int
-
-
-class Move(NamedTuple):
-    """Slab tokens `[source, source + length)` go to `[target, target + length)`, their positions change by `turn`."""
-
-    source: int
-    target: int
-    length: int
-    turn: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class TrunkMark:
-    """A remembered state of a trunk; `lost` once something it covers was overwritten."""
-
-    front_epoch: int
-    length: int
-    cursor: int
-    appended_chunks: int
-    sink: tuple[Chunk, ...]
-    window: tuple[Chunk, ...]
-    lost: bool = field(default=False)
-
-
 class Trunk:
     """Book-keeping of one session's trunk. Not thread-safe; used by the device's owner thread."""
+
+    eviction: Eviction = DEFAULT_EVICTION
+    """How it lets chunks go."""
 
     def __init__(
         self,
         budget: int,
         slack: float = SLAB_SLACK,
         first_position: int = 0,
-        eviction: Eviction | None = None,
         position_limit: int | None = None,
         layout: FrameLayout | None = None,
     ) -> None:
         """`budget`: most tokens in the trunk; `slack`: share of it added to the slab, so that moves are rare.
 
         `position_limit`: the cursor stays at or below it as long as the trunk itself spans at most three quarters of
-        it; None, or with gaps, lets positions grow. `layout` None: the first chunk with frames is all of the sink, and
+        it; None lets positions grow. `layout` None: the first chunk with frames is all of the sink, and
         the window is as the budget allows.
         """
         if budget < 1 or slack < 0:
             raise ValueError("budget is at least 1 token and slack is not negative")
         self.budget = budget
-        self.eviction = eviction or DEFAULT_EVICTION
         self.capacity = budget + max(1, int(budget * slack))
         self.head = 0
         self.tail = 0
@@ -114,7 +68,7 @@ class Trunk:
         self.front_epoch = 0
         self.moves = 0
         self.rebases = 0
-        self._marks: list[TrunkMark] = []
+        self._marks = Marks()
 
     @property
     def sink_tokens(self) -> int:
@@ -154,36 +108,31 @@ class Trunk:
     @property
     def window_position(self) -> int:
         """Position at which the window begins."""
-        if self.has_gaps:
-            return self.window[0].position if self.window else self.cursor
         return self.cursor - self._window_span
 
     @property
-    def rewrites_window(self) -> bool:
-        """Whether chunks of the window may have to be written anew."""
-        return self.eviction.level is not EvictionLevel.OLDEST
-
-    @property
-    def rewritable(self) -> list[Chunk]:
-        """Chunks that may have to be written anew, in slab order."""
-        return [*self.sink, *self.memory, *(self.window if self.rewrites_window else ())]
-
-    @property
-    def has_gaps(self) -> bool:
-        """Whether chunks keep the positions at which they arrived."""
-        return self.eviction.positions is EvictionPositions.GAP
-
-    @property
     def sink_offset(self) -> int:
-        """Position at which the sink begins: memory and window follow on it.
-
-        With gaps it is the one at which the sink arrived, unless a memory in front of the window needs the place.
-        """
+        """Position at which the sink begins: memory and window follow on it."""
         return self._sink_before(self.window_position - self.memory_span)
 
     def _sink_before(self, position: int) -> int:
-        contiguous = position - self.sink_span
-        return min(self._first_position, contiguous) if self.has_gaps else contiguous
+        """Where the sink begins in front of what begins at `position`."""
+        return position - self.sink_span
+
+    @property
+    def rewritable_chunks(self) -> int:
+        """How many of the window's first chunks may have to be written anew: none, where only the oldest leave."""
+        return 0
+
+    @property
+    def rewritable(self) -> list[Chunk]:
+        """All chunks that may have to be written anew, in slab order."""
+        return [*self.sink, *self.memory, *islice(self.window, self.rewritable_chunks)]
+
+    @property
+    def keeps_newest(self) -> bool:
+        """Whether the chunk that comes next may have to be written anew."""
+        return self.sink_open
 
     def place_of(self, index: int) -> int:
         """Slab place at which the window's chunk of this index begins."""
@@ -191,12 +140,15 @@ class Trunk:
 
     def front(self, stale: int = 0) -> list[tuple[Chunk, int]]:
         """Sink, memory and the window's first `stale` chunks, each with the position at which it begins."""
-        found = list(_following(self.sink, self.sink_offset))
-        found += _following(self.memory, self.window_position - self.memory_span)
-        first = islice(self.window, stale)
-        if self.has_gaps:
-            return [*found, *((chunk, chunk.position) for chunk in first)]
-        return [*found, *_following(first, self.window_position)]
+        return [
+            *following(self.sink, self.sink_offset),
+            *following(self.memory, self.window_position - self.memory_span),
+            *self._with_positions(islice(self.window, stale), self.window_position),
+        ]
+
+    def _with_positions(self, chunks: Iterable[Chunk], position: int) -> Iterable[tuple[Chunk, int]]:
+        """Chunks of the window, each with the position at which it begins; the first begins at `position`."""
+        return following(chunks, position)
 
     @property
     def last_frame_id(self) -> str:
@@ -265,16 +217,8 @@ class Trunk:
         return sum(len(chunk.frame_ids) for chunk in self.sink) < self._sink_frames
 
     def _next_to_go(self, window: Sequence[Chunk]) -> int:
-        """The window's oldest chunk; or, subsampled, of its older half the oldest of those divided by the least power
-        of two.
-
-        So the older half holds every 2^k-th chunk of the whole history, of those that 2^(k-1) divides the newest, and
-        what has just come into it: but for these the distances of its chunks differ by no more than a factor of two.
-        """
-        if self.eviction.level is EvictionLevel.OLDEST:
-            return 0
-        older = range(max(1, len(window) // 2))
-        return min(older, key=lambda index: window[index].ordinal & -window[index].ordinal)
+        """Place in the window of the chunk that leaves first."""
+        return 0
 
     def compact_for(self, tokens: int, span: int) -> Move | None:
         """Where `tokens` more would pass the slab's end, or `span` more the limit of positions, the move of the live
@@ -287,7 +231,7 @@ class Trunk:
 
     def _must_rebase(self, span: int) -> bool:
         limit = self._position_limit
-        if limit is None or self.has_gaps or self.cursor + span <= limit:
+        if limit is None or self.cursor + span <= limit:
             return False
         # Turning rounds what it turns, so it has to be worth a long stretch of positions.
         return self.sink_offset > limit // 4
@@ -296,8 +240,7 @@ class Trunk:
         """Record a chunk whose tokens were written at `tail`. The sink closes once it has its frames."""
         if self.tail + chunk.tokens > self.capacity:
             raise ValueError("the slab is full; compact first")
-        for mark in self._marks:
-            mark.lost = mark.lost or mark.length > self.tokens
+        self._marks.lose_beyond(self.tokens)
         chunk = replace(chunk, ordinal=self.appended_chunks, position=self.cursor)
         self.appended_chunks += bool(chunk.frame_ids)
         if self.sink_open:
@@ -332,24 +275,20 @@ class Trunk:
         self.cursor += turn
         self.moves += 1
         self.rebases += bool(turn)
-        # What lies beyond the tail stays behind, so states that reach further cannot come back.
-        for mark in self._marks:
-            mark.lost = mark.lost or mark.length > move.length
-            mark.cursor += turn
+        self._marks.lose_beyond(move.length)
+        self._marks.turn(turn)
         return move
 
     def _front_changed(self) -> None:
         self.front_epoch += 1
-        for mark in self._marks:
-            mark.lost = True
-        self._marks.clear()
+        self._marks.lose_all()
 
     # Exports
 
     def state(self) -> TrunkState:
         """All of it but the marks, for another process."""
         sink, memory = (tuple(_chunk_state(chunk, kept=True) for chunk in part) for part in (self.sink, self.memory))
-        window = tuple(_chunk_state(chunk, kept=self.rewrites_window) for chunk in self.window)
+        window = tuple(_chunk_state(chunk, kept=self.rewritable_chunks > 0) for chunk in self.window)
         return TrunkState(
             budget=self.budget,
             level=self.eviction.level,
@@ -387,14 +326,12 @@ class Trunk:
         mark = TrunkMark(
             self.front_epoch, self.tokens, self.cursor, self.appended_chunks, tuple(self.sink), tuple(self.window)
         )
-        self._marks = [known for known in self._marks if not known.lost]
-        self._marks.append(mark)
+        self._marks.add(mark)
         return mark
 
     def forget(self, mark: TrunkMark) -> None:
         """Drop a mark."""
-        mark.lost = True
-        self._marks = [known for known in self._marks if known is not mark]
+        self._marks.forget(mark)
 
     def can_rewind(self, mark: TrunkMark) -> bool:
         """Whether a marked state is still whole."""
@@ -419,9 +356,12 @@ class Trunk:
         chunks with their positions before them.
         """
         newest = list(self.window)[-chunks:]
-        position = newest[0].position if self.has_gaps else self.cursor - sum(chunk.span for chunk in newest)
         place = self.tail - sum(chunk.tokens for chunk in newest)
-        return place, list(_following(self.sink, self._sink_before(position))), newest
+        return place, list(following(self.sink, self._sink_before(self._position_of(newest)))), newest
+
+    def _position_of(self, newest: Sequence[Chunk]) -> int:
+        """Position at which these chunks, the window's newest, begin."""
+        return self.cursor - sum(chunk.span for chunk in newest)
 
     def check_integrity(self) -> None:
         """Raise AssertionError where the book-keeping contradicts itself. For tests and debugging."""
@@ -429,10 +369,13 @@ class Trunk:
         assert self.tail - self.head == sum(chunk.tokens for chunk in self.window)
         assert self._window_span == sum(chunk.span for chunk in self.window)
         assert self.tokens <= self.budget
-        gap = self.window_position - self.sink_offset - self.sink_span - self.memory_span
-        assert gap >= 0 if self.has_gaps else gap == 0
+        assert self._is_before_window(self.sink_offset + self.sink_span + self.memory_span)
         assert not (self.sink_open and self.window)
-        assert all(mark.front_epoch == self.front_epoch for mark in self._marks if not mark.lost)
+        self._marks.check_integrity(self.front_epoch)
+
+    def _is_before_window(self, position: int) -> bool:
+        """Whether sink and memory may end at this position."""
+        return position == self.window_position
 
 
 def _chunk_state(chunk: Chunk, *, kept: bool) -> ChunkState:
@@ -443,7 +386,8 @@ def _chunk_of(state: ChunkState, kept: Any) -> Chunk:
     return Chunk(state.frame_ids, state.tokens, state.span, kept, state.ordinal, state.position)
 
 
-def _following(chunks: Iterable[Chunk], position: int) -> Iterator[tuple[Chunk, int]]:
+def following(chunks: Iterable[Chunk], position: int) -> Iterator[tuple[Chunk, int]]:
+    """Each chunk with its position, where they follow on each other from `position` on."""
     for chunk in chunks:
         yield chunk, position
         position += chunk.span

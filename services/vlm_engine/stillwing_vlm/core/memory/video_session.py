@@ -1,53 +1,37 @@
 """The memory of one video stream: frames in, branches out, old chunks let go. All on the device's owner thread.
 
-It joins the book-keeping (`trunk`) with the cache (`backend.Store`): decides nothing about when things happen, and
-knows no tensors, no queues and no transports.
-
-A branch sees the trunk as it was when it was forked. Where an eviction, a recall or a rewind is about to write over
-slab tokens that a live branch still sees, those tokens are copied aside first: appends never wait for answers, and an
-answer never changes what an append writes.
+It makes chunks of what it is given and hands them to the slab (`trunk_slab`); it decides nothing about when things
+happen, and knows no tensors, no queues and no transports.
 """
-
-from collections.abc import Iterable
-from dataclasses import replace
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from stillwing_common.clock import Clock
 from stillwing_common.errors import BudgetTooSmall, InvalidInput
 from stillwing_common.ids import new_id
 from stillwing_common.types import Stamp
-from stillwing_common.vectors import Vectors
-from stillwing_vlm.core.backend import Backend, PinnedView
+from stillwing_vlm.core.backend import Backend
 from stillwing_vlm.core.base import (
-    DEFAULT_EVICTION,
     AppendResult,
     Evicted,
-    FrameKeys,
     Limits,
     Pooled,
-    Provenance,
     RecallResult,
     SessionConfig,
     SessionInfo,
     SnapshotInfo,
-    TextQuery,
     TokenSaving,
-    View,
 )
-from stillwing_vlm.core.inputs.chunk_tokens import VISION, ChunkLayout, lay_out, time_labels
+from stillwing_vlm.core.inputs.chunk_tokens import ChunkLayout, lay_out, time_labels
 from stillwing_vlm.core.inputs.positions import text_positions
 from stillwing_vlm.core.inputs.prepare import PreparedAsk, PreparedChoice, PreparedChunk
 from stillwing_vlm.core.inputs.text import ChatText
 from stillwing_vlm.core.memory.branch import AskBranch, Branch, ChoiceBranch
+from stillwing_vlm.core.memory.chunks import Chunk, Gone
 from stillwing_vlm.core.memory.gate import GatePast, TokenGate, Verdict
-from stillwing_vlm.core.memory.kept_frames import KeptFrames
+from stillwing_vlm.core.memory.mean_vectors import frame_keys, mean_keys, text_query
 from stillwing_vlm.core.memory.session_state import VERSION, PastState, SavedSession, SessionState
 from stillwing_vlm.core.memory.snapshots import Snapshots
-from stillwing_vlm.core.memory.trunk import Chunk, Gone, Move, Trunk
-from stillwing_vlm.core.planner import SLAB_SLACK, STREAM_POSITIONS
+from stillwing_vlm.core.memory.trunk import Trunk
+from stillwing_vlm.core.memory.trunk_slab import TrunkSlab
 
 _SMALLEST_CHUNK_TOKENS = 3
 
@@ -62,23 +46,19 @@ class VideoSession:
         clock: Clock,
         limits: Limits,
         config: SessionConfig,
+        trunk: Trunk,
         opening_ids: list[int],
-        budget: int,
-        *,
-        first_position: int = 0,
-        rebases: bool = True,
         saved: SavedSession | None = None,
     ) -> None:
-        """Make the slab and write the opening text, or what an export holds. Raises BudgetTooSmall, Exhausted.
+        """Make the slab and write the opening text, or what an export holds. `trunk` is a new one.
 
-        `first_position` moves every position by a constant, which changes no answer; without `rebases` positions grow
-        beyond the model's range.
+        Raises BudgetTooSmall, InvalidInput, Exhausted.
         """
         smallest = len(opening_ids) + 2 * _SMALLEST_CHUNK_TOKENS
-        if budget < smallest:
+        if trunk.budget < smallest:
             raise BudgetTooSmall(
-                f"{budget} tokens cannot hold the opening text and two chunks, {smallest} at least",
-                budget=budget,
+                f"{trunk.budget} tokens cannot hold the opening text and two chunks, {smallest} at least",
+                budget=trunk.budget,
                 needed=smallest,
             )
         layers = backend.figures.layers
@@ -90,27 +70,24 @@ class VideoSession:
             raise InvalidInput(f"layout {layout} remembers more than the {most} frames this engine allows", limit=most)
         self.session_id = new_id("ses")
         self.config = config
-        eviction = config.eviction or DEFAULT_EVICTION
-        position_limit = int(backend.figures.max_positions * STREAM_POSITIONS) if rebases else None
-        self.trunk = Trunk(budget, SLAB_SLACK, first_position, eviction, position_limit, config.layout)
+        self.trunk = trunk
+        self.slab = TrunkSlab(trunk, backend.new_store(trunk.capacity), limits.kept_kv_bytes)
         self._backend = backend
         self._text = text
         self._clock = clock
         self._limits = limits
         self._created_wall_ns = clock.wall_ns()
-        self._store = backend.new_store(self.trunk.capacity)
-        self._views: list[PinnedView] = []
-        self._snapshots = Snapshots(self.trunk, clock, limits.max_snapshots)
+        self._snapshots = Snapshots(trunk, clock, limits.max_snapshots)
         self._appended_frames = 0
         self._answered_asks = 0
         self._dropped_tokens = 0
-        self._kept_frames = KeptFrames(limits.kept_kv_bytes) if limits.kept_kv_bytes else None
         self._gate = TokenGate(config.gate_levels, backend.preprocessing) if config.gate_levels else None
         self._origin = Stamp(0, "")
         if saved is None:
-            positions, cursor = text_positions(first_position, len(opening_ids))
-            kept = backend.prefill(self._store, 0, 0, backend.embed_text(opening_ids), positions, first_position)
-            self.trunk.append(Chunk((), len(opening_ids), cursor - first_position, kept))
+            first = trunk.cursor
+            positions, cursor = text_positions(first, len(opening_ids))
+            kept = backend.prefill(self.slab.store, 0, 0, backend.embed_text(opening_ids), positions, first)
+            trunk.append(Chunk((), len(opening_ids), cursor - first, kept))
         else:
             self._adopt(saved)
 
@@ -130,18 +107,15 @@ class VideoSession:
         trunk.check_fits(tokens)
         self._check_layout(len(chunk.frame_ids), tokens)
         embedding = self._backend.embed_chunk(chunk.patches, layout, chunk.staged)
-        gone = self._make_room(tokens, span, len(chunk.frame_ids))
+        gone = self.slab.make_room(tokens, span, len(chunk.frame_ids))
         # Making room may have begun the positions anew.
         positions = layout.positions + (trunk.cursor - began)
-        rewritten = trunk.sink_open or trunk.rewrites_window
+        layers, store, keep = self.config.pooled_layers, self.slab.store, trunk.keeps_newest
         # Only chunks that may have to be written anew need more than their place in the slab.
-        pooled = bool(self.config.pooled_layers)
-        offset = trunk.cursor if rewritten or pooled or self._kept_frames is not None else None
-        kept = self._backend.prefill(self._store, trunk.start, trunk.tail, embedding, positions, offset)
-        mean_keys = self._mean_keys(chunk, layout, kept) if pooled else ()
-        if kept is not None and not rewritten:
-            kept = self._store.without_values(kept) if self._kept_frames is not None else None
-        trunk.append(Chunk(chunk.frame_ids, tokens, span, kept, mean_keys=mean_keys))
+        offset = trunk.cursor if keep or layers or self.slab.keeps_all else None
+        kept = self._backend.prefill(store, trunk.start, trunk.tail, embedding, positions, offset)
+        means = mean_keys(self._backend, store, chunk, layout, kept, layers) if layers else ()
+        self.slab.append(Chunk(chunk.frame_ids, tokens, span, kept, mean_keys=means), keep=keep)
         self._appended_frames += len(chunk.frame_ids)
         saved = self._accepted(verdict)
         # It is acknowledged when it is there: frames are then never taken faster than the device takes them.
@@ -194,7 +168,7 @@ class VideoSession:
 
         Raises FrameNotKept, InvalidInput, BudgetTooSmall; then nothing has changed.
         """
-        chunks = [] if not frame_ids else (self._kept_frames or KeptFrames(0)).chunks_of(frame_ids)
+        chunks = self.slab.kept_frames.chunks_of(frame_ids)
         frames = sum(len(chunk.frame_ids) for chunk in chunks)
         if frames > self._limits.max_recalled_frames:
             most = self._limits.max_recalled_frames
@@ -214,14 +188,9 @@ class VideoSession:
             raise BudgetTooSmall(f"sink {sink} + recalled {tokens} tokens > {budget}", needed=tokens)
 
     def _set_memory(self, chunks: list[Chunk]) -> tuple[RecallResult, Evicted | None]:
-        trunk, wanted = self.trunk, sum(chunk.tokens for chunk in chunks)
-        gone = self._let_go(max(0, wanted - trunk.memory_tokens))
-        self._keep_aside(trunk.place_of(gone.stale))
-        self._moved(trunk.room_for_memory(wanted))
-        trunk.set_memory(chunks)
-        self._store.place(_kept(trunk.front(gone.stale)), trunk.place_of(gone.stale))
+        gone = self.slab.set_memory(chunks)
         recalled = tuple(frame_id for chunk in chunks for frame_id in chunk.frame_ids)
-        return RecallResult(recalled, trunk.tokens), self._evicted(gone)
+        return RecallResult(recalled, self.trunk.tokens), self._evicted(gone)
 
     def _layout(self, chunk: PreparedChunk, cursor: int) -> ChunkLayout:
         how = self._backend.chunk_format
@@ -233,16 +202,6 @@ class VideoSession:
             seconds_per_grid=chunk.seconds_per_grid,
             labels=time_labels(chunk.grid_times, self._origin) if how.timed_grids else (),
         )
-
-    def _make_room(self, tokens: int, span: int, frames: int) -> Gone:
-        trunk = self.trunk
-        gone = self._let_go(tokens, frames)
-        if gone.chunks:
-            end = trunk.place_of(gone.stale)
-            self._keep_aside(end)
-            self._store.place(_kept(trunk.front(gone.stale)), end)
-        self._moved(trunk.compact_for(tokens, span))
-        return gone
 
     def _check_layout(self, frames: int, tokens: int) -> None:
         """Raises InvalidInput for a chunk larger than the window, BudgetTooSmall where the layout will not fit."""
@@ -260,62 +219,12 @@ class VideoSession:
                 needed=needed,
             )
 
-    def _let_go(self, tokens: int, frames: int = 0) -> Gone:
-        """Evict for so much more. What stands in the slab is not touched yet."""
-        place = self.trunk.head
-        gone = self.trunk.evict_for(tokens, frames)
-        if self._kept_frames is None:
-            return gone
-        for chunk in gone.chunks:
-            # Oldest first, they stand one after another; others brought their values along. Those of a window that came
-            # from an export have no un-rotated keys.
-            if chunk.kept is not None:
-                self._kept_frames.add(replace(chunk, kept=self._store.with_values(chunk.kept, place)))
-            place += chunk.tokens
-        return gone
-
-    def _keep_aside(self, head: int) -> None:
-        """Copy what live branches see of the slab before `head`, where the front is about to be written."""
-        for view in self._views:
-            end = min(head, view.end)
-            if view.start < end:
-                view.kept = self._store.copy_out(view.kept, view.start, end)
-                view.start = end
-
-    def _moved(self, move: Move | None) -> None:
-        if move is None:
-            return
-        self._store.move(*move)
-        shift = move.target - move.source
-        for view in self._views:
-            view.start += shift
-            view.end += shift
-            if move.turn:
-                view.kept = self._store.turn_copy(view.kept, move.turn)
-                view.cursor += move.turn
-                view.turn += move.turn
-        if move.turn:
-            # What can be rotated anew is; the rest of the window was turned where it lies.
-            stale = len(self.trunk.window) if self.trunk.rewrites_window else 0
-            self._store.place(_kept(self.trunk.front(stale)), self.trunk.place_of(stale))
-
     def _evicted(self, gone: Gone) -> Evicted | None:
         if not gone.chunks:
             return None
         frame_ids = tuple(frame_id for chunk in gone.chunks for frame_id in chunk.frame_ids)
-        keys = tuple(each for chunk in gone.chunks for each in _frame_keys(chunk))
+        keys = tuple(each for chunk in gone.chunks for each in frame_keys(chunk))
         return Evicted(frame_ids, self.trunk.oldest_frame_id, self.trunk.tokens, keys)
-
-    # What memory scorers compare
-
-    def _mean_keys(self, chunk: PreparedChunk, layout: ChunkLayout, kept: Any) -> tuple[npt.NDArray[np.float32], ...]:
-        """For each frame of the chunk, of the grid in time that it is part of."""
-        grids, frames_a_grid = chunk.patches.grid.time, self._backend.preprocessing.temporal_patch
-        tokens_a_grid = chunk.patches.grid.merged_tokens(self._backend.chunk_format.merge) // grids
-        groups = np.full(layout.tokens, -1, np.int64)
-        groups[layout.token_ids == VISION] = layout.features // tokens_a_grid
-        means = self._store.mean_keys(kept, self.config.pooled_layers, groups)
-        return tuple(means[place // frames_a_grid] for place in range(len(chunk.frame_ids)))
 
     def pool_vectors(self, texts: list[tuple[str, list[int]]], frame_ids: tuple[str, ...]) -> Pooled:
         """Mean queries of texts (with their tokens), and mean keys of those frames that are in the trunk.
@@ -326,53 +235,29 @@ class VideoSession:
             raise InvalidInput("this session was opened without pooled_layers", field="pooled_layers")
         wanted = set(frame_ids)
         chunks = (chunk for chunk in (*self.trunk.sink, *self.trunk.window) if not wanted.isdisjoint(chunk.frame_ids))
-        known = {each.frame_id: each for chunk in chunks for each in _frame_keys(chunk)}
+        known = {each.frame_id: each for chunk in chunks for each in frame_keys(chunk)}
         frames = tuple(known[frame_id] for frame_id in frame_ids if frame_id in known)
-        return Pooled(tuple(self._query(text, ids) for text, ids in texts), frames)
-
-    def _query(self, text: str, ids: list[int]) -> TextQuery:
-        backend, opening = self._backend, self.trunk.sink[0]
-        scratch = backend.new_store(opening.tokens + len(ids))
-        scratch.place([(opening.kept, 0)], opening.tokens)
-        positions, _ = text_positions(opening.span, len(ids))
-        means = backend.mean_queries(
-            scratch, opening.tokens, backend.embed_text(ids), positions, self.config.pooled_layers
-        )
-        return TextQuery(text, Vectors(means), len(ids))
+        opening, layers = self.trunk.sink[0], self.config.pooled_layers
+        return Pooled(tuple(text_query(self._backend, opening, text, ids, layers) for text, ids in texts), frames)
 
     # Questions
 
     def fork_ask(self, ask: PreparedAsk, placed_s: float) -> AskBranch:
         """Start an answer that sees the trunk as it is now. Release it when it is finished."""
-        view, provenance = self._pin(ask.view)
-        branch = self._backend.new_branch(self._store, view, len(ask.question_ids) + ask.max_tokens)
+        view, provenance = self.slab.pin(ask.view)
+        branch = self._backend.new_branch(self.slab.store, view, len(ask.question_ids) + ask.max_tokens)
         return AskBranch(self._backend, self._text, self._clock, ask, branch, view, provenance, placed_s)
 
     def fork_choice(self, choice: PreparedChoice, placed_s: float) -> ChoiceBranch:
         """Start scoring options. Release it when it is finished."""
-        view, provenance = self._pin(choice.view)
-        branch = self._backend.new_branch(self._store, view, len(choice.question_ids))
+        view, provenance = self.slab.pin(choice.view)
+        branch = self._backend.new_branch(self.slab.store, view, len(choice.question_ids))
         return ChoiceBranch(self._backend, self._clock, choice, branch, view, provenance, placed_s)
 
     def release(self, branch: Branch, *, answered: bool = True) -> None:
         """Let a branch go; its tokens are freed, nothing in the trunk has changed. `answered`: count it as an ask."""
-        self._views = [view for view in self._views if view is not branch.view]
+        self.slab.release(branch.view)
         self._answered_asks += answered
-
-    def _pin(self, wanted: View) -> tuple[PinnedView, Provenance]:
-        trunk = self.trunk
-        recalled = tuple(frame_id for chunk in trunk.memory for frame_id in chunk.frame_ids)
-        chunks = wanted.recent_chunks
-        if chunks is None or chunks > len(trunk.window):
-            # Where the window holds fewer chunks than asked for, the sink's own is among the newest.
-            view = PinnedView(None, trunk.start, trunk.tail, trunk.cursor)
-            oldest, tokens = trunk.oldest_frame_id, trunk.tokens
-        else:
-            place, sink, newest = trunk.recent(chunks)
-            view = PinnedView(self._store.turned(_kept(sink)), place, trunk.tail, trunk.cursor)
-            oldest, tokens, recalled = newest[0].frame_ids[0], trunk.sink_tokens + trunk.tail - place, ()
-        self._views.append(view)
-        return view, Provenance(trunk.last_frame_id, oldest, tokens, trunk.evicted_frames, recalled)
 
     # Snapshots
 
@@ -383,11 +268,7 @@ class VideoSession:
     def restore_snapshot(self, snapshot: str) -> str:
         """Put the trunk back, by id or name; the newest frame of it. Raises UnknownSnapshot, SnapshotOverwritten."""
         self._snapshots.restore(snapshot)
-        for view in self._views:
-            if view.end > self.trunk.tail and view.start < view.end:
-                # What lies beyond the restored end may be written over by the next append.
-                view.kept = self._store.copy_out(view.kept, view.start, view.end)
-                view.start = view.end
+        self.slab.keep_beyond_end()
         return self.trunk.last_frame_id
 
     def delete_snapshot(self, snapshot: str) -> bool:
@@ -421,7 +302,7 @@ class VideoSession:
             layout=self.config.layout,
             kv_cache_dtype=backend.kv_cache_dtype,
         )
-        return SavedSession(state, self._store.copy_cache(trunk.start, trunk.tail, kept), past)
+        return SavedSession(state, self.slab.store.copy_cache(trunk.start, trunk.tail, kept), past)
 
     def _adopt(self, saved: SavedSession) -> None:
         state, pieces, place = saved.state, [], 0
@@ -429,7 +310,7 @@ class VideoSession:
             if chunk.kept:
                 pieces.append((place, chunk.tokens))
             place += chunk.tokens
-        self.trunk.adopt(state.trunk, self._store.adopt_cache(saved.cache, pieces))
+        self.trunk.adopt(state.trunk, self.slab.store.adopt_cache(saved.cache, pieces))
         self._origin = Stamp(state.origin_ns, state.origin_clock_id)
         self._appended_frames = state.appended_frames
         self._answered_asks = state.answered_asks
@@ -452,39 +333,19 @@ class VideoSession:
             sink_tokens=trunk.sink_tokens,
             appended_frames=self._appended_frames,
             evicted_frames=trunk.evicted_frames,
-            live_asks=len(self._views),
+            live_asks=self.slab.live_views,
             answered_asks=self._answered_asks,
             last_frame_id=trunk.last_frame_id,
             oldest_frame_id=trunk.oldest_frame_id,
             eviction=trunk.eviction,
-            recallable_frames=0 if self._kept_frames is None else len(self._kept_frames),
+            recallable_frames=len(self.slab.kept_frames),
             gate_levels=self.config.gate_levels or 0.0,
             dropped_tokens=self._dropped_tokens,
             layout=self.config.layout,
             snapshots=self._snapshots.infos(),
         )
 
-    def digest(self) -> str:
-        """Hash of the trunk's bytes. For tests."""
-        return self._store.digest(self.trunk.start, self.trunk.tail)
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of the device's memory this session's cache holds."""
-        chunks = (*self.trunk.sink, *self.trunk.memory, *self.trunk.window)
-        kept = sum(int(chunk.kept.size_bytes) for chunk in chunks if chunk.kept is not None)
-        return self._store.size_bytes + kept + (0 if self._kept_frames is None else self._kept_frames.size_bytes)
-
-
-def _frame_keys(chunk: Chunk) -> list[FrameKeys]:
-    pairs = zip(chunk.frame_ids, chunk.mean_keys, strict=False)  # chunks of an export have none
-    return [FrameKeys(frame_id, Vectors(keys)) for frame_id, keys in pairs]
-
 
 def _sizes_of(past: GatePast) -> PastState:
     (rows, columns, _), (place_rows, place_columns) = past.reference.shape, past.holder.shape
     return PastState((rows, columns), (place_rows, place_columns))
-
-
-def _kept(chunks: Iterable[tuple[Chunk, int]]) -> list[tuple[Any, int]]:
-    return [(chunk.kept, position) for chunk, position in chunks]

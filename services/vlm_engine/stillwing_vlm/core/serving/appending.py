@@ -26,21 +26,21 @@ class AppendUnderWay(FutureUnderWay[AppendResult]):
         video: VideoSession,
         frames: Sequence[Frame],
         deadline_s: float | None,
-        appended: Callable[[Evicted | None], None],
-        acknowledged: Callable[[], None],
-        dropped: Callable[[int], None],
+        on_append: Callable[[Evicted | None], None],
+        on_acknowledge: Callable[[], None],
+        on_drop: Callable[[int], None],
     ) -> None:
-        """`appended` is called on the device's thread when it is in the trunk, with what had to go, and `acknowledged`
-        when its caller was told; `dropped` on the loop with its frames, where a newer chunk took its place.
+        """`on_append` is called on the device's thread when it is in the trunk, with what had to go, `on_acknowledge`
+        when its caller was told, and `on_drop` on the loop with its frames, where a newer chunk took its place.
         """
         super().__init__(lane)
         self.deadline_s = lane.due_s(deadline_s)
         self._video = video
         self._frames = frames
         self._asked_s = deadline_s
-        self._appended = appended
-        self._acknowledged = acknowledged
-        self._dropped = dropped
+        self._on_append = on_append
+        self._on_acknowledge = on_acknowledge
+        self._on_drop = on_drop
         self._placed_s = lane.clock.monotonic_s()
 
     def _begin(self) -> None:
@@ -66,9 +66,9 @@ class AppendUnderWay(FutureUnderWay[AppendResult]):
         began_s = clock.monotonic_s()
         result, evicted = self._video.append(ready.result(), self._placed_s)
         observer.chunk_appended(len(self._frames), result.chunk_tokens, result.elapsed_s, clock.monotonic_s() - began_s)
-        self._appended(evicted)
+        self._on_append(evicted)
         self.finish(result)
-        self._acknowledged()
+        self._on_acknowledge()
 
     def drop(self) -> None:
         """A newer chunk took its place. Any thread."""
@@ -76,5 +76,5 @@ class AppendUnderWay(FutureUnderWay[AppendResult]):
 
     def _drop(self) -> None:
         names = ", ".join(frame.frame_id for frame in self._frames)
-        self._dropped(len(self._frames))
+        self._on_drop(len(self._frames))
         self._end(None, FrameSuperseded(names, frames=len(self._frames)))

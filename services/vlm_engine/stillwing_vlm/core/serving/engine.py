@@ -110,7 +110,7 @@ class AsyncEngine:
         """How much is held now."""
         sessions = list(self._sessions.values())
         videos = [session.video for session in sessions]
-        found = await self._read(lambda: [(video.trunk.tokens, video.size_bytes) for video in videos])
+        found = await self._read(lambda: [(video.trunk.tokens, video.slab.size_bytes) for video in videos])
         return EngineLoad(
             sessions=len(sessions),
             context_tokens=sum(tokens for tokens, _ in found),

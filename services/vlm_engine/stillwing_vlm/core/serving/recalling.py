@@ -22,13 +22,13 @@ class RecallUnderWay(FutureUnderWay[RecallResult]):
         lane: SessionLane,
         video: VideoSession,
         frames: Sequence[Frame],
-        evicted: Callable[[Evicted | None], None],
+        on_eviction: Callable[[Evicted | None], None],
     ) -> None:
-        """`evicted` is called on the device's thread with what had to go."""
+        """`on_eviction` is called on the device's thread with what had to go."""
         super().__init__(lane)
         self._video = video
         self._frames = frames
-        self._evicted = evicted
+        self._on_eviction = on_eviction
 
     def _begin(self) -> None:
         lane, frames, most = self._lane, self._frames, self._lane.limits.max_recalled_frames
@@ -40,5 +40,5 @@ class RecallUnderWay(FutureUnderWay[RecallResult]):
 
     def _run(self, ready: "Future[list[PreparedChunk]]") -> None:
         result, evicted = self._video.recall(ready.result())
-        self._evicted(evicted)
+        self._on_eviction(evicted)
         self.finish(result)

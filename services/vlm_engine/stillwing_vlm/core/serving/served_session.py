@@ -111,17 +111,17 @@ class AsyncSession:
         """Add one chunk."""
         if skipped_frames > 0:
             self._count_dropped(skipped_frames)
-        return self._placed(
+        return self._place(
             AppendUnderWay(
-                self._lane, self.video, frames, deadline_s, self._appended, self._acknowledged, self._count_dropped
+                self._lane, self.video, frames, deadline_s, self._on_append, self._on_acknowledge, self._count_dropped
             )
         )
 
-    def _appended(self, evicted: Evicted | None) -> None:
+    def _on_append(self, evicted: Evicted | None) -> None:
         self._watches.appended()
         self._report(evicted)
 
-    def _acknowledged(self) -> None:
+    def _on_acknowledge(self) -> None:
         if self._periodic is not None:
             self._periodic.appended()
 
@@ -151,7 +151,7 @@ class AsyncSession:
 
     def recall(self, frames: Sequence[Frame]) -> Awaitable[RecallResult]:
         """Replace the memory segment."""
-        return self._placed(RecallUnderWay(self._lane, self.video, frames, self._report))
+        return self._place(RecallUnderWay(self._lane, self.video, frames, self._report))
 
     def recall_kept(self, frame_ids: Sequence[str]) -> Awaitable[RecallResult]:
         """Replace the memory segment by evicted frames as they were."""
@@ -162,12 +162,12 @@ class AsyncSession:
             self._report(evicted)
             return result
 
-        return self._placed(DeviceCall(self._lane, call, heavy=True))
+        return self._place(DeviceCall(self._lane, call, heavy=True))
 
     def pool_vectors(self, texts: Sequence[str], frame_ids: Sequence[str] = ()) -> Awaitable[Pooled]:
         """Mean queries of texts and mean keys of frames of the trunk."""
         wanted = tuple(frame_ids)
-        return self._placed(
+        return self._place(
             DeviceCall(
                 self._lane,
                 lambda prepared: self.video.pool_vectors(prepared, wanted),
@@ -186,7 +186,7 @@ class AsyncSession:
 
     def ask_choice(self, request: ChoiceRequest) -> Awaitable[ChoiceResult]:
         """Score options."""
-        return self._placed(ChoiceUnderWay(self._lane, self.video, request))
+        return self._place(ChoiceUnderWay(self._lane, self.video, request))
 
     def set_watch(self, request: WatchRequest) -> RunningWatch:
         """Ask a yes/no question again and again."""
@@ -198,17 +198,17 @@ class AsyncSession:
 
     def take_snapshot(self, ttl_s: float | None = None, name: str = "") -> Awaitable[SnapshotInfo]:
         """Keep the trunk's present state."""
-        return self._placed(DeviceCall(self._lane, lambda: self.video.take_snapshot(ttl_s, name)))
+        return self._place(DeviceCall(self._lane, lambda: self.video.take_snapshot(ttl_s, name)))
 
     def restore_snapshot(self, snapshot: str) -> Awaitable[str]:
         """Put the trunk back."""
-        return self._placed(DeviceCall(self._lane, lambda: self.video.restore_snapshot(snapshot)))
+        return self._place(DeviceCall(self._lane, lambda: self.video.restore_snapshot(snapshot)))
 
     def export(self, name: str) -> Awaitable[ExportInfo]:
         """Keep the trunk in a file."""
-        return self._placed(ExportUnderWay(self._lane, name, self.video.save))
+        return self._place(ExportUnderWay(self._lane, name, self.video.save))
 
-    def _placed(self, request: FutureUnderWay[_T]) -> "asyncio.Future[_T]":
+    def _place(self, request: FutureUnderWay[_T]) -> "asyncio.Future[_T]":
         request.place()
         return request.result
 

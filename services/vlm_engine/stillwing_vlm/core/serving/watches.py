@@ -18,19 +18,19 @@ _PATIENCE_S = 1.0
 
 
 class Condition:
-    """One watch condition. `changed` is called with each event, `ended` once, with what broke it or None."""
+    """One watch condition. `on_change` is called with each event, `on_end` once, with what broke it or None."""
 
     def __init__(
         self,
         request: WatchRequest,
         prepared: PreparedChoice,
-        changed: Callable[[WatchEvent], None],
-        ended: Callable[[Exception | None], None],
+        on_change: Callable[[WatchEvent], None],
+        on_end: Callable[[Exception | None], None],
     ) -> None:
         self._request = request
         self._prepared = prepared
-        self._changed = changed
-        self._ended = ended
+        self._on_change = on_change
+        self._on_end = on_end
         self._over = False
         self._chunks = 0
         self._state: bool | None = None
@@ -50,7 +50,7 @@ class Condition:
         if live is not None and not live.branch.finished:
             live.branch.cancel()
             live.progressed()
-        self._ended(error)
+        self._on_end(error)
 
     def is_due(self) -> bool:
         """Count a chunk; whether the question is to be asked after it."""
@@ -85,7 +85,7 @@ class Condition:
         changed = state is not self._state
         self._state = state
         if changed:
-            self._changed(WatchEvent(state, probability, result.provenance.last_frame_id, result.provenance))
+            self._on_change(WatchEvent(state, probability, result.provenance.last_frame_id, result.provenance))
         return changed
 
 
