@@ -180,7 +180,7 @@ def test_rows_are_drawn_each_for_itself() -> None:
 def test_grammars_force_what_can_only_come_next(engine: LocalEngine) -> None:
     compiler, text = engine.loaded.preparer._grammars, engine.loaded.text
     schema = '{"type":"object","properties":{"name":{"const":"move"}},"required":["name"],"additionalProperties":false}'
-    matcher = compiler.matcher(schema)
+    matcher = compiler.json(schema)
     answer = matcher.forced()
     while not matcher.finished:
         token = int(np.flatnonzero(matcher.allowed())[-1])
@@ -189,7 +189,7 @@ def test_grammars_force_what_can_only_come_next(engine: LocalEngine) -> None:
     assert text.decode([token for token in answer if token not in text.end_ids]) == '{"name":"move"}'
     for bad in ("", "[]", "{", '{"type":"nonsense"}', '{"type":"object","required":5}'):
         with pytest.raises(BadGrammar):
-            compiler.matcher(bad)
+            compiler.json(bad)
 
 
 def test_a_model_says_how_far_back_it_looks(copy_dir: Path) -> None:

@@ -1,30 +1,42 @@
-"""Answers held to a JSON Schema: which tokens may come next, and which must.
+"""Answers held to a form: which tokens may come next, and which must.
 
-JSON is compact: no optional whitespace, keys in the order of the schema. It knows the tokenizer file and no model.
-A `Grammar` may be shared between threads; a `Matcher` belongs to one answer.
+A form is a JSON Schema, compact or in a model's own white space, keys in the order of the schema; or a call of one of
+several tools in the form that a chat template gives calls; either perhaps after a line of free thought. It knows the
+tokenizer file and no model. A `Matcher` belongs to one answer.
 """
 
 import json
 import threading
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import llguidance
 import numpy as np
 import numpy.typing as npt
 
-from stillwing_common.errors import BadGrammar
+from stillwing_common.errors import BadGrammar, InvalidInput
+from stillwing_vlm.core.conversation import Tool, json_object
+from stillwing_vlm.core.inputs.templates.tool_calls import CallForm
 from stillwing_vlm.core.inputs.text import ChatText
+from stillwing_vlm.core.inputs.thought import ThoughtBound, TokenBytes
+
+if TYPE_CHECKING:
+    from llguidance._lib import JsonCompileOptions
 
 _CACHED_GRAMMARS = 64
+COMPACT = (",", ":")
+"""What stands between items and behind keys in JSON without white space."""
 
 
 class Matcher:
     """Follows one answer through its grammar."""
 
-    def __init__(self, matcher: Any, vocab_size: int) -> None:
+    def __init__(self, matcher: Any, vocab_size: int, thought: ThoughtBound | None = None) -> None:
         self._matcher = matcher
         self._vocab_size = vocab_size
+        self._thought = thought
 
     def allowed(self) -> npt.NDArray[np.bool_]:
         """`bool[vocab_size]`: tokens that keep the answer valid; an end token only where the answer is whole."""
@@ -32,19 +44,24 @@ class Matcher:
         mask = np.zeros(self._vocab_size, np.bool_)
         unpacked = np.unpackbits(bits, bitorder="little")[: self._vocab_size]
         mask[: unpacked.size] = unpacked
-        return mask
+        return mask if self._thought is None else self._thought.allowed(mask)
 
     def accept(self, token: int) -> None:
         """Take one token that `allowed` holds."""
-        if not self._matcher.consume_token(token):
-            raise BadGrammar(f"the grammar gave up: {self._matcher.get_error()}")
+        self._consume([token])
 
     def forced(self) -> list[int]:
         """Take and return the tokens that can only come next; empty where there is a choice."""
         tokens = [int(token) for token in self._matcher.compute_ff_tokens()]
-        if tokens and not self._matcher.consume_tokens(tokens):
-            raise BadGrammar(f"the grammar gave up: {self._matcher.get_error()}")
+        if tokens:
+            self._consume(tokens)
         return tokens
+
+    def _consume(self, tokens: list[int]) -> None:
+        if not self._matcher.consume_tokens(tokens):
+            raise BadGrammar(f"the grammar gave up: {self._matcher.get_error()}")
+        if self._thought is not None:
+            self._thought.take(tokens)
 
     @property
     def finished(self) -> bool:
@@ -52,39 +69,118 @@ class Matcher:
         return bool(self._matcher.is_stopped())
 
 
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """A line of at most `max_tokens` tokens before an answer's `separator` and what follows it.
+
+    It holds no end of a line and not the character with which what follows begins.
+    """
+
+    max_tokens: int
+    separator: str = "\n"
+    following: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.separator + self.following)[:1] not in self.stops:
+            raise InvalidInput("in this model's form of calls there is no room for a thought", limit=0)
+
+    @property
+    def stops(self) -> frozenset[str]:
+        """Characters that stand in no thought."""
+        return frozenset(("\n", *self.following[:1]))
+
+
 class GrammarCompiler:
-    """Schemas to grammars, the newest kept compiled. Any thread may call it."""
+    """Forms to grammars, the newest kept compiled. Any thread may call it."""
 
     def __init__(self, text: ChatText, vocab_size: int) -> None:
         """`vocab_size` is the number of logits of the model, which may be more than the tokenizer's tokens."""
+        self._text = text
         self._vocab_size = vocab_size
-        self._tokenizer = llguidance.LLTokenizer(text.to_json(), n_vocab=vocab_size, eos_token=sorted(text.end_ids))
+        self._tokenizer = llguidance.LLTokenizer(
+            text.to_nameless_json(), n_vocab=vocab_size, eos_token=sorted(text.end_ids)
+        )
+        self._bytes = TokenBytes(self._tokenizer.decode_bytes, text.control_ids.values(), text.vocab_size, vocab_size)
         self._lock = threading.Lock()
         self._compiled: OrderedDict[str, Any] = OrderedDict()
 
-    def matcher(self, json_schema: str) -> Matcher:
-        """A fresh matcher for answers that satisfy `json_schema`. Raises BadGrammar."""
+    def json(self, json_schema: str, separators: tuple[str, str] = COMPACT, thought: Thought | None = None) -> Matcher:
+        """A fresh matcher for JSON that satisfies `json_schema`. Raises BadGrammar."""
+        schema = _schema(json_schema)
+        if thought is None:
+            return self._matcher(_json_grammar(schema, separators), None)
+        return self._matcher(f"{self._start(thought)}body: %json {_with_style(schema, separators)}\n", thought)
+
+    def call(self, form: CallForm, tools: Sequence[Tool], thought: Thought | None = None) -> Matcher:
+        """A fresh matcher for one call of one of `tools`. Raises BadGrammar."""
+        separators = (form.item_separator, form.key_separator)
+        rules = [self._start(thought)]
+        names = " | ".join(f"call_{at}" for at in range(len(tools)))
+        rules.append(f"body: {self._words(form.opening)} ({names}) {self._words(form.closing)}\n")
+        for at, tool in enumerate(tools):
+            # A call has the arguments that its schema names: others would reach nobody.
+            schema = {"additionalProperties": False, **tool.schema()}
+            self.check(json.dumps(schema), tool.name)
+            rules.append(f"call_{at}: {self._words(tool.name + form.middle)} arguments_{at}\n")
+            rules.append(f"arguments_{at}: %json {_with_style(schema, separators)}\n")
+        return self._matcher("".join(rules), thought)
+
+    def check(self, json_schema: str, name: str) -> None:
+        """Raises BadGrammar, which says `name`, for a schema that no grammar can be made of."""
+        try:
+            self.json(json_schema)
+        except BadGrammar as error:
+            raise BadGrammar(f"the parameters of {name}: {error.detail}", tool=name) from error
+
+    def _start(self, thought: Thought | None) -> str:
+        if thought is None:
+            return "start: body\n"
+        outside = "".join(f"\\x{{{ord(stop):x}}}" for stop in sorted(thought.stops))
+        separator = f" {self._words(thought.separator)}" if thought.separator else ""
+        return f"start: (thought{separator})? body\nthought: /[^\\s{outside}][^{outside}]*/\n"
+
+    def _words(self, text: str) -> str:
+        """A template's text in the grammar language: control tokens by id, the rest as it is."""
+        parts = self._text.split(text)
+        return " ".join(f"<[{part}]>" if isinstance(part, int) else json.dumps(part) for part in parts)
+
+    def _matcher(self, grammar: str, thought: Thought | None) -> Matcher:
         with self._lock:
-            compiled = self._compiled.get(json_schema)
+            compiled = self._compiled.get(grammar)
             if compiled is None:
-                compiled = self._compile(json_schema)
-                self._compiled[json_schema] = compiled
+                compiled = self._compile(grammar)
+                self._compiled[grammar] = compiled
                 while len(self._compiled) > _CACHED_GRAMMARS:
                     self._compiled.popitem(last=False)
-            self._compiled.move_to_end(json_schema)
-            return Matcher(compiled.deep_copy(), self._vocab_size)
+            self._compiled.move_to_end(grammar)
+            bound = None if thought is None else ThoughtBound(self._bytes, thought.stops, thought.max_tokens)
+            return Matcher(compiled.deep_copy(), self._vocab_size, bound)
 
-    def _compile(self, json_schema: str) -> Any:
-        try:
-            schema = json.loads(json_schema)
-        except ValueError as error:
-            raise BadGrammar(f"it is not JSON: {error}") from error
-        if not isinstance(schema, dict):
-            raise BadGrammar("a JSON Schema is a JSON object")
-        grammar = llguidance.LLMatcher.grammar_from_json_schema(
-            json_schema, overrides={"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
-        )
+    def _compile(self, grammar: str) -> Any:
         matcher = llguidance.LLMatcher(self._tokenizer, grammar, log_level=0)
         if matcher.is_error():
             raise BadGrammar(str(matcher.get_error()).splitlines()[0])
         return matcher
+
+
+def _schema(json_schema: str) -> dict[str, Any]:
+    try:
+        return json_object("json_schema", json_schema)
+    except InvalidInput as error:
+        raise BadGrammar(error.detail) from error
+
+
+def _style(separators: tuple[str, str]) -> "JsonCompileOptions":
+    item, key = separators
+    return {"whitespace_flexible": False, "item_separator": item, "key_separator": key}
+
+
+def _json_grammar(schema: dict[str, Any], separators: tuple[str, str]) -> str:
+    try:
+        return llguidance.LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=_style(separators))
+    except ValueError as error:
+        raise BadGrammar(str(error)) from error
+
+
+def _with_style(schema: dict[str, Any], separators: tuple[str, str]) -> str:
+    return json.dumps({**schema, "x-guidance": _style(separators)})

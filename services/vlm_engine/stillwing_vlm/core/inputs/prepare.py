@@ -121,7 +121,7 @@ class Preparer:
         return PreparedAsk(
             question_ids=self._text.question(request.prompt),
             max_tokens=request.max_tokens or limits.default_answer_tokens,
-            matcher=self._grammars.matcher(request.json_schema) if request.json_schema else None,
+            matcher=self._grammars.json(request.json_schema) if request.json_schema else None,
             sampling=request.sampling,
             view=request.view,
         )

@@ -1,0 +1,51 @@
+"""A model's own chat template, and what it writes of a conversation before and after the frames.
+
+It knows no tokens, no files and no pictures: where the frames go is a place in the text.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stillwing_vlm.core.inputs.templates.marked_text import CutText, MarkingWriter, PlainWriter, cut
+from stillwing_vlm.core.inputs.templates.sandbox import SandboxedTemplate, TemplateFault
+from stillwing_vlm.core.inputs.templates.tool_forms import Conversation, ToolForm
+from stillwing_vlm.core.inputs.text import Piece
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTemplate:
+    """One template with the way in which conversations are told to it."""
+
+    name: str
+    program: SandboxedTemplate
+    form: ToolForm
+    names: Mapping[str, str]
+    """Variables that every rendering is given: names of the tokenizer's special tokens."""
+
+    def opening(self, conversation: Conversation) -> tuple[Piece, ...]:
+        """What stands before the frames, whatever follows them. Raises TemplateFault."""
+        return self._cut(Conversation(conversation.system_prompt, conversation.tools), answer=False).before
+
+    def turns(self, conversation: Conversation, *, answer: bool = True) -> tuple[Piece, ...]:
+        """What follows the frames, with `answer` up to where the answer begins.
+
+        Raises TemplateFault, also where what stands before the frames is then another than `opening` gives.
+        """
+        written = self._cut(conversation, answer=answer)
+        if _text(written.before) != _text(self.opening(conversation)):
+            raise TemplateFault("writes another text before the frames when messages follow them")
+        return written.after
+
+    def _cut(self, conversation: Conversation, *, answer: bool) -> CutText:
+        writer = MarkingWriter()
+        marked = self.form.variables(conversation, writer)
+        plain = self.form.variables(conversation, PlainWriter(writer.frames))
+        return cut(self._render(marked, answer=answer), self._render(plain, answer=answer), writer)
+
+    def _render(self, variables: Mapping[str, Any], *, answer: bool) -> str:
+        return self.program.render({**self.names, "tools": None, **variables, "add_generation_prompt": answer})
+
+
+def _text(pieces: tuple[Piece, ...]) -> str:
+    return "".join(piece.text for piece in pieces)
