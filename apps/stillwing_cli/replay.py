@@ -76,7 +76,6 @@ async def _replay(
 async def _serve(
     recording: Recording, glance: RecordingInfo, speed: float, commands: str, settings: ServerSettings, as_json: bool
 ) -> None:
-    from stillwing_bridge.core.vehicles.airsim.simulation import NoSimulation
     from stillwing_bridge.server import DEADLINE_REQUIRED, registrations
     from stillwing_common.errors import InvalidInput
     from stillwing_recording.replay import CommandMode, ReplayBridge
@@ -87,7 +86,7 @@ async def _serve(
     console = err if as_json else out
     bridge = ReplayBridge(recording, speed=speed, commands=CommandMode(commands))
     server = RpcServer(
-        registrations(bridge, NoSimulation()),
+        registrations(bridge, None),
         settings,
         on_drain=bridge.close,
         deadline_required=DEADLINE_REQUIRED,

@@ -53,11 +53,13 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         self._ended: set[asyncio.Task[Any]] = set()
 
     async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """Wrap the handler that grpc has found; None where there is none, which answers UNIMPLEMENTED."""
+        """Wrap the handler that grpc has found; where there is none, answer `Unsupported` in its place."""
         handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
         method = handler_call_details.method
+        if handler is None:
+            if method.startswith(_INFRASTRUCTURE):
+                return None
+            return grpc.stream_stream_rpc_method_handler(self._streaming(_absent(method), method))
         shape = ("stream" if handler.request_streaming else "unary") + (
             "_stream" if handler.response_streaming else "_unary"
         )
@@ -164,6 +166,13 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
             return True
         given = metadata.get(AUTHORIZATION)
         return token_matches(given if isinstance(given, str) else None, self._token)
+
+
+def _absent(method: str) -> Callable[[Any, Context], Awaitable[None]]:
+    async def refuse(requests: Any, context: Context) -> None:
+        raise Unsupported(f"{method} is not served here", method=method)
+
+    return refuse
 
 
 def _request_id(metadata: dict[str, str | bytes]) -> str:

@@ -131,7 +131,7 @@ class FlightRecorder:
         self._tasks.append(asyncio.create_task(self._run(topic, stream, ends), name=f"recorder{topic}"))
 
     async def _run(self, topic: str, stream: Callable[[], AsyncIterator[Content]], ends: bool) -> None:
-        """Follow one stream until cancelled; a broken one is taken up again, and that is counted."""
+        """Follow one stream until cancelled; a broken one is opened again, and that is counted."""
         assert self._file is not None
         while not self._file.fault:
             try:

@@ -152,35 +152,46 @@ def airsim_replies(stack: ExitStack) -> Target:
     """The bridge's client of a simulator: any bytes of a connection, and any values in answers."""
     from stillwing_bridge.core.types import Camera
     from stillwing_bridge.core.vehicle import VehicleSpec, View
+    from stillwing_bridge.core.vehicles.airsim.cameras import AirSimCameras
+    from stillwing_bridge.core.vehicles.airsim.readings import Readings
+    from stillwing_bridge.core.vehicles.airsim.settings import AirSimSettings
     from stillwing_bridge.core.vehicles.airsim.transport import ReplyStream
-    from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimSettings, AirSimVehicle
+    from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimVehicle
 
     loop = asyncio.new_event_loop()
     stack.callback(loop.close)
-    vehicle = AirSimVehicle(AirSimSettings())
-    vehicle.spec = VehicleSpec("drone", (Camera("front_center", 4, 3, 90.0, True),))
     dice = Dice(b"")
 
     class Answers:
         alive = True
+        opened = False
 
         async def call(self, method: str, *params: object, timeout_s: float) -> Any:
+            if method == "getServerVersion" and not self.opened:
+                self.opened = True  # the first answer is one that lets the rest be asked
+                return 4
             return dice.value()
+
+        def submit(self, method: str, *params: object) -> Any: ...
 
         def close(self) -> None: ...
 
-    answers: Any = Answers()
+    async def answers(settings: Any, name: str) -> Any:
+        return Answers()
+
+    spec = VehicleSpec("drone", (Camera("front_center", 4, 3, 90.0, True),))
 
     async def use() -> None:
-        vehicle._motion = vehicle._images = answers
+        readings = Readings(battery_endurance_s=0)
+        cameras = AirSimCameras(AirSimSettings(), readings, answers)
+        vehicle = AirSimVehicle(AirSimSettings(), spec, readings, cameras, answers)
+        await vehicle.connect()
         for ask in (
             vehicle.state,
-            vehicle.ground_truth,
             vehicle.hold,
             lambda: vehicle.capture("front_center", (View.COLOUR, View.DEPTH)),
-            lambda: vehicle._describe("front_center"),
+            lambda: cameras.describe("front_center"),
         ):
-            vehicle._motion = vehicle._images = answers
             try:
                 await ask()
             except StillwingError:

@@ -167,7 +167,7 @@ class ToyVehicle:
             depth_m if View.DEPTH in views else None,
         )
 
-    async def ground_truth(self) -> GroundTruth:
+    def truth(self) -> GroundTruth:
         return GroundTruth(self._stamp(), self._pose(), self.speed)
 
 
@@ -193,12 +193,13 @@ class ToySimulation:
         return (await self._vehicle.state()).stamp
 
     async def vehicle_ground_truth(self, vehicle_id: str) -> GroundTruth:
-        return await self._bridge.driver(vehicle_id).vehicle.ground_truth()
+        self._bridge.driver(vehicle_id)  # refuses what it does not know
+        return self._vehicle.truth()
 
     async def object_ground_truth(self, object_name: str) -> GroundTruth:
         if object_name != "tree":
             raise UnknownObject(object_name=object_name)
-        return replace(await self._vehicle.ground_truth(), velocity=None)
+        return replace(self._vehicle.truth(), velocity=None)
 
     async def list_objects(self, name_regex: str = "") -> tuple[str, ...]:
         return ("ground", "tree")

@@ -14,7 +14,10 @@ from stillwing_airfield.sim import Airfield
 from stillwing_airfield.wire import Request
 from stillwing_bridge.core.types import Camera
 from stillwing_bridge.core.vehicle import Capture, VehicleSpec, View
-from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimSettings, AirSimVehicle
+from stillwing_bridge.core.vehicles.airsim.readings import Readings
+from stillwing_bridge.core.vehicles.airsim.settings import AirSimSettings
+from stillwing_bridge.core.vehicles.airsim.transport import Connection
+from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimVehicle
 from stillwing_common.errors import SimulatorError
 from stillwing_common.types import Pose, PositionNed, Quaternion, Stamp
 
@@ -56,29 +59,47 @@ class InProcessTransport:
         self.alive = False
 
 
-class SteppedVehicle(AirSimVehicle):
-    """One stepped airfield; see `stillwing_bridge.core.vehicle.Vehicle`."""
+class SteppedCameras:
+    """Draws the vehicle's pictures; the shape of the bridge's `AirSimCameras`."""
 
-    def __init__(self, airfield: Airfield) -> None:
-        super().__init__(AirSimSettings(vehicle_id=VEHICLE_ID))
+    def __init__(self, airfield: Airfield, readings: Readings) -> None:
         self._airfield = airfield
-        self._methods = Methods(airfield)
-        optics = airfield.optics
-        camera = Camera("front_center", optics.width_px, optics.height_px, optics.hfov_deg, has_depth=True)
-        self.spec = VehicleSpec(VEHICLE_ID, (camera,))
+        self._readings = readings
 
-    def end(self) -> None:
-        """Let the method table's threads go, after the bridge is closed."""
-        self._methods.close()
+    def close(self) -> None:
+        """Nothing to let go."""
 
-    async def _open(self, name: str) -> Any:
-        return InProcessTransport(self._methods)
-
-    async def _capture(self, camera_name: str, views: Collection[View]) -> Capture:
+    async def capture(self, camera_name: str, views: Collection[View]) -> Capture:
+        """All `views` at one instant."""
         shot = self._airfield.capture(camera_name, [_KINDS[view] for view in views])
         return Capture(
-            Stamp(shot.time_ns, self._clock_id),
+            Stamp(shot.time_ns, self._readings.clock_id),
             Pose(PositionNed(*shot.camera_pose.position_ned_m), Quaternion(*shot.camera_pose.orientation_wxyz_ned)),
             shot.images.get("scene"),
             shot.images.get("depth"),
         )
+
+
+class SteppedVehicle(AirSimVehicle):
+    """One stepped airfield; see `stillwing_bridge.core.vehicle.Vehicle`."""
+
+    def __init__(self, airfield: Airfield) -> None:
+        self._methods = methods = Methods(airfield)
+        optics = airfield.optics
+        camera = Camera("front_center", optics.width_px, optics.height_px, optics.hfov_deg, has_depth=True)
+        readings = Readings(battery_endurance_s=0)
+
+        async def open_connection(settings: AirSimSettings, name: str) -> Connection:
+            return InProcessTransport(methods)
+
+        super().__init__(
+            AirSimSettings(vehicle_id=VEHICLE_ID),
+            VehicleSpec(VEHICLE_ID, (camera,)),
+            readings,
+            SteppedCameras(airfield, readings),
+            open_connection,
+        )
+
+    def end(self) -> None:
+        """Let the method table's threads go, after the bridge is closed."""
+        self._methods.close()

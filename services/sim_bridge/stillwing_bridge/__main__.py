@@ -8,8 +8,9 @@ import typer
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from stillwing_bridge.core.bridge import LocalBridge
-from stillwing_bridge.core.vehicles.airsim.simulation import AirSimSimulation, NoSimulation
-from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimSettings, AirSimVehicle
+from stillwing_bridge.core.vehicles.airsim.settings import AirSimSettings
+from stillwing_bridge.core.vehicles.airsim.simulation import AirSimSimulation
+from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimVehicle
 from stillwing_bridge.recorder import FlightLogRecorder
 from stillwing_bridge.server import DEADLINE_REQUIRED, registrations
 from stillwing_bridge.settings import SimBridgeSettings
@@ -44,7 +45,7 @@ async def _serve(settings: SimBridgeSettings) -> None:
     airsim, enforced, stops = settings.airsim(), settings.bridge(), settings.stops()
     vehicle = await _discover(airsim, settings.wait_s)
     bridge = LocalBridge([vehicle], enforced, stops=stops)
-    simulation = AirSimSimulation(airsim, bridge) if settings.simulated else NoSimulation()
+    simulation = AirSimSimulation(airsim, bridge) if settings.simulated else None
     recorders = [
         FlightLogRecorder(driver.log, settings.record, driver.vehicle.spec.vehicle_id)
         for driver in bridge.drivers
@@ -61,7 +62,7 @@ async def _serve(settings: SimBridgeSettings) -> None:
     finally:
         await server.drain()
         await bridge.close()
-        if isinstance(simulation, AirSimSimulation):
+        if simulation is not None:
             await simulation.close()
         for recorder in recorders:
             recorder.close()

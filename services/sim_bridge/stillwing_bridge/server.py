@@ -290,11 +290,14 @@ class SimServicer(sim_pb2_grpc.SimServiceServicer):
         return sim_pb2.SpawnObjectResponse(object_name=name)
 
 
-def registrations(bridge: ServedBridge, simulation: Simulation) -> list[Registration]:
-    """What `RpcServer` serves."""
-    vehicles, leases, sim = VehicleServicer(bridge), LeaseServicer(bridge), SimServicer(simulation)
-    return [
+def registrations(bridge: ServedBridge, simulation: Simulation | None) -> list[Registration]:
+    """What `RpcServer` serves; no SimService where nothing is simulated."""
+    vehicles, leases = VehicleServicer(bridge), LeaseServicer(bridge)
+    served = [
         Registration(VEHICLE_SERVICE, lambda s: vehicle_pb2_grpc.add_VehicleServiceServicer_to_server(vehicles, s)),
         Registration(LEASE_SERVICE, lambda s: lease_pb2_grpc.add_LeaseServiceServicer_to_server(leases, s)),
-        Registration(SIM_SERVICE, lambda s: sim_pb2_grpc.add_SimServiceServicer_to_server(sim, s)),
     ]
+    if simulation is not None:
+        sim = SimServicer(simulation)
+        served.append(Registration(SIM_SERVICE, lambda s: sim_pb2_grpc.add_SimServiceServicer_to_server(sim, s)))
+    return served

@@ -10,7 +10,7 @@ from stillwing_bridge.core.judge.effects import WatchdogSettings
 from stillwing_bridge.core.judge.guards import GuardSettings
 from stillwing_bridge.core.sight.streams import FrameSettings
 from stillwing_bridge.core.types import Limits
-from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimSettings
+from stillwing_bridge.core.vehicles.airsim.settings import AirSimSettings
 from stillwing_bridge.stop_file import StopFile
 from stillwing_common.errors import InvalidInput
 from stillwing_rpc.settings import ServerSettings

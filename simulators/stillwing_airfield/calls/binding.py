@@ -138,7 +138,7 @@ def finite(value: Any) -> float:
 
 
 def seconds(value: Any) -> float:
-    """A span; infinity is for ever. Raises `CallFailed` for NaN."""
+    """A span; infinity never ends. Raises `CallFailed` for NaN."""
     number = wire.real(value)
     if math.isnan(number):
         raise CallFailed("a duration cannot be NaN")

@@ -16,7 +16,6 @@ from stillwing_bridge.core.commands import CommandState, Hold, SetVelocity, Step
 from stillwing_bridge.core.events import CommandStarted, LeaseChanged, Refused
 from stillwing_bridge.core.protocol import Bridge
 from stillwing_bridge.core.types import FrameUpdate, Lease, StopLevel
-from stillwing_bridge.core.vehicles.airsim.simulation import NoSimulation
 from stillwing_bridge.server import DEADLINE_REQUIRED, registrations
 from stillwing_common.errors import (
     EmergencyStopped,
@@ -84,7 +83,7 @@ async def play(request: pytest.FixtureRequest, flight: Path) -> AsyncIterator[Op
         ends.append(local.close)
         if request.param == "local":
             return Theatre(local, local)
-        server = RpcServer(registrations(local, NoSimulation()), ServerSettings(), deadline_required=DEADLINE_REQUIRED)
+        server = RpcServer(registrations(local, None), ServerSettings(), deadline_required=DEADLINE_REQUIRED)
         port = await server.start()
         await server.set_serving()
         remote = await RemoteBridge.connect(f"127.0.0.1:{port}")

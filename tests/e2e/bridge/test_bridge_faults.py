@@ -18,8 +18,9 @@ from stillwing_airfield.sim import Airfield
 from stillwing_bridge.core.bridge import BridgeSettings, LocalBridge
 from stillwing_bridge.core.commands import Command, CommandState, CommandStatus, Hold, Land, Step, Takeoff, Turn
 from stillwing_bridge.core.types import Lease
+from stillwing_bridge.core.vehicles.airsim.settings import AirSimSettings
 from stillwing_bridge.core.vehicles.airsim.simulation import AirSimSimulation
-from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimSettings, AirSimVehicle
+from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimVehicle
 from stillwing_common.errors import StillwingError
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]

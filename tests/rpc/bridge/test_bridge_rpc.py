@@ -20,7 +20,6 @@ from stillwing_bridge.client import RemoteBridge
 from stillwing_bridge.convert.names import VEHICLE_SERVICE
 from stillwing_bridge.core.bridge import LocalBridge
 from stillwing_bridge.core.commands import Takeoff
-from stillwing_bridge.core.vehicles.airsim.simulation import NoSimulation
 from stillwing_bridge.server import DEADLINE_REQUIRED, registrations
 from stillwing_common.errors import Unavailable
 from stillwing_rpc.channel import connect
@@ -162,7 +161,7 @@ async def test_other_bad_requests(channel: grpc.aio.Channel) -> None:
 
 async def test_a_real_vehicle_has_no_world_to_control(vehicle: ToyVehicle) -> None:
     bridge = LocalBridge([vehicle], toy_settings(simulated=False))
-    server = await serve(bridge, NoSimulation())
+    server = await serve(bridge, None)
     channel = await connect(f"127.0.0.1:{server.port}", VEHICLE_SERVICE)
     sim: sim_pb2_grpc.SimServiceAsyncStub = sim_pb2_grpc.SimServiceStub(channel)
     unsupported = (grpc.StatusCode.UNIMPLEMENTED, "UNSUPPORTED")

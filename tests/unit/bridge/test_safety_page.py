@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimSettings
+from stillwing_bridge.core.vehicles.airsim.settings import AirSimSettings
 from stillwing_bridge.settings import SimBridgeSettings
 from stillwing_common.errors import error_classes
 

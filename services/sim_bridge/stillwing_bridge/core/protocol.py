@@ -130,7 +130,7 @@ class Bridge(Protocol):
 
 
 class Simulation(Protocol):
-    """Controls a simulator. A bridge to a real vehicle raises `Unsupported` from all of it."""
+    """Controls a simulator. A bridge to real vehicles has none; asked over the wire, it raises `Unsupported`."""
 
     async def get_world(self) -> WorldInfo:
         """What is simulated, and whether its time stands still."""

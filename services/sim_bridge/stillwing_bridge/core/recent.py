@@ -1,4 +1,4 @@
-"""A dictionary that remembers only the newest entries, for answers and statuses of a service that runs for ever."""
+"""A dictionary that remembers only the newest entries, for answers and statuses of a service without an end."""
 
 from collections import OrderedDict
 from typing import Generic, TypeVar

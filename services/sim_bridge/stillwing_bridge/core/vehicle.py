@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stillwing_bridge.core.types import Camera, GroundTruth
+from stillwing_bridge.core.types import Camera
 from stillwing_common.types import Pose, PositionNed, Stamp, VelocityNed
 
 
@@ -140,6 +140,3 @@ class Vehicle(Protocol):
 
     async def capture(self, camera_id: str, views: Collection[View]) -> Capture:
         """Take all `views` at one instant."""
-
-    async def ground_truth(self) -> GroundTruth:
-        """Where it really is; `Unsupported` for a real vehicle."""

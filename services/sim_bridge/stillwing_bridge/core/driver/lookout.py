@@ -77,7 +77,7 @@ class Lookout:
     async def until_obstructed(self, plan: Plan) -> None:
         """Look again and again at what is left of the plan's way; returns once something is in it.
 
-        Waits for ever where no camera sees the way. Raises `SimulatorError`, `LinkLost` when a velocity was flown
+        Waits indefinitely where no camera sees the way. Raises `SimulatorError`, `LinkLost` when a velocity was flown
         without a look for too long.
         """
         camera_id = self._camera_for(plan)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from stillwing_bridge.core.vehicles.airsim.transport import Transport
+from stillwing_bridge.core.vehicles.airsim.transport import Connection
 from stillwing_common.errors import SimulatorError, Unsupported
 from stillwing_common.types import Pose, PositionNed, Quaternion, VelocityNed
 
@@ -51,14 +51,14 @@ MICROSOFT = Dialect("microsoft", 1, blue_first=True, takes_external=True, object
 COSYS = Dialect("cosys", 4, blue_first=False, takes_external=False, object_pose_takes_ned=True)
 
 
-async def detect(transport: Transport, vehicle_name: str, *, timeout_s: float) -> Dialect:
+async def detect(connection: Connection, vehicle_name: str, *, timeout_s: float) -> Dialect:
     """The dialect of a server; `Unsupported`, naming it, for one that is not flown."""
-    version = await transport.call("getServerVersion", timeout_s=timeout_s)
+    version = await connection.call("getServerVersion", timeout_s=timeout_s)
     if version == COSYS.server_version:
         return COSYS
     if version != MICROSOFT.server_version:
         raise Unsupported(f"the simulator speaks version {version} of AirSim's protocol; 1 and 4 are known")
-    pose = await transport.call("simGetVehiclePose", vehicle_name, timeout_s=timeout_s)
+    pose = await connection.call("simGetVehiclePose", vehicle_name, timeout_s=timeout_s)
     if isinstance(pose, list):
         raise Unsupported("the simulator speaks the Colosseum dialect", dialect="colosseum")
     return MICROSOFT

@@ -1,6 +1,5 @@
 """AirSim's world as a `Simulation`, on a connection of its own: stepping blocks, and must not delay a hold."""
 
-import asyncio
 import json
 import math
 from typing import Any
@@ -8,9 +7,10 @@ from typing import Any
 from stillwing_bridge.core.bridge import LocalBridge
 from stillwing_bridge.core.types import GroundTruth, WorldInfo
 from stillwing_bridge.core.vehicles.airsim import dialect
-from stillwing_bridge.core.vehicles.airsim.transport import Transport
-from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimSettings, AirSimVehicle
-from stillwing_common.errors import InvalidInput, UnknownObject, Unsupported
+from stillwing_bridge.core.vehicles.airsim.link import Link
+from stillwing_bridge.core.vehicles.airsim.settings import AirSimSettings
+from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimVehicle
+from stillwing_common.errors import InvalidInput, UnknownObject
 from stillwing_common.types import Pose, Stamp
 
 _CALL_TIMEOUT_S = 5.0
@@ -23,14 +23,11 @@ class AirSimSimulation:
     def __init__(self, settings: AirSimSettings, bridge: LocalBridge) -> None:
         self._settings = settings
         self._bridge = bridge
-        self._connection: Transport | None = None
-        self._dialect = dialect.MICROSOFT
-        self._opening = asyncio.Lock()
+        self._link = Link(settings, "world")
 
     async def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
+        self._link.close()
 
     async def get_world(self) -> WorldInfo:
         """See `Simulation.get_world`."""
@@ -59,15 +56,19 @@ class AirSimSimulation:
         await self._call("simContinueForTime", float(duration_s), timeout_s=_CALL_TIMEOUT_S + 10 * duration_s)
         return await self._stamp()
 
+    @dialect.understood
     async def vehicle_ground_truth(self, vehicle_id: str) -> GroundTruth:
         """See `Simulation.vehicle_ground_truth`."""
-        return await self._bridge.driver(vehicle_id).vehicle.ground_truth()
+        driver = self._bridge.driver(vehicle_id)
+        truth = await self._call("simGetGroundTruthKinematics", self._settings.vehicle_name)
+        stamp = (await driver.refresh()).stamp
+        return GroundTruth(stamp, dialect.pose_of(truth), dialect.velocity_of(truth["linear_velocity"]))
 
     @dialect.understood
     async def object_ground_truth(self, object_name: str) -> GroundTruth:
         """See `Simulation.object_ground_truth`."""
-        await self._connected()
-        answer = await self._call("simGetObjectPose", *self._dialect.object_pose_params(object_name))
+        _, spoken = await self._link.connected()
+        answer = await self._call("simGetObjectPose", *spoken.object_pose_params(object_name))
         if math.isnan(answer["position"]["x_val"]):
             raise UnknownObject(object_name=object_name)
         return GroundTruth(await self._stamp(), dialect.pose_of(answer), None)
@@ -88,57 +89,8 @@ class AirSimSimulation:
         return (await self._bridge.drivers[0].refresh()).stamp
 
     async def _call(self, method: str, *params: object, timeout_s: float = _CALL_TIMEOUT_S) -> Any:
-        return await (await self._connected()).call(method, *params, timeout_s=timeout_s)
-
-    async def _connected(self) -> Transport:
-        async with self._opening:
-            if self._connection is None or not self._connection.alive:
-                s = self._settings
-                self._connection = await asyncio.to_thread(
-                    Transport.open, s.host, s.port, timeout_s=s.connect_timeout_s, name="world"
-                )
-                self._dialect = await dialect.detect(self._connection, s.vehicle_name, timeout_s=s.connect_timeout_s)
-            return self._connection
-
-
-class NoSimulation:
-    """What stands in the place of a `Simulation` for real vehicles: everything raises `Unsupported`."""
-
-    async def get_world(self) -> WorldInfo:
-        """`Unsupported`."""
-        raise _real()
-
-    async def reset(self) -> Stamp:
-        """`Unsupported`."""
-        raise _real()
-
-    async def pause(self, paused: bool) -> None:
-        """`Unsupported`."""
-        raise _real()
-
-    async def step(self, duration_s: float) -> Stamp:
-        """`Unsupported`."""
-        raise _real()
-
-    async def vehicle_ground_truth(self, vehicle_id: str) -> GroundTruth:
-        """`Unsupported`."""
-        raise _real()
-
-    async def object_ground_truth(self, object_name: str) -> GroundTruth:
-        """`Unsupported`."""
-        raise _real()
-
-    async def list_objects(self, name_regex: str = "") -> tuple[str, ...]:
-        """`Unsupported`."""
-        raise _real()
-
-    async def spawn_object(self, object_name: str, asset: str, pose: Pose, scale: float) -> str:
-        """`Unsupported`."""
-        raise _real()
-
-
-def _real() -> Unsupported:
-    return Unsupported("the vehicles of this bridge are not simulated")
+        connection, _ = await self._link.connected()
+        return await connection.call(method, *params, timeout_s=timeout_s)
 
 
 def _simulator(settings_json: str) -> str:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import msgpack
 
@@ -65,6 +65,23 @@ def _reply(message: object) -> Reply:
     raise ValueError(f"no response: {str(message)[:80]}")
 
 
+class Connection(Protocol):
+    """An open connection; `Transport` is one over a socket."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether calls can still be made."""
+
+    def submit(self, method: str, *params: object) -> Future[Any]:
+        """Send a call now; its future gets the result."""
+
+    async def call(self, method: str, *params: object, timeout_s: float) -> Any:
+        """Call and wait for the result."""
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
 class Transport:
     """One open connection. Not reusable once closed or lost: open another."""
 
@@ -95,7 +112,7 @@ class Transport:
         """Whether calls can still be made."""
         return self._loss is None
 
-    def submit(self, method: str, *params: object) -> "Future[Any]":
+    def submit(self, method: str, *params: object) -> Future[Any]:
         """Send a call now; its future gets the result, `SimulatorError`, or `LinkLost`. Any thread."""
         future: Future[Any] = Future()
         future.set_running_or_notify_cancel()
@@ -129,7 +146,7 @@ class Transport:
         """Close the connection; pending calls fail with `LinkLost`. Any thread."""
         self._lose(LinkLost(f"{self._name} connection was closed"))
 
-    def _forget(self, future: "Future[Any]") -> None:
+    def _forget(self, future: Future[Any]) -> None:
         with self._lock:
             for call_id, (_, pending) in self._pending.items():
                 if pending is future:
