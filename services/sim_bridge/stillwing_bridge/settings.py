@@ -8,7 +8,7 @@ from pydantic_settings import SettingsConfigDict
 from stillwing_bridge.core.bridge import BridgeSettings
 from stillwing_bridge.core.judge.effects import WatchdogSettings
 from stillwing_bridge.core.judge.guards import GuardSettings
-from stillwing_bridge.core.sight.streams import FrameSettings
+from stillwing_bridge.core.sight.camera_hub import FrameSettings
 from stillwing_bridge.core.types import Limits
 from stillwing_bridge.core.vehicles.airsim.settings import AirSimSettings
 from stillwing_bridge.stop_file import StopFile

@@ -15,7 +15,7 @@ from stillwing_bridge.core.judge.guards import GuardSettings
 from stillwing_bridge.core.judge.lease import LeaseBook
 from stillwing_bridge.core.judge.seen_frames import FrameRegistry
 from stillwing_bridge.core.judge.stops import StopKeeper, StopStore
-from stillwing_bridge.core.sight.streams import FrameSettings
+from stillwing_bridge.core.sight.camera_hub import FrameSettings
 from stillwing_bridge.core.types import (
     RETAIN_PERIOD_S,
     FrameUpdate,

@@ -20,7 +20,8 @@ from stillwing_bridge.core.judge import guards
 from stillwing_bridge.core.judge.commander import Commander
 from stillwing_bridge.core.judge.flight_log import FlightLog
 from stillwing_bridge.core.judge.seen_frames import FrameRegistry
-from stillwing_bridge.core.sight.streams import CameraHub, FrameSettings, TelemetryHub
+from stillwing_bridge.core.sight.camera_hub import CameraHub, FrameSettings
+from stillwing_bridge.core.sight.telemetry_hub import TelemetryHub
 from stillwing_bridge.core.types import Lease, LeaseState, Limits, StopLevel, Telemetry, ThinkingInterval
 from stillwing_bridge.core.vehicle import Vehicle, VehicleState
 from stillwing_common.clock import Clock

@@ -1,7 +1,8 @@
-"""State streams: the newest telemetry and the newest frames, to any number of readers at their own rates.
+"""The newest frames of one camera, to any number of readers at their own rates.
 
-Everything runs on one event loop. A slow reader loses values, never time: each has a slot of its own, and the sequence
-numbers it sees show what it missed.
+Here alone in the bridge a newer frame takes an older one's place, because a camera has many readers: one picture is
+under way at a time, and each reader has one slot. A slow reader loses frames, never time, and the sequence numbers it
+sees show what it missed. Everything runs on one event loop.
 """
 
 import asyncio
@@ -10,8 +11,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from stillwing_bridge.core.judge.seen_frames import FrameRecord, FrameRegistry
+from stillwing_bridge.core.sight.pace import Pace
 from stillwing_bridge.core.sight.pixels import encode, view_for
-from stillwing_bridge.core.types import FrameUpdate, Telemetry
+from stillwing_bridge.core.types import FrameUpdate
 from stillwing_bridge.core.vehicle import Vehicle, View
 from stillwing_common.clock import Clock
 from stillwing_common.errors import StillwingError, UnknownCamera
@@ -34,55 +36,12 @@ class FrameSettings:
             raise ValueError("frames: 0 < rate_hz <= max_rate_hz, jpeg_quality between 1 and 95")
 
 
-def _next_due_s(due_s: float, period_s: float, now_s: float) -> float:
-    # On the beat while it is kept, and a whole period from now where it was lost or never begun.
-    return due_s + period_s if due_s + period_s > now_s else now_s + period_s
-
-
-class TelemetryHub:
-    """Hands every new state to its readers."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._readers: dict[Mailbox[Telemetry], tuple[float, float]] = {}
-        self.newest: Telemetry | None = None
-
-    def publish(self, telemetry: Telemetry) -> None:
-        """Offer a state to every reader whose time has come."""
-        self.newest = telemetry
-        now_s = self._clock.monotonic_s()
-        for mailbox, (period_s, due_s) in self._readers.items():
-            if now_s >= due_s - 0.005:
-                self._readers[mailbox] = (period_s, _next_due_s(due_s, period_s, now_s))
-                mailbox.put(telemetry)
-
-    async def watch(self, max_rate_hz: float) -> AsyncIterator[Telemetry]:
-        """New states from now on, the newest one first."""
-        mailbox: Mailbox[Telemetry] = Mailbox()
-        self._readers[mailbox] = (1 / max_rate_hz if max_rate_hz > 0 else 0.0, 0.0)
-        if self.newest is not None:
-            mailbox.put(self.newest)
-        try:
-            while True:
-                item = await mailbox.get()
-                yield replace(item.value, sequence=item.sequence)
-        except Closed:
-            return
-        finally:
-            self._readers.pop(mailbox, None)
-
-    def close(self) -> None:
-        """End every reader's stream."""
-        for mailbox in tuple(self._readers):
-            mailbox.close()
-
-
 @dataclass(slots=True)
 class _Reader:
     mailbox: Mailbox[FrameUpdate]
     encoding: ImageEncoding
     rate_hz: float
-    due_s: float = 0.0
+    pace: Pace
 
 
 class CameraHub:
@@ -141,7 +100,7 @@ class CameraHub:
     async def watch(self, max_rate_hz: float, encoding: ImageEncoding) -> AsyncIterator[FrameUpdate]:
         """New frames from now on."""
         rate_hz = min(max_rate_hz or self._settings.rate_hz, self._settings.max_rate_hz)
-        reader = _Reader(Mailbox(), encoding, rate_hz)
+        reader = _Reader(Mailbox(), encoding, rate_hz, Pace(rate_hz))
         self._readers.append(reader)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name=f"camera-{self._camera.camera_id}")
@@ -174,7 +133,7 @@ class CameraHub:
         due_s = self._clock.monotonic_s()
         while self._readers:
             now_s = self._clock.monotonic_s()
-            due = [reader for reader in self._readers if now_s >= reader.due_s - 0.005]
+            due = [reader for reader in self._readers if reader.pace.due(now_s)]
             try:
                 updates = await self.capture({reader.encoding for reader in due}) if due else {}
                 failing = False
@@ -185,7 +144,7 @@ class CameraHub:
                 failing = True
                 updates = {}
             for reader in due:
-                reader.due_s = _next_due_s(reader.due_s, 1 / reader.rate_hz, now_s)
+                reader.pace.advance(now_s)
                 if reader.encoding in updates:
                     reader.mailbox.put(updates[reader.encoding])
             due_s = max(due_s + 1 / max((r.rate_hz for r in self._readers), default=1.0), now_s)
