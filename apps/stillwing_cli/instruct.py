@@ -15,7 +15,7 @@ from stillwing_common.ids import new_id
 
 
 def instruct(
-    text: Annotated[str, typer.Argument(help='What to do: "Now fly to the yellow beacon."')],
+    text: Annotated[str, typer.Argument(help='What to do: "Now fly to the green beacon."')],
     mission_id: Annotated[str, typer.Option("--mission", help="Which mission; empty takes the one under way.")] = "",
     then: Annotated[
         bool, typer.Option("--then", help="Once what was told before is done, instead of breaking it off.")
