@@ -8,17 +8,14 @@ import argparse
 import asyncio
 import json
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from stillwing_bridge.client import RemoteBridge
 from stillwing_bridge.core.commands import Hold, SetVelocity, Step, Takeoff
 from stillwing_bridge.core.types import Lease
 from stillwing_common.conditions import hardware
+from stillwing_lab.field import running_field
 
 IMAGES_HZ = 10.0
 
@@ -80,43 +77,14 @@ async def measured(address: str, count: int) -> dict[str, float]:
     return {f"{name}_ms": round(statistics.median(values), 2) for name, values in (figures | {"metre": metre}).items()}
 
 
-def wait_for(log: Path, text: str) -> str:
-    """The first line with `text` that a process writes."""
-    until_s = time.monotonic() + 60
-    while time.monotonic() < until_s:
-        for line in log.read_text(encoding="utf-8").splitlines():
-            if text in line:
-                return line
-        time.sleep(0.1)
-    sys.exit(f"no {text!r}:\n{log.read_text(encoding='utf-8')[-2000:]}")
-
-
 def main() -> None:
     """Start, measure, print."""
     parser = argparse.ArgumentParser(description="Time until a hold is in force.")
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    processes: list[subprocess.Popen[bytes]] = []
-
-    with tempfile.TemporaryDirectory() as folder:
-
-        def start(module: str, *words: str) -> Path:
-            log = Path(folder) / f"{module}.log"
-            with log.open("wb") as file:
-                processes.append(
-                    subprocess.Popen([sys.executable, "-m", module, *words], stdout=file, stderr=subprocess.STDOUT)
-                )
-            return log
-
-        try:
-            simulator = wait_for(start("stillwing_airfield", "--port", "0"), "listening on").split()[-1]
-            serving = wait_for(start("stillwing_bridge", "--simulator", simulator, "--port", "0"), "rpc.serving")
-            figures = asyncio.run(measure("127.0.0.1:" + serving.split("port=")[1].split()[0], arguments.count))
-        finally:
-            for process in reversed(processes):
-                process.terminate()
-                process.wait(15)
+    with running_field() as field:
+        figures = asyncio.run(measure(field.bridge, arguments.count))
     where = hardware()
     if arguments.json:
         print(json.dumps({"hardware": where, **figures}))

@@ -18,7 +18,6 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from stillwing_bridge.core.commands import Step, Takeoff
 from stillwing_bridge.core.types import Lease
 from stillwing_bridge.core.vehicles.airsim.transport import Transport
 from stillwing_common.conditions import commit, hardware
+from stillwing_lab.field import running_field
 
 STILL_M_S = 0.1
 WITHIN_S = 1.5
@@ -176,17 +176,6 @@ async def drift(address: str, truth: Truth, intervals: int) -> list[float]:
     return farthest
 
 
-def wait_for(log: Path, text: str) -> str:
-    """The first line with `text` that a process writes."""
-    until_s = time.monotonic() + 120
-    while time.monotonic() < until_s:
-        for line in log.read_text(encoding="utf-8").splitlines():
-            if text in line:
-                return line
-        time.sleep(0.1)
-    sys.exit(f"no {text!r}:\n{log.read_text(encoding='utf-8')[-2000:]}")
-
-
 def percentile(values: list[float], share: float) -> float:
     """The value that `share` of the values do not exceed."""
     ordered = sorted(values)
@@ -228,30 +217,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=None, help="JSON file for the figures")
     arguments = parser.parse_args()
-    processes: list[subprocess.Popen[bytes]] = []
-    with tempfile.TemporaryDirectory() as folder:
-
-        def start(module: str, *words: str) -> Path:
-            log = Path(folder) / f"{module}.log"
-            with log.open("wb") as file:
-                processes.append(
-                    subprocess.Popen([sys.executable, "-m", module, *words], stdout=file, stderr=subprocess.STDOUT)
-                )
-            return log
-
-        # Trials fly farther and faster than a way that no camera sees may be; the meadow is empty at this height.
-        os.environ |= {"STILLWING_BRIDGE_MAX_UNSEEN_STEP_M": "10", "STILLWING_BRIDGE_MAX_UNSEEN_SPEED_M_S": "3"}
-        try:
-            simulator = wait_for(start("stillwing_airfield", "--port", "0"), "listening on").split()[-1]
-            serving = wait_for(start("stillwing_bridge", "--simulator", simulator, "--port", "0"), "rpc.serving")
-            address = "127.0.0.1:" + serving.split("port=")[1].split()[0]
-            truth = Truth(simulator)
-            results = asyncio.run(kill_many(address, truth, arguments.trials, arguments.seed))
-            drifts = asyncio.run(drift(address, truth, arguments.thinking)) if arguments.thinking else []
-        finally:
-            for process in reversed(processes):
-                process.terminate()
-                process.wait(15)
+    # Trials fly farther and faster than a way that no camera sees may be; the meadow is empty at this height.
+    os.environ |= {"STILLWING_BRIDGE_MAX_UNSEEN_STEP_M": "10", "STILLWING_BRIDGE_MAX_UNSEEN_SPEED_M_S": "3"}
+    with running_field() as field:
+        truth = Truth(field.simulator)
+        results = asyncio.run(kill_many(field.bridge, truth, arguments.trials, arguments.seed))
+        drifts = asyncio.run(drift(field.bridge, truth, arguments.thinking)) if arguments.thinking else []
     report = {
         "hardware": hardware(),
         "load": round(os.getloadavg()[0], 1),

@@ -13,18 +13,9 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from stillwing_training.pilot.config import SPECIAL_TOKENS
 from stillwing_vlm.core.engines.qwen.families import FAMILIES
 
-CONTROL_TOKENS = (
-    "<|endoftext|>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|vision_start|>",
-    "<|vision_end|>",
-    "<|vision_pad|>",
-    "<|image_pad|>",
-    "<|video_pad|>",
-)
 _CORPUS = (
     "system user assistant\n You fly a drone. Answer with one tool call.",
     "Next action? Which way? forward left right stop",
@@ -42,7 +33,7 @@ def tiny_tokenizer(vocab_size: int = 400) -> Tokenizer:
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        special_tokens=list(CONTROL_TOKENS),
+        special_tokens=list(SPECIAL_TOKENS),
         show_progress=False,
     )
     tokenizer.train_from_iterator(_CORPUS, trainer)
