@@ -31,9 +31,9 @@ from stillwing_rpc.logs import configure_logs
 from stillwing_rpc.server import RpcServer
 from stillwing_rpc.settings import ServerSettings
 from stillwing_vlm.client import RemoteEngine
-from stillwing_vlm.core.base import AskRequest, SessionConfig, View
 from stillwing_vlm.core.catalog import PILOT, ModelSource
 from stillwing_vlm.core.local import LocalEngine, LocalSession
+from stillwing_vlm.core.requests import AskRequest, SessionConfig, View
 from stillwing_vlm.core.serving.engine import AsyncEngine
 from stillwing_vlm.server import registration
 

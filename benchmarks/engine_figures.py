@@ -35,11 +35,11 @@ from stillwing_agent.core.prompting.prompts import decision_prompt, system_promp
 from stillwing_common.conditions import hardware
 from stillwing_lab.speed.library import LibraryStream
 from stillwing_lab.tiny_model import write_middle_model
-from stillwing_vlm.core.base import AskRequest
 from stillwing_vlm.core.catalog import Dtype, ModelSource, pilot_directory
 from stillwing_vlm.core.engines.cache.slab import KvSlab
 from stillwing_vlm.core.inputs.images import Pixels
 from stillwing_vlm.core.local import LocalEngine, LocalSession
+from stillwing_vlm.core.requests import AskRequest
 
 GOAL = "Fly to the red beacon."
 ANSWER_TOKENS = 8

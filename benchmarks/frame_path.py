@@ -26,7 +26,7 @@ from stillwing_agent.core.prompting.prompts import system_prompt
 from stillwing_bridge.client import RemoteBridge
 from stillwing_common.conditions import hardware
 from stillwing_vlm.client import RemoteEngine
-from stillwing_vlm.core.base import SessionConfig
+from stillwing_vlm.core.requests import SessionConfig
 
 VEHICLE = "drone"
 WARM_UP_FRAMES = 10

@@ -20,10 +20,10 @@ from rich.table import Table
 from stillwing_common.conditions import hardware
 from stillwing_lab.evaluate.policies import BASELINES
 from stillwing_lab.evaluate.recorded import Flight, fly
-from stillwing_vlm.core.base import SessionConfig
 from stillwing_vlm.core.catalog import LoadedEngine, ModelSource, load_engine
 from stillwing_vlm.core.local import LocalSession
 from stillwing_vlm.core.memory.gate import patch_differences
+from stillwing_vlm.core.requests import SessionConfig
 
 LEVELS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 

@@ -25,9 +25,10 @@ from stillwing_common.conditions import hardware
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_rpc.logs import configure_logs
-from stillwing_vlm.core.base import AskRequest, Session, SessionConfig
 from stillwing_vlm.core.catalog import PILOT, LoadedEngine, ModelSource, load_engine
 from stillwing_vlm.core.inputs.text import ChatText
+from stillwing_vlm.core.protocol import Session
+from stillwing_vlm.core.requests import AskRequest, SessionConfig
 from stillwing_vlm.core.serving.engine import AsyncEngine
 
 SESSIONS = (1, 2, 4, 8)

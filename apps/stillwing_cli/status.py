@@ -17,7 +17,7 @@ from stillwing_common.errors import StillwingError
 from stillwing_memory.client import RemoteMemoryBank
 from stillwing_rpc.channel_settings import ChannelSettings
 from stillwing_vlm.client import RemoteEngine
-from stillwing_vlm.core.base import SessionInfo
+from stillwing_vlm.core.results import SessionInfo
 
 _WAIT_S = 1.0
 

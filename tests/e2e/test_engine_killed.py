@@ -19,7 +19,8 @@ from vlm_frames import SMALL, frame
 from stillwing_common.errors import StillwingError
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.client import RemoteEngine
-from stillwing_vlm.core.base import AskRequest, ChoiceRequest, PeriodicExport, Session, SessionConfig
+from stillwing_vlm.core.protocol import Session
+from stillwing_vlm.core.requests import AskRequest, ChoiceRequest, PeriodicExport, SessionConfig
 
 pytestmark = pytest.mark.e2e
 READY_WITHIN_S = 120

@@ -11,9 +11,9 @@ import pytest
 from stillwing_agent.core.prompting.prompts import CHOICES, decision_prompt, system_prompt, tool_call_schema
 from stillwing_training.pilot.policy import WINDOW_FRAMES, load_pilot
 from stillwing_training.pilot.tokenizer import goal_texts
-from stillwing_vlm.core.base import AskRequest
 from stillwing_vlm.core.catalog import ModelSource, pilot_directory
 from stillwing_vlm.core.local import LocalEngine
+from stillwing_vlm.core.requests import AskRequest
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from stillwing_lab.tiny_model import write_tiny_model
-from stillwing_vlm.core.base import AskRequest, View
 from stillwing_vlm.core.catalog import AttentionKind, ModelSource
 from stillwing_vlm.core.engines.attention.choice import Heads, choose_attention, disagreement
 from stillwing_vlm.core.local import LocalEngine
+from stillwing_vlm.core.requests import AskRequest, View
 
 pytestmark = [
     pytest.mark.gpu,

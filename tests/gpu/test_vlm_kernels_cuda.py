@@ -16,7 +16,6 @@ from attention_reference import attended
 pytest.importorskip("triton", reason="needs triton: pip install triton")
 
 from stillwing_lab.tiny_model import write_tiny_model
-from stillwing_vlm.core.base import View
 from stillwing_vlm.core.catalog import AttentionKind, ModelSource
 from stillwing_vlm.core.engines.attention.choice import Heads, choose_attention, disagreement
 from stillwing_vlm.core.engines.kernels.append import Segment, append, attend
@@ -26,6 +25,7 @@ from stillwing_vlm.core.engines.kernels.tables import DecodeWorkspace, SegmentTa
 from stillwing_vlm.core.engines.kernels.writing import turn_and_write
 from stillwing_vlm.core.engines.qwen.rotary import rotate
 from stillwing_vlm.core.local import LocalEngine
+from stillwing_vlm.core.requests import View
 
 pytestmark = [
     pytest.mark.gpu,

@@ -42,22 +42,18 @@ from stillwing_common.types import (
     VelocityNed,
 )
 from stillwing_memory.core.keyframes import Keyframe, Match, PutResult
-from stillwing_vlm.core.base import (
+from stillwing_vlm.core.limits import Limits as EngineLimits
+from stillwing_vlm.core.requests import AskRequest, ChoiceRequest, SessionConfig
+from stillwing_vlm.core.results import (
     AnswerDelta,
     AnswerDone,
     AppendResult,
-    AskRequest,
-    ChoiceRequest,
     ChoiceResult,
     DoneReason,
     Evicted,
     ModelInfo,
     Provenance,
     RecallResult,
-    SessionConfig,
-)
-from stillwing_vlm.core.base import (
-    Limits as EngineLimits,
 )
 
 VEHICLE = "drone1"

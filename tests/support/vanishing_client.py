@@ -6,7 +6,7 @@ import sys
 from vlm_frames import SMALL, frame
 
 from stillwing_vlm.client import RemoteEngine
-from stillwing_vlm.core.base import AskRequest, Sampling
+from stillwing_vlm.core.requests import AskRequest, Sampling
 
 
 async def ask_for_ever(port: int) -> None:

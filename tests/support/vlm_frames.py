@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image as PilImage
 
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
-from stillwing_vlm.core.base import SessionConfig
+from stillwing_vlm.core.requests import SessionConfig
 
 SMALL = SessionConfig("You fly.", 160, label="contract")
 

@@ -9,7 +9,7 @@ from stillwing_training.recall.model import GRID_TOKENS
 from stillwing_training.recall.sample import SIGN_S, Layout
 from stillwing_training.recall.task import Asked
 from stillwing_training.statistics import wilson
-from stillwing_vlm.core.base import Eviction, EvictionLevel, EvictionPositions
+from stillwing_vlm.core.requests import Eviction, EvictionLevel, EvictionPositions
 
 BUDGET_TOKENS = (60, 120, 240)
 """Tokens beside opening text and sink: 10, 20 and 40 chunks of one frame."""

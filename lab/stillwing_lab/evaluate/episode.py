@@ -26,7 +26,7 @@ from stillwing_lab.evaluate.bank import episode_bank
 from stillwing_lab.evaluate.simulated_loop import SimulatedClock, SimulatedLoop
 from stillwing_lab.evaluate.stepped_vehicle import VEHICLE_ID, SteppedVehicle
 from stillwing_training.pilot.config import SUCCESS_WITHIN_M
-from stillwing_vlm.core.base import Engine
+from stillwing_vlm.core.protocol import Engine
 
 MAX_DECISIONS = 60
 _TIME_LIMIT_S = 1200.0

@@ -14,31 +14,33 @@ from typing import ClassVar, Self, TypeVar
 from stillwing_common.errors import StillwingError, UnknownBackend, Unsupported
 from stillwing_common.ids import new_id
 from stillwing_common.types import Frame
-from stillwing_vlm.core.base import (
+from stillwing_vlm.core.catalog import LoadedEngine
+from stillwing_vlm.core.local import LocalSession
+from stillwing_vlm.core.protocol import Watch
+from stillwing_vlm.core.requests import (
     FULL_VIEW,
+    AskRequest,
+    ChoiceRequest,
+    Eviction,
+    EvictionPositions,
+    SessionConfig,
+    View,
+    WatchRequest,
+)
+from stillwing_vlm.core.results import (
     AnswerDelta,
     AnswerDone,
     AppendResult,
-    AskRequest,
-    ChoiceRequest,
     ChoiceResult,
     Evicted,
-    Eviction,
-    EvictionPositions,
     ExportInfo,
     ModelInfo,
     Pooled,
     Provenance,
     RecallResult,
-    SessionConfig,
     SessionInfo,
     SnapshotInfo,
-    View,
-    Watch,
-    WatchRequest,
 )
-from stillwing_vlm.core.catalog import LoadedEngine
-from stillwing_vlm.core.local import LocalSession
 
 _T = TypeVar("_T")
 

@@ -24,8 +24,8 @@ from stillwing_lab.evaluate.policies import BASELINES, MODEL_POLICIES
 from stillwing_lab.evaluate.reader import Reader, ReaderEngine
 from stillwing_lab.evaluate.ways import RANDOM_WEIGHTS, READER, Way
 from stillwing_lab.evaluate.wrong_frames import WrongFrames
-from stillwing_vlm.core.base import Limits
 from stillwing_vlm.core.catalog import LoadedEngine, ModelSource, load_engine
+from stillwing_vlm.core.limits import Limits
 
 _KEPT_BYTES = 256 * 1024 * 1024
 """Of evicted keys and values, where they are to be recalled as they were: minutes of the pilot's."""

@@ -22,14 +22,8 @@ from stillwing_common.types import Frame
 from stillwing_lab.evaluate.inline_engine import InlineEngine, InlineSession
 from stillwing_lab.evaluate.policies import FollowsTheRoute
 from stillwing_training.pilot.config import SIGN
-from stillwing_vlm.core.base import (
-    AppendResult,
-    ChoiceRequest,
-    ChoiceResult,
-    Provenance,
-    RecallResult,
-    SessionConfig,
-)
+from stillwing_vlm.core.requests import ChoiceRequest, SessionConfig
+from stillwing_vlm.core.results import AppendResult, ChoiceResult, Provenance, RecallResult
 
 _LEAST_PX = 60
 """Pixels of a 320x240 picture in a sign's colour from which it counts as shown."""

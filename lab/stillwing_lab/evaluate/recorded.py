@@ -11,9 +11,9 @@ from stillwing_lab.evaluate.episode import fly_episode
 from stillwing_lab.evaluate.inline_engine import InlineEngine, InlineSession
 from stillwing_lab.evaluate.policies import MODEL_POLICIES, MakePolicy
 from stillwing_training.pilot.config import FIRST_UNSEEN_SEED
-from stillwing_vlm.core.base import AskRequest, SessionConfig
 from stillwing_vlm.core.catalog import LoadedEngine
 from stillwing_vlm.core.local import LocalSession
+from stillwing_vlm.core.requests import AskRequest, SessionConfig
 
 
 @dataclass

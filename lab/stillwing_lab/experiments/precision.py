@@ -19,9 +19,9 @@ from stillwing_lab.evaluate.recorded import Flight
 from stillwing_lab.experiments.footage import FrameLoop
 from stillwing_lab.experiments.report import COLOURS, Check, ExperimentReport
 from stillwing_lab.experiments.subject import REFERENCE_BUDGETS, SYSTEM_TEXT, Subject
-from stillwing_vlm.core.base import AskRequest, SessionConfig
 from stillwing_vlm.core.catalog import KvCacheDtype, WeightDtype
 from stillwing_vlm.core.local import LocalSession
+from stillwing_vlm.core.requests import AskRequest, SessionConfig
 
 QUESTION = "What is to be seen, and what has changed?"
 CHUNK_FRAMES = 2

@@ -19,8 +19,8 @@ from stillwing_agent.core.prompting.prompts import (
 )
 from stillwing_common.errors import UnknownBackend
 from stillwing_lab.offline.manoeuvres import of_call
-from stillwing_vlm.core.base import DoneReason, Provenance
 from stillwing_vlm.core.local import LocalSession
+from stillwing_vlm.core.results import DoneReason, Provenance
 
 AGENTS = ("tool_calling", "choice")
 _ANSWER_TOKENS = 256

@@ -13,8 +13,8 @@ from stillwing_lab.frame_rate import FrameRate
 from stillwing_lab.offline.asking import Asker
 from stillwing_lab.offline.flown import Flown
 from stillwing_recording.base import Recording
-from stillwing_vlm.core.base import Provenance
 from stillwing_vlm.core.local import LocalEngine
+from stillwing_vlm.core.results import Provenance
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,13 +24,13 @@ from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
 from stillwing_lab.speed.device import wait_for
 from stillwing_lab.speed.library import LibraryStream
 from stillwing_lab.speed.scale import Scale
-from stillwing_vlm.core.base import AskRequest, SessionConfig
 from stillwing_vlm.core.catalog import LoadedEngine
 from stillwing_vlm.core.inputs.images import Pixels
 from stillwing_vlm.core.inputs.prepare import PreparedAsk, PreparedChunk
 from stillwing_vlm.core.inputs.text import ChatText
 from stillwing_vlm.core.memory.branch import AskBranch
 from stillwing_vlm.core.memory.video_session import VideoSession
+from stillwing_vlm.core.requests import AskRequest, SessionConfig
 
 _PICTURES = 4
 _WORKERS = 4

@@ -16,8 +16,8 @@ from stillwing_lab.video_benchmarks.probes import Answer, Probe, ProbeKind
 from stillwing_lab.video_benchmarks.prompts import Phrasing
 from stillwing_lab.video_benchmarks.watching import Playing, Question, Refill, Stream, whole_chunks
 from stillwing_recording.base import Recording
-from stillwing_vlm.core.base import FULL_VIEW, View
 from stillwing_vlm.core.local import LocalEngine
+from stillwing_vlm.core.requests import FULL_VIEW, View
 
 MODES = ("refill", "stream", "evict", "recent")
 RECENT_CHUNKS = 4

@@ -12,11 +12,12 @@ from stillwing_common.types import Frame
 from stillwing_lab.video_benchmarks.live_clock import Lateness, LiveClock
 from stillwing_lab.video_benchmarks.probes import Probe
 from stillwing_recording.base import Recording
-from stillwing_vlm.core.base import FULL_VIEW, Provenance, View
 from stillwing_vlm.core.catalog import planned_use
 from stillwing_vlm.core.inputs.chunk_tokens import label_tokens
 from stillwing_vlm.core.local import LocalEngine, LocalSession
 from stillwing_vlm.core.planner import SLAB_SLACK, STREAM_POSITIONS
+from stillwing_vlm.core.requests import FULL_VIEW, View
+from stillwing_vlm.core.results import Provenance
 
 _TRUNK_SHARE = 0.75
 """Share of the positions of a stream that a trunk may span, see `planner.STREAM_POSITIONS`."""

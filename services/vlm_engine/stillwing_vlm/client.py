@@ -15,7 +15,8 @@ from stillwing_rpc.channel_settings import ChannelSettings
 from stillwing_rpc.errors import domain_errors
 from stillwing_vlm.convert.info import export_from_wire, model_from_wire, session_from_wire
 from stillwing_vlm.convert.session import SERVICE
-from stillwing_vlm.core.base import ExportInfo, ModelInfo, SessionConfig, SessionInfo
+from stillwing_vlm.core.requests import SessionConfig
+from stillwing_vlm.core.results import ExportInfo, ModelInfo, SessionInfo
 from stillwing_vlm.remote_session import RemoteSession
 
 _OPEN_DEADLINE_S = 30.0

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from stillwing_common.errors import InsecureBind, InvalidInput, PortInUse
 from stillwing_rpc.security import is_loopback
-from stillwing_vlm.core.base import DoneReason
+from stillwing_vlm.core.results import DoneReason
 from stillwing_vlm.core.serving.observer import EngineLoad
 
 _PREFIX = "stillwing_vlm"

@@ -33,19 +33,15 @@ from stillwing_vlm.convert.session import (
     recalled_from_wire,
     taken_from_wire,
 )
-from stillwing_vlm.core.base import (
+from stillwing_vlm.core.requests import AskRequest, ChoiceRequest, FramePolicy, SessionConfig, WatchRequest
+from stillwing_vlm.core.results import (
     AppendResult,
-    AskRequest,
-    ChoiceRequest,
     ChoiceResult,
     Evicted,
     ExportInfo,
-    FramePolicy,
     Pooled,
     RecallResult,
-    SessionConfig,
     SnapshotInfo,
-    WatchRequest,
 )
 from stillwing_vlm.core.streams import AsyncAnswer, EvictionStream, RunningWatch, new_future, settle
 from stillwing_vlm.outbox import Outbox

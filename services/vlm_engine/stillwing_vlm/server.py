@@ -13,7 +13,7 @@ from stillwing_common.errors import WrongFirstMessage
 from stillwing_rpc.server import Registration
 from stillwing_vlm.convert.info import export_to_wire, model_to_wire, session_to_wire
 from stillwing_vlm.convert.session import SERVICE, config_from_wire
-from stillwing_vlm.core.base import Engine
+from stillwing_vlm.core.protocol import Engine
 from stillwing_vlm.session_call import SessionCall
 
 _log = structlog.get_logger("stillwing.vlm")

@@ -40,7 +40,7 @@ from stillwing_vlm.convert.session import (
     recalled_to_wire,
     taken_to_wire,
 )
-from stillwing_vlm.core.base import Answer, Session, Watch
+from stillwing_vlm.core.protocol import Answer, Session, Watch
 
 _MANY_UNSENT = 512
 """Events waiting for a slow reader before no more of its requests are taken."""

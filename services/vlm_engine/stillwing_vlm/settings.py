@@ -9,17 +9,11 @@ from pydantic_settings import SettingsConfigDict
 
 from stillwing_common.errors import InvalidInput
 from stillwing_rpc.settings import ServerSettings
-from stillwing_vlm.core.base import (
-    MAX_GATE_LEVELS,
-    Eviction,
-    EvictionLevel,
-    EvictionPositions,
-    FrameLayout,
-    Limits,
-)
 from stillwing_vlm.core.catalog import PILOT, AttentionKind, Decoding, Dtype, KvCacheDtype, ModelSource, WeightDtype
+from stillwing_vlm.core.limits import Limits
 from stillwing_vlm.core.memory.exports import ExportFolder
 from stillwing_vlm.core.planner import BudgetPolicy
+from stillwing_vlm.core.requests import MAX_GATE_LEVELS, Eviction, EvictionLevel, EvictionPositions, FrameLayout
 
 DEFAULT_PORT = 50063
 

@@ -28,8 +28,9 @@ from stillwing_memory.server import registration as memory_registration
 from stillwing_rpc.server import RpcServer
 from stillwing_rpc.settings import ServerSettings
 from stillwing_vlm.client import RemoteEngine
-from stillwing_vlm.core import base as vlm
 from stillwing_vlm.core.catalog import LoadedEngine, ModelSource, load_engine
+from stillwing_vlm.core.requests import SessionConfig
+from stillwing_vlm.core.results import FrameKeys
 from stillwing_vlm.core.serving.engine import AsyncEngine
 from stillwing_vlm.server import registration as engine_registration
 
@@ -84,10 +85,10 @@ async def test_an_evicted_chunk_is_filed_by_the_models_own_score(
 ) -> None:
     things = (ThingMention("young man"), ThingMention("van"))
     begun = await attentive.begin_instruction(Instruction("mis_1", 1, "Follow the young man to the van.", things))
-    session = await engine.open_session(vlm.SessionConfig("You fly.", 120, pooled_layers=(1,)))
+    session = await engine.open_session(SessionConfig("You fly.", 120, pooled_layers=(1,)))
     evictions = session.evictions()
     asked = (await session.pool_vectors([entity.text for entity in begun.entities])).texts
-    gone: list[vlm.FrameKeys] = []
+    gone: list[FrameKeys] = []
     for number in range(30):
         await session.append(keyframe(number, "mis_1").frame)
     while len(gone) < 6:

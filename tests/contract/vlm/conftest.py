@@ -14,10 +14,11 @@ from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_rpc.server import RpcServer
 from stillwing_rpc.settings import ServerSettings
 from stillwing_vlm.client import RemoteEngine
-from stillwing_vlm.core.base import Engine, Limits
 from stillwing_vlm.core.catalog import LoadedEngine, ModelSource, load_engine
 from stillwing_vlm.core.inputs.text import ChatText
+from stillwing_vlm.core.limits import Limits
 from stillwing_vlm.core.memory.exports import ExportFolder
+from stillwing_vlm.core.protocol import Engine
 from stillwing_vlm.core.serving.engine import AsyncEngine
 from stillwing_vlm.server import registration
 

@@ -30,22 +30,20 @@ from stillwing_common.errors import (
     UnknownSnapshot,
 )
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
-from stillwing_vlm.core.base import (
+from stillwing_vlm.core.catalog import LoadedEngine
+from stillwing_vlm.core.local import LocalEngine
+from stillwing_vlm.core.protocol import Engine, Session
+from stillwing_vlm.core.requests import (
     AskRequest,
     ChoiceRequest,
-    DoneReason,
-    Engine,
     Eviction,
     EvictionLevel,
     EvictionPositions,
     Sampling,
-    Session,
     SessionConfig,
-    TokenSaving,
     View,
 )
-from stillwing_vlm.core.catalog import LoadedEngine
-from stillwing_vlm.core.local import LocalEngine
+from stillwing_vlm.core.results import DoneReason, TokenSaving
 
 SCHEMA = json.dumps(
     {

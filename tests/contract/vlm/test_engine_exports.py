@@ -11,8 +11,9 @@ import pytest
 from vlm_frames import SMALL, frame
 
 from stillwing_common.errors import Exhausted, ExportsOff, ExportUnusable, InvalidInput, UnknownExport
-from stillwing_vlm.core.base import AskRequest, Engine, Eviction, PeriodicExport, Session, SessionConfig
 from stillwing_vlm.core.catalog import LoadedEngine
+from stillwing_vlm.core.protocol import Engine, Session
+from stillwing_vlm.core.requests import AskRequest, Eviction, PeriodicExport, SessionConfig
 from stillwing_vlm.core.serving.engine import AsyncEngine
 
 

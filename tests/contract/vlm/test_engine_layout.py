@@ -9,7 +9,8 @@ import pytest
 from vlm_frames import SMALL, frame
 
 from stillwing_common.errors import BudgetTooSmall, InvalidInput
-from stillwing_vlm.core.base import Engine, FrameLayout
+from stillwing_vlm.core.protocol import Engine
+from stillwing_vlm.core.requests import FrameLayout
 
 LAYOUT = FrameLayout(2, 1, 4)
 

@@ -18,15 +18,9 @@ from stillwing_common.errors import (
     QueueFull,
 )
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
-from stillwing_vlm.core.base import (
-    AskRequest,
-    ChoiceRequest,
-    DoneReason,
-    Engine,
-    FramePolicy,
-    Sampling,
-    SessionConfig,
-)
+from stillwing_vlm.core.protocol import Engine
+from stillwing_vlm.core.requests import AskRequest, ChoiceRequest, FramePolicy, Sampling, SessionConfig
+from stillwing_vlm.core.results import DoneReason
 
 NEWEST = SessionConfig("You fly.", 160, label="newest", frame_policy=FramePolicy.NEWEST_WINS)
 

@@ -10,9 +10,10 @@ import pytest
 from vlm_frames import SMALL, frame
 
 from stillwing_common.errors import InvalidInput
-from stillwing_vlm.core.base import Engine, FrameKeys
 from stillwing_vlm.core.catalog import LoadedEngine
 from stillwing_vlm.core.local import LocalSession
+from stillwing_vlm.core.protocol import Engine
+from stillwing_vlm.core.results import FrameKeys
 
 POOLED = replace(SMALL, pooled_layers=(0, 1))
 

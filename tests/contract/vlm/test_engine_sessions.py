@@ -20,18 +20,11 @@ from stillwing_common.errors import (
     TooManySessions,
     UnknownSession,
 )
-from stillwing_vlm.core.base import (
-    AnswerDone,
-    AskRequest,
-    ChoiceRequest,
-    DoneReason,
-    Engine,
-    Sampling,
-    Session,
-    SessionConfig,
-)
 from stillwing_vlm.core.catalog import LoadedEngine
 from stillwing_vlm.core.local import LocalEngine
+from stillwing_vlm.core.protocol import Engine, Session
+from stillwing_vlm.core.requests import AskRequest, ChoiceRequest, Sampling, SessionConfig
+from stillwing_vlm.core.results import AnswerDone, DoneReason
 
 OWNER = SessionConfig("You fly.", 160, owner="ipv4:127.0.0.1")
 ENDLESS = AskRequest("Tell me all.", max_tokens=1000, sampling=Sampling(3.0))

@@ -17,9 +17,11 @@ from stillwing_common.errors import (
     TooManyWatches,
     UnknownSession,
 )
-from stillwing_vlm.core.base import AskRequest, Engine, Sampling, SessionConfig, View, Watch, WatchEvent, WatchRequest
 from stillwing_vlm.core.catalog import LoadedEngine
 from stillwing_vlm.core.local import LocalEngine
+from stillwing_vlm.core.protocol import Engine, Watch
+from stillwing_vlm.core.requests import AskRequest, Sampling, SessionConfig, View, WatchRequest
+from stillwing_vlm.core.results import WatchEvent
 
 PROMPT = "Is there a beacon?"
 FRAMES = 24

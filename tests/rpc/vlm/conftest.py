@@ -12,8 +12,8 @@ from stillwing.vlm.v1 import vlm_pb2_grpc
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_rpc.server import RpcServer
 from stillwing_rpc.settings import ServerSettings
-from stillwing_vlm.core.base import Limits
 from stillwing_vlm.core.catalog import LoadedEngine, ModelSource, load_engine
+from stillwing_vlm.core.limits import Limits
 from stillwing_vlm.core.serving.engine import AsyncEngine
 from stillwing_vlm.server import registration
 

@@ -16,8 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from vlm_frames import SMALL, frame
 
 from stillwing_common.errors import FrameSuperseded, InsecureBind, OutOfCredits, PortInUse, StillwingError
-from stillwing_vlm.core.base import AskRequest, ChoiceRequest, FramePolicy, SessionConfig, WatchRequest
 from stillwing_vlm.core.catalog import LoadedEngine
+from stillwing_vlm.core.requests import AskRequest, ChoiceRequest, FramePolicy, SessionConfig, WatchRequest
 from stillwing_vlm.core.serving.engine import AsyncEngine
 from stillwing_vlm.metrics import HeldCollector, MetricsServer, PrometheusObserver
 

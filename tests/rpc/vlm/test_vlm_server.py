@@ -19,7 +19,7 @@ from stillwing_rpc.server import RpcServer
 from stillwing_rpc.settings import ServerSettings
 from stillwing_vlm.__main__ import serve_engine as serve
 from stillwing_vlm.client import RemoteEngine
-from stillwing_vlm.core.base import AskRequest, Sampling, SessionConfig
+from stillwing_vlm.core.requests import AskRequest, Sampling, SessionConfig
 from stillwing_vlm.core.serving.engine import AsyncSession
 from stillwing_vlm.settings import VlmSettings
 

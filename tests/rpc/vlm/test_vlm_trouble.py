@@ -20,9 +20,10 @@ from stillwing.vlm.v1 import vlm_pb2
 from stillwing_common.errors import FrameSuperseded, OutOfCredits, QueueFull, SlowReader
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
 from stillwing_vlm.client import RemoteEngine
-from stillwing_vlm.core.base import AppendResult, AskRequest, FramePolicy
 from stillwing_vlm.core.catalog import LoadedEngine
 from stillwing_vlm.core.local import LocalEngine
+from stillwing_vlm.core.requests import AskRequest, FramePolicy
+from stillwing_vlm.core.results import AppendResult
 from stillwing_vlm.outbox import MOST_BYTES
 from stillwing_vlm.session_call import SessionCall
 

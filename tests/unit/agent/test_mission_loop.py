@@ -38,7 +38,7 @@ from stillwing_common.errors import (
     OutOfCredits,
     StoreUnavailable,
 )
-from stillwing_vlm.core.base import FramePolicy
+from stillwing_vlm.core.requests import FramePolicy
 
 
 async def fly(rig: Rig, **changes: object) -> tuple[Mission, list[MissionEvent]]:

@@ -19,7 +19,7 @@ from stillwing_common.types import Frame, Stamp
 from stillwing_memory.core.entities import EntityPage
 from stillwing_memory.core.instructions import Chunk, ChunkFiled, InstructionBegun, RecalledBy
 from stillwing_memory.core.keyframes import Keyframe, Sighting
-from stillwing_vlm.core.base import RecallResult
+from stillwing_vlm.core.results import RecallResult
 
 
 def frame(frame_id: str, clock_id: str = "now", data: bytes = b"pump") -> Frame:

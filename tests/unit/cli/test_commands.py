@@ -20,7 +20,7 @@ from stillwing_cli.plan import AIRFIELD, Part
 from stillwing_cli.ready import ping, wait_ready
 from stillwing_cli.status import session_text
 from stillwing_common.errors import LinkLost, Unavailable
-from stillwing_vlm.core.base import SessionInfo, SnapshotInfo
+from stillwing_vlm.core.results import SessionInfo, SnapshotInfo
 
 COMMANDS = ("up", "fly", "instruct", "status", "watch", "stop", "doctor", "eval", "train-pilot")
 

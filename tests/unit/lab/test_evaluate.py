@@ -28,8 +28,8 @@ from stillwing_lab.evaluate.ways import RANDOM_WEIGHTS, Way
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_training.pilot.config import FIRST_UNSEEN_SEED
 from stillwing_training.statistics import mean, quantile, ratio, wilson
-from stillwing_vlm.core.base import AskRequest, SessionConfig
 from stillwing_vlm.core.catalog import ModelSource, load_engine
+from stillwing_vlm.core.requests import AskRequest, SessionConfig
 
 SEED = FIRST_UNSEEN_SEED + 2
 

@@ -28,8 +28,9 @@ from stillwing_lab.evaluate.ways import MEMORIES, MODES, POLICIES, RECALLS, STYL
 from stillwing_lab.evaluate.wrong_frames import WrongFrames, with_other_sign
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_memory.core.keyframes import ByText, Keyframe
-from stillwing_vlm.core.base import FULL_VIEW, AskRequest, ChoiceRequest, Provenance, SessionConfig, View
 from stillwing_vlm.core.catalog import LoadedEngine, ModelSource, load_engine
+from stillwing_vlm.core.requests import FULL_VIEW, AskRequest, ChoiceRequest, SessionConfig, View
+from stillwing_vlm.core.results import Provenance
 
 SEED = 1_000_004
 

@@ -43,8 +43,8 @@ from stillwing_lab.offline.manoeuvres import of_call, of_command
 from stillwing_lab.offline.report import UNREADABLE, agreement_of, draw_timeline
 from stillwing_recording.opening import open_recording
 from stillwing_recording.writer import FlightWriter
-from stillwing_vlm.core.base import Provenance
 from stillwing_vlm.core.local import LocalEngine
+from stillwing_vlm.core.results import Provenance
 
 GOAL = "Fly to the red beacon."
 FRAMES = 24

@@ -22,10 +22,10 @@ from stillwing_training.recall.sample import LAYOUTS, Layout, Teacher, lay_out
 from stillwing_training.recall.signs import COLOUR_NAMES, KEYS, NOT_SEEN, SYSTEM_TEXT, draw_signs, render
 from stillwing_training.recall.task import Asked, SignStream, play
 from stillwing_training.recall.train import FIRST_UNSEEN_SEED, RecallPlan, RecallTrainer
-from stillwing_vlm.core.base import AskRequest, Eviction, EvictionLevel
 from stillwing_vlm.core.catalog import ModelSource
 from stillwing_vlm.core.inputs.images import to_patches
 from stillwing_vlm.core.local import LocalEngine
+from stillwing_vlm.core.requests import AskRequest, Eviction, EvictionLevel
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,10 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb
 
 from stillwing_lab.tiny_model import write_tiny_model
-from stillwing_vlm.core.base import AskRequest, Eviction, EvictionLevel, EvictionPositions, View
 from stillwing_vlm.core.catalog import ModelSource
 from stillwing_vlm.core.inputs.text import ChatText
 from stillwing_vlm.core.local import LocalEngine, LocalSession
+from stillwing_vlm.core.requests import AskRequest, Eviction, EvictionLevel, EvictionPositions, View
 
 
 @pytest.fixture(scope="session")

@@ -16,10 +16,10 @@ from stillwing_common.errors import FrameNotKept, InvalidInput
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.backend import Row
-from stillwing_vlm.core.base import AskRequest, Eviction, EvictionLevel, EvictionPositions, SessionConfig, View
 from stillwing_vlm.core.catalog import ModelSource
 from stillwing_vlm.core.inputs.positions import text_positions
 from stillwing_vlm.core.local import LocalEngine, LocalSession
+from stillwing_vlm.core.requests import AskRequest, Eviction, EvictionLevel, EvictionPositions, SessionConfig, View
 
 TOLERANCE = 1e-4
 WAYS = [Eviction(level, positions) for level in EvictionLevel for positions in EvictionPositions]

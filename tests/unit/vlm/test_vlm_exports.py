@@ -17,11 +17,11 @@ from safetensors.torch import load_file, save_file
 from stillwing_common.errors import Exhausted, ExportNotWritten, ExportUnusable, InvalidInput, UnknownExport
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
 from stillwing_lab.tiny_model import write_tiny_model
-from stillwing_vlm.core.base import Eviction, EvictionLevel, EvictionPositions, SessionConfig
 from stillwing_vlm.core.catalog import ModelSource
 from stillwing_vlm.core.local import LocalEngine, LocalSession
 from stillwing_vlm.core.memory import exports
 from stillwing_vlm.core.memory.exports import ExportFolder
+from stillwing_vlm.core.requests import Eviction, EvictionLevel, EvictionPositions, SessionConfig
 
 SIZES = [(56, 84), (84, 84), (56, 112)]
 WAYS = [Eviction(level, positions) for level in EvictionLevel for positions in EvictionPositions]

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from stillwing_agent.settings import AgentSettings
 from stillwing_common.errors import BudgetTooSmall, InvalidInput
-from stillwing_vlm.core.base import FrameLayout
 from stillwing_vlm.core.local import LocalEngine, LocalSession
 from stillwing_vlm.core.memory.chunks import Chunk
 from stillwing_vlm.core.memory.trunk import Trunk
+from stillwing_vlm.core.requests import FrameLayout
 from stillwing_vlm.settings import VlmSettings
 
 ORIGINAL = FrameLayout(3, 3, 6)

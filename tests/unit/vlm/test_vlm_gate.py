@@ -15,11 +15,11 @@ from transformers import AutoModelForImageTextToText
 
 from stillwing_common.errors import InvalidInput
 from stillwing_lab.tiny_model import write_tiny_model
-from stillwing_vlm.core.base import Eviction, EvictionLevel, SessionConfig
 from stillwing_vlm.core.catalog import ModelSource
 from stillwing_vlm.core.inputs.images import Preprocessing
 from stillwing_vlm.core.local import LocalEngine
 from stillwing_vlm.core.memory.gate import TokenGate
+from stillwing_vlm.core.requests import Eviction, EvictionLevel, SessionConfig
 
 TOLERANCE = 1e-4
 LEVELS = 6.0

@@ -15,7 +15,6 @@ from torch import nn
 from stillwing_common.errors import ExportUnusable
 from stillwing_lab.speed.real_sizes import real_config
 from stillwing_vlm.convert.info import model_from_wire, model_to_wire
-from stillwing_vlm.core.base import Limits
 from stillwing_vlm.core.catalog import Decoding, Dtype, KvCacheDtype, ModelSource, WeightDtype, planned_use
 from stillwing_vlm.core.engines.cache.slab import SlabShape
 from stillwing_vlm.core.engines.captured.static_step import scratch_bytes
@@ -25,6 +24,7 @@ from stillwing_vlm.core.engines.qwen.families import FAMILIES
 from stillwing_vlm.core.engines.qwen.figures import model_figures
 from stillwing_vlm.core.engines.qwen.int8 import Int8Linear, quantise, side_by_side
 from stillwing_vlm.core.inputs.images import Preprocessing
+from stillwing_vlm.core.limits import Limits
 from stillwing_vlm.core.local import LocalEngine
 from stillwing_vlm.core.planner import BudgetPolicy, peak_bytes, plan_budget
 from stillwing_vlm.settings import VlmSettings

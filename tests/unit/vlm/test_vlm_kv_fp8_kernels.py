@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from kernel_device import DEVICE
 
 from stillwing_lab.tiny_model import write_tiny_model
-from stillwing_vlm.core.base import Sampling, View
 from stillwing_vlm.core.catalog import AttentionKind, Decoding, Dtype, KvCacheDtype, ModelSource
 from stillwing_vlm.core.engines.attention.choice import Heads, choose_attention
 from stillwing_vlm.core.engines.cache.scaled import Scaled
@@ -30,6 +29,7 @@ from stillwing_vlm.core.engines.kernels.tables import DecodeWorkspace, SegmentTa
 from stillwing_vlm.core.engines.kernels.writing import turn_and_write
 from stillwing_vlm.core.engines.qwen.rotary import CosSin, rotate
 from stillwing_vlm.core.local import LocalEngine
+from stillwing_vlm.core.requests import Sampling, View
 
 NAN = float("nan")
 LAYERS, KV_HEADS, CAPACITY, HEAD_DIM = 2, 2, 500, 32

@@ -13,7 +13,6 @@ import torch
 
 from stillwing_common.errors import BadGrammar, DeviceAbsent, ModelNotUsable
 from stillwing_vlm.core.backend import Choosing
-from stillwing_vlm.core.base import Sampling
 from stillwing_vlm.core.catalog import ModelSource, load_engine
 from stillwing_vlm.core.engines.attention.plain import (
     append_attention,
@@ -25,6 +24,7 @@ from stillwing_vlm.core.engines.attention.plain import (
 from stillwing_vlm.core.engines.qwen.sampling import choose, draw_tokens
 from stillwing_vlm.core.inputs.text import ChatText
 from stillwing_vlm.core.local import LocalEngine
+from stillwing_vlm.core.requests import Sampling
 
 
 @pytest.fixture

@@ -15,15 +15,16 @@ from hypothesis import strategies as st
 from transformers import Qwen2_5_VLConfig
 
 from stillwing_lab.speed.real_sizes import real_config
-from stillwing_vlm.core.base import Eviction, EvictionLevel, Limits
 from stillwing_vlm.core.catalog import ModelSource, load_engine, planned_use
 from stillwing_vlm.core.engines.captured.static_step import scratch_bytes
 from stillwing_vlm.core.engines.qwen.families import FAMILIES
 from stillwing_vlm.core.engines.qwen.figures import model_figures
 from stillwing_vlm.core.engines.qwen.host_memory import free_host_bytes
 from stillwing_vlm.core.inputs.images import Preprocessing
+from stillwing_vlm.core.limits import Limits
 from stillwing_vlm.core.local import LocalEngine
 from stillwing_vlm.core.planner import BudgetPolicy, ModelFigures, PlannedUse, peak_bytes, plan_budget
+from stillwing_vlm.core.requests import Eviction, EvictionLevel
 
 QWEN_3B = Qwen2_5_VLConfig(
     text_config={

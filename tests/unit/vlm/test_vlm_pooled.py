@@ -11,8 +11,8 @@ import torch
 
 from stillwing_common.errors import InvalidInput, TextTooLong
 from stillwing_memory.core.scoring import attention_score, pooled_score
-from stillwing_vlm.core.base import SessionConfig
 from stillwing_vlm.core.local import LocalEngine, LocalSession
+from stillwing_vlm.core.requests import SessionConfig
 
 TEXT = "young man, denim jacket"
 

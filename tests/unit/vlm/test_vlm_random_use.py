@@ -24,8 +24,9 @@ from hypothesis.stateful import (
 )
 
 from stillwing_common.errors import FrameNotKept, InvalidInput, SnapshotOverwritten
-from stillwing_vlm.core.base import AskRequest, DoneReason, Eviction, EvictionLevel, EvictionPositions, View
 from stillwing_vlm.core.local import LocalSession
+from stillwing_vlm.core.requests import AskRequest, Eviction, EvictionLevel, EvictionPositions, View
+from stillwing_vlm.core.results import DoneReason
 
 SIZES = st.sampled_from([(56, 84), (84, 84), (56, 112), (112, 56), (140, 84)])
 VIEWS = st.one_of(st.none(), st.integers(1, 3))

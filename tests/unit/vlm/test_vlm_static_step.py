@@ -13,7 +13,6 @@ import torch
 
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.backend import Choosing, Row
-from stillwing_vlm.core.base import AskRequest, DoneReason, Sampling, View
 from stillwing_vlm.core.catalog import Decoding, ModelSource
 from stillwing_vlm.core.engines.captured.decoding import StaticPasses, kernels_fit, make_decoder, no_capture
 from stillwing_vlm.core.engines.captured.static_append import StaticAppends
@@ -25,6 +24,8 @@ from stillwing_vlm.core.engines.qwen.vision import VisionEncoder
 from stillwing_vlm.core.inputs.positions import text_positions
 from stillwing_vlm.core.local import LocalEngine, LocalSession
 from stillwing_vlm.core.memory.branch import AskBranch
+from stillwing_vlm.core.requests import AskRequest, Sampling, View
+from stillwing_vlm.core.results import DoneReason
 
 SCHEMA = (
     '{"type":"object","properties":{"name":{"enum":["move","turn"]},"sure":{"type":"boolean"}},'

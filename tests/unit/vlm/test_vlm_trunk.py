@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from stillwing_common.errors import BudgetTooSmall, SnapshotOverwritten
-from stillwing_vlm.core.base import Eviction, EvictionLevel, EvictionPositions
 from stillwing_vlm.core.memory.ablation import trunk_for
 from stillwing_vlm.core.memory.chunks import Chunk, Gone, Move
 from stillwing_vlm.core.memory.marks import TrunkMark
 from stillwing_vlm.core.memory.trunk import Trunk
+from stillwing_vlm.core.requests import Eviction, EvictionLevel, EvictionPositions
 
 Label = tuple[str, int, int]
 """One slab token: its chunk, its place in it, the position at which its chunk was written."""

@@ -22,9 +22,9 @@ from stillwing_training.recall.signs import (
     question,
     render,
 )
-from stillwing_vlm.core.base import Eviction
 from stillwing_vlm.core.inputs.images import Pixels
 from stillwing_vlm.core.local import LocalEngine, LocalSession
+from stillwing_vlm.core.requests import Eviction
 
 AGES = (0, 1, 2, 4, 6, 8, 12, 16, 20, 24, 28, 32)
 """Signs ago; every key comes back after 36 signs, so that nothing older is the newest of its key."""

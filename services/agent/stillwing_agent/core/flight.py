@@ -14,7 +14,8 @@ from stillwing_agent.core.prompting.prompts import ToolStyle
 from stillwing_bridge.core.protocol import Bridge
 from stillwing_bridge.core.types import Lease
 from stillwing_common.clock import Clock
-from stillwing_vlm.core.base import FrameLayout, Session
+from stillwing_vlm.core.protocol import Session
+from stillwing_vlm.core.requests import FrameLayout
 
 
 class RecallBy(Enum):

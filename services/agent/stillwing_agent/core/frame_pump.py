@@ -21,7 +21,8 @@ from stillwing_common.errors import (
     Unavailable,
 )
 from stillwing_common.types import Frame, Stamp
-from stillwing_vlm.core.base import AppendResult, Session
+from stillwing_vlm.core.protocol import Session
+from stillwing_vlm.core.results import AppendResult
 
 _BAD_PICTURES = (ImageEmpty, ImageUndecodable, ImageTooLarge)
 

@@ -14,7 +14,8 @@ from stillwing_agent.core.base import ThinkingFinished, ThinkingStarted
 from stillwing_agent.core.flight import Flight
 from stillwing_bridge.core.commands import Hold
 from stillwing_common.errors import AnswerTimeout, StillwingError
-from stillwing_vlm.core.base import AnswerDone, AskRequest, ChoiceRequest, ChoiceResult, Provenance, Sampling
+from stillwing_vlm.core.requests import AskRequest, ChoiceRequest, Sampling
+from stillwing_vlm.core.results import AnswerDone, ChoiceResult, Provenance
 
 _T = TypeVar("_T")
 

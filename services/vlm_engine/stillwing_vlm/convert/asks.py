@@ -10,19 +10,8 @@ from stillwing_rpc.convert import (
     duration_from_wire,
     duration_to_wire,
 )
-from stillwing_vlm.core.base import (
-    FULL_VIEW,
-    AnswerDone,
-    AskRequest,
-    ChoiceRequest,
-    ChoiceResult,
-    DoneReason,
-    Provenance,
-    Sampling,
-    View,
-    WatchEvent,
-    WatchRequest,
-)
+from stillwing_vlm.core.requests import FULL_VIEW, AskRequest, ChoiceRequest, Sampling, View, WatchRequest
+from stillwing_vlm.core.results import AnswerDone, ChoiceResult, DoneReason, Provenance, WatchEvent
 
 _REASON_TO_WIRE = {
     DoneReason.STOP: vlm_pb2.AnswerDone.REASON_STOP,

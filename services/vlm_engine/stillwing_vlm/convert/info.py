@@ -9,14 +9,9 @@ from stillwing_rpc.convert import (
     timestamp_to_wire,
 )
 from stillwing_vlm.convert.session import eviction_from_wire, eviction_to_wire, layout_from_wire, layout_to_wire
-from stillwing_vlm.core.base import (
-    ExportInfo,
-    Limits,
-    ModelInfo,
-    SessionInfo,
-    SnapshotInfo,
-)
+from stillwing_vlm.core.limits import Limits
 from stillwing_vlm.core.planner import BudgetPlan, BudgetPolicy
+from stillwing_vlm.core.results import ExportInfo, ModelInfo, SessionInfo, SnapshotInfo
 
 
 def model_to_wire(info: ModelInfo) -> vlm_pb2.GetModelResponse:

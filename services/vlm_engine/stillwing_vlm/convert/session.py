@@ -13,20 +13,22 @@ from stillwing_rpc.convert import (
 )
 from stillwing_rpc.errors import to_status
 from stillwing_rpc.vectors import vectors_from_wire, vectors_to_wire
-from stillwing_vlm.core.base import (
-    AppendResult,
-    Evicted,
+from stillwing_vlm.core.requests import (
     Eviction,
     EvictionLevel,
     EvictionPositions,
-    ExportInfo,
-    FrameKeys,
     FrameLayout,
     FramePolicy,
     PeriodicExport,
+    SessionConfig,
+)
+from stillwing_vlm.core.results import (
+    AppendResult,
+    Evicted,
+    ExportInfo,
+    FrameKeys,
     Pooled,
     RecallResult,
-    SessionConfig,
     SnapshotInfo,
     TextQuery,
     TokenSaving,

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from stillwing_vlm.core.base import Sampling
 from stillwing_vlm.core.inputs.chunk_tokens import ChunkFormat, ChunkLayout
 from stillwing_vlm.core.inputs.images import PatchChunk, Preprocessing
 from stillwing_vlm.core.inputs.positions import Positions
 from stillwing_vlm.core.planner import ModelFigures
+from stillwing_vlm.core.requests import Sampling
 
 Embedding = Any
 """Token embeddings on the device, with all that a chunk's vision tokens bring into the layers."""

@@ -14,21 +14,13 @@ from stillwing_common.clock import Clock, WallClock
 from stillwing_common.errors import Exhausted, ModelNotUsable
 from stillwing_common.registry import Registry
 from stillwing_vlm.core.backend import Backend
-from stillwing_vlm.core.base import (
-    DEFAULT_EVICTION,
-    Eviction,
-    EvictionLevel,
-    FrameLayout,
-    Limits,
-    ModelInfo,
-    SessionConfig,
-)
 from stillwing_vlm.core.inputs.chunk_tokens import label_tokens
 from stillwing_vlm.core.inputs.grammar import GrammarCompiler
 from stillwing_vlm.core.inputs.images import Preprocessing, smart_resize
 from stillwing_vlm.core.inputs.positions import Grid, vision_positions
 from stillwing_vlm.core.inputs.prepare import Preparer
 from stillwing_vlm.core.inputs.text import ChatText
+from stillwing_vlm.core.limits import Limits
 from stillwing_vlm.core.memory.ablation import trunk_for
 from stillwing_vlm.core.memory.session_state import SavedSession
 from stillwing_vlm.core.memory.trunk import Trunk
@@ -42,6 +34,8 @@ from stillwing_vlm.core.planner import (
     plan_budget,
     set_by_operator,
 )
+from stillwing_vlm.core.requests import DEFAULT_EVICTION, Eviction, EvictionLevel, FrameLayout, SessionConfig
+from stillwing_vlm.core.results import ModelInfo
 
 PILOT = "pilot"
 PILOT_WINDOW_FRAMES = 23

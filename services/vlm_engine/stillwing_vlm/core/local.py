@@ -13,32 +13,34 @@ from pathlib import Path
 from typing import Self
 
 from stillwing_common.types import Frame, Stamp
-from stillwing_vlm.core.base import (
-    FULL_VIEW,
-    AnswerDone,
-    AppendResult,
-    AskRequest,
-    ChoiceRequest,
-    ChoiceResult,
-    Evicted,
-    Eviction,
-    FrameLayout,
-    Limits,
-    ModelInfo,
-    Pooled,
-    RecallResult,
-    Sampling,
-    SessionConfig,
-    SessionInfo,
-    SnapshotInfo,
-    View,
-)
 from stillwing_vlm.core.catalog import LoadedEngine, ModelSource, load_engine
 from stillwing_vlm.core.inputs.images import Pixels
 from stillwing_vlm.core.inputs.prepare import PreparedChunk
+from stillwing_vlm.core.limits import Limits
 from stillwing_vlm.core.memory.branch import AskBranch, ChoiceBranch
 from stillwing_vlm.core.memory.exports import read_session, write_session
 from stillwing_vlm.core.memory.session_state import SavedSession
+from stillwing_vlm.core.requests import (
+    FULL_VIEW,
+    AskRequest,
+    ChoiceRequest,
+    Eviction,
+    FrameLayout,
+    Sampling,
+    SessionConfig,
+    View,
+)
+from stillwing_vlm.core.results import (
+    AnswerDone,
+    AppendResult,
+    ChoiceResult,
+    Evicted,
+    ModelInfo,
+    Pooled,
+    RecallResult,
+    SessionInfo,
+    SnapshotInfo,
+)
 
 
 class LocalSession:

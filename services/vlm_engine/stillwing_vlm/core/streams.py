@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from stillwing_common.errors import Exhausted
-from stillwing_vlm.core.base import AnswerDelta, AnswerDone, Evicted, WatchEvent
+from stillwing_vlm.core.results import AnswerDelta, AnswerDone, Evicted, WatchEvent
 
 _KEPT_EVENTS = 4096
 

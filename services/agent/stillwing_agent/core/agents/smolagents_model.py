@@ -24,7 +24,7 @@ from smolagents.monitoring import TokenUsage
 from stillwing_agent.core.prompting.prompts import decision_prompt, tool_call_schema
 from stillwing_agent.core.tools.execution import Toolbox
 from stillwing_common.ids import new_id
-from stillwing_vlm.core.base import Sampling
+from stillwing_vlm.core.requests import Sampling
 
 _T = TypeVar("_T")
 

@@ -20,7 +20,7 @@ from stillwing_agent.core.json_schema import Properties
 from stillwing_agent.core.prompting.prompts import ToolSpec
 from stillwing_agent.core.tools.execution import Toolbox, ToolResult
 from stillwing_common.errors import DecisionsUsedUp, StillwingError
-from stillwing_vlm.core.base import Sampling
+from stillwing_vlm.core.requests import Sampling
 
 _KEPT_STEPS = 4
 

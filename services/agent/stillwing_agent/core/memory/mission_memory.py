@@ -32,7 +32,9 @@ from stillwing_memory.core.instructions import Chunk, ChunkFiled, ChunkFrame, In
 from stillwing_memory.core.instructions import InstructionBegun as Begun
 from stillwing_memory.core.keyframes import Keyframe, Sighting
 from stillwing_memory.core.protocol import MemoryBank
-from stillwing_vlm.core.base import ChoiceRequest, FrameKeys, Session, View
+from stillwing_vlm.core.protocol import Session
+from stillwing_vlm.core.requests import ChoiceRequest, View
+from stillwing_vlm.core.results import FrameKeys
 
 _log = logging.getLogger(__name__)
 

@@ -17,7 +17,9 @@ from stillwing_agent.core.tools.cockpit import Cockpit
 from stillwing_agent.core.tools.execution import Toolbox
 from stillwing_bridge.core.protocol import Bridge
 from stillwing_memory.core.protocol import MemoryBank
-from stillwing_vlm.core.base import Engine, FramePolicy, ModelInfo, SessionConfig
+from stillwing_vlm.core.protocol import Engine
+from stillwing_vlm.core.requests import FramePolicy, SessionConfig
+from stillwing_vlm.core.results import ModelInfo
 
 _MOST_RECALLED = 3
 """Frames of the engine's memory segment where no layout says."""

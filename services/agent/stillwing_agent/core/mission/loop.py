@@ -34,7 +34,8 @@ from stillwing_common.errors import (
     Unavailable,
 )
 from stillwing_common.ids import new_id
-from stillwing_vlm.core.base import ModelInfo, Session
+from stillwing_vlm.core.protocol import Session
+from stillwing_vlm.core.results import ModelInfo
 
 _log = logging.getLogger(__name__)
 

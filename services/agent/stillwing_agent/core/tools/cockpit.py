@@ -23,7 +23,8 @@ from stillwing_common.errors import (
 )
 from stillwing_common.types import Stamp
 from stillwing_memory.core.keyframes import Keyframe, Sighting
-from stillwing_vlm.core.base import AnswerDone, ChoiceResult, DoneReason, Provenance, Sampling
+from stillwing_vlm.core.requests import Sampling
+from stillwing_vlm.core.results import AnswerDone, ChoiceResult, DoneReason, Provenance
 
 
 @dataclass(frozen=True, slots=True)

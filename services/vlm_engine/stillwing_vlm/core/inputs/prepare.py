@@ -10,18 +10,11 @@ from typing import Any
 
 from stillwing_common.errors import InvalidInput, TextTooLong
 from stillwing_common.types import Frame, Stamp
-from stillwing_vlm.core.base import (
-    MAX_POOLED_TEXTS,
-    AskRequest,
-    ChoiceRequest,
-    Limits,
-    Sampling,
-    View,
-    WatchRequest,
-)
 from stillwing_vlm.core.inputs.grammar import GrammarCompiler, Matcher
 from stillwing_vlm.core.inputs.images import PatchChunk, Pixels, Preprocessing, decode_image, to_patches
 from stillwing_vlm.core.inputs.text import ChatText
+from stillwing_vlm.core.limits import Limits
+from stillwing_vlm.core.requests import MAX_POOLED_TEXTS, AskRequest, ChoiceRequest, Sampling, View, WatchRequest
 
 _NO_TIME = Stamp(0, "")
 

@@ -7,10 +7,10 @@ and the distance to the window grows without end.
 
 from collections.abc import Iterable, Sequence
 
-from stillwing_vlm.core.base import DEFAULT_EVICTION, Eviction, EvictionLevel, EvictionPositions, FrameLayout
 from stillwing_vlm.core.memory.chunks import Chunk
 from stillwing_vlm.core.memory.trunk import Trunk
 from stillwing_vlm.core.planner import SLAB_SLACK
+from stillwing_vlm.core.requests import DEFAULT_EVICTION, Eviction, EvictionLevel, EvictionPositions, FrameLayout
 
 
 def trunk_for(

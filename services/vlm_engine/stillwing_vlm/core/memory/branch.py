@@ -12,10 +12,10 @@ import numpy as np
 
 from stillwing_common.clock import Clock
 from stillwing_vlm.core.backend import Backend, Choosing, Outcome, PinnedView, Row, Token
-from stillwing_vlm.core.base import AnswerDone, ChoiceResult, DoneReason, Provenance
 from stillwing_vlm.core.inputs.positions import text_positions
 from stillwing_vlm.core.inputs.prepare import PreparedAsk, PreparedChoice
 from stillwing_vlm.core.inputs.text import ChatText
+from stillwing_vlm.core.results import AnswerDone, ChoiceResult, DoneReason, Provenance
 
 _MAX_FED = 256
 """Most tokens one branch feeds in one pass, so that a long question does not hold up the others."""

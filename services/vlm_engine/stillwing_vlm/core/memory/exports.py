@@ -16,10 +16,10 @@ import numpy.typing as npt
 from stillwing_common.durable import replace_durably
 from stillwing_common.errors import Exhausted, ExportNotWritten, ExportUnusable, UnknownExport
 from stillwing_vlm.core.backend import Backend, CacheSizes
-from stillwing_vlm.core.base import ExportInfo
 from stillwing_vlm.core.memory.gate import GatePast
 from stillwing_vlm.core.memory.session_state import SavedSession, from_json, to_json
 from stillwing_vlm.core.names import check_name
+from stillwing_vlm.core.results import ExportInfo
 
 _SUFFIX = ".safetensors"
 _REFERENCE, _HOLDER = "gate_reference", "gate_holder"

@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from stillwing_common.vectors import Vectors
 from stillwing_vlm.core.backend import Backend, Kept, Store
-from stillwing_vlm.core.base import FrameKeys, TextQuery
 from stillwing_vlm.core.inputs.chunk_tokens import VISION, ChunkLayout
 from stillwing_vlm.core.inputs.positions import text_positions
 from stillwing_vlm.core.inputs.prepare import PreparedChunk
 from stillwing_vlm.core.memory.chunks import Chunk
+from stillwing_vlm.core.results import FrameKeys, TextQuery
 
 
 def mean_keys(

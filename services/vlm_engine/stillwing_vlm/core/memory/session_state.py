@@ -11,8 +11,8 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from stillwing_common.errors import ExportUnusable, InvalidInput
-from stillwing_vlm.core.base import MAX_GATE_LEVELS, EvictionLevel, EvictionPositions, FrameLayout
 from stillwing_vlm.core.memory.gate import GatePast
+from stillwing_vlm.core.requests import MAX_GATE_LEVELS, EvictionLevel, EvictionPositions, FrameLayout
 
 VERSION: Final = 1
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from stillwing_common.clock import Clock
 from stillwing_common.errors import Exhausted, InvalidInput, UnknownSnapshot
 from stillwing_common.ids import new_id
-from stillwing_vlm.core.base import SNAPSHOT_ID_PREFIX, SnapshotInfo
 from stillwing_vlm.core.memory.marks import TrunkMark
 from stillwing_vlm.core.memory.trunk import Trunk
 from stillwing_vlm.core.names import check_name
+from stillwing_vlm.core.results import SNAPSHOT_ID_PREFIX, SnapshotInfo
 
 
 @dataclass(slots=True)

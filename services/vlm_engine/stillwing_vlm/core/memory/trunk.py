@@ -19,11 +19,11 @@ from itertools import islice
 from typing import Any
 
 from stillwing_common.errors import BudgetTooSmall, SnapshotOverwritten
-from stillwing_vlm.core.base import DEFAULT_EVICTION, Eviction, FrameLayout
 from stillwing_vlm.core.memory.chunks import Chunk, Gone, Move
 from stillwing_vlm.core.memory.marks import Marks, TrunkMark
 from stillwing_vlm.core.memory.session_state import ChunkState, TrunkState
 from stillwing_vlm.core.planner import SLAB_SLACK
+from stillwing_vlm.core.requests import DEFAULT_EVICTION, Eviction, FrameLayout
 
 
 class Trunk:

@@ -12,10 +12,11 @@ from dataclasses import replace
 from typing import Any
 
 from stillwing_vlm.core.backend import PinnedView, Store
-from stillwing_vlm.core.base import Provenance, View
 from stillwing_vlm.core.memory.chunks import Chunk, Gone, Move
 from stillwing_vlm.core.memory.kept_frames import KeptFrames
 from stillwing_vlm.core.memory.trunk import Trunk
+from stillwing_vlm.core.requests import View
+from stillwing_vlm.core.results import Provenance
 
 
 class TrunkSlab:

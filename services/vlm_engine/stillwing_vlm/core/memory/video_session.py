@@ -9,21 +9,11 @@ from stillwing_common.errors import BudgetTooSmall, InvalidInput
 from stillwing_common.ids import new_id
 from stillwing_common.types import Stamp
 from stillwing_vlm.core.backend import Backend
-from stillwing_vlm.core.base import (
-    AppendResult,
-    Evicted,
-    Limits,
-    Pooled,
-    RecallResult,
-    SessionConfig,
-    SessionInfo,
-    SnapshotInfo,
-    TokenSaving,
-)
 from stillwing_vlm.core.inputs.chunk_tokens import ChunkLayout, lay_out, time_labels
 from stillwing_vlm.core.inputs.positions import text_positions
 from stillwing_vlm.core.inputs.prepare import PreparedAsk, PreparedChoice, PreparedChunk
 from stillwing_vlm.core.inputs.text import ChatText
+from stillwing_vlm.core.limits import Limits
 from stillwing_vlm.core.memory.branch import AskBranch, Branch, ChoiceBranch
 from stillwing_vlm.core.memory.chunks import Chunk, Gone
 from stillwing_vlm.core.memory.gate import GatePast, TokenGate, Verdict
@@ -32,6 +22,16 @@ from stillwing_vlm.core.memory.session_state import VERSION, PastState, SavedSes
 from stillwing_vlm.core.memory.snapshots import Snapshots
 from stillwing_vlm.core.memory.trunk import Trunk
 from stillwing_vlm.core.memory.trunk_slab import TrunkSlab
+from stillwing_vlm.core.requests import SessionConfig
+from stillwing_vlm.core.results import (
+    AppendResult,
+    Evicted,
+    Pooled,
+    RecallResult,
+    SessionInfo,
+    SnapshotInfo,
+    TokenSaving,
+)
 
 _SMALLEST_CHUNK_TOKENS = 3
 

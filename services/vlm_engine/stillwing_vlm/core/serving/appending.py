@@ -8,9 +8,10 @@ from concurrent.futures import Future
 
 from stillwing_common.errors import FrameSuperseded, InvalidInput
 from stillwing_common.types import Frame
-from stillwing_vlm.core.base import AppendResult, Evicted, FramePolicy, check_deadline
 from stillwing_vlm.core.inputs.prepare import PreparedChunk
 from stillwing_vlm.core.memory.video_session import VideoSession
+from stillwing_vlm.core.requests import FramePolicy, check_deadline
+from stillwing_vlm.core.results import AppendResult, Evicted
 from stillwing_vlm.core.serving.quotas import Resource
 from stillwing_vlm.core.serving.scheduler import Request
 from stillwing_vlm.core.serving.session_lane import SessionLane

@@ -4,9 +4,10 @@ It knows nothing of order or transports.
 """
 
 from stillwing_common.errors import AnswerTimeout, UnknownSession
-from stillwing_vlm.core.base import AnswerDone, AskRequest, ChoiceRequest, ChoiceResult, DoneReason, Provenance
 from stillwing_vlm.core.memory.branch import AskBranch
 from stillwing_vlm.core.memory.video_session import VideoSession
+from stillwing_vlm.core.requests import AskRequest, ChoiceRequest
+from stillwing_vlm.core.results import AnswerDone, ChoiceResult, DoneReason, Provenance
 from stillwing_vlm.core.serving.quotas import Resource
 from stillwing_vlm.core.serving.scheduler import Live, Request
 from stillwing_vlm.core.serving.session_lane import SessionLane

@@ -1,4 +1,4 @@
-"""The engine of this process behind the asynchronous protocols of `core.base`.
+"""The engine of this process behind the asynchronous protocols of `core.protocol`.
 
 Each request is placed on the event loop, made ready on a worker thread (pictures, tokens, grammars), and carried out on
 the device's own thread; results come back to the event loop. Nothing here blocks the loop. It knows no transport.
@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 from stillwing_common.errors import InvalidInput, StillwingError, Unavailable, UnknownSession
-from stillwing_vlm.core.base import SNAPSHOT_ID_PREFIX, ExportInfo, ModelInfo, SessionConfig, SessionInfo
 from stillwing_vlm.core.catalog import LoadedEngine
 from stillwing_vlm.core.memory.exports import ExportFolder
 from stillwing_vlm.core.memory.video_session import VideoSession
+from stillwing_vlm.core.requests import SessionConfig
+from stillwing_vlm.core.results import SNAPSHOT_ID_PREFIX, ExportInfo, ModelInfo, SessionInfo
 from stillwing_vlm.core.serving.device import DeviceThread
 from stillwing_vlm.core.serving.engine_exports import EngineExports
 from stillwing_vlm.core.serving.hand_over import LoopCalls

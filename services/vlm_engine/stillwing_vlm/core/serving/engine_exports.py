@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from stillwing_common.errors import ExportsOff
 from stillwing_vlm.core.backend import Backend
-from stillwing_vlm.core.base import ExportInfo
 from stillwing_vlm.core.memory.exports import ExportFolder, read_session, write_session
 from stillwing_vlm.core.memory.session_state import SavedSession
+from stillwing_vlm.core.results import ExportInfo
 
 _T = TypeVar("_T")
 

@@ -6,7 +6,7 @@ Methods are called on the device's thread and on the event loop; they return at 
 from dataclasses import dataclass
 from typing import Protocol
 
-from stillwing_vlm.core.base import DoneReason
+from stillwing_vlm.core.results import DoneReason
 
 
 class Observer(Protocol):

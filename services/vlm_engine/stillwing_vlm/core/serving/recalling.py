@@ -5,9 +5,9 @@ from concurrent.futures import Future
 
 from stillwing_common.errors import InvalidInput
 from stillwing_common.types import Frame
-from stillwing_vlm.core.base import Evicted, RecallResult
 from stillwing_vlm.core.inputs.prepare import PreparedChunk
 from stillwing_vlm.core.memory.video_session import VideoSession
+from stillwing_vlm.core.results import Evicted, RecallResult
 from stillwing_vlm.core.serving.quotas import Resource
 from stillwing_vlm.core.serving.scheduler import Request
 from stillwing_vlm.core.serving.session_lane import SessionLane

@@ -12,10 +12,10 @@ from typing import TypeVar
 
 from stillwing_common.errors import SessionIdle, StillwingError
 from stillwing_common.types import Frame
-from stillwing_vlm.core.base import (
+from stillwing_vlm.core.memory.video_session import VideoSession
+from stillwing_vlm.core.requests import AskRequest, ChoiceRequest, WatchRequest
+from stillwing_vlm.core.results import (
     AppendResult,
-    AskRequest,
-    ChoiceRequest,
     ChoiceResult,
     Evicted,
     ExportInfo,
@@ -23,9 +23,7 @@ from stillwing_vlm.core.base import (
     RecallResult,
     SessionInfo,
     SnapshotInfo,
-    WatchRequest,
 )
-from stillwing_vlm.core.memory.video_session import VideoSession
 from stillwing_vlm.core.serving.appending import AppendUnderWay
 from stillwing_vlm.core.serving.asking import AskUnderWay, ChoiceUnderWay
 from stillwing_vlm.core.serving.idle import IdleTimer

@@ -8,8 +8,9 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from stillwing_vlm.core.base import ExportInfo, PeriodicExport
 from stillwing_vlm.core.memory.session_state import SavedSession
+from stillwing_vlm.core.requests import PeriodicExport
+from stillwing_vlm.core.results import ExportInfo
 from stillwing_vlm.core.serving.engine_exports import EngineExports
 from stillwing_vlm.core.serving.quotas import Resource
 from stillwing_vlm.core.serving.scheduler import Request

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from stillwing_common.errors import StillwingError, UnknownSession
-from stillwing_vlm.core.base import SessionConfig
+from stillwing_vlm.core.requests import SessionConfig
 from stillwing_vlm.core.serving.machinery import Machinery
 from stillwing_vlm.core.serving.newest_wins import NewestWins, WaitingChunk
 from stillwing_vlm.core.serving.quotas import SessionQuotas

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
-from stillwing_vlm.core.base import AskRequest, ChoiceRequest, Sampling, SessionConfig
+from stillwing_vlm.core.requests import AskRequest, ChoiceRequest, Sampling, SessionConfig
 from stillwing_vlm.core.serving.engine import AsyncEngine
 from stillwing_vlm.core.serving.served_session import AsyncSession
 

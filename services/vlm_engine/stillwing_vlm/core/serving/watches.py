@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 from stillwing_common.clock import Clock
 from stillwing_common.errors import StillwingError
-from stillwing_vlm.core.base import ChoiceResult, WatchEvent, WatchRequest
 from stillwing_vlm.core.inputs.prepare import PreparedChoice
 from stillwing_vlm.core.memory.video_session import VideoSession
+from stillwing_vlm.core.requests import WatchRequest
+from stillwing_vlm.core.results import ChoiceResult, WatchEvent
 from stillwing_vlm.core.serving.observer import Observer
 from stillwing_vlm.core.serving.scheduler import Live
 

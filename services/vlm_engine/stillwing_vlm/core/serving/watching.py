@@ -4,7 +4,8 @@ It knows nothing of states, thresholds or trunks: `core.serving.watches` does.
 """
 
 from stillwing_common.errors import UnknownSession
-from stillwing_vlm.core.base import WatchEvent, WatchRequest
+from stillwing_vlm.core.requests import WatchRequest
+from stillwing_vlm.core.results import WatchEvent
 from stillwing_vlm.core.serving.quotas import Resource
 from stillwing_vlm.core.serving.scheduler import Request
 from stillwing_vlm.core.serving.session_lane import SessionLane
