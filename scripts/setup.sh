@@ -33,8 +33,12 @@ install_gl() {
   fi
 }
 
-pip_install() { # without compiling: Python compiles what it imports, a tenth of what is installed
+pip_install() { # without compiling: most of what is installed is never imported
   .venv/bin/python -m pip install --quiet --no-compile "$@"
+}
+
+compile() { # MODULE…: imports them, so that what a flight imports is compiled and known to be there
+  env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -c "import $(IFS=,; echo "$*")"
 }
 
 pinned() { # NAME…: the files of constraints/, every file's hash checked, nothing beside what they name
@@ -47,15 +51,19 @@ setup_fly() {
   install_gl
   [ -x .venv/bin/python ] || "$python" -m venv .venv
   echo "setup: installing what flying needs (a minute the first time)"
-  pinned {base,airfield,bridge,memory,engine,agent,plots,build}.txt
-  # Which libraries torch brings depends on its build, and STILLWING_TORCH names another one than the usual index has:
-  # a version, or a wheel. What it needs beside those libraries is there already.
-  if [ -n "${STILLWING_TORCH:-}" ]; then
-    pip_install "$STILLWING_TORCH"
-  else
-    pip_install --constraint constraints/all.txt torch
-  fi
+  # STILLWING_TORCH names another torch than the usual index has, a version or a wheel. Which libraries a torch brings
+  # depends on its build; what else it needs is pinned with the engine.
+  local torch=(--constraint constraints/all.txt torch)
+  [ -z "${STILLWING_TORCH:-}" ] || torch=("$STILLWING_TORCH")
+  pip_install --no-deps "${torch[@]}" &
+  pinned {base,engine,build}.txt
+  wait $!
+  pip_install "${torch[@]}"
   pip_install --no-deps --no-build-isolation --editable .
+  compile stillwing_vlm.core.engines.loading stillwing_vlm.__main__ &
+  pinned {airfield,bridge,memory,agent,plots}.txt
+  wait $!
+  compile stillwing_{airfield,bridge,memory,agent}.__main__ stillwing_memory.core.bank stillwing_cli.fly matplotlib.figure
 }
 
 setup_test() {
