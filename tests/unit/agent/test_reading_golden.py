@@ -5,7 +5,7 @@ Three instructions about three people: who is who, under which names, with which
 
 from stillwing_agent.core.memory.reading.noun_phrase_reader import read_instruction
 from stillwing_agent.core.memory.reading.noun_phrases import slot_of
-from stillwing_agent.core.memory.reading.registry import Registry
+from stillwing_agent.core.memory.reading.registry import Mention, Registry
 
 WALK_THROUGH = (
     "young man, late 20s, messy black hair, denim jacket, sits on a park bench, sketchbook",
@@ -15,22 +15,23 @@ WALK_THROUGH = (
 )
 
 
-def read_all(texts: tuple[str, ...]) -> Registry:
-    registry = Registry()
+def read_all(texts: tuple[str, ...]) -> tuple[Registry, list[list[Mention]]]:
+    """The registry after them, and the mentions of each."""
+    registry, said = Registry(), []
     for instruction, text in enumerate(texts, 1):
-        for mention in read_instruction(text, instruction, registry):
+        said.append(read_instruction(text, instruction, registry))
+        for mention in said[-1]:
             registry.add(instruction, mention, slot_of)
-    return registry
+    return registry, said
 
 
 def test_who_is_in_which_instruction() -> None:
-    registry = read_all(WALK_THROUGH)
-    numbers = [[one.number for one in registry.of_instruction(instruction)] for instruction in (1, 2, 3)]
-    assert numbers == [[1], [1, 2], [1, 2, 3]]
+    _, said = read_all(WALK_THROUGH)
+    assert [sorted({one.number for one in mentions}) for mentions in said] == [[1], [1, 2], [1, 2, 3]]
 
 
 def test_names_and_aliases() -> None:
-    known = read_all(WALK_THROUGH).known
+    known = read_all(WALK_THROUGH)[0].known
     assert {number: one.name for number, one in known.items()} == {1: "man_1", 2: "man_2", 3: "woman_1"}
     assert known[1].aliases == ("young man", "protagonist")
     assert known[2].aliases == ("another man", "man in grey sweater")
@@ -38,13 +39,13 @@ def test_names_and_aliases() -> None:
 
 
 def test_attributes_are_appended_and_said_once() -> None:
-    registry = read_all(WALK_THROUGH)
+    registry, said = read_all(WALK_THROUGH)
     assert registry.known[1].attrs == (
         "late 20s", "messy black hair", "denim jacket", "sits on park bench", "sketchbook"
     )  # fmt: skip
     assert registry.known[2].attrs == ("around 30", "glasses", "grey sweater", "coffee cup")
     assert registry.known[3].attrs == ("late 20s", "long hair", "white dress", "shoulder bag")
-    assert [(one.entity, one.attrs) for one in registry.of_instruction(2)] == [
+    assert [(one.entity, one.attrs) for one in said[1]] == [
         ("protagonist", ("denim jacket",)),
         ("another man", ("around 30", "glasses", "grey sweater", "coffee cup")),
     ]

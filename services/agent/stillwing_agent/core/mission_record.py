@@ -6,7 +6,6 @@ knows nothing of how a mission is flown. All methods run on one event loop.
 
 import asyncio
 import dataclasses
-import itertools
 import json
 from collections.abc import AsyncIterator, Mapping
 from enum import Enum
@@ -153,13 +152,6 @@ class MissionRecord:
         while not self._mission.state.ended:
             await self._grown.wait()
         return self._mission
-
-    def check_integrity(self) -> None:
-        """Raise AssertionError unless the log is gapless and its last state is the mission's."""
-        assert [event.event_seq for event in self._events] == list(range(1, len(self._events) + 1))
-        states = [event.happening.mission.state for event in self._events if isinstance(event.happening, StateChanged)]
-        assert states[-1] is self._mission.state
-        assert all(after in _NEXT[before] for before, after in itertools.pairwise(states))
 
     def _count(self, happening: Happening) -> None:
         match happening:

@@ -291,7 +291,7 @@ class MissionMemory:
 def _known(number: int, entity: Entity) -> Known:
     """A thing of another mission, as this mission's registry holds things."""
     attributes = tuple(
-        reading.Attribute(one.text, one.slot, 0, 0 if one.until_wall_ns else None) for one in entity.attributes
+        reading.Attribute(one.text, one.slot, 0 if one.until_wall_ns else None) for one in entity.attributes
     )
     aliases = (entity.label, *entity.aliases)
     return Known(number, f"{entity.kind}_{number}", entity.kind, aliases, attributes, entity.entity_id)

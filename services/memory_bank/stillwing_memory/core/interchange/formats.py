@@ -15,7 +15,6 @@ from typing import Any
 
 from stillwing_common.errors import InvalidInput
 from stillwing_memory.core.entities import Attribute, Entity
-from stillwing_memory.core.filing.rules import frame_name
 from stillwing_memory.core.instructions import Instruction, InstructionRecord, ThingMention
 from stillwing_memory.core.keyframes import Keyframe
 
@@ -41,7 +40,6 @@ class MissionFile:
 
     instructions: tuple[Instruction, ...]
     frames: tuple[ArchivedFrame, ...] = ()
-    active: tuple[str, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -119,7 +117,7 @@ def bank_text(
     for count, (keyframe, path) in enumerate(keyframes):
         # A frame put on its own has no chunk; chunk 0 holds those.
         place = keyframe.place if keyframe.chunk else count
-        name = frame_name(keyframe.instruction, keyframe.chunk, place)
+        name = f"p{keyframe.instruction}_c{keyframe.chunk}_f{place}"
         names[keyframe.frame.frame_id] = name
         archive[name] = {
             "frame_path": path,
@@ -184,7 +182,6 @@ def read_bank(text: str, mission_id: str, prompts: Sequence[str] = ()) -> Missio
                 mention = _mention(str(number), instance["entity"], instance["attrs"], _kind(entry["name"]))
                 said.setdefault(int(instance["prompt_id"]), []).append(mention)
         frames = tuple(_frame(name, entry, names) for name, entry in body["frame_archive"].items())
-        active = tuple(str(one) for one in body.get("frame_active_memory", []))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InvalidInput(f"memory_bank.json: {type(error).__name__} {error}") from error
     for frame in frames:
@@ -199,7 +196,7 @@ def read_bank(text: str, mission_id: str, prompts: Sequence[str] = ()) -> Missio
         )
         for number, things in sorted(said.items())
     )
-    return MissionFile(instructions, frames, active, names)
+    return MissionFile(instructions, frames, names)
 
 
 def _frame(name: str, entry: Mapping[str, Any], names: Mapping[str, str]) -> ArchivedFrame:

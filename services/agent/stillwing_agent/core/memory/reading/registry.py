@@ -30,14 +30,13 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """Something said of a thing, from one instruction until another contradicts it (`until_instruction` None: still).
+    """Something said of a thing, until an instruction contradicts it (`until_instruction` None: it holds still).
 
     `slot` names what it is about ("jacket", "hair"); "" where nothing can contradict it.
     """
 
     text: str
     slot: str
-    from_instruction: int
     until_instruction: int | None = None
 
 
@@ -68,22 +67,11 @@ class Known:
         return ", ".join((*self.aliases[:1], *self.attrs))
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """What one instruction said of one thing: all its mentions there together."""
-
-    instruction: int
-    number: int
-    entity: str
-    attrs: tuple[str, ...]
-
-
 @dataclass(slots=True)
 class Registry:
-    """The things of one mission, by number. `instances` are in the order in which they were said."""
+    """The things of one mission, by number."""
 
     known: dict[int, Known] = field(default_factory=dict)
-    instances: list[Instance] = field(default_factory=list)
 
     def next_number(self) -> int:
         """The number that a new thing would get: 1, 2, 3, …"""
@@ -91,7 +79,7 @@ class Registry:
 
     def copy(self) -> "Registry":
         """One that can be changed without changing this one."""
-        return Registry(dict(self.known), list(self.instances))
+        return Registry(dict(self.known))
 
     def add(self, instruction: int, mention: Mention, slot_of: "SlotOf") -> Known:
         """Take one mention in: a new thing, or a known one with its aliases and attributes appended.
@@ -114,28 +102,14 @@ class Registry:
             for place in current:
                 if slot and attributes[place].slot == slot:
                     attributes[place] = replace(attributes[place], until_instruction=instruction)
-            attributes.append(Attribute(text, slot, instruction))
+            attributes.append(Attribute(text, slot))
         aliases = old.aliases
         if mention.entity and mention.entity not in aliases:
             aliases = (*aliases, mention.entity)
         latest = 1 + max((one.mentioned for one in self.known.values()), default=0)
         thing = replace(old, aliases=aliases, attributes=tuple(attributes), mentioned=latest)
         self.known[mention.number] = thing
-        self._note(instruction, mention)
         return thing
-
-    def _note(self, instruction: int, mention: Mention) -> None:
-        for place, one in enumerate(self.instances):
-            if (one.instruction, one.number) == (instruction, mention.number):
-                fresh = tuple(text for text in mention.attrs if text not in one.attrs)
-                entity = one.entity or mention.entity
-                self.instances[place] = replace(one, entity=entity, attrs=(*one.attrs, *fresh))
-                return
-        self.instances.append(Instance(instruction, mention.number, mention.entity, mention.attrs))
-
-    def of_instruction(self, instruction: int) -> tuple[Instance, ...]:
-        """What one instruction spoke of, in order."""
-        return tuple(one for one in self.instances if one.instruction == instruction)
 
 
 class SlotOf(Protocol):
