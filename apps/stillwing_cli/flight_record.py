@@ -6,8 +6,18 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from stillwing_agent.core import base as agent
+from stillwing_agent.core.events import (
+    ActionFinished,
+    ActionStarted,
+    Instructed,
+    MissionEvent,
+    MotionRefused,
+    StateChanged,
+    ThinkingFinished,
+    ThinkingStarted,
+)
 from stillwing_agent.core.prompting.prompts import call_text
+from stillwing_agent.core.types import Mission, MissionState
 from stillwing_airfield.scenes import SceneObject, SceneSpec
 from stillwing_bridge.core import events
 from stillwing_bridge.core.types import Telemetry
@@ -48,34 +58,34 @@ class FlightRecord:
 
     scene: SceneSpec | None
     goal: SceneObject | None
-    mission: agent.Mission
+    mission: Mission
     track: list[TrackPoint] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
-    events: list[agent.MissionEvent] = field(default_factory=list)
+    events: list[MissionEvent] = field(default_factory=list)
     collisions: int = 0
     hit: str = ""
     motions_while_thinking: int | None = None
     end_position: PositionNed | None = None
 
-    def add_event(self, event: agent.MissionEvent) -> None:
+    def add_event(self, event: MissionEvent) -> None:
         """Take one event of the mission's log."""
         self.events.append(event)
         match event.happening:
-            case agent.StateChanged(mission):
+            case StateChanged(mission):
                 self.mission = mission
-            case agent.Instructed(_, text):
+            case Instructed(_, text):
                 self.goal = goal_of(self.scene, text) if self.scene else None
-            case agent.ThinkingStarted(_, prompt):
+            case ThinkingStarted(_, prompt):
                 here = self.track[-1].position if self.track else None
                 self.decisions.append(Decision(len(self.decisions) + 1, prompt, position=here))
-            case agent.ThinkingFinished(_, answer, elapsed_s, last_frame_id, _, tokens) if self.decisions:
+            case ThinkingFinished(_, answer, elapsed_s, last_frame_id, _, tokens) if self.decisions:
                 last = self.decisions[-1]
                 last.answer, last.think_s, last.frame_id, last.context_tokens = answer, elapsed_s, last_frame_id, tokens
-            case agent.ActionStarted(_, tool, arguments) if self.decisions:
+            case ActionStarted(_, tool, arguments) if self.decisions:
                 self.decisions[-1].action = call_text(tool, arguments)
-            case agent.ActionFinished(_, _, error) if self.decisions:
+            case ActionFinished(_, _, error) if self.decisions:
                 self.decisions[-1].outcome = "done" if error is None else str(error)
-            case agent.MotionRefused(_, error) if self.decisions:
+            case MotionRefused(_, error) if self.decisions:
                 self.decisions[-1].outcome = f"refused: {error}"
             case _:
                 pass
@@ -99,7 +109,7 @@ class FlightRecord:
     def reached(self) -> bool:
         """Whether the mission ended by itself, with success and within reach of its goal."""
         near = self.goal is None or (self.distance_m is not None and self.distance_m <= REACHED_M)
-        return self.mission.state is agent.MissionState.SUCCEEDED and near
+        return self.mission.state is MissionState.SUCCEEDED and near
 
     def summary(self) -> dict[str, Any]:
         """Figures by name, as JSON values."""

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from stillwing_agent.client import RemoteAgent
-from stillwing_agent.core.base import Mission, MissionRequest
+from stillwing_agent.core.types import Mission, MissionRequest
 from stillwing_airfield.scenes import SceneSpec, build_scene
 from stillwing_bridge.client import RemoteBridge, RemoteSimulation
 from stillwing_cli.flight_record import FlightRecord, ThinkingAudit, goal_of

@@ -10,12 +10,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from stillwing_agent.core import base as agent
+from stillwing_agent.core.events import ActionStarted, Instructed, MissionEvent, MotionRefused, StateChanged
 from stillwing_cli.flight_record import FlightRecord
 from stillwing_cli.watch import describe
 
 _REFRESH_HZ = 4
-_TOLD = (agent.StateChanged, agent.Instructed, agent.ActionStarted, agent.MotionRefused)
+_TOLD = (StateChanged, Instructed, ActionStarted, MotionRefused)
 
 
 class FlightDisplay:
@@ -37,7 +37,7 @@ class FlightDisplay:
     ) -> None:
         self._live.stop()
 
-    def show(self, event: agent.MissionEvent) -> None:
+    def show(self, event: MissionEvent) -> None:
         """Take notice of one event, which the record already has."""
         if self._console.is_terminal:
             self._live.refresh()

@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from stillwing_agent.client import RemoteAgent
-from stillwing_agent.core.base import InstructionRequest, Mission, When
+from stillwing_agent.core.types import InstructionRequest, Mission, When
 from stillwing_cli.plan import AGENT
 from stillwing_cli.state import default_state, read_state
 from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run

@@ -10,7 +10,23 @@ import typer
 from rich.text import Text
 
 from stillwing_agent.client import RemoteAgent
-from stillwing_agent.core import base
+from stillwing_agent.core.events import (
+    ActionFinished,
+    ActionStarted,
+    FramesEvicted,
+    FramesRecalled,
+    Happening,
+    Instructed,
+    InstructionBegun,
+    InstructionLost,
+    KeyframeFiled,
+    MotionRefused,
+    Observed,
+    PlanMade,
+    StateChanged,
+    ThinkingFinished,
+    ThinkingStarted,
+)
 from stillwing_agent.core.prompting.prompts import call_text
 from stillwing_cli.plan import AGENT
 from stillwing_cli.state import default_state, read_state
@@ -51,40 +67,40 @@ async def _watch(mission_id: str, after: int, as_json: bool) -> None:
     next_step(err if as_json else out, f"stillwing watch {mission_id} --after {seen}", f"resume after event {seen}")
 
 
-def describe(happening: base.Happening) -> Text:
+def describe(happening: Happening) -> Text:
     """One event in one line."""
     match happening:
-        case base.StateChanged(mission):
+        case StateChanged(mission):
             words = f"{mission.state.value}: {mission.goal}" + (f" → {mission.answer}" if mission.answer else "")
             return Text(words + (f" ({mission.error})" if mission.error else ""), "bold")
-        case base.PlanMade(steps, _):
+        case PlanMade(steps, _):
             return Text("plan: " + " · ".join(steps))
-        case base.ActionStarted(_, tool, arguments):
+        case ActionStarted(_, tool, arguments):
             return Text(f"▶ {call_text(tool, arguments)}", "cyan")
-        case base.ActionFinished(_, _, error) if error is not None:
+        case ActionFinished(_, _, error) if error is not None:
             return Text(f"✗ {error}", "yellow")
-        case base.ActionFinished(_, result, _):
+        case ActionFinished(_, result, _):
             return Text("✓ " + (_compact(result) if result else "done"), "green")
-        case base.Observed(frame_ids, summary):
+        case Observed(frame_ids, summary):
             return Text(f"saw {', '.join(frame_ids)}: {summary}")
-        case base.ThinkingStarted(_, prompt):
+        case ThinkingStarted(_, prompt):
             return Text(f"holds and thinks: {prompt}", "magenta")
-        case base.ThinkingFinished(_, answer, elapsed_s, last_frame_id, _, tokens):
+        case ThinkingFinished(_, answer, elapsed_s, last_frame_id, _, tokens):
             return Text(f"{answer}   ({elapsed_s:.2f} s, newest {last_frame_id}, {tokens} tokens)", "magenta")
-        case base.FramesEvicted(frame_ids):
+        case FramesEvicted(frame_ids):
             return Text(f"evicted {', '.join(frame_ids)}", "dim")
-        case base.Instructed(number, text):
+        case Instructed(number, text):
             return Text(f"instructed ({number}): {text}", "bold")
-        case base.InstructionBegun(number, text, entity_ids, recalled_by, recalled):
+        case InstructionBegun(number, text, entity_ids, recalled_by, recalled):
             brought = f", {len(recalled)} keyframes recalled by {recalled_by}" if recalled else ""
             return Text(f"instruction {number}: {text} ({len(entity_ids)} things{brought})")
-        case base.InstructionLost(number, error):
+        case InstructionLost(number, error):
             return Text(f"instruction {number} is not remembered: {error}", "yellow")
-        case base.FramesRecalled(frame_ids):
+        case FramesRecalled(frame_ids):
             return Text(f"recalled {', '.join(frame_ids)}", "dim")
-        case base.KeyframeFiled(frame_id, revision):
+        case KeyframeFiled(frame_id, revision):
             return Text(f"filed keyframe {frame_id} (revision {revision})", "dim")
-        case base.MotionRefused(_, error):
+        case MotionRefused(_, error):
             return Text(f"refused: {error}", "yellow")
     return Text(_compact(as_plain(happening)))
 

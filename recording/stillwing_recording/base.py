@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from stillwing_agent.core.base import MissionEvent
+from stillwing_agent.core.events import MissionEvent
 from stillwing_bridge.core.events import FlightLogEntry
 from stillwing_bridge.core.types import FrameUpdate, Telemetry, VehicleInfo
 

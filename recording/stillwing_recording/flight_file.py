@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stillwing.recording.v1 import recording_pb2
-from stillwing_agent.core.base import MissionEvent
+from stillwing_agent.core.events import MissionEvent
 from stillwing_bridge.core.events import FlightLogEntry
 from stillwing_bridge.core.types import FrameUpdate, Telemetry, VehicleInfo
 from stillwing_common.extras import needs_extra

@@ -20,7 +20,16 @@ from foxglove_schemas_protobuf.SceneEntity_pb2 import SceneEntity
 from foxglove_schemas_protobuf.SceneUpdate_pb2 import SceneUpdate
 from foxglove_schemas_protobuf.Vector3_pb2 import Vector3
 
-from stillwing_agent.core import base as agent
+from stillwing_agent.core.events import (
+    ActionFinished,
+    ActionStarted,
+    KeyframeLost,
+    MissionEvent,
+    MotionRefused,
+    StateChanged,
+    ThinkingFinished,
+    ThinkingStarted,
+)
 from stillwing_bridge.core import events
 from stillwing_bridge.core.commands import CommandState
 from stillwing_bridge.core.types import Telemetry
@@ -127,7 +136,7 @@ def flight_log_words(entry: events.FlightLogEntry, time_ns: int) -> Log:
     return Log(timestamp=timestamp_to_wire(time_ns), level=level, message=words, name="bridge")
 
 
-def mission_words(event: agent.MissionEvent, time_ns: int) -> Log:
+def mission_words(event: MissionEvent, time_ns: int) -> Log:
     """One event of a mission as a sentence."""
     level, words = _mission_words(event.happening)
     return Log(timestamp=timestamp_to_wire(time_ns), level=level, message=words, name="agent")
@@ -161,20 +170,20 @@ def _flight_words(event: object) -> "tuple[Log.Level.ValueType, str]":
 
 def _mission_words(happening: object) -> "tuple[Log.Level.ValueType, str]":
     match happening:
-        case agent.StateChanged(mission):
+        case StateChanged(mission):
             why = f": {mission.error}" if mission.error else ""
             return Log.INFO, f"mission {mission.state.value}: {mission.goal}{why}"
-        case agent.ThinkingStarted(_, prompt):
+        case ThinkingStarted(_, prompt):
             return Log.INFO, f"asked: {prompt}"
-        case agent.ThinkingFinished(_, answer, elapsed_s, last_frame_id, _, _):
+        case ThinkingFinished(_, answer, elapsed_s, last_frame_id, _, _):
             return Log.INFO, f"answered after {elapsed_s:.2f} s, newest {last_frame_id}: {answer}"
-        case agent.ActionStarted(_, tool, arguments):
+        case ActionStarted(_, tool, arguments):
             return Log.INFO, f"{tool}({', '.join(f'{key}={value}' for key, value in arguments.items())})"
-        case agent.ActionFinished(_, _, error):
+        case ActionFinished(_, _, error):
             return (Log.INFO, "done") if error is None else (Log.WARNING, f"failed: {error}")
-        case agent.MotionRefused(_, error):
+        case MotionRefused(_, error):
             return Log.WARNING, f"refused: {error}"
-        case agent.KeyframeLost(frame_id, error):
+        case KeyframeLost(frame_id, error):
             return Log.WARNING, f"keyframe {frame_id} lost: {error}"
     return Log.DEBUG, type(happening).__name__
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from stillwing_agent.core.base import Agent, MissionEvent
+from stillwing_agent.core.events import MissionEvent
+from stillwing_agent.core.protocol import Agent
 from stillwing_bridge.core.events import FlightLogEntry
 from stillwing_bridge.core.protocol import Bridge
 from stillwing_bridge.core.types import FrameUpdate, Telemetry, VehicleInfo

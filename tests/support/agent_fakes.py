@@ -14,10 +14,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stillwing_agent.core.agent import AgentConfig, MissionAgent
-from stillwing_agent.core.base import Agent, MissionRequest
 from stillwing_agent.core.flight import FlightSettings
 from stillwing_agent.core.mission.assembly import Crew
 from stillwing_agent.core.policy import POLICIES
+from stillwing_agent.core.protocol import Agent
+from stillwing_agent.core.types import MissionRequest
 from stillwing_bridge.core.commands import Command, CommandState, CommandStatus, Hold, Land, Takeoff, kind_of
 from stillwing_bridge.core.types import (
     FrameUpdate,

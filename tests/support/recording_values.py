@@ -5,7 +5,17 @@ import io
 import numpy as np
 from PIL import Image as Pillow
 
-from stillwing_agent.core import base as agent
+from stillwing_agent.core.events import (
+    ActionFinished,
+    ActionStarted,
+    Happening,
+    MissionEvent,
+    MotionRefused,
+    StateChanged,
+    ThinkingFinished,
+    ThinkingStarted,
+)
+from stillwing_agent.core.types import Mission, MissionState
 from stillwing_bridge.core import events
 from stillwing_bridge.core.commands import CommandState, CommandStatus, Step
 from stillwing_bridge.core.types import (
@@ -69,15 +79,15 @@ def flight_log() -> list[events.FlightLogEntry]:
     return [events.FlightLogEntry(number, 7_000 + number, stamp, event) for number, event in enumerate(record, 1)]
 
 
-def mission_events() -> list[agent.MissionEvent]:
+def mission_events() -> list[MissionEvent]:
     """A short mission."""
-    mission = agent.Mission("mis_1", "Fly.", "drone", agent.MissionState.RUNNING, 1_000)
-    happenings: list[agent.Happening] = [
-        agent.StateChanged(mission),
-        agent.ThinkingStarted("thk_1", "What now?"),
-        agent.ThinkingFinished("thk_1", "forward", 0.5, "drone/front_center/3", "drone/front_center/1", 99),
-        agent.ActionStarted("act_1", "move", {"distance_m": 1.0}),
-        agent.MotionRefused("act_1", Obstructed("0.8 m")),
-        agent.ActionFinished("act_1", error=Obstructed("0.8 m")),
+    mission = Mission("mis_1", "Fly.", "drone", MissionState.RUNNING, 1_000)
+    happenings: list[Happening] = [
+        StateChanged(mission),
+        ThinkingStarted("thk_1", "What now?"),
+        ThinkingFinished("thk_1", "forward", 0.5, "drone/front_center/3", "drone/front_center/1", 99),
+        ActionStarted("act_1", "move", {"distance_m": 1.0}),
+        MotionRefused("act_1", Obstructed("0.8 m")),
+        ActionFinished("act_1", error=Obstructed("0.8 m")),
     ]
-    return [agent.MissionEvent(number, 8_000 + number, happening) for number, happening in enumerate(happenings, 1)]
+    return [MissionEvent(number, 8_000 + number, happening) for number, happening in enumerate(happenings, 1)]

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 
-from stillwing_agent.core.base import FramesRecalled, Happening, Mission, MissionState, MotionRefused
+from stillwing_agent.core.events import FramesRecalled, Happening, MotionRefused
 from stillwing_agent.core.flight import FlightSettings
 from stillwing_agent.core.mission.assembly import Crew
 from stillwing_agent.core.mission.loop import MissionLoop
 from stillwing_agent.core.mission_record import MissionRecord
 from stillwing_agent.core.policy import Policy
+from stillwing_agent.core.types import Mission, MissionState
 from stillwing_airfield.scenes.base import SceneSpec, build_scene
 from stillwing_airfield.sim import Airfield
 from stillwing_bridge.core.bridge import BridgeSettings, LocalBridge

@@ -3,13 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from stillwing_agent.core.base import (
-    ActionStarted,
-    MissionEvent,
-    MotionRefused,
-    ThinkingFinished,
-    ThinkingStarted,
-)
+from stillwing_agent.core.events import ActionStarted, MissionEvent, MotionRefused, ThinkingFinished, ThinkingStarted
 from stillwing_agent.core.prompting.prompts import call_text
 from stillwing_bridge.core.commands import Command, kind_of
 from stillwing_bridge.core.events import CommandStarted, FlightLogEntry

@@ -8,7 +8,9 @@ import grpc
 
 from stillwing.agent.v1 import agent_pb2, agent_pb2_grpc
 from stillwing_agent import convert
-from stillwing_agent.core.base import AgentInfo, InstructionRequest, Mission, MissionEvent, MissionPage, MissionRequest
+from stillwing_agent.core.events import MissionEvent
+from stillwing_agent.core.protocol import AgentInfo
+from stillwing_agent.core.types import InstructionRequest, Mission, MissionPage, MissionRequest
 from stillwing_common.errors import Unavailable
 from stillwing_rpc.channel import connect
 from stillwing_rpc.channel_settings import ChannelSettings

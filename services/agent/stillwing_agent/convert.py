@@ -1,4 +1,4 @@
-"""`stillwing.agent.v1` messages to the types of `core.base` and back. Knows nothing of how missions are flown."""
+"""`stillwing.agent.v1` messages to the values of the core and back. Knows nothing of how missions are flown."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,31 +7,33 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
 
 from stillwing.agent.v1 import agent_pb2
-from stillwing_agent.core.base import (
+from stillwing_agent.core.events import (
     ActionFinished,
     ActionStarted,
-    AgentInfo,
     FramesEvicted,
     FramesRecalled,
     Happening,
     Instructed,
     InstructionBegun,
     InstructionLost,
-    InstructionRequest,
     KeyframeFiled,
     KeyframeLost,
-    Mission,
     MissionEvent,
-    MissionFigures,
-    MissionPage,
-    MissionRequest,
-    MissionState,
     MotionRefused,
     Observed,
     PlanMade,
     StateChanged,
     ThinkingFinished,
     ThinkingStarted,
+)
+from stillwing_agent.core.protocol import AgentInfo
+from stillwing_agent.core.types import (
+    InstructionRequest,
+    Mission,
+    MissionFigures,
+    MissionPage,
+    MissionRequest,
+    MissionState,
     When,
 )
 from stillwing_common.errors import InvalidInput, UnsetOneof

@@ -7,7 +7,7 @@ import grpc
 
 from stillwing.agent.v1 import agent_pb2, agent_pb2_grpc
 from stillwing_agent import convert
-from stillwing_agent.core.base import Agent
+from stillwing_agent.core.protocol import Agent
 from stillwing_rpc.server import Registration
 
 

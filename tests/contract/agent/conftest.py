@@ -7,7 +7,7 @@ import pytest
 from agent_fakes import Reach, Rig
 
 from stillwing_agent.client import RemoteAgent
-from stillwing_agent.core.base import Agent
+from stillwing_agent.core.protocol import Agent
 from stillwing_agent.server import registration
 from stillwing_rpc.server import RpcServer
 from stillwing_rpc.settings import ServerSettings

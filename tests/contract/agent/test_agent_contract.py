@@ -8,16 +8,16 @@ import json
 import pytest
 from agent_fakes import DONE, FORWARD, Reach, make_rig
 
-from stillwing_agent.core.base import (
+from stillwing_agent.core.events import (
     ActionFinished,
     FramesEvicted,
     KeyframeFiled,
     KeyframeLost,
-    MissionState,
     MotionRefused,
     StateChanged,
     ThinkingFinished,
 )
+from stillwing_agent.core.types import MissionState
 from stillwing_common.errors import (
     BadPageToken,
     BadParams,

@@ -11,16 +11,10 @@ from typing import Any
 import pytest
 from agent_fakes import DONE, FAST, FORWARD, Reach, Rig, make_rig
 
-from stillwing_agent.core.base import (
-    ActionFinished,
-    Agent,
-    Instructed,
-    InstructionRequest,
-    MissionState,
-    ThinkingStarted,
-    When,
-)
+from stillwing_agent.core.events import ActionFinished, Instructed, ThinkingStarted
 from stillwing_agent.core.mission_record import MAX_WAITING
+from stillwing_agent.core.protocol import Agent
+from stillwing_agent.core.types import InstructionRequest, MissionState, When
 from stillwing_bridge.core.commands import Hold
 from stillwing_common.errors import InvalidInput, MissionEnded, QueueFull, TextTooLong, UnknownMission
 

@@ -15,7 +15,7 @@ import pytest
 from agent_fakes import FAST, make_rig
 from PIL import Image as PilImage
 
-from stillwing_agent.core.base import InstructionBegun, InstructionLost, KeyframeLost
+from stillwing_agent.core.events import InstructionBegun, InstructionLost, KeyframeLost
 from stillwing_agent.core.flight import MissionMemorySettings
 from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
 from stillwing_lab.tiny_model import write_tiny_model

@@ -10,18 +10,9 @@ import agent_fakes
 import pytest
 from agent_fakes import DONE, FAST, FORWARD, Rig, make_rig
 
-from stillwing_agent.core.base import (
-    FramesRecalled,
-    InstructionBegun,
-    InstructionLost,
-    InstructionRequest,
-    KeyframeFiled,
-    Mission,
-    MissionEvent,
-    MissionState,
-    When,
-)
+from stillwing_agent.core.events import FramesRecalled, InstructionBegun, InstructionLost, KeyframeFiled, MissionEvent
 from stillwing_agent.core.flight import MissionMemorySettings, RecallBy
+from stillwing_agent.core.types import InstructionRequest, Mission, MissionState, When
 from stillwing_common.errors import StoreUnavailable
 from stillwing_common.types import Image
 from stillwing_memory.core.bank import StoredBank

@@ -17,17 +17,16 @@ import pytest
 from agent_fakes import FORWARD, LEFT
 
 from stillwing_agent.client import RemoteAgent
-from stillwing_agent.core.base import (
+from stillwing_agent.core.events import (
     ActionFinished,
     ActionStarted,
     Happening,
     KeyframeFiled,
     KeyframeLost,
     MissionEvent,
-    MissionRequest,
-    MissionState,
     ThinkingFinished,
 )
+from stillwing_agent.core.types import MissionRequest, MissionState
 from stillwing_bridge.client import RemoteBridge
 from stillwing_common.ids import new_id
 from stillwing_memory.client import RemoteMemoryBank

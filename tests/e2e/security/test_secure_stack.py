@@ -21,7 +21,8 @@ from stillwing.memory.v1 import memory_pb2, memory_pb2_grpc
 from stillwing.vehicle.v1 import vehicle_pb2, vehicle_pb2_grpc
 from stillwing.vlm.v1 import vlm_pb2, vlm_pb2_grpc
 from stillwing_agent.client import RemoteAgent
-from stillwing_agent.core.base import MissionRequest, ThinkingFinished
+from stillwing_agent.core.events import ThinkingFinished
+from stillwing_agent.core.types import MissionRequest
 from stillwing_cli.plan import SERVICES
 from stillwing_common.errors import InvalidInput, NotAuthenticated, Unavailable
 from stillwing_rpc.authority import make_certificates

@@ -14,7 +14,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from stillwing.agent.v1 import agent_pb2, agent_pb2_grpc
 from stillwing_agent.convert import SERVICE, event_from_wire
-from stillwing_agent.core.base import MissionState
+from stillwing_agent.core.types import MissionState
 from stillwing_agent.server import registration
 from stillwing_common.errors import UnsetOneof
 from stillwing_rpc.channel import connect

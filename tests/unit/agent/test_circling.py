@@ -9,8 +9,9 @@ from agent_fakes import call, make_rig
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillwing_agent.core.base import ActionStarted, MissionState
+from stillwing_agent.core.events import ActionStarted
 from stillwing_agent.core.tools.circling import Circling
+from stillwing_agent.core.types import MissionState
 
 LEFT = {"direction": "left", "angle_deg": 15}
 RIGHT = {"direction": "right", "angle_deg": 15}

@@ -12,10 +12,10 @@ from agent_fakes import PICTURE
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from stillwing_agent.core.base import Mission, MissionState
 from stillwing_agent.core.flight import MissionMemorySettings
 from stillwing_agent.core.memory.mission_memory import MissionMemory
 from stillwing_agent.core.mission_record import MissionRecord
+from stillwing_agent.core.types import Mission, MissionState
 from stillwing_common.clock import WallClock
 from stillwing_common.types import Frame, Stamp
 from stillwing_memory.core.entities import EntityPage

@@ -13,14 +13,12 @@ from agent_fakes import DONE, FAST, FORWARD, LEFT, Rig, call, make_rig
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stillwing_agent.core.base import (
+from stillwing_agent.core.events import (
     ActionFinished,
     ActionStarted,
     KeyframeFiled,
     KeyframeLost,
-    Mission,
     MissionEvent,
-    MissionState,
     MotionRefused,
     Observed,
     StateChanged,
@@ -28,6 +26,7 @@ from stillwing_agent.core.base import (
     ThinkingStarted,
 )
 from stillwing_agent.core.prompting.prompts import ToolStyle, decision_prompt, system_prompt
+from stillwing_agent.core.types import Mission, MissionState
 from stillwing_bridge.core.commands import CommandState, FlyTowards, Hold, Step, Turn
 from stillwing_common.errors import (
     FrameSuperseded,

@@ -9,18 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillwing_agent.core.base import (
+from stillwing_agent.core.events import (
     ActionFinished,
     FramesEvicted,
     KeyframeFiled,
-    Mission,
-    MissionState,
     MotionRefused,
     Observed,
     StateChanged,
     ThinkingFinished,
 )
 from stillwing_agent.core.mission_record import MissionRecord, event_to_json
+from stillwing_agent.core.types import Mission, MissionState
 from stillwing_common.clock import FakeClock
 from stillwing_common.errors import EventLogFull, Obstructed, WrongState
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from agent_fakes import PICTURE
 
-from stillwing_agent.core.base import FramesRecalled, Mission, MissionState
+from stillwing_agent.core.events import FramesRecalled
 from stillwing_agent.core.flight import MissionMemorySettings
 from stillwing_agent.core.memory.mission_memory import MissionMemory
 from stillwing_agent.core.mission_record import MissionRecord
+from stillwing_agent.core.types import Mission, MissionState
 from stillwing_common.clock import WallClock
 from stillwing_common.types import Frame, Stamp
 from stillwing_memory.core.entities import EntityPage

@@ -12,7 +12,7 @@ from agent_fakes import DONE, FORWARD, make_rig
 
 from stillwing_agent.core.agents import tool_calling
 from stillwing_agent.core.agents.smolagents_model import Interrupted, LoopPort
-from stillwing_agent.core.base import MissionState
+from stillwing_agent.core.types import MissionState
 from stillwing_common.errors import LinkLost
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillwing_agent.core.agent import AgentConfig, MissionAgent
-from stillwing_agent.core.base import ActionFinished
+from stillwing_agent.core.events import ActionFinished
 from stillwing_agent.core.json_schema import Properties
 from stillwing_agent.core.params import MISSION_PROPERTIES, MissionParams
 from stillwing_agent.core.prompting.prompts import CHOICES, TOOLS, tool_call_schema

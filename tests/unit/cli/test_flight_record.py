@@ -14,7 +14,22 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from stillwing_agent.core import base as agent
+from stillwing_agent.core.events import (
+    ActionFinished,
+    ActionStarted,
+    FramesEvicted,
+    Happening,
+    KeyframeFiled,
+    KeyframeLost,
+    MissionEvent,
+    MotionRefused,
+    Observed,
+    PlanMade,
+    StateChanged,
+    ThinkingFinished,
+    ThinkingStarted,
+)
+from stillwing_agent.core.types import Mission, MissionFigures, MissionState
 from stillwing_airfield.scenes import build_scene
 from stillwing_bridge.core import events
 from stillwing_bridge.core.commands import CommandState, CommandStatus
@@ -28,11 +43,11 @@ from stillwing_common.types import Pose, PositionNed, Quaternion, Stamp, Velocit
 
 SCENE = build_scene("meadow", 3)
 STARTED_NS = 1_700_000_000_000_000_000
-MISSION = agent.Mission("mis_1", SCENE.mission, "drone", agent.MissionState.RUNNING, STARTED_NS)
+MISSION = Mission("mis_1", SCENE.mission, "drone", MissionState.RUNNING, STARTED_NS)
 
 
-def ended(state: agent.MissionState, **more: object) -> agent.Mission:
-    figures = agent.MissionFigures(decisions=2, refusals=1, thinking_s=0.5, frames_seen=40, frames_evicted=12)
+def ended(state: MissionState, **more: object) -> Mission:
+    figures = MissionFigures(decisions=2, refusals=1, thinking_s=0.5, frames_seen=40, frames_evicted=12)
     return replace(MISSION, state=state, end_wall_ns=STARTED_NS + 9 * 10**9, figures=figures, **more)
 
 
@@ -64,19 +79,19 @@ def record() -> FlightRecord:
     """Flown to the goal in two decisions, the first of which was refused."""
     made = FlightRecord(SCENE, SCENE.goal(), MISSION)
     goal_north_m, goal_east_m, _ = SCENE.goal().position_ned_m
-    happenings: list[agent.Happening] = []
+    happenings: list[Happening] = []
     for number in (1, 2):
         happenings += [
-            agent.ThinkingStarted(f"th_{number}", "Fly. Next action?"),
-            agent.ThinkingFinished(f"th_{number}", '{"name":"move"}', 0.2, f"drone/0/{number}", "drone/0/0", 300),
-            agent.ActionStarted(f"act_{number}", "move", {"direction": "forward", "distance_m": number}),
+            ThinkingStarted(f"th_{number}", "Fly. Next action?"),
+            ThinkingFinished(f"th_{number}", '{"name":"move"}', 0.2, f"drone/0/{number}", "drone/0/0", 300),
+            ActionStarted(f"act_{number}", "move", {"direction": "forward", "distance_m": number}),
         ]
-    happenings.insert(3, agent.MotionRefused("act_1", Obstructed("a tree", distance_m=0.8)))
-    happenings += [agent.ActionFinished("act_2"), agent.StateChanged(ended(agent.MissionState.SUCCEEDED))]
+    happenings.insert(3, MotionRefused("act_1", Obstructed("a tree", distance_m=0.8)))
+    happenings += [ActionFinished("act_2"), StateChanged(ended(MissionState.SUCCEEDED))]
     for step, happening in enumerate(happenings):
         share = step / len(happenings) * 0.9
         made.add_telemetry(telemetry(goal_north_m * share, goal_east_m * share, collisions=4), step * 0.5, 4)
-        made.add_event(agent.MissionEvent(step + 1, STARTED_NS + step, happening))
+        made.add_event(MissionEvent(step + 1, STARTED_NS + step, happening))
     for decision in made.decisions:
         decision.jpeg = jpeg()
     return made
@@ -91,8 +106,8 @@ def test_reached_is_judged_by_ground_truth_not_by_what_the_agent_says(record: Fl
     assert math.isclose(record.summary()["distance_m"], 3.3, abs_tol=0.01)
 
 
-@pytest.mark.parametrize("state", [agent.MissionState.FAILED, agent.MissionState.CANCELLED, agent.MissionState.RUNNING])
-def test_a_mission_that_did_not_end_well_has_not_reached(record: FlightRecord, state: agent.MissionState) -> None:
+@pytest.mark.parametrize("state", [MissionState.FAILED, MissionState.CANCELLED, MissionState.RUNNING])
+def test_a_mission_that_did_not_end_well_has_not_reached(record: FlightRecord, state: MissionState) -> None:
     record.end_position = PositionNed(*SCENE.goal().position_ned_m)
     record.mission = ended(state)
     assert not record.reached
@@ -157,7 +172,7 @@ def test_report_folder(record: FlightRecord, tmp_path: Path) -> None:
 
 
 def test_a_question_without_an_answer_is_reported_as_such(record: FlightRecord, tmp_path: Path) -> None:
-    record.add_event(agent.MissionEvent(99, STARTED_NS, agent.ThinkingStarted("th_9", "Fly. Next action?")))
+    record.add_event(MissionEvent(99, STARTED_NS, ThinkingStarted("th_9", "Fly. Next action?")))
     assert record.decisions[-1].frame_id == ""
     assert record.summary()["think_median_s"] == 0.2
     write_report(record, tmp_path)
@@ -173,7 +188,7 @@ def test_report_of_a_flight_that_never_was(tmp_path: Path) -> None:
 
 
 def test_markup_in_words_stays_text(record: FlightRecord, tmp_path: Path) -> None:
-    record.mission = ended(agent.MissionState.FAILED, goal="<script>alert(1)</script>")
+    record.mission = ended(MissionState.FAILED, goal="<script>alert(1)</script>")
     write_report(record, tmp_path)
     page = (tmp_path / "report.html").read_text()
     assert "<script>" not in page
@@ -190,8 +205,8 @@ def test_display(record: FlightRecord, terminal: bool) -> None:
 
 
 def test_every_event_has_its_line_and_its_json(record: FlightRecord) -> None:
-    lost = agent.KeyframeLost("drone/0/1", Obstructed("x"))
-    more = [agent.PlanMade(("a", "b")), agent.Observed(("f",), "a tree"), agent.FramesEvicted(("f",)), lost]
-    for happening in [*(event.happening for event in record.events), *more, agent.KeyframeFiled("f", 2)]:
+    lost = KeyframeLost("drone/0/1", Obstructed("x"))
+    more = [PlanMade(("a", "b")), Observed(("f",), "a tree"), FramesEvicted(("f",)), lost]
+    for happening in [*(event.happening for event in record.events), *more, KeyframeFiled("f", 2)]:
         assert describe(happening).plain
         json.dumps(as_plain(happening))

@@ -15,7 +15,15 @@ from PIL import Image as PilImage
 from recording_values import VEHICLE, flight_log, frame_update, mission_events
 from typer.testing import CliRunner
 
-from stillwing_agent.core import base as agent
+from stillwing_agent.core.events import (
+    ActionFinished,
+    ActionStarted,
+    Happening,
+    MissionEvent,
+    MotionRefused,
+    ThinkingFinished,
+    ThinkingStarted,
+)
 from stillwing_agent.core.prompting.prompts import CHOICES, decision_prompt, system_prompt, tool_call_schema
 from stillwing_agent.core.tools.execution import to_command
 from stillwing_bridge.core import events
@@ -63,7 +71,7 @@ def fly(engine: LocalEngine, path: Path) -> list[str]:
     """
     session = engine.open(system_prompt())
     writer = FlightWriter(path, VEHICLE, 0, {"goal": GOAL})
-    happenings: list[tuple[int, agent.Happening]] = []
+    happenings: list[tuple[int, Happening]] = []
     answers, reason = [], None
     for number in range(1, FRAMES + 1):
         update = frame_update(number)
@@ -81,13 +89,13 @@ def fly(engine: LocalEngine, path: Path) -> list[str]:
         reason = "OBSTRUCTED" if refused else None
         seen = done.provenance
         for happening in (
-            agent.ThinkingStarted(f"thk_{number}", prompt),
-            agent.ThinkingFinished(f"thk_{number}", done.text, 0.1, frame_id, seen.oldest_frame_id, 9),
-            agent.ActionStarted(f"act_{number}", call["name"], call["arguments"]),
-            *([agent.MotionRefused(f"act_{number}", Obstructed("0.8 m"))] if refused else []),
+            ThinkingStarted(f"thk_{number}", prompt),
+            ThinkingFinished(f"thk_{number}", done.text, 0.1, frame_id, seen.oldest_frame_id, 9),
+            ActionStarted(f"act_{number}", call["name"], call["arguments"]),
+            *([MotionRefused(f"act_{number}", Obstructed("0.8 m"))] if refused else []),
         ):
             happenings.append((number * SECOND_NS + 1, happening))
-            writer.mission_event(agent.MissionEvent(len(happenings), 0, happening), number * SECOND_NS + 1)
+            writer.mission_event(MissionEvent(len(happenings), 0, happening), number * SECOND_NS + 1)
     writer.close()
     return answers
 
@@ -209,19 +217,19 @@ def test_a_mission_counts_before_its_commands_and_a_look_is_not_the_decision(tmp
         writer.flight_log(entry, 10 + entry.log_seq)
     for event in mission_events():
         writer.mission_event(event, 20 + event.event_seq)
-    look: list[agent.Happening] = [
-        agent.ThinkingStarted("thk_2", "And now?"),
-        agent.ThinkingFinished("thk_2", "look", 0.1, "drone/front_center/2", "", 9),
-        agent.ActionStarted("act_2", "look", {"question": "What is there?"}),
-        agent.ThinkingStarted("thk_3", "What is there?"),
-        agent.ThinkingFinished("thk_3", "a tree", 0.1, "drone/front_center/3", "", 9),
-        agent.ActionFinished("act_2", {}),
-        agent.ThinkingStarted("thk_4", "And now?"),
-        agent.ThinkingFinished("thk_4", "stop", 0.1, "drone/front_center/99", "", 9),
-        agent.ActionStarted("act_3", "final_answer", {"answer": "reached"}),
+    look: list[Happening] = [
+        ThinkingStarted("thk_2", "And now?"),
+        ThinkingFinished("thk_2", "look", 0.1, "drone/front_center/2", "", 9),
+        ActionStarted("act_2", "look", {"question": "What is there?"}),
+        ThinkingStarted("thk_3", "What is there?"),
+        ThinkingFinished("thk_3", "a tree", 0.1, "drone/front_center/3", "", 9),
+        ActionFinished("act_2", {}),
+        ThinkingStarted("thk_4", "And now?"),
+        ThinkingFinished("thk_4", "stop", 0.1, "drone/front_center/99", "", 9),
+        ActionStarted("act_3", "final_answer", {"answer": "reached"}),
     ]
     for number, happening in enumerate(look, 7):
-        writer.mission_event(agent.MissionEvent(number, 0, happening), 30 + number)
+        writer.mission_event(MissionEvent(number, 0, happening), 30 + number)
     writer.close()
     found = read_flown(open_recording(tmp_path / "flight.mcap"))
     assert found.source == "mission"

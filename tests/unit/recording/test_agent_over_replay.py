@@ -9,9 +9,10 @@ from agent_fakes import DONE, FORWARD, LEFT, FakeEngine, World
 from recording_values import VEHICLE, frame_update, telemetry
 
 from stillwing_agent.core.agent import MissionAgent
-from stillwing_agent.core.base import ActionFinished, MissionRequest, MissionState, ThinkingFinished
+from stillwing_agent.core.events import ActionFinished, ThinkingFinished
 from stillwing_agent.core.mission.assembly import Crew
 from stillwing_agent.core.policy import POLICIES
+from stillwing_agent.core.types import MissionRequest, MissionState
 from stillwing_bridge.core.events import CommandStarted
 from stillwing_recording.opening import open_recording
 from stillwing_recording.replay import CommandMode, ReplayBridge

@@ -11,21 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stillwing_agent.core.base import (
-    AgentInfo,
-    InstructionRequest,
-    Mission,
-    MissionEvent,
-    MissionPage,
-    MissionRequest,
-    MissionState,
-)
+from stillwing_agent.core.events import MissionEvent
 from stillwing_agent.core.flight import FlightSettings
 from stillwing_agent.core.mission.assembly import Crew
 from stillwing_agent.core.mission.loop import MissionLoop
 from stillwing_agent.core.mission_record import MissionRecord
 from stillwing_agent.core.params import MissionParams
 from stillwing_agent.core.policy import Policy, all_properties
+from stillwing_agent.core.protocol import AgentInfo
+from stillwing_agent.core.types import InstructionRequest, Mission, MissionPage, MissionRequest, MissionState
 from stillwing_common.clock import Clock, WallClock
 from stillwing_common.errors import (
     BadPageToken,

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from stillwing_agent.core.base import ThinkingFinished, ThinkingStarted
+from stillwing_agent.core.events import ThinkingFinished, ThinkingStarted
 from stillwing_agent.core.flight import Flight
 from stillwing_bridge.core.commands import Hold
 from stillwing_common.errors import AnswerTimeout, StillwingError

@@ -12,20 +12,17 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from stillwing_agent.core.base import (
+from stillwing_agent.core.events import (
     FramesEvicted,
     Happening,
     Instructed,
-    InstructionRequest,
     KeyframeFiled,
-    Mission,
     MissionEvent,
-    MissionState,
     MotionRefused,
     StateChanged,
     ThinkingFinished,
-    When,
 )
+from stillwing_agent.core.types import InstructionRequest, Mission, MissionState, When
 from stillwing_common.clock import Clock
 from stillwing_common.errors import EventLogFull, MissionEnded, QueueFull, StillwingError, WrongState
 

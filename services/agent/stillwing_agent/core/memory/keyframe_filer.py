@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from stillwing_agent.core.base import KeyframeFiled, KeyframeLost
+from stillwing_agent.core.events import KeyframeFiled, KeyframeLost
 from stillwing_agent.core.mission_record import MissionRecord
 from stillwing_common.errors import Exhausted, Expired, StillwingError
 from stillwing_memory.core.instructions import Chunk, ChunkFiled

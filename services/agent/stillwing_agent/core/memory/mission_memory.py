@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from stillwing_agent.core.base import FramesRecalled, InstructionBegun, InstructionLost
+from stillwing_agent.core.events import FramesRecalled, InstructionBegun, InstructionLost
 from stillwing_agent.core.flight import MissionMemorySettings, RecallBy
 from stillwing_agent.core.frame_pump import FramePump
 from stillwing_agent.core.memory.keyframe_filer import KeyframeFiler

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
-from stillwing_agent.core.base import ActionFinished, ActionStarted, FramesEvicted
+from stillwing_agent.core.events import ActionFinished, ActionStarted, FramesEvicted
 from stillwing_agent.core.flight import Flight, FlightSettings
 from stillwing_agent.core.held_asking import InstructionChanged
 from stillwing_agent.core.lease_keeper import LeaseKeeper, Life

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stillwing_agent.core.base import ActionFinished, ActionStarted, MotionRefused, Observed
+from stillwing_agent.core.events import ActionFinished, ActionStarted, MotionRefused, Observed
 from stillwing_agent.core.held_asking import InstructionChanged
 from stillwing_agent.core.json_schema import NamedValues
 from stillwing_agent.core.prompting.prompts import MOVE, TOOLS, ToolSpec

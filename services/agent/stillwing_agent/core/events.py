@@ -1,0 +1,168 @@
+"""What can happen in a mission, one typed entry of its log each.
+
+It knows nothing of models, vehicles, policies or transports.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stillwing_agent.core.types import Mission
+from stillwing_common.errors import StillwingError
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """The mission moved to another state."""
+
+    mission: Mission
+
+
+@dataclass(frozen=True, slots=True)
+class PlanMade:
+    """A new plan replaced the old one: steps in words, first first."""
+
+    steps: tuple[str, ...]
+    rationale: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionStarted:
+    """A tool call began."""
+
+    action_id: str
+    tool: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ActionFinished:
+    """A tool call ended: `error` says why it failed, `result` what it returned otherwise."""
+
+    action_id: str
+    result: Mapping[str, Any] = field(default_factory=dict)
+    error: StillwingError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The world was looked at: frames by id, and what was made of them."""
+
+    frame_ids: tuple[str, ...]
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingStarted:
+    """The model is about to be asked; the hold named by `thinking_id` was acknowledged before."""
+
+    thinking_id: str
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingFinished:
+    """The model answered. Frame ids name the newest and the oldest (sink left out) frame the answer could see."""
+
+    thinking_id: str
+    answer: str
+    elapsed_s: float
+    last_frame_id: str
+    oldest_frame_id: str
+    context_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class FramesEvicted:
+    """Frames left the model's sight, oldest first."""
+
+    frame_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyframeFiled:
+    """A keyframe is in the memory bank, whose revision it made."""
+
+    frame_id: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyframeLost:
+    """A keyframe could not be filed; the mission goes on without it."""
+
+    frame_id: str
+    error: StillwingError
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionBegun:
+    """An instruction was taken in: the memory bank's ids of its things, and the keyframes put before the model again.
+
+    `recalled_by` says why these: "things", "similarity" or "nothing".
+    """
+
+    number: int
+    text: str
+    entity_ids: tuple[str, ...]
+    recalled_by: str
+    recalled_frame_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Instructed:
+    """The mission turned to a further instruction, number 2 and on; the vehicle holds while it is taken in."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionLost:
+    """An instruction could not be remembered; the mission flies it without."""
+
+    number: int
+    error: StillwingError
+
+
+@dataclass(frozen=True, slots=True)
+class FramesRecalled:
+    """Keyframes that the instruction has in sight were put before the model again, in place of those before them."""
+
+    frame_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MotionRefused:
+    """The bridge would not fly an action, or broke it off."""
+
+    action_id: str
+    error: StillwingError
+
+
+Happening = (
+    StateChanged
+    | PlanMade
+    | ActionStarted
+    | ActionFinished
+    | Observed
+    | ThinkingStarted
+    | ThinkingFinished
+    | FramesEvicted
+    | KeyframeFiled
+    | KeyframeLost
+    | MotionRefused
+    | Instructed
+    | InstructionBegun
+    | InstructionLost
+    | FramesRecalled
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MissionEvent:
+    """One entry of a mission's log."""
+
+    event_seq: int
+    wall_ns: int
+    happening: Happening
