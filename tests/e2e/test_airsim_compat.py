@@ -3,18 +3,16 @@
 python -m pytest tests/e2e/test_airsim_compat.py -q
 
 Makes a virtual environment for each client, because they cannot live beside current numpy and msgpack; they are kept in
-`.stillwing/compat` for the next time.
+the user's cache folder for the next time.
 """
 
 import json
 import subprocess
-import sys
-import venv
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cached_installs import client_python
 
 from stillwing_airfield.dialects import Dialect
 from stillwing_airfield.fleet import Fleet
@@ -24,35 +22,7 @@ from stillwing_airfield.sim import Airfield
 pytestmark = [pytest.mark.compat, pytest.mark.timeout(900)]
 
 _ROOT = Path(__file__).parents[2]
-_HOME = _ROOT / ".stillwing" / "compat"
-_VERSION = f"py{sys.version_info.major}{sys.version_info.minor}"
-_INSTALL = {
-    # Its own dependency, msgpack-rpc-python, no longer builds; rpc-msgpack is the same on current msgpack.
-    "airsim": (
-        ["rpc-msgpack==0.6", "numpy<2", "opencv-python-headless", "setuptools", "wheel"],
-        ["--no-build-isolation", "--no-deps", "airsim==1.8.1"],
-    ),
-    "cosysairsim": (["cosysairsim==3.5.0", "opencv-python-headless"],),
-}
 _SPOKEN = {"airsim": Dialect.MS, "cosysairsim": Dialect.COSYS}
-
-
-@pytest.fixture(scope="session")
-def stock_python() -> Callable[[str], Path]:
-    """A Python that can import a stock client."""
-
-    def one(client: str) -> Path:
-        home = _HOME / (_VERSION if client == "airsim" else f"{_VERSION}-{client}")
-        python = home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-        ready = home / "ready"
-        if not ready.exists():
-            venv.create(home, with_pip=True, clear=True)
-            for arguments in _INSTALL[client]:
-                subprocess.run([str(python), "-m", "pip", "install", "--quiet", *arguments], check=True, timeout=600)
-            ready.touch()
-        return python
-
-    return one
 
 
 def run(python: Path, port: int, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -62,8 +32,8 @@ def run(python: Path, port: int, *arguments: str) -> "subprocess.CompletedProces
 
 
 @pytest.mark.parametrize("client", _SPOKEN)
-def test_the_stock_client_flies(client: str, stock_python: Callable[[str], Path]) -> None:
-    python = stock_python(client)
+def test_the_stock_client_flies(client: str) -> None:
+    python = client_python(client)
     with serving(Airfield.of("meadow", 7, fleet=Fleet(clock_speed=4.0)), dialect=_SPOKEN[client]) as port:
         flight = run(python, port, "--client", client)
     assert flight.returncode == 0, flight.stderr + flight.stdout
@@ -84,8 +54,8 @@ def test_the_stock_client_flies(client: str, stock_python: Callable[[str], Path]
     assert seen["touched"] == "ground"
 
 
-def test_a_client_of_the_other_dialect_is_told_what_is_wrong(stock_python: Callable[[str], Path]) -> None:
-    python = stock_python("airsim")
+def test_a_client_of_the_other_dialect_is_told_what_is_wrong() -> None:
+    python = client_python("airsim")
     with serving(Airfield.of("meadow", 7, fleet=Fleet(clock_speed=4.0)), dialect=Dialect.COSYS) as port:
         flight = run(python, port, "--client", "airsim")
     assert flight.returncode != 0

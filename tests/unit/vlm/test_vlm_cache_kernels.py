@@ -13,6 +13,8 @@ from stillwing_vlm.core.engines.kernels.tables import SegmentTable
 from stillwing_vlm.core.engines.kernels.writing import turn_and_write, turn_into, write
 from stillwing_vlm.core.engines.qwen.rotary import CosSin, rotate
 
+pytestmark = pytest.mark.triton
+
 DTYPES = [torch.float32, torch.float16]
 LAYERS, KV_HEADS, CAPACITY, HEAD_DIM = 2, 2, 500, 32
 

@@ -10,6 +10,8 @@ pytest.importorskip("triton", reason="needs triton: pip install triton")
 
 from stillwing_vlm.core.engines.kernels.fused import add_norm, gated
 
+pytestmark = pytest.mark.triton
+
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

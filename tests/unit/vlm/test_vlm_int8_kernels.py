@@ -9,6 +9,8 @@ from kernel_device import DEVICE
 
 from stillwing_vlm.core.engines.kernels.int8_linear import linear
 
+pytestmark = pytest.mark.triton
+
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 @pytest.mark.parametrize(("count", "inputs", "outputs"), [(1, 200, 33), (16, 64, 70), (19, 130, 131), (0, 16, 5)])

@@ -16,6 +16,8 @@ from stillwing_vlm.core.catalog import AttentionKind, Decoding, Dtype, ModelSour
 from stillwing_vlm.core.engines.kernels import cache
 from stillwing_vlm.core.local import LocalEngine
 
+pytestmark = pytest.mark.triton
+
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -18,6 +18,8 @@ from stillwing_vlm.core.engines.kernels.decode import decode, plan_decode
 from stillwing_vlm.core.engines.kernels.shares import append_splits
 from stillwing_vlm.core.engines.kernels.tables import DecodeWorkspace, SegmentTable
 
+pytestmark = pytest.mark.triton
+
 NAN = float("nan")
 SMALL = Tile(32, 32, 4, 2)
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3}

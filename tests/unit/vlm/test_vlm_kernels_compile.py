@@ -14,14 +14,18 @@ import pytest
 
 pytest.importorskip("triton", reason="needs triton: pip install triton")
 
+pytestmark = pytest.mark.triton
+
 SCRIPT = Path(__file__).resolve().parents[2] / "support" / "compile_kernels.py"
 SHARED_KIB = {86: 99, 89: 99, 90: 227}
 MOST_SPILLED_BYTES = 64
 """Of a thread: a few words that are put aside once, none of them in a loop over tokens."""
 
 KERNELS = {
+    "_add_norm_kernel",
     "_attend_kernel",
     "_decode_kernel",
+    "_gated_kernel",
     "_linear_kernel",
     "_merge_kernel",
     "_move_kernel",

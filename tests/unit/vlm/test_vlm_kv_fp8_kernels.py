@@ -31,6 +31,8 @@ from stillwing_vlm.core.engines.qwen.rotary import CosSin, rotate
 from stillwing_vlm.core.local import LocalEngine
 from stillwing_vlm.core.requests import Sampling, View
 
+pytestmark = pytest.mark.triton
+
 NAN = float("nan")
 LAYERS, KV_HEADS, CAPACITY, HEAD_DIM = 2, 2, 500, 32
 

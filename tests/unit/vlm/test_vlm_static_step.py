@@ -234,6 +234,7 @@ def test_a_token_is_fed_before_it_is_read(static: LocalEngine, monkeypatch: pyte
         session.video.release(branch)
 
 
+@pytest.mark.triton
 def test_the_kernels_step_the_same(engines: tuple[LocalEngine, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Several sessions, a copied view, questions and single tokens, in Triton's interpreter where there is no card."""
     pytest.importorskip("triton", reason="needs triton: pip install triton")
