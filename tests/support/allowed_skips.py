@@ -1,13 +1,14 @@
 """A test that was expected to run and does not is a failure: only what `tests/allowed_skips.toml` names may skip.
 
-An entry names tests (a pattern of node ids) and the reason they give (a pattern too), and says why that is no loss. The
-same holds for expected failures. With `--no-skips` the list is empty.
+An entry names tests (a pattern of node ids) and the reason they give (a pattern too), and says why that is no loss; it
+may hold only as long as a module is not installed. The same list is for expected failures.
 """
 
 import tomllib
 from collections.abc import Generator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,9 +26,12 @@ class Allowance:
     tests: str
     reason: str
     why: str
+    unless_installed: str = ""
 
     def covers(self, node_id: str, reason: str) -> bool:
         """Both are patterns as of file names."""
+        if self.unless_installed and find_spec(self.unless_installed):
+            return False
         return fnmatchcase(node_id, self.tests) and fnmatchcase(reason, self.reason)
 
 
@@ -37,14 +41,16 @@ def read_allowances(path: Path) -> tuple[Allowance, ...]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Where the list is, and a run that allows none."""
+    """Where the list is, and what a run is for."""
     group = parser.getgroup("allowed skips")
-    group.addoption("--no-skips", action="store_true", help="A skipped test is a failure, whatever the list says.")
+    group.addoption("--need", metavar="MODULE", help="Run nothing unless this module is installed.")
     parser.addini("allowed_skips", "The list of tests that may skip.", default=str(LIST))
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Read the list once."""
+    if (needed := config.getoption("--need")) and not find_spec(needed):
+        raise pytest.UsageError(f"--need: {needed} is not installed")
     config.pluginmanager.register(Gatekeeper(config), "gatekeeper of skips")
 
 
@@ -52,8 +58,7 @@ class Gatekeeper:
     """Turns skips that nobody allowed into failures."""
 
     def __init__(self, config: pytest.Config) -> None:
-        none = config.getoption("--no-skips")
-        self._allowances = () if none else read_allowances(Path(config.getini("allowed_skips")))
+        self._allowances = read_allowances(Path(config.getini("allowed_skips")))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:

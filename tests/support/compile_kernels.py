@@ -1,7 +1,8 @@
 """python tests/support/compile_kernels.py 90
 
 Compiles the engine's kernels at the sizes of a 3B model for a compute capability, on a machine without a card, and
-prints one JSON object for each: its name, shared memory, and the bytes its registers spill to the stack.
+prints one JSON object for each: its name, its shared memory and the most there is, and the bytes its registers spill to
+the stack.
 """
 
 import json
@@ -21,7 +22,7 @@ from triton.runtime.jit import JITFunction
 from stillwing_vlm.core.engines.cache.scaled import Scaled
 from stillwing_vlm.core.engines.kernels import append as append_kernels
 from stillwing_vlm.core.engines.kernels import decode as decode_kernels
-from stillwing_vlm.core.engines.kernels.append import Segment, Tile, append, attend
+from stillwing_vlm.core.engines.kernels.append import Segment, append, attend, tile_within
 from stillwing_vlm.core.engines.kernels.cache import move, place
 from stillwing_vlm.core.engines.kernels.decode import decode, plan_decode
 from stillwing_vlm.core.engines.kernels.fused import add_norm, gated
@@ -30,6 +31,8 @@ from stillwing_vlm.core.engines.kernels.tables import DecodeWorkspace, SegmentTa
 from stillwing_vlm.core.engines.kernels.writing import turn_and_write, turn_into, write
 
 HEADS, KV_HEADS, HEAD_DIM, DTYPE = 16, 2, 128, torch.bfloat16
+SHARED_KIB = {80: 163, 86: 99, 89: 99, 90: 227}
+"""What a block may have, by compute capability."""
 CPU = torch.device("cpu")
 
 
@@ -59,7 +62,8 @@ def main() -> None:
         found = launch(self, *args, grid=grid, warmup=True, **kwargs)
         if found.hash not in seen:
             seen.add(found.hash)
-            print(json.dumps({"kernel": self.fn.__name__, "shared": found.metadata.shared, "stack": stack(found)}))
+            told = {"shared": found.metadata.shared, "most_shared": SHARED_KIB[capability] << 10, "stack": stack(found)}
+            print(json.dumps({"kernel": self.fn.__name__, **told}))
         return found
 
     JITFunction.run = compile_only
@@ -77,8 +81,7 @@ def stack(compiled: Any) -> int:
 
 def launch_all(capability: int) -> None:
     slab = torch.empty(2, 3, KV_HEADS, 1000, HEAD_DIM, dtype=DTYPE)
-    tile = Tile(128, 128, 8, 2) if capability >= 90 else Tile(128, 64, 8, 2)
-    append_kernels.tile_for = lambda *_: tile
+    append_kernels.tile_for = lambda _, *what, **how: tile_within(SHARED_KIB[capability] << 10, *what, **how)
     for kernels in (append_kernels, decode_kernels):
         kernels.reads_codes = lambda _: capability >= 89
     joined = torch.empty(400, HEADS + 2 * KV_HEADS, HEAD_DIM, dtype=DTYPE).transpose(0, 1)

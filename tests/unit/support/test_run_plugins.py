@@ -46,9 +46,12 @@ def test_of_its_own(run_seed):
 """
 
 
-def allow(pytester: pytest.Pytester, *entries: tuple[str, str]) -> None:
+def allow(pytester: pytest.Pytester, *entries: tuple[str, str], **more: str) -> None:
     """The list of the run in this folder."""
-    listed = "".join(f'[[allow]]\ntests = "{tests}"\nreason = "{reason}"\nwhy = "."\n' for tests, reason in entries)
+    more_lines = "".join(f'{name} = "{value}"\n' for name, value in more.items())
+    listed = "".join(
+        f'[[allow]]\ntests = "{tests}"\nreason = "{reason}"\nwhy = "."\n{more_lines}' for tests, reason in entries
+    )
     (pytester.path / "list.toml").write_text(listed or "allow = []\n")
     pytester.makeini("[pytest]\nallowed_skips = list.toml\nasyncio_default_fixture_loop_scope = function\n")
 
@@ -78,7 +81,22 @@ def test_what_is_allowed_for_its_reason_skips(pytester: pytest.Pytester) -> None
     told = run(pytester)
     assert told.ret == 0
     told.assert_outcomes(passed=1, skipped=3, xfailed=1)
-    assert run(pytester, "--no-skips").ret == 1
+
+
+@pytest.mark.parametrize(("module", "ret"), [("no_such_module", 0), ("json", 1)])
+def test_a_skip_for_what_is_missing_is_allowed_while_it_is_missing(
+    pytester: pytest.Pytester, module: str, ret: int
+) -> None:
+    pytester.makepyfile(test_it=SKIPS.format(module=""))
+    allow(pytester, ("test_it.py::*", "needs a card"), unless_installed=module)
+    assert run(pytester).ret == ret
+
+
+def test_a_run_for_something_needs_it(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it="def test_runs(): pass")
+    allow(pytester)
+    assert run(pytester, "--need", "json").ret == 0
+    assert run(pytester, "--need", "no_such_module").ret == pytest.ExitCode.USAGE_ERROR
 
 
 @pytest.mark.parametrize(("reason", "ret"), [("no such module", 0), ("another", 2)])

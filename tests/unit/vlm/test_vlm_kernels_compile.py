@@ -11,13 +11,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from run_profile import sized
 
 pytest.importorskip("triton", reason="needs triton: pip install triton")
 
 pytestmark = pytest.mark.triton
 
 SCRIPT = Path(__file__).resolve().parents[2] / "support" / "compile_kernels.py"
-SHARED_KIB = {86: 99, 89: 99, 90: 227}
 MOST_SPILLED_BYTES = 64
 """Of a thread: a few words that are put aside once, none of them in a loop over tokens."""
 
@@ -35,7 +35,7 @@ KERNELS = {
 }
 
 
-@pytest.mark.parametrize("capability", SHARED_KIB)
+@pytest.mark.parametrize("capability", sized(ci=[86], nightly=[80, 86, 89, 90]))
 def test_kernels_compile_and_fit(capability: int) -> None:
     run = subprocess.run(
         [sys.executable, "-W", "error", str(SCRIPT), str(capability)],
@@ -49,4 +49,4 @@ def test_kernels_compile_and_fit(capability: int) -> None:
     assert {each["kernel"] for each in found} == KERNELS
     for each in found:
         assert each["stack"] <= MOST_SPILLED_BYTES, each
-        assert each["shared"] <= SHARED_KIB[capability] << 10, each
+        assert each["shared"] <= each["most_shared"], each

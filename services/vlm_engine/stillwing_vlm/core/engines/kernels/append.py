@@ -39,16 +39,21 @@ class Tile(NamedTuple):
     stages: int
 
 
-def tile_for(device: torch.device, dtype: torch.dtype, head_dim: int) -> Tile:
-    """A tile that the device's shared memory holds."""
+def tile_for(device: torch.device, dtype: torch.dtype, head_dim: int, *, widens: bool = False) -> Tile:
+    """A tile for the device; `widens`: it turns codes into `dtype` by arithmetic."""
     if device.type != "cuda":
         return Tile(32, 32, 4, 2)
-    wide = dtype == torch.float32
     properties: Any = torch.cuda.get_device_properties(device)
+    return tile_within(properties.shared_memory_per_block_optin, dtype, head_dim, widens=widens)
+
+
+def tile_within(shared_bytes: int, dtype: torch.dtype, head_dim: int, *, widens: bool = False) -> Tile:
+    """The largest tile that so much shared memory holds, and a thread's registers."""
+    # float32 has no matrix units that keep its precision, and widened codes take registers: large tiles would spill.
+    most_rows = 64 if widens or dtype == torch.float32 else 128
     for tile in (Tile(128, 128, 8, 2), Tile(128, 64, 8, 2), Tile(64, 64, 4, 2), Tile(64, 32, 4, 2)):
         needed = (tile.rows + 2 * tile.stages * tile.tokens) * head_dim * dtype.itemsize
-        # float32 has no matrix units that keep its precision: large tiles would spill.
-        if needed + 4096 <= properties.shared_memory_per_block_optin and not (wide and tile.rows > 64):
+        if needed + 4096 <= shared_bytes and tile.rows <= most_rows:
             return tile
     return Tile(32, 16, 4, 1)
 
@@ -87,7 +92,8 @@ def attend(
     heads, count, head_dim = queries.shape
     kv_heads = segments[0].keys.shape[0]
     groups, device = heads // kv_heads, queries.device
-    tile = tile or tile_for(device, queries.dtype, head_dim)
+    widens = any(isinstance(each.keys, Scaled) for each in segments) and not reads_codes(device)
+    tile = tile or tile_for(device, queries.dtype, head_dim, widens=widens)
     tiles = -(-count * groups // tile.rows)
     processors = multiprocessors(device)
     shares = [splits or append_splits(tiles * kv_heads, each.keys.shape[1], processors) for each in segments]
