@@ -10,7 +10,23 @@ from stillwing_rpc.convert import (
     duration_from_wire,
     duration_to_wire,
 )
-from stillwing_vlm.core.requests import FULL_VIEW, AskRequest, ChoiceRequest, Sampling, View, WatchRequest
+from stillwing_vlm.convert.conversation import (
+    call_from_wire,
+    call_to_wire,
+    format_from_wire,
+    format_to_wire,
+    turn_from_wire,
+    turn_to_wire,
+)
+from stillwing_vlm.core.requests import (
+    FULL_VIEW,
+    AskRequest,
+    ChoiceRequest,
+    ModelSampling,
+    Sampling,
+    View,
+    WatchRequest,
+)
 from stillwing_vlm.core.results import AnswerDone, ChoiceResult, DoneReason, Provenance, WatchEvent
 
 _REASON_TO_WIRE = {
@@ -52,35 +68,50 @@ def view_from_wire(message: vlm_pb2.View) -> View:
 
 def ask_to_wire(request: AskRequest) -> vlm_pb2.Ask:
     """One question."""
-    sampling = request.sampling
     return vlm_pb2.Ask(
         prompt=request.prompt,
         max_tokens=request.max_tokens,
         json_schema=request.json_schema,
-        sampling=None
-        if sampling is None
-        else vlm_pb2.Sampling(temperature=sampling.temperature, top_p=sampling.top_p, seed=sampling.seed),
+        sampling=_sampling_to_wire(request.sampling),
         view=view_to_wire(request.view),
         deadline=deadline_to_wire(request.deadline_s),
+        messages=map(turn_to_wire, request.messages),
+        answer_format=None if request.answer_format is None else format_to_wire(request.answer_format),
     )
 
 
 def ask_from_wire(message: vlm_pb2.Ask) -> AskRequest:
     """One question. Raises UnsetOneof, InvalidInput."""
-    sampling = None
-    if message.HasField("sampling"):
-        # 0 is what an unset field reads as; the draw's seed is a 64-bit number whatever its sign bit says.
-        sampling = Sampling(
-            message.sampling.temperature, message.sampling.top_p or 1.0, message.sampling.seed & (2**63 - 1)
-        )
     return AskRequest(
         prompt=message.prompt,
         max_tokens=message.max_tokens,
         json_schema=message.json_schema,
-        sampling=sampling,
+        sampling=_sampling_from_wire(message.sampling) if message.HasField("sampling") else None,
         view=view_from_wire(message.view) if message.HasField("view") else FULL_VIEW,
         deadline_s=deadline_from_wire(message),
+        messages=tuple(map(turn_from_wire, message.messages)),
+        answer_format=format_from_wire(message.answer_format) if message.HasField("answer_format") else None,
     )
+
+
+def _sampling_to_wire(sampling: Sampling | ModelSampling | None) -> vlm_pb2.Sampling | None:
+    match sampling:
+        case Sampling(temperature, top_p, seed, top_k):
+            return vlm_pb2.Sampling(temperature=temperature, top_p=top_p, seed=seed, top_k=top_k)
+        case ModelSampling(seed):
+            return vlm_pb2.Sampling(as_model=True, seed=seed)
+    return None
+
+
+def _sampling_from_wire(message: vlm_pb2.Sampling) -> Sampling | ModelSampling:
+    # The draw's seed is a 64-bit number whatever its sign bit says.
+    seed = message.seed & (2**63 - 1)
+    if not message.as_model:
+        # 0 is what an unset field reads as.
+        return Sampling(message.temperature, message.top_p or 1.0, seed, message.top_k)
+    if message.temperature or message.top_p or message.top_k:
+        raise InvalidInput("sampling as the model's own has no figures beside its seed", field="sampling.as_model")
+    return ModelSampling(seed)
 
 
 def choice_to_wire(request: ChoiceRequest) -> vlm_pb2.AskChoice:
@@ -156,6 +187,9 @@ def done_to_wire(done: AnswerDone) -> vlm_pb2.AnswerDone:
         time_to_first_token=duration_to_wire(done.time_to_first_token_s),
         elapsed=duration_to_wire(done.elapsed_s),
         answer_tokens=done.answer_tokens,
+        thought=done.thought,
+        json=done.json,
+        tool_call=None if done.tool_call is None else call_to_wire(done.tool_call),
     )
 
 
@@ -171,6 +205,9 @@ def done_from_wire(message: vlm_pb2.AnswerDone) -> AnswerDone:
         time_to_first_token_s=duration_from_wire(message.time_to_first_token),
         elapsed_s=duration_from_wire(message.elapsed),
         answer_tokens=message.answer_tokens,
+        thought=message.thought,
+        json=message.json,
+        tool_call=call_from_wire(message.tool_call) if message.HasField("tool_call") else None,
     )
 
 

@@ -8,6 +8,7 @@ from stillwing_rpc.convert import (
     timestamp_from_wire,
     timestamp_to_wire,
 )
+from stillwing_vlm.convert.conversation import chat_from_wire, chat_to_wire
 from stillwing_vlm.convert.session import eviction_from_wire, eviction_to_wire, layout_from_wire, layout_to_wire
 from stillwing_vlm.core.limits import Limits
 from stillwing_vlm.core.planner import BudgetPlan, BudgetPolicy
@@ -43,6 +44,11 @@ def model_to_wire(info: ModelInfo) -> vlm_pb2.GetModelResponse:
         max_text_chars=info.limits.max_text_chars,
         max_watches=info.limits.max_watches,
         idle_timeout=duration_to_wire(info.limits.idle_timeout_s),
+        chat=chat_to_wire(info.chat),
+        max_question_tokens=info.limits.max_question_tokens,
+        max_tools=info.limits.max_tools,
+        max_messages=info.limits.max_messages,
+        max_conversation_chars=info.limits.max_conversation_chars,
         budget_plan=None if info.budget_plan is None else _plan_to_wire(info.budget_plan),
     )
 
@@ -103,6 +109,7 @@ def model_from_wire(message: vlm_pb2.GetModelResponse) -> ModelInfo:
         can_recall_kept=message.can_recall_kept,
         budget_plan=_plan_from_wire(message) if message.HasField("budget_plan") else None,
         limits=_limits_from_wire(message),
+        chat=chat_from_wire(message.chat),
     )
 
 
@@ -114,6 +121,10 @@ def _limits_from_wire(message: vlm_pb2.GetModelResponse) -> Limits:
             max_text_chars=message.max_text_chars,
             max_watches=message.max_watches,
             idle_timeout_s=duration_from_wire(message.idle_timeout),
+            max_question_tokens=message.max_question_tokens,
+            max_tools=message.max_tools,
+            max_messages=message.max_messages,
+            max_conversation_chars=message.max_conversation_chars,
         )
     except ValueError as error:
         raise InvalidInput(f"limits: {error}", field="limits") from error

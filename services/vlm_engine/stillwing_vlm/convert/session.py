@@ -13,6 +13,7 @@ from stillwing_rpc.convert import (
 )
 from stillwing_rpc.errors import to_status
 from stillwing_rpc.vectors import vectors_from_wire, vectors_to_wire
+from stillwing_vlm.convert.conversation import tools_from_wire, tools_to_wire
 from stillwing_vlm.core.requests import (
     Eviction,
     EvictionLevel,
@@ -76,6 +77,7 @@ def config_to_wire(config: SessionConfig) -> vlm_pb2.OpenSession:
         periodic_export=None
         if config.periodic_export is None
         else vlm_pb2.PeriodicExport(name=config.periodic_export.name, every_chunks=config.periodic_export.every_chunks),
+        tools=tools_to_wire(config.tools),
     )
 
 
@@ -104,6 +106,7 @@ def config_from_wire(message: vlm_pb2.OpenSession, peer: str) -> SessionConfig:
         owner=host_of_peer(peer),
         pooled_layers=tuple(message.pooled_layers),
         layout=layout_from_wire(message.layout) if message.HasField("layout") else None,
+        tools=tools_from_wire(message.tools),
     )
 
 
@@ -157,6 +160,8 @@ def appended_to_wire(result: AppendResult) -> vlm_pb2.ChunkAppended:
             dropped_share=saving.dropped_share,
             changed_share=saving.changed_share,
         ),
+        shown_height_px=result.shown_px[0],
+        shown_width_px=result.shown_px[1],
     )
 
 
@@ -171,6 +176,7 @@ def appended_from_wire(message: vlm_pb2.ChunkAppended) -> AppendResult:
         TokenSaving(saving.dropped_tokens, saving.dropped_share, saving.changed_share)
         if message.HasField("saving")
         else None,
+        (message.shown_height_px, message.shown_width_px),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from stillwing_vlm.core.chat_format import Pointing
 from stillwing_vlm.core.inputs.chunk_tokens import ChunkFormat, ChunkLayout
 from stillwing_vlm.core.inputs.images import PatchChunk, Preprocessing
 from stillwing_vlm.core.inputs.positions import Positions
@@ -107,16 +108,33 @@ class Token(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Repeats:
+    """Scores of `token_ids` int64[tokens], perhaps some of them twice, are made less by a factor above 0: those above 0
+    divided by it, those below multiplied. The rule of CTRL (Keskar and others, 2019), as in transformers.
+    """
+
+    penalty: float
+    token_ids: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Choosing:
     """How the token after a row is chosen.
 
-    `allowed` bool[vocabulary] rules tokens out. Without `sampling` the most probable is taken; with it, `uniform` in
-    [0, 1) says which: it is where the drawn token lies in the sum of probabilities, the largest first.
+    First `repeats` changes scores; then `allowed` bool[vocabulary] rules tokens out. Without `sampling` the most
+    probable is taken; with it, `uniform` in [0, 1) says which: it is where the drawn token lies in the sum of
+    probabilities, the largest first.
     """
 
     allowed: npt.NDArray[np.bool_] | None = None
     sampling: Sampling | None = None
     uniform: float = 0.0
+    repeats: Repeats | None = None
+
+    @property
+    def needs_all_scores(self) -> bool:
+        """Whether it wants more than static buffers for temperature, mass and mask hold."""
+        return self.repeats is not None or (self.sampling is not None and self.sampling.top_k > 0)
 
 
 @dataclass(slots=True, eq=False)
@@ -165,6 +183,8 @@ class Backend(Protocol):
     figures: ModelFigures
     preprocessing: Preprocessing
     chunk_format: ChunkFormat
+    pointing: Pointing | None
+    """How the models of its family name a place in a picture; None: not known."""
     looks_ahead: bool
     """Feeding a token before it was read saves time: the device goes on while the token is looked at."""
 

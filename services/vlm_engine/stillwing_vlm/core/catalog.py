@@ -5,7 +5,8 @@ It imports no tensor library itself: engines are loaded by name.
 """
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from stillwing_common.clock import Clock, WallClock
 from stillwing_common.errors import Exhausted, ModelNotUsable
 from stillwing_common.registry import Registry
 from stillwing_vlm.core.backend import Backend
+from stillwing_vlm.core.chat_format import ChatFormat
+from stillwing_vlm.core.inputs.chat import ModelChat
 from stillwing_vlm.core.inputs.chunk_tokens import label_tokens
-from stillwing_vlm.core.inputs.grammar import GrammarCompiler
 from stillwing_vlm.core.inputs.images import Preprocessing, smart_resize
 from stillwing_vlm.core.inputs.positions import Grid, vision_positions
 from stillwing_vlm.core.inputs.prepare import Preparer
@@ -173,6 +175,7 @@ class LoadedEngine:
     """Threshold of the token-saving gate where a session does not say; 0: off."""
     layout: FrameLayout | None = None
     """Sink, memory and window in frames where a session does not say."""
+    chat_format: ChatFormat = field(default_factory=ChatFormat)
 
     def info(self) -> ModelInfo:
         """What is loaded."""
@@ -198,6 +201,7 @@ class LoadedEngine:
             limits=self.limits,
             layers=backend.figures.layers,
             default_layout=self.layout,
+            chat=self.chat_format,
         )
 
     def budget(self, config: SessionConfig, opening_ids: list[int]) -> int:
@@ -238,6 +242,7 @@ class LoadedEngine:
         config = replace(
             config,
             system_prompt=state.system_prompt,
+            tools=state.tools,
             max_context_tokens=trunk.budget,
             eviction=Eviction(trunk.level, trunk.positions),
             gate_levels=state.gate_levels,
@@ -351,8 +356,18 @@ def load_engine(
     )
     if max_context_tokens:
         plan = set_by_operator(max_context_tokens, plan)
-    grammars = GrammarCompiler(text, backend.vocab_size)
-    preparer = Preparer(text, grammars, backend.preprocessing, limits, backend.stage)
+    clock = clock or WallClock()
+    chat = ModelChat.from_directory(directory, text, datetime.fromtimestamp(clock.wall_ns() / 1e9))
+    preparer = Preparer(text, chat, backend.vocab_size, backend.preprocessing, limits, backend.stage)
     return LoadedEngine(
-        backend, text, preparer, plan, limits, clock or WallClock(), eviction or DEFAULT_EVICTION, gate_levels, layout
+        backend,
+        text,
+        preparer,
+        plan,
+        limits,
+        clock,
+        eviction or DEFAULT_EVICTION,
+        gate_levels,
+        layout,
+        chat.format(backend.pointing),
     )

@@ -15,6 +15,12 @@ class Limits:
     max_watches: int = 4
     max_waiting_requests: int = 64
     max_text_chars: int = 20_000
+    max_question_tokens: int = 8192
+    """Of one ask, the words that its template puts around it included."""
+    max_tools: int = 64
+    max_messages: int = 256
+    max_conversation_chars: int = 80_000
+    """Of all messages of an ask together, and of all tools of a session."""
     max_answer_tokens: int = 1024
     default_answer_tokens: int = 128
     max_options: int = 64

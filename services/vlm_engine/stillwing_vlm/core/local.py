@@ -14,6 +14,7 @@ from typing import Self
 
 from stillwing_common.types import Frame, Stamp
 from stillwing_vlm.core.catalog import LoadedEngine, ModelSource, load_engine
+from stillwing_vlm.core.conversation import AnswerFormat, Tool, Turn
 from stillwing_vlm.core.inputs.images import Pixels
 from stillwing_vlm.core.inputs.prepare import PreparedChunk
 from stillwing_vlm.core.limits import Limits
@@ -26,6 +27,7 @@ from stillwing_vlm.core.requests import (
     ChoiceRequest,
     Eviction,
     FrameLayout,
+    ModelSampling,
     Sampling,
     SessionConfig,
     View,
@@ -62,7 +64,7 @@ class LocalSession:
             self.video = engine.restore_session(saved, config)
             self._count = self.video.info().appended_frames
         else:
-            opening = engine.preparer.opening(config.system_prompt)
+            opening = engine.preparer.opening(config.system_prompt, config.tools)
             self.video = engine.open_session(config, opening, first_position=first_position, rebases=rebases)
 
     def append(self, *frames: Frame | Pixels) -> AppendResult:
@@ -92,20 +94,33 @@ class LocalSession:
 
     def ask(
         self,
-        prompt: str,
+        prompt: str | Sequence[Turn],
         *,
         json_schema: str = "",
+        answer_format: AnswerFormat | None = None,
         max_tokens: int = 0,
-        sampling: Sampling | None = None,
+        sampling: Sampling | ModelSampling | None = None,
         view: View = FULL_VIEW,
     ) -> AnswerDone:
-        """Ask and wait for the whole answer. The trunk never changes by it."""
-        return self.answer(self.fork(AskRequest(prompt, max_tokens, json_schema, sampling, view)))
+        """Ask with a prompt, or with the messages of a conversation, and wait for the whole answer. The trunk never
+        changes by it.
+        """
+        messages = () if isinstance(prompt, str) else tuple(prompt)
+        request = AskRequest(
+            prompt if isinstance(prompt, str) else "",
+            max_tokens,
+            json_schema,
+            sampling,
+            view,
+            messages=messages,
+            answer_format=answer_format,
+        )
+        return self.answer(self.fork(request))
 
     def fork(self, request: AskRequest) -> AskBranch:
         """Start an ask without decoding it, to see it beside others or beside appends; end it with `answer`."""
         placed_s = self._engine.clock.monotonic_s()
-        return self.video.fork_ask(self._engine.preparer.ask(request), placed_s)
+        return self.video.fork_ask(self._engine.preparer.ask(request, self.video.config.briefing), placed_s)
 
     def answer(self, branch: AskBranch) -> AnswerDone:
         """Decode a forked ask to its end and let it go."""
@@ -120,7 +135,8 @@ class LocalSession:
     def ask_choice(self, prompt: str, options: Sequence[str], *, view: View = FULL_VIEW) -> ChoiceResult:
         """Score the options by the probability of their whole text."""
         placed_s = self._engine.clock.monotonic_s()
-        prepared = self._engine.preparer.choice(ChoiceRequest(prompt, tuple(options), view))
+        request = ChoiceRequest(prompt, tuple(options), view)
+        prepared = self._engine.preparer.choice(request, self.video.config.briefing)
         branch: ChoiceBranch = self.video.fork_choice(prepared, placed_s)
         try:
             while not branch.finished:
@@ -188,6 +204,7 @@ class LocalEngine:
         gate_levels: float | None = None,
         pooled_layers: Sequence[int] = (),
         layout: FrameLayout | None = None,
+        tools: Sequence[Tool] = (),
     ) -> LocalSession:
         """Open a session; the memory is freed with the object."""
         config = SessionConfig(
@@ -197,6 +214,7 @@ class LocalEngine:
             gate_levels=gate_levels,
             pooled_layers=tuple(pooled_layers),
             layout=layout,
+            tools=tuple(tools),
         )
         return LocalSession(self.loaded, config)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from stillwing_common.errors import InvalidInput
+from stillwing_vlm.core.conversation import AnswerFormat, Briefing, Tool, Turn, check_text, check_turns
 
 MAX_DEADLINE_S = 3600.0
 """Longest deadline a request may carry: a bounded one keeps the requests of others from waiting for ever."""
@@ -151,16 +152,22 @@ class SessionConfig:
     """Layers, from 0 and rising, of which mean keys of each frame and mean queries of texts are handed out."""
     layout: FrameLayout | None = None
     """None: the engine's default; without one, one frame in the sink and the window as the budget allows."""
+    tools: tuple[Tool, ...] = ()
+    """Functions that the model may call. Then the model's own chat template writes the session, from its opening on;
+    without, it opens in the compact form of a system prompt.
+    """
 
     def __post_init__(self) -> None:
+        Briefing(self.system_prompt, self.tools)
         if self.gate_levels is not None and not 0 <= self.gate_levels <= MAX_GATE_LEVELS:
             raise InvalidInput(
                 f"gate_levels is 0 (off) to {MAX_GATE_LEVELS:g} levels of 255", gate_levels=self.gate_levels
             )
         given = (self.eviction, self.gate_levels, self.layout)
-        if self.from_export and (self.max_context_tokens or any(one is not None for one in given)):
+        if self.from_export and (self.max_context_tokens or self.tools or any(one is not None for one in given)):
             raise InvalidInput(
-                "budget, layout, eviction and gate of a session that goes on are those of its export; leave them out"
+                "tools, budget, layout, eviction and gate of a session that goes on are those of its export; leave "
+                "them out"
             )
         layers = self.pooled_layers
         if len(layers) > MAX_POOLED_LAYERS or list(layers) != sorted(set(layers)) or any(one < 0 for one in layers):
@@ -169,6 +176,11 @@ class SessionConfig:
             raise InvalidInput(
                 f"a frame period is 0 (not known) to {MAX_DEADLINE_S:g} s", frame_period_s=self.frame_period_s
             )
+
+    @property
+    def briefing(self) -> Briefing:
+        """What its asks go on from."""
+        return Briefing(self.system_prompt, self.tools)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,17 +199,32 @@ FULL_VIEW = View()
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Random choice of tokens: `temperature` > 0, `top_p` in (0, 1]; one seed on one context gives one answer."""
+    """Random choice of tokens: `temperature` > 0, `top_p` in (0, 1]; one seed on one context gives one answer.
+
+    `top_k`: of the so many most probable ones; 0: of all.
+    """
 
     temperature: float
     top_p: float = 1.0
     seed: int = 0
+    top_k: int = 0
 
     def __post_init__(self) -> None:
         if not 0.0 < self.temperature <= 100.0:
             raise InvalidInput("temperature is above 0 and at most 100", temperature=self.temperature)
         if not 0.0 < self.top_p <= 1.0:
             raise InvalidInput("top_p is in (0, 1]", top_p=self.top_p)
+        if not 0 <= self.top_k < 2**31:
+            raise InvalidInput("top_k is 0 (all tokens) or more", top_k=self.top_k)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSampling:
+    """Tokens chosen as the model's generation_config.json says (`ChatFormat.sampling`), its repetition penalty
+    included, which counts the texts of opening, question and answer.
+    """
+
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,15 +234,29 @@ class AskRequest:
     `deadline_s` after its placing the answer ends with what there is, reason DEADLINE; None: whenever it is done.
     """
 
-    prompt: str
+    prompt: str = ""
     max_tokens: int = 0
     json_schema: str = ""
-    sampling: Sampling | None = None
+    """The answer is compact JSON that satisfies it."""
+    sampling: Sampling | ModelSampling | None = None
     view: View = FULL_VIEW
     deadline_s: float | None = None
+    messages: tuple[Turn, ...] = ()
+    """A conversation instead of a prompt, written by the model's chat template: the rest of the user's turn that the
+    frames opened, then turns of assistant, tools and user, the last one the user's or a tool's.
+    """
+    answer_format: AnswerFormat | None = None
+    """Instead of `json_schema`: JSON in the model's own style, or a call, perhaps after a thought."""
 
     def __post_init__(self) -> None:
         check_deadline(self.deadline_s)
+        check_text("prompt", self.prompt)
+        if self.messages:
+            check_turns(self.messages)
+            if self.prompt:
+                raise InvalidInput("an ask has a prompt or messages, not both", field="messages")
+        if self.answer_format is not None and self.json_schema:
+            raise InvalidInput("an ask has a json_schema or an answer_format, not both", field="answer_format")
 
 
 @dataclass(frozen=True, slots=True)

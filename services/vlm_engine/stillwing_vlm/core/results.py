@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from stillwing_common.vectors import Vectors
+from stillwing_vlm.core.chat_format import ChatFormat
+from stillwing_vlm.core.conversation import ToolCall
 from stillwing_vlm.core.limits import Limits
 from stillwing_vlm.core.planner import BudgetPlan
 from stillwing_vlm.core.requests import DEFAULT_EVICTION, Eviction, FrameLayout
@@ -26,7 +28,8 @@ class TokenSaving:
 class AppendResult:
     """One chunk is in the trunk. `elapsed_s` runs from the request to that moment.
 
-    `saving`: None where the session's gate is off.
+    `saving`: None where the session's gate is off. `shown_px`: rows and columns of its frames as the model is shown
+    them, to convert places in them with (`Pointing`).
     """
 
     frame_ids: tuple[str, ...]
@@ -34,6 +37,7 @@ class AppendResult:
     context_tokens: int
     elapsed_s: float
     saving: TokenSaving | None = None
+    shown_px: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,12 @@ class AnswerDone:
     time_to_first_token_s: float
     elapsed_s: float
     answer_tokens: int
+    thought: str = ""
+    """What an `answer_format` let the model say before its JSON or its call."""
+    json: str = ""
+    """The JSON of a `JsonFormat`, where it is whole."""
+    tool_call: ToolCall | None = None
+    """The call of a `ToolCallFormat`, where it is whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +218,8 @@ class ModelInfo:
     layers: int = 0
     """Of the language model; `SessionConfig.pooled_layers` are below it."""
     default_layout: FrameLayout | None = None
+    chat: ChatFormat = field(default_factory=ChatFormat)
+    """How the model is spoken to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.rpc import status_pb2 as _status_pb2
 from stillwing.common.v1 import common_pb2 as _common_pb2
+from stillwing.vlm.v1 import conversation_pb2 as _conversation_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -27,7 +28,7 @@ class GetModelRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetModelResponse(_message.Message):
-    __slots__ = ("engine", "model", "device", "dtype", "parameters", "cache_bytes_per_token", "default_max_context_tokens", "budget_reason", "can_snapshot", "can_recall", "max_sessions", "max_asks", "max_text_chars", "max_watches", "idle_timeout", "default_eviction", "can_export", "can_recall_kept", "attention", "attention_reason", "decoding", "default_gate_levels", "budget_plan", "layers", "default_layout", "kv_cache_dtype", "weight_dtype")
+    __slots__ = ("engine", "model", "device", "dtype", "parameters", "cache_bytes_per_token", "default_max_context_tokens", "budget_reason", "can_snapshot", "can_recall", "max_sessions", "max_asks", "max_text_chars", "max_watches", "idle_timeout", "default_eviction", "can_export", "can_recall_kept", "attention", "attention_reason", "decoding", "default_gate_levels", "budget_plan", "layers", "default_layout", "kv_cache_dtype", "weight_dtype", "chat", "max_question_tokens", "max_tools", "max_messages", "max_conversation_chars")
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
@@ -55,6 +56,11 @@ class GetModelResponse(_message.Message):
     DEFAULT_LAYOUT_FIELD_NUMBER: _ClassVar[int]
     KV_CACHE_DTYPE_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_DTYPE_FIELD_NUMBER: _ClassVar[int]
+    CHAT_FIELD_NUMBER: _ClassVar[int]
+    MAX_QUESTION_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOOLS_FIELD_NUMBER: _ClassVar[int]
+    MAX_MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    MAX_CONVERSATION_CHARS_FIELD_NUMBER: _ClassVar[int]
     engine: str
     model: str
     device: str
@@ -82,7 +88,12 @@ class GetModelResponse(_message.Message):
     default_layout: FrameLayout
     kv_cache_dtype: str
     weight_dtype: str
-    def __init__(self, engine: _Optional[str] = ..., model: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., parameters: _Optional[int] = ..., cache_bytes_per_token: _Optional[int] = ..., default_max_context_tokens: _Optional[int] = ..., budget_reason: _Optional[str] = ..., can_snapshot: bool = ..., can_recall: bool = ..., max_sessions: _Optional[int] = ..., max_asks: _Optional[int] = ..., max_text_chars: _Optional[int] = ..., max_watches: _Optional[int] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., default_eviction: _Optional[_Union[Eviction, _Mapping]] = ..., can_export: bool = ..., can_recall_kept: bool = ..., attention: _Optional[str] = ..., attention_reason: _Optional[str] = ..., decoding: _Optional[str] = ..., default_gate_levels: _Optional[float] = ..., budget_plan: _Optional[_Union[BudgetPlan, _Mapping]] = ..., layers: _Optional[int] = ..., default_layout: _Optional[_Union[FrameLayout, _Mapping]] = ..., kv_cache_dtype: _Optional[str] = ..., weight_dtype: _Optional[str] = ...) -> None: ...
+    chat: _conversation_pb2.ChatFormat
+    max_question_tokens: int
+    max_tools: int
+    max_messages: int
+    max_conversation_chars: int
+    def __init__(self, engine: _Optional[str] = ..., model: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., parameters: _Optional[int] = ..., cache_bytes_per_token: _Optional[int] = ..., default_max_context_tokens: _Optional[int] = ..., budget_reason: _Optional[str] = ..., can_snapshot: bool = ..., can_recall: bool = ..., max_sessions: _Optional[int] = ..., max_asks: _Optional[int] = ..., max_text_chars: _Optional[int] = ..., max_watches: _Optional[int] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., default_eviction: _Optional[_Union[Eviction, _Mapping]] = ..., can_export: bool = ..., can_recall_kept: bool = ..., attention: _Optional[str] = ..., attention_reason: _Optional[str] = ..., decoding: _Optional[str] = ..., default_gate_levels: _Optional[float] = ..., budget_plan: _Optional[_Union[BudgetPlan, _Mapping]] = ..., layers: _Optional[int] = ..., default_layout: _Optional[_Union[FrameLayout, _Mapping]] = ..., kv_cache_dtype: _Optional[str] = ..., weight_dtype: _Optional[str] = ..., chat: _Optional[_Union[_conversation_pb2.ChatFormat, _Mapping]] = ..., max_question_tokens: _Optional[int] = ..., max_tools: _Optional[int] = ..., max_messages: _Optional[int] = ..., max_conversation_chars: _Optional[int] = ...) -> None: ...
 
 class BudgetPlan(_message.Message):
     __slots__ = ("free_bytes", "reserved_bytes", "safe_tokens", "aggressive_tokens", "window_frames", "policy", "memory_tokens", "frame_tokens")
@@ -139,7 +150,7 @@ class SessionRequest(_message.Message):
     def __init__(self, request_seq: _Optional[int] = ..., open: _Optional[_Union[OpenSession, _Mapping]] = ..., append_frame: _Optional[_Union[AppendFrame, _Mapping]] = ..., ask: _Optional[_Union[Ask, _Mapping]] = ..., cancel_ask: _Optional[_Union[CancelAsk, _Mapping]] = ..., take_snapshot: _Optional[_Union[TakeSnapshot, _Mapping]] = ..., restore_snapshot: _Optional[_Union[RestoreSnapshot, _Mapping]] = ..., append_chunk: _Optional[_Union[AppendChunk, _Mapping]] = ..., ask_choice: _Optional[_Union[AskChoice, _Mapping]] = ..., recall: _Optional[_Union[Recall, _Mapping]] = ..., set_watch: _Optional[_Union[SetWatch, _Mapping]] = ..., unset_watch: _Optional[_Union[UnsetWatch, _Mapping]] = ..., export_session: _Optional[_Union[ExportSession, _Mapping]] = ..., recall_kept: _Optional[_Union[RecallKept, _Mapping]] = ..., pool_vectors: _Optional[_Union[PoolVectors, _Mapping]] = ...) -> None: ...
 
 class OpenSession(_message.Message):
-    __slots__ = ("system_prompt", "max_context_tokens", "label", "frame_policy", "frame_period", "eviction", "gate_levels", "from_export", "periodic_export", "pooled_layers", "layout")
+    __slots__ = ("system_prompt", "max_context_tokens", "label", "frame_policy", "frame_period", "eviction", "gate_levels", "from_export", "periodic_export", "pooled_layers", "layout", "tools")
     SYSTEM_PROMPT_FIELD_NUMBER: _ClassVar[int]
     MAX_CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
@@ -151,6 +162,7 @@ class OpenSession(_message.Message):
     PERIODIC_EXPORT_FIELD_NUMBER: _ClassVar[int]
     POOLED_LAYERS_FIELD_NUMBER: _ClassVar[int]
     LAYOUT_FIELD_NUMBER: _ClassVar[int]
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
     system_prompt: str
     max_context_tokens: int
     label: str
@@ -162,7 +174,8 @@ class OpenSession(_message.Message):
     periodic_export: PeriodicExport
     pooled_layers: _containers.RepeatedScalarFieldContainer[int]
     layout: FrameLayout
-    def __init__(self, system_prompt: _Optional[str] = ..., max_context_tokens: _Optional[int] = ..., label: _Optional[str] = ..., frame_policy: _Optional[_Union[FramePolicy, str]] = ..., frame_period: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., eviction: _Optional[_Union[Eviction, _Mapping]] = ..., gate_levels: _Optional[float] = ..., from_export: _Optional[str] = ..., periodic_export: _Optional[_Union[PeriodicExport, _Mapping]] = ..., pooled_layers: _Optional[_Iterable[int]] = ..., layout: _Optional[_Union[FrameLayout, _Mapping]] = ...) -> None: ...
+    tools: _containers.RepeatedCompositeFieldContainer[_conversation_pb2.Tool]
+    def __init__(self, system_prompt: _Optional[str] = ..., max_context_tokens: _Optional[int] = ..., label: _Optional[str] = ..., frame_policy: _Optional[_Union[FramePolicy, str]] = ..., frame_period: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., eviction: _Optional[_Union[Eviction, _Mapping]] = ..., gate_levels: _Optional[float] = ..., from_export: _Optional[str] = ..., periodic_export: _Optional[_Union[PeriodicExport, _Mapping]] = ..., pooled_layers: _Optional[_Iterable[int]] = ..., layout: _Optional[_Union[FrameLayout, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[_conversation_pb2.Tool, _Mapping]]] = ...) -> None: ...
 
 class FrameLayout(_message.Message):
     __slots__ = ("sink", "memory", "window")
@@ -245,30 +258,38 @@ class RecentN(_message.Message):
     def __init__(self, chunks: _Optional[int] = ...) -> None: ...
 
 class Sampling(_message.Message):
-    __slots__ = ("temperature", "top_p", "seed")
+    __slots__ = ("temperature", "top_p", "seed", "top_k", "as_model")
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     TOP_P_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    AS_MODEL_FIELD_NUMBER: _ClassVar[int]
     temperature: float
     top_p: float
     seed: int
-    def __init__(self, temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., seed: _Optional[int] = ...) -> None: ...
+    top_k: int
+    as_model: bool
+    def __init__(self, temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., seed: _Optional[int] = ..., top_k: _Optional[int] = ..., as_model: bool = ...) -> None: ...
 
 class Ask(_message.Message):
-    __slots__ = ("prompt", "max_tokens", "json_schema", "sampling", "view", "deadline")
+    __slots__ = ("prompt", "max_tokens", "json_schema", "sampling", "view", "deadline", "messages", "answer_format")
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     JSON_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
     VIEW_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FORMAT_FIELD_NUMBER: _ClassVar[int]
     prompt: str
     max_tokens: int
     json_schema: str
     sampling: Sampling
     view: View
     deadline: _duration_pb2.Duration
-    def __init__(self, prompt: _Optional[str] = ..., max_tokens: _Optional[int] = ..., json_schema: _Optional[str] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., view: _Optional[_Union[View, _Mapping]] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    messages: _containers.RepeatedCompositeFieldContainer[_conversation_pb2.Message]
+    answer_format: _conversation_pb2.AnswerFormat
+    def __init__(self, prompt: _Optional[str] = ..., max_tokens: _Optional[int] = ..., json_schema: _Optional[str] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., view: _Optional[_Union[View, _Mapping]] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., messages: _Optional[_Iterable[_Union[_conversation_pb2.Message, _Mapping]]] = ..., answer_format: _Optional[_Union[_conversation_pb2.AnswerFormat, _Mapping]] = ...) -> None: ...
 
 class AskChoice(_message.Message):
     __slots__ = ("prompt", "options", "view", "deadline")
@@ -433,20 +454,24 @@ class SessionExported(_message.Message):
     def __init__(self, name: _Optional[str] = ..., size_bytes: _Optional[int] = ..., last_frame_id: _Optional[str] = ..., save_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ChunkAppended(_message.Message):
-    __slots__ = ("frame_ids", "credits", "context_tokens", "chunk_tokens", "elapsed", "saving")
+    __slots__ = ("frame_ids", "credits", "context_tokens", "chunk_tokens", "elapsed", "saving", "shown_width_px", "shown_height_px")
     FRAME_IDS_FIELD_NUMBER: _ClassVar[int]
     CREDITS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     CHUNK_TOKENS_FIELD_NUMBER: _ClassVar[int]
     ELAPSED_FIELD_NUMBER: _ClassVar[int]
     SAVING_FIELD_NUMBER: _ClassVar[int]
+    SHOWN_WIDTH_PX_FIELD_NUMBER: _ClassVar[int]
+    SHOWN_HEIGHT_PX_FIELD_NUMBER: _ClassVar[int]
     frame_ids: _containers.RepeatedScalarFieldContainer[str]
     credits: int
     context_tokens: int
     chunk_tokens: int
     elapsed: _duration_pb2.Duration
     saving: TokenSaving
-    def __init__(self, frame_ids: _Optional[_Iterable[str]] = ..., credits: _Optional[int] = ..., context_tokens: _Optional[int] = ..., chunk_tokens: _Optional[int] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., saving: _Optional[_Union[TokenSaving, _Mapping]] = ...) -> None: ...
+    shown_width_px: int
+    shown_height_px: int
+    def __init__(self, frame_ids: _Optional[_Iterable[str]] = ..., credits: _Optional[int] = ..., context_tokens: _Optional[int] = ..., chunk_tokens: _Optional[int] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., saving: _Optional[_Union[TokenSaving, _Mapping]] = ..., shown_width_px: _Optional[int] = ..., shown_height_px: _Optional[int] = ...) -> None: ...
 
 class TokenSaving(_message.Message):
     __slots__ = ("dropped_tokens", "dropped_share", "changed_share")
@@ -503,7 +528,7 @@ class AnswerDelta(_message.Message):
     def __init__(self, text: _Optional[str] = ...) -> None: ...
 
 class AnswerDone(_message.Message):
-    __slots__ = ("reason", "text", "provenance", "time_to_first_token", "elapsed", "answer_tokens")
+    __slots__ = ("reason", "text", "provenance", "time_to_first_token", "elapsed", "answer_tokens", "thought", "json", "tool_call")
     class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         REASON_UNSPECIFIED: _ClassVar[AnswerDone.Reason]
@@ -522,13 +547,19 @@ class AnswerDone(_message.Message):
     TIME_TO_FIRST_TOKEN_FIELD_NUMBER: _ClassVar[int]
     ELAPSED_FIELD_NUMBER: _ClassVar[int]
     ANSWER_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    THOUGHT_FIELD_NUMBER: _ClassVar[int]
+    JSON_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CALL_FIELD_NUMBER: _ClassVar[int]
     reason: AnswerDone.Reason
     text: str
     provenance: Provenance
     time_to_first_token: _duration_pb2.Duration
     elapsed: _duration_pb2.Duration
     answer_tokens: int
-    def __init__(self, reason: _Optional[_Union[AnswerDone.Reason, str]] = ..., text: _Optional[str] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., time_to_first_token: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., answer_tokens: _Optional[int] = ...) -> None: ...
+    thought: str
+    json: str
+    tool_call: _conversation_pb2.ToolCall
+    def __init__(self, reason: _Optional[_Union[AnswerDone.Reason, str]] = ..., text: _Optional[str] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., time_to_first_token: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., answer_tokens: _Optional[int] = ..., thought: _Optional[str] = ..., json: _Optional[str] = ..., tool_call: _Optional[_Union[_conversation_pb2.ToolCall, _Mapping]] = ...) -> None: ...
 
 class ChoiceDone(_message.Message):
     __slots__ = ("probabilities", "best_index", "provenance", "elapsed")

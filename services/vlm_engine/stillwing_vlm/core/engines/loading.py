@@ -17,10 +17,13 @@ from stillwing_common.errors import DeviceAbsent, ModelNotUsable
 from stillwing_vlm.core.engines.qwen.families import FAMILIES, Family
 from stillwing_vlm.core.engines.qwen.int8 import quantise
 from stillwing_vlm.core.engines.qwen_vl import QwenVlBackend
+from stillwing_vlm.core.inputs.generation import read_generation
 from stillwing_vlm.core.inputs.images import Preprocessing
 from stillwing_vlm.core.inputs.text import ChatText
 
-_FILES = ("config.json", "tokenizer.json", "preprocessor_config.json")
+_FILES = ("config.json", "tokenizer.json")
+_IMAGES, _PROCESSOR = "preprocessor_config.json", "processor_config.json"
+"""Where the figures of pictures stand: in a file of their own, or, as transformers 5 saves them, in the processor's."""
 _SINGLE_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -62,7 +65,7 @@ def load_model(
     if threads is not None:
         torch.set_num_threads(threads)
     _check_files(directory, need_weights=not random_weights)
-    text = ChatText.from_file(directory / "tokenizer.json")
+    text = ChatText.from_file(directory / "tokenizer.json", read_generation(directory).end_ids)
     family, config = _config(directory)
     preprocessing = _preprocessing(directory, config.vision_config)
     if random_weights:
@@ -109,6 +112,8 @@ def _check_files(directory: Path, *, need_weights: bool) -> None:
     if not directory.is_dir():
         raise ModelNotUsable(f"{directory} is no directory", path=directory)
     missing = [name for name in _FILES if _absent(directory, name)]
+    if _absent(directory, _IMAGES) and _absent(directory, _PROCESSOR):
+        missing.append(f"{_IMAGES} or {_PROCESSOR}")
     if need_weights:
         missing += _missing_weights(directory)
     if missing:
@@ -173,8 +178,8 @@ def _weights(directory: Path, family: Family, config: Any, dtype: torch.dtype) -
 
 
 def _preprocessing(directory: Path, vision: Any) -> Preprocessing:
-    """The figures of preprocessor_config.json, which must be those the vision encoder was built with."""
-    raw = _json(directory / "preprocessor_config.json")
+    """The figures of pictures, which must be those the vision encoder was built with."""
+    name, raw = _picture_figures(directory)
     size = raw.get("size") or {}
     built = {
         "patch_size": vision.patch_size,
@@ -194,11 +199,21 @@ def _preprocessing(directory: Path, vision: Any) -> Preprocessing:
             window_frames=int(raw["window_frames"]) if "window_frames" in raw else None,
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelNotUsable(f"its preprocessor_config.json is not valid: {error!r}") from error
-    for name, value in built.items():
-        if figures[name] != value:
-            raise ModelNotUsable(f"its {name} is {figures[name]} in preprocessor_config.json, {value} in config.json")
+        raise ModelNotUsable(f"its {name} is not valid: {error!r}") from error
+    for figure, value in built.items():
+        if figures[figure] != value:
+            raise ModelNotUsable(f"its {figure} is {figures[figure]} in {name}, {value} in config.json")
     return found
+
+
+def _picture_figures(directory: Path) -> tuple[str, dict[str, Any]]:
+    """The file that holds them, and they."""
+    if not _absent(directory, _IMAGES):
+        return _IMAGES, _json(directory / _IMAGES)
+    figures = _json(directory / _PROCESSOR).get("image_processor")
+    if not isinstance(figures, dict):
+        raise ModelNotUsable(f"its {_PROCESSOR} has no image_processor", missing="image_processor")
+    return _PROCESSOR, figures
 
 
 def _three(values: list[float]) -> tuple[float, float, float]:

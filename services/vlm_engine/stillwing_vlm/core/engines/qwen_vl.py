@@ -84,6 +84,7 @@ class QwenVlBackend:
             self._vision = CapturedVision(self._vision, self._static.capture)
         self.figures = model_figures(model.config, self._dtype.itemsize, scaled=scaled)
         self.preprocessing = preprocessing
+        self.pointing = family.pointing
         vision = model.config.vision_config
         self.chunk_format = ChunkFormat(
             merge=preprocessing.merge,

@@ -10,13 +10,27 @@ from typing import Any
 
 from stillwing_common.errors import InvalidInput, TextTooLong
 from stillwing_common.types import Frame, Stamp
+from stillwing_vlm.core.conversation import AssistantTurn, Briefing, JsonFormat, Tool, Turn, check_text
+from stillwing_vlm.core.inputs.answer_forms import AnswerForm, AnswerForms
+from stillwing_vlm.core.inputs.chat import ModelChat
 from stillwing_vlm.core.inputs.grammar import GrammarCompiler, Matcher
 from stillwing_vlm.core.inputs.images import PatchChunk, Pixels, Preprocessing, decode_image, to_patches
-from stillwing_vlm.core.inputs.text import ChatText
+from stillwing_vlm.core.inputs.text import ChatText, Piece
 from stillwing_vlm.core.limits import Limits
-from stillwing_vlm.core.requests import MAX_POOLED_TEXTS, AskRequest, ChoiceRequest, Sampling, View, WatchRequest
+from stillwing_vlm.core.requests import (
+    MAX_POOLED_TEXTS,
+    AskRequest,
+    ChoiceRequest,
+    ModelSampling,
+    Sampling,
+    View,
+    WatchRequest,
+)
 
 _NO_TIME = Stamp(0, "")
+
+NO_BRIEFING = Briefing("")
+"""Of asks in the compact form, which do not go on from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +58,11 @@ class PreparedAsk:
     matcher: Matcher | None
     sampling: Sampling | None
     view: View
+    form: AnswerForm | None = None
+    """Reads the answer's parts; None: it is text."""
+    penalty: float = 1.0
+    """By which the score of a token in `text_ids`, or already in the answer, is made less; 1: not at all."""
+    text_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +80,18 @@ class Preparer:
     def __init__(
         self,
         text: ChatText,
-        grammars: GrammarCompiler,
+        chat: ModelChat,
+        vocab_size: int,
         preprocessing: Preprocessing,
         limits: Limits,
         stage: Callable[[PatchChunk], Any] = lambda chunk: None,
     ) -> None:
-        """`stage`: see `Backend.stage`."""
+        """`vocab_size`: see `GrammarCompiler`; `stage`: see `Backend.stage`."""
         self._stage = stage
         self._text = text
-        self._grammars = grammars
+        self._chat = chat
+        self._grammars = GrammarCompiler(text, vocab_size)
+        self._forms = AnswerForms(chat, self._grammars)
         self._preprocessing = preprocessing
         self._limits = limits
 
@@ -99,40 +121,59 @@ class Preparer:
         times = tuple(Stamp(first.time_ns + round(middle_s * 1e9), first.clock_id) for middle_s in middles_s)
         return PreparedChunk(frame_ids, patches, seconds_between * time, times, self._stage(patches))
 
-    def opening(self, system_prompt: str) -> list[int]:
-        """Tokens that open a session. Raises TextTooLong."""
+    def opening(self, system_prompt: str, tools: tuple[Tool, ...] = ()) -> list[int]:
+        """Tokens that open a session. Raises TextTooLong, InvalidInput, BadGrammar, ModelNotUsable."""
         self._check_text("system_prompt", system_prompt)
-        return self._text.opening(system_prompt)
+        most = self._limits.max_tools
+        if len(tools) > most:
+            raise InvalidInput(f"{len(tools)} tools, at most {most}", field="tools", limit=most)
+        self._check_total("tools", sum(len(tool.description) + len(tool.parameters) for tool in tools))
+        self._forms.check(tools)
+        return self._chat.opening(Briefing(system_prompt, tools))
 
-    def ask(self, request: AskRequest) -> PreparedAsk:
-        """Raises TextTooLong, BadGrammar, InvalidInput."""
-        self._check_text("prompt", request.prompt)
+    def ask(self, request: AskRequest, briefing: Briefing = NO_BRIEFING) -> PreparedAsk:
+        """`briefing`: that of the session. Raises TextTooLong, BadGrammar, InvalidInput, ModelNotUsable."""
         self._check_text("json_schema", request.json_schema)
         limits = self._limits
         if request.max_tokens < 0 or request.max_tokens > limits.max_answer_tokens:
             raise InvalidInput(f"max_tokens is at most {limits.max_answer_tokens}", max_tokens=request.max_tokens)
+        question_ids = self._question(briefing, request.prompt, request.messages)
+        matcher, form = None, None
+        if request.json_schema:
+            matcher = self._grammars.json(request.json_schema)
+        elif request.answer_format is not None:
+            if isinstance(request.answer_format, JsonFormat):
+                self._check_text("json_schema", request.answer_format.json_schema)
+            held = self._forms.held(request.answer_format, briefing.tools)
+            matcher, form = held.matcher, held.form
+            question_ids = [*question_ids, *self._text.encode_pieces([Piece(held.lead)])]
+        sampling, penalty = self._sampling(request.sampling)
         return PreparedAsk(
-            question_ids=self._text.question(request.prompt),
+            question_ids=question_ids,
             max_tokens=request.max_tokens or limits.default_answer_tokens,
-            matcher=self._grammars.json(request.json_schema) if request.json_schema else None,
-            sampling=request.sampling,
+            matcher=matcher,
+            sampling=sampling,
             view=request.view,
+            form=form,
+            penalty=penalty,
+            text_ids=() if penalty == 1.0 else (*self._chat.opening(briefing), *question_ids),
         )
 
-    def choice(self, request: ChoiceRequest) -> PreparedChoice:
-        """Raises TextTooLong, InvalidInput."""
-        self._check_text("prompt", request.prompt)
+    def choice(self, request: ChoiceRequest, briefing: Briefing = NO_BRIEFING) -> PreparedChoice:
+        """`briefing`: that of the session. Raises TextTooLong, InvalidInput, ModelNotUsable."""
+        question_ids = self._question(briefing, request.prompt)
         if len(request.options) > self._limits.max_options:
             raise InvalidInput(f"at most {self._limits.max_options} options", options=len(request.options))
         for option in request.options:
             self._check_text("option", option)
         options = tuple([*self._text.encode(option), self._text.end_id] for option in request.options)
-        return PreparedChoice(self._text.question(request.prompt), options, request.view)
+        return PreparedChoice(question_ids, options, request.view)
 
-    def watch(self, request: WatchRequest) -> PreparedChoice:
-        """Two options of one token each. Raises TextTooLong, InvalidInput."""
-        for name, text in (("prompt", request.prompt), ("yes", request.yes), ("no", request.no)):
-            self._check_text(name, text)
+    def watch(self, request: WatchRequest, briefing: Briefing = NO_BRIEFING) -> PreparedChoice:
+        """Two options of one token each. Raises TextTooLong, InvalidInput, ModelNotUsable."""
+        question_ids = self._question(briefing, request.prompt)
+        self._check_text("yes", request.yes)
+        self._check_text("no", request.no)
         yes, no = (self._text.encode(text)[:1] for text in (request.yes, request.no))
         if yes == no:
             raise InvalidInput(
@@ -140,7 +181,39 @@ class Preparer:
                 yes=request.yes,
                 no=request.no,
             )
-        return PreparedChoice(self._text.question(request.prompt), (yes, no), request.view)
+        return PreparedChoice(question_ids, (yes, no), request.view)
+
+    def _question(self, briefing: Briefing, prompt: str, messages: tuple[Turn, ...] = ()) -> list[int]:
+        limits = self._limits
+        if messages:
+            if len(messages) > limits.max_messages:
+                most = limits.max_messages
+                raise InvalidInput(f"{len(messages)} messages, at most {most}", field="messages", limit=most)
+            for turn in messages:
+                self._check_text("messages.text", turn.text)
+            calls = [call for turn in messages if isinstance(turn, AssistantTurn) for call in turn.tool_calls]
+            chars = sum(len(turn.text) for turn in messages) + sum(len(call.arguments) for call in calls)
+            self._check_total("messages", chars)
+            ids = self._chat.messages(briefing, messages)
+        else:
+            self._check_text("prompt", prompt)
+            ids = self._chat.question(briefing, prompt)
+        if len(ids) > limits.max_question_tokens:
+            raise TextTooLong(
+                f"the question has {len(ids)} tokens, at most {limits.max_question_tokens}",
+                field="messages" if messages else "prompt",
+                limit=limits.max_question_tokens,
+            )
+        return ids
+
+    def _sampling(self, wanted: Sampling | ModelSampling | None) -> tuple[Sampling | None, float]:
+        """How tokens are drawn (None: not at all) and what repeating one costs."""
+        if not isinstance(wanted, ModelSampling):
+            return wanted, 1.0
+        own = self._chat.sampling
+        if not own.temperature:
+            return None, own.repetition_penalty
+        return Sampling(own.temperature, own.top_p, wanted.seed, own.top_k), own.repetition_penalty
 
     def texts(self, texts: Sequence[str]) -> list[tuple[str, list[int]]]:
         """Texts with their tokens, of which each has one at least. Raises TextTooLong, InvalidInput."""
@@ -155,7 +228,13 @@ class Preparer:
             found.append((text, ids))
         return found
 
+    def _check_total(self, name: str, chars: int) -> None:
+        most = self._limits.max_conversation_chars
+        if chars > most:
+            raise TextTooLong(f"{name} have {chars} characters together, at most {most}", field=name, limit=most)
+
     def _check_text(self, name: str, text: str) -> None:
+        check_text(name, text)
         if len(text) > self._limits.max_text_chars:
             raise TextTooLong(
                 f"{name} has {len(text)} characters, at most {self._limits.max_text_chars}",

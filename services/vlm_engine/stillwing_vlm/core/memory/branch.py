@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from stillwing_common.clock import Clock
-from stillwing_vlm.core.backend import Backend, Choosing, Outcome, PinnedView, Row, Token
+from stillwing_vlm.core.backend import Backend, Choosing, Outcome, PinnedView, Repeats, Row, Token
+from stillwing_vlm.core.inputs.answer_forms import AnswerParts
 from stillwing_vlm.core.inputs.positions import text_positions
 from stillwing_vlm.core.inputs.prepare import PreparedAsk, PreparedChoice
 from stillwing_vlm.core.inputs.text import ChatText
@@ -82,7 +83,8 @@ class AskBranch:
         self._deltas: list[str] = []
         self._written: list[str] = []
         self._draw = random.Random(ask.sampling.seed) if ask.sampling else None
-        self._reads_late = backend.looks_ahead and ask.matcher is None
+        # What is chosen by what was chosen before must be read before it.
+        self._reads_late = backend.looks_ahead and ask.matcher is None and ask.penalty == 1.0
         self._unread: Token | None = None
         # What the grammar forces before any choice goes along with the question.
         self._extend(self._forced())
@@ -119,7 +121,13 @@ class AskBranch:
             allowed=None if matcher is None else matcher.allowed(),
             sampling=self._ask.sampling,
             uniform=0.0 if self._draw is None else self._draw.random(),
+            repeats=self._repeats(),
         )
+
+    def _repeats(self) -> Repeats | None:
+        if self._ask.penalty == 1.0:
+            return None
+        return Repeats(self._ask.penalty, np.array([*self._ask.text_ids, *self._answer], np.int64))
 
     def accept(self, outcomes: Sequence[Outcome]) -> None:
         """Take the token that was chosen, unless part of the question is still to be fed."""
@@ -195,7 +203,7 @@ class AskBranch:
         self._show(final=False)
 
     def _show(self, *, final: bool) -> None:
-        ready = self._text.decode(self._answer[self._shown :])
+        ready = self._text.decode(self._answer[self._shown :], shows_control=self._ask.form is not None)
         # A letter may take several tokens; half of one decodes to the replacement character.
         if not ready or (ready.endswith("\N{REPLACEMENT CHARACTER}") and not final):
             return
@@ -207,13 +215,18 @@ class AskBranch:
         self._show(final=True)
         now_s = self._clock.monotonic_s()
         self._pending = []
+        text, form = "".join(self._written), self._ask.form
+        parts = AnswerParts() if form is None else form.read(text, is_whole=reason is DoneReason.STOP)
         self.done = AnswerDone(
-            text="".join(self._written),
+            text=text,
             reason=reason,
             provenance=self._provenance,
             time_to_first_token_s=(now_s if self._first_s is None else self._first_s) - self._placed_s,
             elapsed_s=now_s - self._placed_s,
             answer_tokens=len(self._answer),
+            thought=parts.thought,
+            json=parts.json,
+            tool_call=parts.tool_call,
         )
 
 

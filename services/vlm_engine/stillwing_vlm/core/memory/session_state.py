@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from stillwing_common.errors import ExportUnusable, InvalidInput
+from stillwing_vlm.core.conversation import Tool
 from stillwing_vlm.core.memory.gate import GatePast
 from stillwing_vlm.core.requests import MAX_GATE_LEVELS, EvictionLevel, EvictionPositions, FrameLayout
 
@@ -97,6 +98,7 @@ class SessionState:
     layout: FrameLayout | None = None
     kv_cache_dtype: str = ""
     """How keys and values are kept; empty in exports of before there was a choice: as `dtype`."""
+    tools: tuple[Tool, ...] = ()
 
     @property
     def last_frame_id(self) -> str:

@@ -121,7 +121,9 @@ class VideoSession:
         # It is acknowledged when it is there: frames are then never taken faster than the device takes them.
         self._backend.settle()
         elapsed_s = self._clock.monotonic_s() - placed_s
-        return AppendResult(chunk.frame_ids, tokens, trunk.tokens, elapsed_s, saved), self._evicted(gone)
+        rows, columns = chunk.patches.pixels.shape[1:3]
+        result = AppendResult(chunk.frame_ids, tokens, trunk.tokens, elapsed_s, saved, (rows, columns))
+        return result, self._evicted(gone)
 
     def _judged(self, chunk: PreparedChunk, layout: ChunkLayout) -> Verdict | None:
         if self._gate is None:
@@ -289,6 +291,7 @@ class VideoSession:
             model=backend.model,
             dtype=backend.dtype,
             system_prompt=self.config.system_prompt,
+            tools=self.config.tools,
             label=self.config.label,
             origin_ns=self._origin.time_ns,
             origin_clock_id=self._origin.clock_id,

@@ -43,7 +43,7 @@ class AskUnderWay(UnderWay[AnswerDone]):
         self._hold(Resource.ASKS)
         lane = self._lane
         due_s, expires_s = _deadlines(self._placed_s, self._request.deadline_s)
-        ready = lane.prepare(lane.preparer.ask, self._request)
+        ready = lane.prepare(lane.preparer.ask, self._request, lane.briefing)
 
         def run() -> None:
             branch = self._branch = self._video.fork_ask(ready.result(), self._placed_s)
@@ -117,7 +117,7 @@ class ChoiceUnderWay(FutureUnderWay[ChoiceResult]):
         self._hold(Resource.ASKS)
         lane = self._lane
         due_s, expires_s = _deadlines(self._placed_s, self._request.deadline_s)
-        ready = lane.prepare(lane.preparer.choice, self._request)
+        ready = lane.prepare(lane.preparer.choice, self._request, lane.briefing)
 
         def run() -> None:
             branch = self._video.fork_choice(ready.result(), self._placed_s)

@@ -86,8 +86,11 @@ class AsyncEngine:
         if config.from_export:
             saved = await self.machinery.exports.read(config.from_export)
             return lambda: self.machinery.loaded.restore_session(saved, config), saved.state.trunk.budget
-        opening_ids = self.machinery.loaded.preparer.opening(config.system_prompt)
-        budget = self.machinery.loaded.budget(config, opening_ids)
+        machinery = self.machinery
+        opening_ids = await asyncio.wrap_future(
+            machinery.workers.submit(machinery.loaded.preparer.opening, config.system_prompt, config.tools)
+        )
+        budget = machinery.loaded.budget(config, opening_ids)
         return lambda: self.machinery.loaded.open_session(config, opening_ids), budget
 
     def _make(self, make: Callable[[], VideoSession], lane: Lane) -> "Future[VideoSession]":

@@ -31,6 +31,7 @@ class SessionLane:
         self.limits = limits
         self.observer = machinery.observer
         self.preparer = machinery.loaded.preparer
+        self.briefing = config.briefing
         self.loop = asyncio.get_running_loop()
         self.quotas = SessionQuotas(machinery.quotas, config.owner, limits)
         self._lane = lane

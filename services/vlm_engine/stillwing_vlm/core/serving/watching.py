@@ -27,7 +27,7 @@ class WatchUnderWay(UnderWay[None]):
 
     def _begin(self) -> None:
         self._hold(Resource.WATCHES)
-        ready = self._lane.prepare(self._lane.preparer.watch, self._request)
+        ready = self._lane.prepare(self._lane.preparer.watch, self._request, self._lane.briefing)
 
         def run() -> None:
             prepared = ready.result()

@@ -214,11 +214,13 @@ class StaticDecoder:
         self._steps: dict[tuple[int, int], StaticStep] = {}
 
     def takes(self, row: Row) -> bool:
-        """Whether a row can go this way: a few tokens of text whose last one alone is asked about, on a branch that is
-        no fork of another.
+        """Whether a row can go this way: a few tokens of text whose last one alone is asked about, in the usual ways,
+        on a branch that is no fork of another.
         """
         count = len(row.token_ids)
-        return not row.every and 0 < count <= WIDTHS[-1] and row.branch.can_be_static and _is_text(row.positions)
+        if row.every or (row.choosing is not None and row.choosing.needs_all_scores):
+            return False
+        return 0 < count <= WIDTHS[-1] and row.branch.can_be_static and _is_text(row.positions)
 
     def advance(self, rows: Sequence[Row]) -> list[Outcome]:
         """Feed rows that `takes` took, those of about a length together."""

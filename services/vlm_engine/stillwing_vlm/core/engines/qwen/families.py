@@ -19,6 +19,8 @@ from transformers import (
     Qwen3VLForConditionalGeneration,
 )
 
+from stillwing_vlm.core.chat_format import Pointing
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
@@ -41,6 +43,8 @@ class Family:
     """Time positions follow the seconds between grids, at the model's own rate; otherwise each grid takes one."""
     timed_grids: bool = False
     """Each grid in time stands between delimiters of its own, behind its time in words."""
+    pointing: Pointing = Pointing.THOUSANDTHS
+    """In which figures its published models name a place in a picture."""
 
 
 FAMILIES: dict[str, Family] = {
@@ -53,6 +57,7 @@ FAMILIES: dict[str, Family] = {
             Qwen2_5_VLForConditionalGeneration,
             windowed_vision=True,
             counts_seconds=True,
+            pointing=Pointing.RESIZED_PIXELS,
         ),
         Family(
             "qwen3_vl",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from stillwing_vlm.core.backend import Choosing
+from stillwing_vlm.core.backend import Choosing, Repeats
 
 
 def choose_tokens(logits: torch.Tensor, allowed: torch.Tensor | None = None) -> torch.Tensor:
@@ -43,11 +43,27 @@ def _ruled(logits: torch.Tensor, allowed: torch.Tensor | None) -> torch.Tensor:
 def choose(logits: torch.Tensor, how: Choosing) -> torch.Tensor:
     """The next token int64[1] of one row, `logits` float32[vocabulary]."""
     allowed = None if how.allowed is None else torch.from_numpy(how.allowed)[None].to(logits.device)
+    if how.repeats is not None:
+        logits = _less_repeated(logits, how.repeats)
     if how.sampling is None:
         return choose_tokens(logits[None], allowed)
+    if how.sampling.top_k:
+        logits, allowed = _most_probable(_ruled(logits[None], allowed)[0], how.sampling.top_k), None
     figures = (how.sampling.temperature, how.sampling.top_p, how.uniform)
     temperature, top_p, uniform = torch.tensor(figures, dtype=torch.float64, device=logits.device).unbind()
     return draw_tokens(logits[None], temperature[None], top_p[None], uniform[None], allowed)
+
+
+def _less_repeated(logits: torch.Tensor, repeats: Repeats) -> torch.Tensor:
+    places = torch.from_numpy(repeats.token_ids).to(logits.device)
+    scores = logits[places]
+    return logits.index_put((places,), torch.where(scores < 0, scores * repeats.penalty, scores / repeats.penalty))
+
+
+def _most_probable(logits: torch.Tensor, count: int) -> torch.Tensor:
+    """Without those that have a smaller score than the `count`-th largest."""
+    least = logits.topk(min(count, logits.shape[-1])).values[-1]
+    return logits.masked_fill(logits < least, float("-inf"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
