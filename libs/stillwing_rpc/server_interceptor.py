@@ -68,11 +68,6 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         make = getattr(grpc, f"{shape}_rpc_method_handler")
         return make(wrapped, handler.request_deserializer, handler.response_serializer)
 
-    @property
-    def open_streams(self) -> int:
-        """Calls with a stream of responses that have not ended."""
-        return len(self._streams)
-
     async def wait_streams_ended(self, timeout_s: float) -> bool:
         """Whether every streaming call has ended within the time."""
         if not self._streams:

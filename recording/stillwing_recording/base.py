@@ -24,11 +24,6 @@ class Losses:
     missed: dict[str, int] = field(default_factory=dict)
     interruptions: dict[str, int] = field(default_factory=dict)
 
-    @property
-    def none(self) -> bool:
-        """Whether nothing is lacking."""
-        return not (any(self.dropped.values()) or any(self.missed.values()) or any(self.interruptions.values()))
-
 
 @dataclass(frozen=True, slots=True)
 class RecordingInfo:

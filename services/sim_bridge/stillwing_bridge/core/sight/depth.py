@@ -116,21 +116,6 @@ def pixel_direction(u: float, v: float, frame: FrameRecord) -> tuple[float, floa
     return frame.camera_pose.orientation.rotate(scale, right * scale, down * scale)
 
 
-def pixel_of(point: PositionNed, frame: FrameRecord) -> tuple[float, float] | None:
-    """Where `point` shows in `frame`, (u, v) from the top left, beyond [0, 1] out of the picture; None behind it."""
-    if frame.camera_pose is None:
-        raise ObservationStale("the camera's place at that frame is unknown", frame_id=frame.frame_id)
-    delta = _vector(point) - _vector(frame.camera_pose.position)
-    forward, right, down = _rotation(frame.camera_pose.orientation).T @ delta
-    if forward <= 1e-6:
-        return None
-    half = math.tan(math.radians(frame.hfov_deg) / 2)
-    return (
-        float(right / forward / half + 1) / 2,
-        float(down / forward / (half * frame.height_px / frame.width_px) + 1) / 2,
-    )
-
-
 def pixel_point(u: float, v: float, frame: FrameRecord, view: DepthView) -> PositionNed | None:
     """The point of the world that shows at (u, v) of `frame`, found by the newer `view`; None for the sky.
 
