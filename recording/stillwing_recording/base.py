@@ -74,8 +74,8 @@ class Recording(ABC):
 
     def frames(self, camera_id: str = "") -> Iterator[Entry[FrameUpdate]]:
         """Frames of one camera, "" of the vehicle's first one."""
-        wanted = camera_id or self.vehicle.cameras[0].camera_id
-        return (entry for entry in _of(self.entries(), FrameUpdate) if entry.value.frame.camera_id == wanted)
+        source_id = camera_id or self.vehicle.cameras[0].camera_id
+        return (entry for entry in _of(self.entries(), FrameUpdate) if entry.value.frame.camera_id == source_id)
 
     def telemetry(self) -> Iterator[Entry[Telemetry]]:
         """States of the vehicle; none for pictures and videos."""

@@ -31,13 +31,13 @@ def yaw_mode(value: Any) -> YawMode:
 
 def points(value: Any) -> list[tuple[float, float, float]]:
     """A path, every coordinate finite."""
-    found = [triple(point) for point in _FINITE_POINTS(value)]
-    if len(found) > _MOST_POINTS:
-        raise CallFailed(f"a path has at most {_MOST_POINTS} points, not {len(found)}")
-    for point in found:
+    way = [triple(point) for point in _FINITE_POINTS(value)]
+    if len(way) > _MOST_POINTS:
+        raise CallFailed(f"a path has at most {_MOST_POINTS} points, not {len(way)}")
+    for point in way:
         for coordinate in point:
             finite(coordinate)
-    return found
+    return way
 
 
 class FlightCalls:

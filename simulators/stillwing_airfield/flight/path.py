@@ -103,19 +103,20 @@ def _lookahead_m(speed_m_s: float, style: PathStyle) -> float:
     if style.forward_only and style.yaw.is_rate:
         raise MotionRefused("Yaw cannot be specified as rate if drivetrain is ForwardOnly")
     step_m = speed_m_s * COMMAND_PERIOD_S
-    given = style.lookahead_m
-    if given == 0:
+    lookahead_m = style.lookahead_m
+    if lookahead_m == 0:
         raise MotionRefused("lookahead distance cannot be 0")
-    if given > 0:
-        if step_m > given:
+    if lookahead_m > 0:
+        if step_m > lookahead_m:
             raise MotionRefused(
-                f"lookahead value {given:f} is too small for velocity {speed_m_s:f}. It must be at least {step_m:f}"
+                f"lookahead value {lookahead_m:f} is too small for velocity {speed_m_s:f}. "
+                f"It must be at least {step_m:f}"
             )
-        if given < DISTANCE_ACCURACY_M:
+        if lookahead_m < DISTANCE_ACCURACY_M:
             raise MotionRefused(
-                f"lookahead value {given:f} is smaller than drone's distance accuracy {DISTANCE_ACCURACY_M:f}."
+                f"lookahead value {lookahead_m:f} is smaller than drone's distance accuracy {DISTANCE_ACCURACY_M:f}."
             )
-        return given
+        return lookahead_m
     periods = _LOOKAHEAD_PERIODS_ADAPTIVE if style.adaptive_lookahead > 0 else _LOOKAHEAD_PERIODS_FIXED
     return max(step_m * periods, 1.5 * DISTANCE_ACCURACY_M)
 

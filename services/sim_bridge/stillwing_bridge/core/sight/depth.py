@@ -187,14 +187,14 @@ def lift(
     elif down < -1e-6:
         length_m = min(length_m, max(0.0, limits.max_altitude_m + here.down_m) / -down)
     speed_m_s = checked_speed_m_s(command.speed_m_s, limits, settings)
-    flown = Way(here, way.direction_ned, length_m)
-    if not in_view(flown, view, settings.margin_m):
+    course = Way(here, way.direction_ned, length_m)
+    if not in_view(course, view, settings.margin_m):
         length_m = min(length_m, limits.max_unseen_step_m)
-        flown = Way(here, way.direction_ned, length_m)
-        check_unseen(FlyTo(flown.at(length_m), speed_m_s), flown, 0.0, limits)
+        course = Way(here, way.direction_ned, length_m)
+        check_unseen(FlyTo(course.at(length_m), speed_m_s), course, 0.0, limits)
     if length_m < min(_SMALLEST_ADVANCE_M, command.step_m):
         raise Obstructed(f"free for {length_m:.1f} m", distance_m=f"{length_m:.2f}", wanted_m=f"{command.step_m:.2f}")
-    goal = flown.at(length_m)
+    goal = course.at(length_m)
     check_fence(goal, here, limits)
     return FlyTo(goal, speed_m_s)
 
