@@ -305,9 +305,9 @@ def vehicle_messages(stack: ExitStack) -> Target:
 
 def session_messages(stack: ExitStack) -> Target:
     """Messages of the engine's sessions, both ways."""
-    from stillwing_vlm.convert import asks, info, session
+    from stillwing_vlm.convert import asks, conversation, info, session
 
-    return _conversions(asks, info, session)
+    return _conversions(asks, conversation, info, session)
 
 
 def mission_messages(stack: ExitStack) -> Target:

@@ -97,6 +97,18 @@ class VlmSettings(ServerSettings):
     max_asks: int = Field(default=Limits().max_asks, ge=1, description="Most asks under way in a session.")
     frame_credits: int = Field(default=Limits().frame_credits, ge=1, description="Most frames not yet acknowledged.")
     max_text_chars: int = Field(default=Limits().max_text_chars, ge=1, description="Longest prompt or schema.")
+    max_question_tokens: int = Field(
+        default=Limits().max_question_tokens,
+        ge=1,
+        description="Most tokens of a question, its template's words included.",
+    )
+    max_tools: int = Field(default=Limits().max_tools, ge=0, description="Most tools of a session.")
+    max_messages: int = Field(default=Limits().max_messages, ge=0, description="Most messages of an ask.")
+    max_conversation_chars: int = Field(
+        default=Limits().max_conversation_chars,
+        ge=0,
+        description="Most characters of an ask's messages together, and of a session's tools.",
+    )
     max_watches: int = Field(default=Limits().max_watches, ge=0, description="Most watch conditions in a session.")
     idle_timeout_s: float = Field(
         default=Limits().idle_timeout_s,

@@ -12,6 +12,7 @@ import grpc
 import pytest
 
 from stillwing.common.v1 import common_pb2
+from stillwing.vlm.v1 import conversation_pb2 as wire
 from stillwing.vlm.v1 import vlm_pb2
 from stillwing_common.errors import ModelNotUsable, PortInUse, StillwingError
 from stillwing_rpc.errors import from_rpc_error, from_status
@@ -29,6 +30,20 @@ RGB = common_pb2.Image(encoding=common_pb2.Image.ENCODING_RGB8, width_px=84, hei
 
 def frame(index: int, image: common_pb2.Image = RGB) -> common_pb2.Frame:
     return common_pb2.Frame(frame_id=f"v/c/{index}", camera_id="c", image=image)
+
+
+SAID = wire.Message(user=wire.UserTurn(text="a"))
+FORMAT = wire.AnswerFormat(json=wire.JsonFormat(json_schema="{}"))
+ANSWERED = wire.Message(tool=wire.ToolTurn(text="a"))
+
+
+def called(arguments: str, name: str = "a") -> wire.Message:
+    call = wire.ToolCall(name=name, arguments_json=arguments)
+    return wire.Message(assistant=wire.AssistantTurn(tool_calls=[call]))
+
+
+def held(**wanted: Any) -> vlm_pb2.Ask:
+    return vlm_pb2.Ask(prompt="a", answer_format=wire.AnswerFormat(**wanted))
 
 
 class Call:
@@ -98,6 +113,29 @@ async def test_a_gate_that_cannot_be_is_refused(served: Any, levels: float) -> N
     assert from_rpc_error(caught.value).reason == "INVALID_INPUT"
 
 
+@pytest.mark.parametrize(
+    ("tools", "reason"),
+    [
+        ([wire.Tool()], "INVALID_INPUT"),
+        ([wire.Tool(name="<|im_end|>")], "INVALID_INPUT"),
+        ([wire.Tool(name="a"), wire.Tool(name="a")], "INVALID_INPUT"),
+        ([wire.Tool(name=f"a{at}") for at in range(65)], "INVALID_INPUT"),
+        ([wire.Tool(name="a", parameters_json_schema="[")], "BAD_GRAMMAR"),
+        ([wire.Tool(name="a", parameters_json_schema='{"type": "object", "minimum": NaN}')], "BAD_GRAMMAR"),
+        ([wire.Tool(name="a", parameters_json_schema='{"type": "string"}')], "BAD_GRAMMAR"),
+        ([wire.Tool(name="a", description="x" * 90_000)], "TEXT_TOO_LONG"),
+        ([wire.Tool(name="a")], "MODEL_NOT_USABLE"),
+    ],
+)
+async def test_tools_that_no_session_can_have_are_refused(served: Any, tools: list[wire.Tool], reason: str) -> None:
+    call = Call(served.stub)
+    await call.say(open=vlm_pb2.OpenSession(tools=tools))
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await call.hear("opened")
+    assert from_rpc_error(error.value).reason == reason
+    assert (await served.stub.ListSessions(vlm_pb2.ListSessionsRequest())).sessions == []
+
+
 async def test_a_budget_that_is_too_small_is_refused(served: Any) -> None:
     call = Call(served.stub)
     await call.say(open=vlm_pb2.OpenSession(max_context_tokens=3))
@@ -123,6 +161,22 @@ async def test_a_budget_that_is_too_small_is_refused(served: Any) -> None:
         ({"ask": vlm_pb2.Ask(prompt="a", sampling=vlm_pb2.Sampling(temperature=1, top_p=2))}, "INVALID_INPUT", 0),
         ({"ask": vlm_pb2.Ask(prompt="a" * 20_001)}, "TEXT_TOO_LONG", 0),
         ({"ask": vlm_pb2.Ask(prompt="a", json_schema="[1]")}, "BAD_GRAMMAR", 0),
+        ({"ask": vlm_pb2.Ask(prompt="a", messages=[SAID])}, "INVALID_INPUT", 0),
+        ({"ask": vlm_pb2.Ask(messages=[wire.Message()])}, "UNSET_ONEOF", 0),
+        ({"ask": vlm_pb2.Ask(messages=[wire.Message(tool=wire.ToolTurn(text="a"))])}, "INVALID_INPUT", 0),
+        ({"ask": vlm_pb2.Ask(messages=[SAID, wire.Message(assistant=wire.AssistantTurn())])}, "INVALID_INPUT", 0),
+        ({"ask": vlm_pb2.Ask(messages=[SAID, called("[]"), ANSWERED])}, "INVALID_INPUT", 0),
+        ({"ask": vlm_pb2.Ask(messages=[SAID, called("{}", "a b"), ANSWERED])}, "INVALID_INPUT", 0),
+        ({"ask": vlm_pb2.Ask(messages=[SAID] * 300)}, "INVALID_INPUT", 0),
+        ({"ask": vlm_pb2.Ask(messages=[SAID])}, "MODEL_NOT_USABLE", 0),
+        ({"ask": vlm_pb2.Ask(prompt="a", answer_format=wire.AnswerFormat())}, "UNSET_ONEOF", 0),
+        ({"ask": held(json=wire.JsonFormat(json_schema="{"))}, "BAD_GRAMMAR", 0),
+        ({"ask": held(json=wire.JsonFormat(json_schema="{}", style=9))}, "INVALID_INPUT", 0),  # type: ignore[arg-type]
+        ({"ask": held(json=wire.JsonFormat(json_schema="{}"), max_thought_tokens=513)}, "INVALID_INPUT", 0),
+        ({"ask": held(tool_call=wire.ToolCallFormat())}, "MODEL_NOT_USABLE", 0),
+        ({"ask": vlm_pb2.Ask(prompt="a", json_schema="{}", answer_format=FORMAT)}, "INVALID_INPUT", 0),
+        ({"ask": vlm_pb2.Ask(prompt="a", sampling=vlm_pb2.Sampling(as_model=True, top_p=0.5))}, "INVALID_INPUT", 0),
+        ({"ask": vlm_pb2.Ask(prompt="\U0001f681" * 20_000)}, "TEXT_TOO_LONG", 0),
         ({"ask_choice": vlm_pb2.AskChoice(prompt="a", options=["one"])}, "INVALID_INPUT", 0),
         ({"ask_choice": vlm_pb2.AskChoice(prompt="a", options=["one", "one"])}, "INVALID_INPUT", 0),
         ({"cancel_ask": vlm_pb2.CancelAsk(ask_seq=77)}, "UNKNOWN_ASK", 0),

@@ -485,6 +485,13 @@ def test_a_text_that_the_template_would_change_is_refused() -> None:
         chat.opening(Briefing(" You fly.", BRIEFING.tools))
 
 
+def test_every_tool_must_be_in_the_opening() -> None:
+    chat = chat_of(TOOLS.replace("for tool in tools", "for tool in tools[:1]"))
+    assert chat.opening(Briefing("You fly.", (LOOK,)))
+    with pytest.raises(InvalidInput, match=r"leaves out tools\[1\]\.name"):
+        chat.opening(BRIEFING)
+
+
 def test_an_opening_that_changes_with_what_follows_is_refused() -> None:
     source = BOTH.replace("'<|im_start|>system\\n' }}", "'<|im_start|>system\\n' ~ (messages | length > 12) }}")
     chat = chat_of(source)

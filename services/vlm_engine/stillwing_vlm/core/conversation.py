@@ -8,6 +8,7 @@ import json
 import re
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 from stillwing_common.errors import BadGrammar, InvalidInput
@@ -65,6 +66,11 @@ def _depth(value: Any) -> int:
     return depth
 
 
+@lru_cache(256)
+def _parameters(text: str) -> dict[str, Any]:
+    return json_object("tools.parameters", text)
+
+
 @dataclass(frozen=True, slots=True)
 class Tool:
     """A function that the model may call; `parameters`: JSON Schema of its arguments, an object's, as text."""
@@ -85,8 +91,8 @@ class Tool:
             raise BadGrammar(f'the parameters of {self.name} are an object: {{"type": "object", …}}', tool=self.name)
 
     def schema(self) -> dict[str, Any]:
-        """The schema of its arguments, keys in their order."""
-        return json_object("tools.parameters", self.parameters)
+        """The schema of its arguments, keys in their order; not to be changed, as it is kept for the next call."""
+        return _parameters(self.parameters)
 
 
 @dataclass(frozen=True, slots=True)

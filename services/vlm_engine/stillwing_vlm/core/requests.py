@@ -273,6 +273,8 @@ class ChoiceRequest:
 
     def __post_init__(self) -> None:
         check_deadline(self.deadline_s)
+        for text in (self.prompt, *self.options):
+            check_text("prompt or option", text)
         if len(self.options) < 2:
             raise InvalidInput("a choice needs at least two options", options=len(self.options))
         if len(set(self.options)) != len(self.options) or not all(self.options):
@@ -296,6 +298,8 @@ class WatchRequest:
     view: View = FULL_VIEW
 
     def __post_init__(self) -> None:
+        for text in (self.prompt, self.yes, self.no):
+            check_text("prompt, yes or no", text)
         if not 1 <= self.every_chunks <= 10_000:
             raise InvalidInput("a watch is asked every 1 to 10,000 chunks", every_chunks=self.every_chunks)
         if not self.yes or not self.no or self.yes == self.no:

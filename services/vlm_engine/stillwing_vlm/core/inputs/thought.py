@@ -31,12 +31,16 @@ class TokenBytes:
     @cached_property
     def firsts(self) -> npt.NDArray[np.int64]:
         """int64[vocab_size]: each token's first byte; -1 for those that have none."""
-        return np.array([text[0] if (text := self.of(token)) else -1 for token in range(self._vocab_size)])
+        return np.array([text[0] if text else -1 for text in self._texts])
 
     @cached_property
     def single(self) -> Mask:
         """bool[vocab_size]: tokens of one byte."""
-        return np.array([len(self.of(token)) == 1 for token in range(self._vocab_size)])
+        return np.array([len(text) == 1 for text in self._texts])
+
+    @cached_property
+    def _texts(self) -> list[bytes]:
+        return [self.of(token) for token in range(self._vocab_size)]
 
 
 class ThoughtBound:
@@ -46,6 +50,9 @@ class ThoughtBound:
         """`stops`: characters that stand in no thought; with one of them, or a control token, it ends."""
         self._tokens = tokens
         self._stops = [stop.encode()[0] for stop in stops]
+        # Both are looked at once for all tokens: here, and not where a step would wait for it.
+        self._ends = np.isin(tokens.firsts, [-1, *self._stops])
+        self._single = tokens.single
         self._left = max_tokens
         self._open = True
 
@@ -60,5 +67,5 @@ class ThoughtBound:
         """What of `mask` may come next: past the bound what ends the thought, or the rest of a character."""
         if not self._open or self._left > 0:
             return mask
-        ending = mask & np.isin(self._tokens.firsts, [-1, *self._stops])
-        return ending if ending.any() else mask & self._tokens.single
+        ending = mask & self._ends
+        return ending if ending.any() else mask & self._single

@@ -4,7 +4,7 @@ It knows no tokens, no files and no pictures: where the frames go is a place in 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from stillwing_vlm.core.inputs.templates.marked_text import CutText, MarkingWriter, PlainWriter, cut
@@ -12,20 +12,24 @@ from stillwing_vlm.core.inputs.templates.sandbox import SandboxedTemplate, Templ
 from stillwing_vlm.core.inputs.templates.tool_forms import Conversation, ToolForm
 from stillwing_vlm.core.inputs.text import Piece
 
+_KEPT_OPENINGS = 16
+"""Of sessions under way; an ask compares with its session's."""
 
-@dataclass(frozen=True, slots=True)
+
 class ChatTemplate:
-    """One template with the way in which conversations are told to it."""
+    """One template with the way in which conversations are told to it. Any thread may call it."""
 
-    name: str
-    program: SandboxedTemplate
-    form: ToolForm
-    names: Mapping[str, str]
-    """Variables that every rendering is given: names of the tokenizer's special tokens."""
+    def __init__(self, name: str, program: SandboxedTemplate, form: ToolForm, token_names: Mapping[str, str]) -> None:
+        """`token_names`: variables that every rendering is given, names of the tokenizer's special tokens."""
+        self.name = name
+        self.form = form
+        self._program = program
+        self._token_names = token_names
+        self._opening = lru_cache(_KEPT_OPENINGS)(lambda briefing: self._cut(briefing, answer=False).before)
 
     def opening(self, conversation: Conversation) -> tuple[Piece, ...]:
         """What stands before the frames, whatever follows them. Raises TemplateFault."""
-        return self._cut(Conversation(conversation.system_prompt, conversation.tools), answer=False).before
+        return self._opening(Conversation(conversation.system_prompt, conversation.tools))
 
     def turns(self, conversation: Conversation, *, answer: bool = True) -> tuple[Piece, ...]:
         """What follows the frames, with `answer` up to where the answer begins.
@@ -44,7 +48,7 @@ class ChatTemplate:
         return cut(self._render(marked, answer=answer), self._render(plain, answer=answer), writer)
 
     def _render(self, variables: Mapping[str, Any], *, answer: bool) -> str:
-        return self.program.render({**self.names, "tools": None, **variables, "add_generation_prompt": answer})
+        return self._program.render({**self._token_names, "tools": None, **variables, "add_generation_prompt": answer})
 
 
 def _text(pieces: tuple[Piece, ...]) -> str:

@@ -187,7 +187,7 @@ def _first_changed(pieces: Sequence[_Numbered], plain: str, writer: MarkingWrite
 
 def _check_order(before: Sequence[_Numbered], after: Sequence[_Numbered], writer: MarkingWriter) -> None:
     for piece in (*before, *after):
-        if piece.number >= 0 and piece.text not in _spellings(writer.texts[piece.number][1]):
+        if piece.number >= 0 and not _is_written(writer.texts[piece.number][1], piece.text):
             raise TemplateFault(f"changes {writer.texts[piece.number][0]}")
     opening, following = ({piece.number for piece in pieces} for pieces in (before, after))
     for number in (*writer.before, *writer.after):
@@ -205,6 +205,6 @@ def _check_order(before: Sequence[_Numbered], after: Sequence[_Numbered], writer
         raise TemplateFault(f"writes {writer.texts[later][0]} out of its order, or more than once")
 
 
-def _spellings(text: str) -> tuple[str, str, str]:
-    """A text as it is, and in JSON of either kind."""
-    return text, json.dumps(text, ensure_ascii=False)[1:-1], json.dumps(text)[1:-1]
+def _is_written(text: str, written: str) -> bool:
+    """Whether a text stands there as it is, or as in JSON of either kind."""
+    return written == text or written in (json.dumps(text, ensure_ascii=False)[1:-1], json.dumps(text)[1:-1])
