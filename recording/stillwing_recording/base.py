@@ -24,6 +24,11 @@ class Losses:
     missed: dict[str, int] = field(default_factory=dict)
     interruptions: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def none(self) -> bool:
+        """Whether nothing is lacking."""
+        return not (any(self.dropped.values()) or any(self.missed.values()) or any(self.interruptions.values()))
+
 
 @dataclass(frozen=True, slots=True)
 class RecordingInfo:
@@ -74,8 +79,8 @@ class Recording(ABC):
 
     def frames(self, camera_id: str = "") -> Iterator[Entry[FrameUpdate]]:
         """Frames of one camera, "" of the vehicle's first one."""
-        source_id = camera_id or self.vehicle.cameras[0].camera_id
-        return (entry for entry in _of(self.entries(), FrameUpdate) if entry.value.frame.camera_id == source_id)
+        wanted = camera_id or self.vehicle.cameras[0].camera_id
+        return (entry for entry in _of(self.entries(), FrameUpdate) if entry.value.frame.camera_id == wanted)
 
     def telemetry(self) -> Iterator[Entry[Telemetry]]:
         """States of the vehicle; none for pictures and videos."""
