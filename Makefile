@@ -37,6 +37,7 @@ constraints: setup  ## renew the exact versions that are installed; KEEP=1 adds 
 
 protos: setup-test  ## generate protos/gen and format the sources
 	@$(timed)
+	buf format -w
 	scripts/generate_protos.sh
 
 protos-check: setup-test

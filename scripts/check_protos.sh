@@ -4,10 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 fresh=$(mktemp -d)
 trap 'rm -rf "$fresh"' EXIT
-# shellcheck disable=SC2046
-python -m grpc_tools.protoc -Iprotos -Iprotos/vendor \
-  --python_out="$fresh" --pyi_out="$fresh" --grpc_python_out="$fresh" --mypy_grpc_out="$fresh" \
-  $(find protos/stillwing -name '*.proto' | sort) 2> >(grep -v "^Writing mypy" >&2 || true)
+scripts/generate_protos.sh "$fresh"
 if ! diff -r --exclude=__pycache__ "$fresh/stillwing" protos/gen/stillwing; then
   echo "protos/gen is out of date. Run: make protos" >&2
   exit 1

@@ -16,6 +16,8 @@ from stillwing_cli.plan import DEFAULT_PORTS, Part, refuse_taken_ports
 from stillwing_cli.state import read_state
 from stillwing_cli.terminal import AsJson, err, next_step, out, print_json
 from stillwing_common.errors import PortInUse
+from stillwing_common.extras import install_command
+from stillwing_common.shipped import shipped_model
 
 EXTRAS = {
     "bridge": ("msgpack",),
@@ -73,14 +75,14 @@ def _packages() -> list[Finding]:
     for extra, modules in EXTRAS.items():
         missing = [name for name in modules if importlib.util.find_spec(name) is None]
         found = f"missing: {', '.join(missing)}" if missing else ", ".join(modules)
-        findings.append(Finding(f"packages [{extra}]", not missing, found, f"pip install 'stillwing[{extra}]'"))
+        findings.append(Finding(f"packages [{extra}]", not missing, found, install_command("fly")))
     return findings
 
 
 def _graphics() -> Finding:
     fix = "apt-get install -y --no-install-recommends libegl1 libgl1"
     if importlib.util.find_spec("mujoco") is None:
-        return Finding("graphics", False, "cannot be tried without [airfield]", "pip install 'stillwing[airfield]'")
+        return Finding("graphics", False, "cannot be tried without [airfield]", install_command("airfield"))
     try:
         # In a process of its own: a broken GL driver takes its process with it.
         done = subprocess.run(
@@ -115,14 +117,9 @@ def _disk() -> Finding:
 
 
 def _pilot() -> Finding:
-    folders = [Path.cwd() / "models" / "pilot"]
-    spec = importlib.util.find_spec("stillwing_vlm")
-    if spec is not None and spec.submodule_search_locations:
-        package = Path(spec.submodule_search_locations[0])
-        folders += [package / "pilot", package.parents[2] / "models" / "pilot"]
-    for folder in folders:
-        if all((folder / name).is_file() for name in _PILOT_FILES):
-            return Finding("pilot", True, str(folder))
+    folder = shipped_model("pilot")
+    if folder is not None and all((folder / name).is_file() for name in _PILOT_FILES):
+        return Finding("pilot", True, str(folder))
     return Finding("pilot", False, "its weights are not here", "stillwing train-pilot")
 
 
@@ -136,7 +133,7 @@ def _gpu() -> Finding:
 
 def _tool(name: str) -> Finding:
     path = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
-    fix = "pip install 'stillwing[dev]'" if name == "buf" else "see docs.docker.com/engine/install"
+    fix = install_command("dev") if name == "buf" else "see docs.docker.com/engine/install"
     return Finding(name, path is not None, path or "not here", fix, needed=False)
 
 

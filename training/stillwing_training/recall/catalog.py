@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from stillwing_common.errors import ModelNotUsable
+from stillwing_common.shipped import shipped_model
 
 RECALL = "recall"
 
 
 def recall_directory() -> Path:
-    """The trained model's folder in the repository. Raises ModelNotUsable where it is not there."""
-    found = Path(__file__).resolve().parents[3] / "models" / "recall"
-    if not (found / "config.json").is_file():
+    """The trained model's files. Raises ModelNotUsable where they did not come along."""
+    directory = shipped_model(RECALL)
+    if directory is None:
         raise ModelNotUsable("the recall model is not here; train it with `stillwing lab train-recall`", model=RECALL)
-    return found
+    return directory

@@ -14,6 +14,7 @@ from typing import Any
 from stillwing_common.clock import Clock, WallClock
 from stillwing_common.errors import Exhausted, ModelNotUsable
 from stillwing_common.registry import Registry
+from stillwing_common.shipped import shipped_model
 from stillwing_vlm.core.backend import Backend
 from stillwing_vlm.core.chat_format import ChatFormat
 from stillwing_vlm.core.inputs.chat import ModelChat
@@ -150,13 +151,11 @@ class ModelSource:
 
 
 def pilot_directory() -> Path:
-    """The pilot's files: in an installed package beside the code, in a checkout under `models/pilot`."""
-    package = Path(__file__).resolve().parent.parent
-    candidates = [package / "pilot", *(parent / "models" / "pilot" for parent in package.parents[:4])]
-    for candidate in candidates:
-        if (candidate / "config.json").is_file():
-            return candidate
-    raise ModelNotUsable("the pilot's files are not installed; train it with `stillwing train-pilot`", model=PILOT)
+    """The pilot's files. Raises ModelNotUsable where they did not come along."""
+    directory = shipped_model(PILOT)
+    if directory is None:
+        raise ModelNotUsable("the pilot's files are not installed; train it with `stillwing train-pilot`", model=PILOT)
+    return directory
 
 
 @dataclass(frozen=True, slots=True)
