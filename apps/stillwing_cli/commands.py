@@ -55,6 +55,17 @@ class LazyGroup(Group):
         not_imported: Any = None
         self.commands.update(dict.fromkeys(COMMANDS, not_imported))  # typer suggests from these names
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; a package that it lacks is named with the command that installs it."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError:
+            from stillwing_cli.terminal import told_errors
+            from stillwing_common.extras import needs_extra
+
+            with told_errors(), needs_extra("fly", f"stillwing {ctx.invoked_subcommand}"):
+                raise
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command, or None where there is none of this name."""
         if cmd_name in COMMANDS and self.commands[cmd_name] is None:

@@ -6,6 +6,7 @@ import time
 
 from stillwing_cli.plan import Part
 from stillwing_common.errors import LinkLost, Unavailable
+from stillwing_common.extras import needs_extra
 from stillwing_rpc.channel import connect
 
 _PING_INTERVAL_S = 0.1
@@ -28,8 +29,9 @@ async def wait_ready(part: Part, limit_s: float) -> None:
 
 
 async def ping(address: str) -> None:
-    """One msgpack-rpc round trip with an AirSim server; raises `LinkLost`."""
-    import msgpack  # of an extra: only who flies a simulator has it
+    """One msgpack-rpc round trip with an AirSim server. Raises `LinkLost` and `MissingExtra`."""
+    with needs_extra("fly", "a simulator"):
+        import msgpack
 
     host, _, port = address.rpartition(":")
     try:

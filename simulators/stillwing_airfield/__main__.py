@@ -10,18 +10,21 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from stillwing_airfield.bench import measure
-from stillwing_airfield.contact_sheet import draw_sheet
-from stillwing_airfield.dialects import Dialect
-from stillwing_airfield.faults import FaultPlan, Faults
-from stillwing_airfield.fleet import Fleet
-from stillwing_airfield.rendering import Optics
-from stillwing_airfield.scenes.base import build_scene, scene_names
-from stillwing_airfield.server import DEFAULT_PORT, AirfieldServer
-from stillwing_airfield.settings_file import Settings, load_settings
-from stillwing_airfield.sim import Airfield
 from stillwing_common.errors import StillwingError
+from stillwing_common.extras import command_needs
 from stillwing_common.signals import end_on_signals
+
+with command_needs("airfield", "airfield"):
+    from stillwing_airfield.bench import measure
+    from stillwing_airfield.contact_sheet import draw_sheet
+    from stillwing_airfield.dialects import Dialect
+    from stillwing_airfield.faults import FaultPlan, Faults
+    from stillwing_airfield.fleet import Fleet
+    from stillwing_airfield.rendering import Optics
+    from stillwing_airfield.scenes.base import build_scene, scene_names
+    from stillwing_airfield.server import DEFAULT_PORT, AirfieldServer
+    from stillwing_airfield.settings_file import Settings, load_settings
+    from stillwing_airfield.sim import Airfield
 
 app = typer.Typer(add_completion=False, help="Airfield: a headless simulator that speaks AirSim's wire protocol.")
 _SELF_CHECK_S = 0.4

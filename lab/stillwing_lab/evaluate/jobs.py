@@ -17,7 +17,7 @@ from typing import Any
 from stillwing_agent.core.flight import FlightSettings, MissionMemorySettings, RecallBy
 from stillwing_agent.core.prompting.prompts import ToolStyle
 from stillwing_airfield.sim import Airfield
-from stillwing_common.errors import MissingExtra
+from stillwing_common.extras import needs_extra
 from stillwing_lab.evaluate.episode import EpisodeResult, fly_episode
 from stillwing_lab.evaluate.inline_engine import BlindEngine, InlineEngine, MemoryMode
 from stillwing_lab.evaluate.policies import BASELINES, MODEL_POLICIES
@@ -133,10 +133,8 @@ def fly_on_ray(jobs: Iterable[Job], address: str) -> Iterator[tuple[Job, Episode
 
     Every machine of it needs Stillwing installed. Raises MissingExtra.
     """
-    try:
+    with needs_extra("ray", "episodes on a cluster"):
         ray: Any = import_module("ray")
-    except ImportError as error:
-        raise MissingExtra("episodes on a cluster need Ray: pip install 'stillwing[ray]'", extra="ray") from error
     # Ray's own log lines would tear the progress bar.
     ray.init(address=None if address == "local" else address, log_to_driver=False, logging_level="ERROR")
     try:

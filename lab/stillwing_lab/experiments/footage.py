@@ -17,7 +17,8 @@ from stillwing_airfield.axes import quaternion_from_euler
 from stillwing_airfield.camera import Camera, CameraPose
 from stillwing_airfield.scenes import build_scene
 from stillwing_airfield.world import World
-from stillwing_common.errors import ImageEmpty, ImageTooLarge, ImageUndecodable, InvalidInput, MissingExtra
+from stillwing_common.errors import ImageEmpty, ImageTooLarge, ImageUndecodable, InvalidInput
+from stillwing_common.extras import needs_extra
 from stillwing_common.pictures import decode_rgb, encoding_of
 from stillwing_vlm.core.inputs.images import Pixels, resize
 
@@ -92,10 +93,8 @@ def folder_frames(folder: Path) -> FrameLoop:
 
 def video_frames(path: Path, most: int = 400) -> FrameLoop:
     """The first `most` frames of a video file, at its own rate. Raises InvalidInput, MissingExtra."""
-    try:
+    with needs_extra("video", "videos"):
         import av
-    except ModuleNotFoundError as error:
-        raise MissingExtra("reading videos needs av; run: pip install av") from error
     if not path.is_file():
         raise InvalidInput(f"{path} is no file", field="video")
     try:

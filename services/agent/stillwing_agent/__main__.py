@@ -7,17 +7,20 @@ from typing import Annotated
 import structlog
 import typer
 
-from stillwing_agent.core.agent import MissionAgent
-from stillwing_agent.core.mission.assembly import Crew
-from stillwing_agent.core.policy import POLICIES
-from stillwing_agent.server import registration
-from stillwing_agent.settings import AgentSettings
-from stillwing_bridge.client import RemoteBridge
-from stillwing_memory.client import RemoteMemoryBank
+from stillwing_common.extras import command_needs
 from stillwing_rpc.command import read_settings, run_service
 from stillwing_rpc.logs import configure_logs
 from stillwing_rpc.server import RpcServer
-from stillwing_vlm.client import RemoteEngine
+
+with command_needs("agent", "stillwing-agent"):
+    from stillwing_agent.core.agent import MissionAgent
+    from stillwing_agent.core.mission.assembly import Crew
+    from stillwing_agent.core.policy import POLICIES
+    from stillwing_agent.server import registration
+    from stillwing_agent.settings import AgentSettings
+    from stillwing_bridge.client import RemoteBridge
+    from stillwing_memory.client import RemoteMemoryBank
+    from stillwing_vlm.client import RemoteEngine
 
 app = typer.Typer(add_completion=False, help="Stillwing's agent: flies missions with a model that sees all the time.")
 _log = structlog.get_logger("stillwing.agent")

@@ -7,12 +7,15 @@ from typing import Annotated
 import structlog
 import typer
 
-from stillwing_memory.core.bank import StoredBank
-from stillwing_memory.server import registration
-from stillwing_memory.settings import MemorySettings
+from stillwing_common.extras import command_needs
 from stillwing_rpc.command import read_settings, run_service, told_errors
 from stillwing_rpc.logs import configure_logs
 from stillwing_rpc.server import RpcServer
+
+with command_needs("memory", "stillwing-memory"):
+    from stillwing_memory.core.bank import StoredBank
+    from stillwing_memory.server import registration
+    from stillwing_memory.settings import MemorySettings
 
 app = typer.Typer(add_completion=False, help="Stillwing's memory bank: keyframes and the things seen in them.")
 _log = structlog.get_logger("stillwing.memory")

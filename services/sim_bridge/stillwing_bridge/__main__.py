@@ -7,17 +7,20 @@ import structlog
 import typer
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from stillwing_bridge.core.bridge import LocalBridge
-from stillwing_bridge.core.vehicles.airsim.settings import AirSimSettings
-from stillwing_bridge.core.vehicles.airsim.simulation import AirSimSimulation
-from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimVehicle
-from stillwing_bridge.recorder import FlightLogRecorder
-from stillwing_bridge.server import DEADLINE_REQUIRED, registrations
-from stillwing_bridge.settings import SimBridgeSettings
 from stillwing_common.errors import LinkLost
+from stillwing_common.extras import command_needs
 from stillwing_rpc.command import read_settings, run_service
 from stillwing_rpc.logs import configure_logs
 from stillwing_rpc.server import RpcServer
+
+with command_needs("bridge", "stillwing-bridge"):
+    from stillwing_bridge.core.bridge import LocalBridge
+    from stillwing_bridge.core.vehicles.airsim.settings import AirSimSettings
+    from stillwing_bridge.core.vehicles.airsim.simulation import AirSimSimulation
+    from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimVehicle
+    from stillwing_bridge.recorder import FlightLogRecorder
+    from stillwing_bridge.server import DEADLINE_REQUIRED, registrations
+    from stillwing_bridge.settings import SimBridgeSettings
 
 app = typer.Typer(add_completion=False, help="Stillwing's bridge: commands a simulated drone, and holds it still.")
 _log = structlog.get_logger("stillwing.bridge")

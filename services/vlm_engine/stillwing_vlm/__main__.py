@@ -11,13 +11,12 @@ from typing import Annotated
 import structlog
 import typer
 
-from stillwing_common.errors import MissingExtra
+from stillwing_common.extras import command_needs
 from stillwing_rpc.command import read_settings, run_service
 from stillwing_rpc.logs import configure_logs
 from stillwing_rpc.server import RpcServer
-from stillwing_vlm.server import registration
 
-try:
+with command_needs("engine", "stillwing-vlm"):
     from stillwing_vlm.core.catalog import (
         AttentionKind,
         Decoding,
@@ -30,10 +29,8 @@ try:
     from stillwing_vlm.core.serving.engine import AsyncEngine
     from stillwing_vlm.core.serving.warmup import warm_up
     from stillwing_vlm.metrics import HeldCollector, MetricsServer, PrometheusObserver
+    from stillwing_vlm.server import registration
     from stillwing_vlm.settings import VlmSettings
-except ModuleNotFoundError as error:
-    missing = MissingExtra(f"the engine needs {error.name}; run: pip install 'stillwing[engine]'")
-    raise SystemExit(f"stillwing-vlm: {missing}") from error
 
 app = typer.Typer(add_completion=False, help="Stillwing's engine: answers questions about endless video streams.")
 _log = structlog.get_logger("stillwing.vlm")

@@ -20,6 +20,7 @@ from stillwing_cli.plan import AIRFIELD, Part
 from stillwing_cli.ready import ping, wait_ready
 from stillwing_cli.status import session_text
 from stillwing_common.errors import LinkLost, Unavailable
+from stillwing_common.extras import install_command
 from stillwing_vlm.core.results import SessionInfo, SnapshotInfo
 
 COMMANDS = ("up", "fly", "instruct", "status", "watch", "stop", "doctor", "eval", "train-pilot")
@@ -90,11 +91,11 @@ def test_doctor_names_what_is_missing_and_what_fixes_it(cli: Any, monkeypatch: p
     findings = {each["what"]: each for each in json.loads(told.stdout)}
     assert told.exit_code == 1
     assert findings["packages [agent]"]["found"] == "missing: a_package_nobody_has"
-    assert findings["packages [agent]"]["fix"] == "pip install 'stillwing[agent]'"
+    assert findings["packages [agent]"]["fix"] == install_command("fly")
     assert findings["graphics"]["found"] == "cannot draw here"
     assert "apt-get" in findings["graphics"]["fix"]
     assert findings["packages [bridge]"]["ok"]
-    assert "Next: pip install 'stillwing[agent]'" in told.stderr
+    assert f"Next: {install_command('fly')}" in told.stderr
 
 
 @pytest.fixture

