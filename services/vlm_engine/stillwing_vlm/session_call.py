@@ -141,18 +141,18 @@ class SessionCall:
                 self._answers[seq] = answer = session.ask(ask_from_wire(request.ask))
                 self._spawn(self._stream(seq, answer))
             case "cancel_ask":
-                wanted_answer = self._answers.get(request.cancel_ask.ask_seq)
-                if wanted_answer is None:
+                answer_to_stop = self._answers.get(request.cancel_ask.ask_seq)
+                if answer_to_stop is None:
                     raise UnknownAsk(f"no ask {request.cancel_ask.ask_seq} is under way")
-                wanted_answer.cancel()
+                answer_to_stop.cancel()
             case "set_watch":
                 self._watches[seq] = watch = session.set_watch(watch_from_wire(request.set_watch))
                 self._spawn(self._follow(seq, watch))
             case "unset_watch":
-                wanted_watch = self._watches.get(request.unset_watch.watch_seq)
-                if wanted_watch is None:
+                watch_to_end = self._watches.get(request.unset_watch.watch_seq)
+                if watch_to_end is None:
                     raise UnknownWatch(f"no watch {request.unset_watch.watch_seq} is set")
-                wanted_watch.unset()
+                watch_to_end.unset()
             case "open":
                 raise WrongFirstMessage("the session is open already")
             case _:
@@ -257,7 +257,7 @@ def _take_snapshot(session: Session, message: vlm_pb2.TakeSnapshot) -> Awaitable
     return session.take_snapshot(duration_from_wire(message.ttl) if message.HasField("ttl") else None, message.name)
 
 
-def _restored(message: vlm_pb2.RestoreSnapshot, last_frame_id: str) -> vlm_pb2.SnapshotRestored:
+def _restore_event(message: vlm_pb2.RestoreSnapshot, last_frame_id: str) -> vlm_pb2.SnapshotRestored:
     return vlm_pb2.SnapshotRestored(snapshot_id=message.snapshot_id, last_frame_id=last_frame_id)
 
 
@@ -269,35 +269,35 @@ class _Verb(NamedTuple):
     to_wire: Callable[[Any, Any], Any]
 
 
-def _answered(event: str, to_wire: Callable[[Any], Any]) -> tuple[str, Callable[[Any, Any], Any]]:
+def _event(event: str, to_wire: Callable[[Any], Any]) -> tuple[str, Callable[[Any, Any], Any]]:
     return event, lambda message, result: to_wire(result)
 
 
 _VERBS: Mapping[str, _Verb] = {
-    "append_frame": _Verb(_append, *_answered("chunk_appended", appended_to_wire)),
-    "append_chunk": _Verb(_append, *_answered("chunk_appended", appended_to_wire)),
+    "append_frame": _Verb(_append, *_event("chunk_appended", appended_to_wire)),
+    "append_chunk": _Verb(_append, *_event("chunk_appended", appended_to_wire)),
     "ask_choice": _Verb(
         lambda session, message: session.ask_choice(choice_from_wire(message)),
-        *_answered("choice_done", choice_done_to_wire),
+        *_event("choice_done", choice_done_to_wire),
     ),
     "recall": _Verb(
         lambda session, message: session.recall([frame_from_wire(frame) for frame in message.frames]),
-        *_answered("recalled", recalled_to_wire),
+        *_event("recalled", recalled_to_wire),
     ),
     "recall_kept": _Verb(
         lambda session, message: session.recall_kept(tuple(message.frame_ids)),
-        *_answered("recalled", recalled_to_wire),
+        *_event("recalled", recalled_to_wire),
     ),
     "pool_vectors": _Verb(
         lambda session, message: session.pool_vectors(tuple(message.texts), tuple(message.frame_ids)),
-        *_answered("vectors_pooled", pooled_to_wire),
+        *_event("vectors_pooled", pooled_to_wire),
     ),
-    "take_snapshot": _Verb(_take_snapshot, *_answered("snapshot_taken", taken_to_wire)),
+    "take_snapshot": _Verb(_take_snapshot, *_event("snapshot_taken", taken_to_wire)),
     "restore_snapshot": _Verb(
-        lambda session, message: session.restore_snapshot(message.snapshot_id), "snapshot_restored", _restored
+        lambda session, message: session.restore_snapshot(message.snapshot_id), "snapshot_restored", _restore_event
     ),
     "export_session": _Verb(
-        lambda session, message: session.export(message.name), *_answered("session_exported", exported_to_wire)
+        lambda session, message: session.export(message.name), *_event("session_exported", exported_to_wire)
     ),
 }
 

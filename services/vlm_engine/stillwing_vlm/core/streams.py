@@ -117,17 +117,17 @@ class RunningWatch(EventStream[WatchEvent]):
 
 def new_future(loop: asyncio.AbstractEventLoop) -> "asyncio.Future[Any]":
     """A future whose failure may be left unread."""
-    found: asyncio.Future[Any] = loop.create_future()
+    future: asyncio.Future[Any] = loop.create_future()
     # A result may be left unread; without this, an unread failure would be logged as a bug.
-    found.add_done_callback(lambda done: done.cancelled() or done.exception())
-    return found
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return future
 
 
-def settle(found: "asyncio.Future[Any]", result: Any, error: Exception | None) -> None:
+def settle(future: "asyncio.Future[Any]", result: Any, error: Exception | None) -> None:
     """End a future, unless it has ended: its reader may have been cancelled."""
-    if found.done():
+    if future.done():
         return
     if error is None:
-        found.set_result(result)
+        future.set_result(result)
     else:
-        found.set_exception(error)
+        future.set_exception(error)

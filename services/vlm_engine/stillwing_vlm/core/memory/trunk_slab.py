@@ -56,10 +56,10 @@ class TrunkSlab:
 
     def set_memory(self, chunks: list[Chunk]) -> Gone:
         """Replace the memory segment; what had to go for it."""
-        trunk, wanted = self.trunk, sum(chunk.tokens for chunk in chunks)
-        gone = self._let_go(max(0, wanted - trunk.memory_tokens))
+        trunk, tokens = self.trunk, sum(chunk.tokens for chunk in chunks)
+        gone = self._let_go(max(0, tokens - trunk.memory_tokens))
         self._keep_aside(trunk.place_of(gone.stale))
-        self._moved(trunk.room_for_memory(wanted))
+        self._moved(trunk.room_for_memory(tokens))
         trunk.set_memory(chunks)
         self.store.place(kept_of(trunk.front(gone.stale)), trunk.place_of(gone.stale))
         return gone
@@ -113,11 +113,11 @@ class TrunkSlab:
 
     # Branches
 
-    def pin(self, wanted: View) -> tuple[PinnedView, Provenance]:
+    def pin(self, extent: View) -> tuple[PinnedView, Provenance]:
         """What a branch that is forked now sees, until it is released."""
         trunk = self.trunk
         recalled = tuple(frame_id for chunk in trunk.memory for frame_id in chunk.frame_ids)
-        chunks = wanted.recent_chunks
+        chunks = extent.recent_chunks
         if chunks is None or chunks > len(trunk.window):
             # Where the window holds fewer chunks than asked for, the sink's own is among the newest.
             view = PinnedView(None, trunk.start, trunk.tail, trunk.cursor)

@@ -152,9 +152,9 @@ class VideoSession:
         layouts: list[ChunkLayout] = []
         for chunk in chunks:
             layouts.append(self._layout(chunk, layouts[-1].cursor if layouts else trunk.sink_span))
-        wanted = sum(layout.tokens for layout in layouts)
-        self._check_memory_fits(wanted)
-        scratch = backend.new_store(max(1, trunk.sink_tokens + wanted))
+        tokens = sum(layout.tokens for layout in layouts)
+        self._check_memory_fits(tokens)
+        scratch = backend.new_store(max(1, trunk.sink_tokens + tokens))
         offset = trunk.sink_offset
         scratch.place([(chunk.kept, at - offset) for chunk, at in trunk.front()[: len(trunk.sink)]], trunk.sink_tokens)
         tail, cursor, memory = trunk.sink_tokens, trunk.sink_span, []
@@ -235,8 +235,8 @@ class VideoSession:
         """
         if not self.config.pooled_layers:
             raise InvalidInput("this session was opened without pooled_layers", field="pooled_layers")
-        wanted = set(frame_ids)
-        chunks = (chunk for chunk in (*self.trunk.sink, *self.trunk.window) if not wanted.isdisjoint(chunk.frame_ids))
+        ids = set(frame_ids)
+        chunks = (chunk for chunk in (*self.trunk.sink, *self.trunk.window) if not ids.isdisjoint(chunk.frame_ids))
         known = {each.frame_id: each for chunk in chunks for each in frame_keys(chunk)}
         frames = tuple(known[frame_id] for frame_id in frame_ids if frame_id in known)
         opening, layers = self.trunk.sink[0], self.config.pooled_layers

@@ -38,7 +38,7 @@ class AppendUnderWay(FutureUnderWay[AppendResult]):
         self.deadline_s = lane.due_s(deadline_s)
         self._video = video
         self._frames = frames
-        self._asked_s = deadline_s
+        self._within_s = deadline_s
         self._on_append = on_append
         self._on_acknowledge = on_acknowledge
         self._on_drop = on_drop
@@ -46,7 +46,7 @@ class AppendUnderWay(FutureUnderWay[AppendResult]):
 
     def _begin(self) -> None:
         lane, frames = self._lane, self._frames
-        check_deadline(self._asked_s)
+        check_deadline(self._within_s)
         if not frames:
             raise InvalidInput("a chunk needs at least one frame")
         self._hold(Resource.FRAMES, len(frames), replaces=lane.replaces())

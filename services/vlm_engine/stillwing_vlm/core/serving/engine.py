@@ -95,30 +95,30 @@ class AsyncEngine:
 
     def _make(self, make: Callable[[], VideoSession], lane: Lane) -> "Future[VideoSession]":
         # The opening text is a prefill like a chunk's, so it waits for its turn like one.
-        made: Future[VideoSession] = Future()
+        opening: Future[VideoSession] = Future()
 
         def run() -> None:
-            if made.set_running_or_notify_cancel():
-                made.set_result(make())
+            if opening.set_running_or_notify_cancel():
+                opening.set_result(make())
 
         def fail(error: Exception) -> None:
-            if not made.done():
-                made.set_exception(error)
+            if not opening.done():
+                opening.set_exception(error)
 
         deadline_s = self.machinery.loaded.clock.monotonic_s() + self.machinery.loaded.limits.frame_period_s
         if not self.machinery.scheduler.submit(lane, Request(run, fail, heavy=True, deadline_s=deadline_s)):
             fail(Unavailable("the engine is closing"))
-        return made
+        return opening
 
     async def load(self) -> EngineLoad:
         """How much is held now."""
         sessions = list(self._sessions.values())
         videos = [session.video for session in sessions]
-        found = await self._read(lambda: [(video.trunk.tokens, video.slab.size_bytes) for video in videos])
+        sizes = await self._read(lambda: [(video.trunk.tokens, video.slab.size_bytes) for video in videos])
         return EngineLoad(
             sessions=len(sessions),
-            context_tokens=sum(tokens for tokens, _ in found),
-            cache_bytes=sum(size for _, size in found),
+            context_tokens=sum(tokens for tokens, _ in sizes),
+            cache_bytes=sum(size for _, size in sizes),
             live_asks=self.machinery.quotas.held(Resource.ASKS),
             watches=self.machinery.quotas.held(Resource.WATCHES),
             waiting_requests=self.machinery.scheduler.waiting(),
@@ -131,8 +131,8 @@ class AsyncEngine:
         """Open sessions, oldest first."""
         sessions = list(self._sessions.values())
         videos = [session.video for session in sessions]
-        found = await self._read(lambda: [video.info() for video in videos])
-        return [session.described(info) for session, info in zip(sessions, found, strict=True)]
+        infos = await self._read(lambda: [video.info() for video in videos])
+        return [session.described(info) for session, info in zip(sessions, infos, strict=True)]
 
     async def get_session(self, session_id: str) -> SessionInfo:
         """One open session. Raises UnknownSession."""
@@ -145,8 +145,8 @@ class AsyncEngine:
         """Free a snapshot, by its id, or by its name in a session; deleting what is gone succeeds."""
         if not session_id and not snapshot.startswith(SNAPSHOT_ID_PREFIX):
             raise InvalidInput("a snapshot's name is known in its session only: say which, or give its id")
-        wanted = [session for session in self._sessions.values() if session_id in ("", session.session_id)]
-        videos = [session.video for session in wanted]
+        sessions = [session for session in self._sessions.values() if session_id in ("", session.session_id)]
+        videos = [session.video for session in sessions]
         await self._read(lambda: any(video.delete_snapshot(snapshot) for video in videos))
 
     async def list_exports(self) -> list[ExportInfo]:

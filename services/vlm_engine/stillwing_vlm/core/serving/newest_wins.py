@@ -59,8 +59,8 @@ class NewestWins:
         """The earliest of its chunks'."""
         with self._lock:
             ready = self._ready[0] if self._ready is not None else None
-            held = [each for each in (ready, self._preparing, self._newest) if each is not None]
-        return min((each.deadline_s for each in held), default=0.0)
+            waiting = [each for each in (ready, self._preparing, self._newest) if each is not None]
+        return min((each.deadline_s for each in waiting), default=0.0)
 
     def offer(self, chunk: WaitingChunk) -> bool:
         """Take a newer chunk; False where it is sealed or has left its lane, and then nothing happens."""
@@ -68,15 +68,15 @@ class NewestWins:
             if self._sealed or self._spent:
                 return False
             begin = self._preparing is None
-            replaced = None
+            older = None
             if begin:
                 self._preparing = chunk
             else:
-                replaced, self._newest = self._newest, chunk
+                older, self._newest = self._newest, chunk
         if begin:
             self._prepare(chunk)
-        if replaced is not None:
-            replaced.drop()
+        if older is not None:
+            older.drop()
         return True
 
     def takes_more(self) -> bool:
@@ -98,10 +98,10 @@ class NewestWins:
     def run(self) -> None:
         """Append the newest that is ready."""
         with self._lock:
-            taken, self._ready = self._ready, None
-        if taken is not None:
-            self._running = taken[0]
-            taken[0].append(taken[1])
+            newest, self._ready = self._ready, None
+        if newest is not None:
+            self._running = newest[0]
+            newest[0].append(newest[1])
             self._running = None
 
     def spent(self) -> bool:
@@ -124,25 +124,25 @@ class NewestWins:
             chunk.fail(error)
 
     def _prepare(self, chunk: WaitingChunk) -> None:
-        chunk.prepare().add_done_callback(lambda found: self._prepared(chunk, found))
+        chunk.prepare().add_done_callback(lambda ready: self._prepared(chunk, ready))
 
-    def _prepared(self, chunk: WaitingChunk, found: "Future[Any]") -> None:
-        replaced = next_up = None
+    def _prepared(self, chunk: WaitingChunk, ready: "Future[Any]") -> None:
+        older = next_up = None
         with self._lock:
             if self._preparing is not chunk:
                 return  # the lane was closed meanwhile
-            error = None if found.cancelled() else found.exception()
+            error = None if ready.cancelled() else ready.exception()
             self._preparing = None
-            if not found.cancelled() and error is None:
+            if not ready.cancelled() and error is None:
                 if self._ready is not None:
-                    replaced = self._ready[0]
-                self._ready = (chunk, found)
+                    older = self._ready[0]
+                self._ready = (chunk, ready)
             next_up, self._newest = self._newest, None
             self._preparing = next_up
         if isinstance(error, Exception):
             chunk.fail(error)
-        if replaced is not None:
-            replaced.drop()
+        if older is not None:
+            older.drop()
         if next_up is not None:
             self._prepare(next_up)
         self._wake()

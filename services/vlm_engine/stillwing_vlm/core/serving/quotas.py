@@ -136,12 +136,12 @@ def _check(scope: str, resource: Resource, limit: int, held: int, amount: int) -
 
 
 def _once(function: Give) -> Give:
-    given = False
+    is_over = False
 
     def give() -> None:
-        nonlocal given
-        if not given:
-            given = True
+        nonlocal is_over
+        if not is_over:
+            is_over = True
             function()
 
     return give

@@ -153,30 +153,30 @@ class Scheduler:
 
         A `read` is refused with QueueFull where too many wait; what ends things never is.
         """
-        found: Future[Any] = Future()
+        future: Future[Any] = Future()
 
         def run() -> None:
             if read:
                 with self._changed:
                     self._reads -= 1
-            if found.set_running_or_notify_cancel():
-                found.set_result(function())
+            if future.set_running_or_notify_cancel():
+                future.set_result(function())
 
         def fail(error: Exception) -> None:
-            if not found.done():
-                found.set_exception(error)
+            if not future.done():
+                future.set_exception(error)
 
         with self._changed:
             if self._stopping:
-                found.set_exception(RuntimeError("the device loop has stopped"))
-                return found
+                future.set_exception(RuntimeError("the device loop has stopped"))
+                return future
             if read and self._reads >= MAX_READS:
-                found.set_exception(QueueFull(f"{MAX_READS} reads are waiting", limit=MAX_READS))
-                return found
+                future.set_exception(QueueFull(f"{MAX_READS} reads are waiting", limit=MAX_READS))
+                return future
             self._reads += read
             self._control.append(Request(run, fail))
             self._changed.notify()
-        return found
+        return future
 
     def start_branch(self, lane: Lane, live: Live) -> None:
         """Decode a branch from the next step on. Device thread only, from a request's `run`."""
@@ -290,17 +290,17 @@ class Scheduler:
         ]:
             live.expired()
             live.progressed()
-        chosen = _chosen([live for lane in lanes for live in lane.live if not live.branch.finished])
-        if chosen:
+        batch = _batch([live for lane in lanes for live in lane.live if not live.branch.finished])
+        if batch:
             try:
-                self._decode(chosen)
+                self._decode(batch)
             except Exception as error:
                 _log.exception("a decoding step broke")
-                for live in chosen:
+                for live in batch:
                     live.branch.cancel()
                     live.fail(InternalFault(f"while decoding: {type(error).__name__}"))
-            self._observer.stepped(len(chosen), self._clock.monotonic_s() - now_s)
-            for live in chosen:
+            self._observer.stepped(len(batch), self._clock.monotonic_s() - now_s)
+            for live in batch:
                 live.progressed()
         for lane in lanes:
             if lane.live:
@@ -332,7 +332,7 @@ def _has_heavy(lane: Lane) -> bool:
     return bool(lane.requests) and lane.requests[0].heavy and lane.requests[0].is_ready()
 
 
-def _chosen(lives: list[Live]) -> list[Live]:
+def _batch(lives: list[Live]) -> list[Live]:
     """All that are answering, and of those still reading their questions as many as a step holds, at least one."""
     answering = [live for live in lives if live.branch.next_tokens <= _ANSWERING_TOKENS]
     asking = sorted(

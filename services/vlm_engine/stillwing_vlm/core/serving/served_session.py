@@ -63,8 +63,8 @@ class AsyncSession:
         self._idle = IdleTimer(loaded.clock, loaded.limits.idle_timeout_s, self._is_busy, self._end_idle)
         self._lane = SessionLane(machinery, lane, video.session_id, config, self._idle.touch)
         self._watches = Watches(video, loaded.clock, machinery.observer, self._lane.start)
-        wanted = config.periodic_export
-        self._periodic = None if wanted is None else PeriodicExports(machinery.exports, wanted, video.save)
+        periodic = config.periodic_export
+        self._periodic = None if periodic is None else PeriodicExports(machinery.exports, periodic, video.save)
         self._dropped_frames = 0
         self._streams: list[EvictionStream] = []
         self._closing: asyncio.Task[None] | None = None
@@ -153,10 +153,10 @@ class AsyncSession:
 
     def recall_kept(self, frame_ids: Sequence[str]) -> Awaitable[RecallResult]:
         """Replace the memory segment by evicted frames as they were."""
-        wanted = tuple(frame_ids)
+        ids = tuple(frame_ids)
 
         def call() -> RecallResult:
-            result, evicted = self.video.recall_kept(wanted)
+            result, evicted = self.video.recall_kept(ids)
             self._report(evicted)
             return result
 
@@ -164,11 +164,11 @@ class AsyncSession:
 
     def pool_vectors(self, texts: Sequence[str], frame_ids: Sequence[str] = ()) -> Awaitable[Pooled]:
         """Mean queries of texts and mean keys of frames of the trunk."""
-        wanted = tuple(frame_ids)
+        ids = tuple(frame_ids)
         return self._place(
             DeviceCall(
                 self._lane,
-                lambda prepared: self.video.pool_vectors(prepared, wanted),
+                lambda prepared: self.video.pool_vectors(prepared, ids),
                 lambda: self._lane.preparer.texts(texts),
                 heavy=True,
             )

@@ -51,9 +51,9 @@ class PeriodicExports:
     While one is being written none is begun, so that a slow disk never makes copies pile up.
     """
 
-    def __init__(self, exports: EngineExports, wanted: PeriodicExport, save: Callable[[], SavedSession]) -> None:
+    def __init__(self, exports: EngineExports, how: PeriodicExport, save: Callable[[], SavedSession]) -> None:
         self._exports = exports
-        self._wanted = wanted
+        self._how = how
         self._save = save
         self._chunks = 0
         self._writing: Future[ExportInfo] | None = None
@@ -61,18 +61,18 @@ class PeriodicExports:
     def appended(self) -> None:
         """Another chunk is in the trunk."""
         self._chunks += 1
-        if self._chunks < self._wanted.every_chunks or not (self._writing is None or self._writing.done()):
+        if self._chunks < self._how.every_chunks or not (self._writing is None or self._writing.done()):
             return
         self._chunks = 0
         try:
-            self._writing = self._exports.write(self._wanted.name, self._save())
+            self._writing = self._exports.write(self._how.name, self._save())
         except Exception:
             # The stream goes on without: what it is for is worth more than its insurance.
-            _log.exception("no copy of a session could be made for export %s", self._wanted.name)
+            _log.exception("no copy of a session could be made for export %s", self._how.name)
             return
         self._writing.add_done_callback(self._report)
 
     def _report(self, writing: "Future[ExportInfo]") -> None:
         error = None if writing.cancelled() else writing.exception()
         if error is not None:
-            _log.error("export %s was not written: %s", self._wanted.name, error)
+            _log.error("export %s was not written: %s", self._how.name, error)
