@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 COMMANDS = {
     "up": "Start simulator, bridge, memory, engine and agent, and keep them up until Ctrl-C.",
-    "fly": "Fly one mission, show it live, and store a report. Exit code 0 only if the goal was reached.",
+    "fly": "Fly one mission, show it live, and store a report. Exit code 0 only if it was achieved.",
     "instruct": "Give the mission under way a further instruction; the vehicle holds while it is read.",
     "status": "Show every service: address, health, model, sessions, vehicle, lease holder, missions.",
     "watch": "Follow a mission's events, live, until it ends.",

@@ -21,6 +21,7 @@ from stillwing_agent.core.types import Mission, MissionState
 from stillwing_airfield.scenes import SceneObject, SceneSpec
 from stillwing_bridge.core import events
 from stillwing_bridge.core.types import Telemetry
+from stillwing_common.errors import NotFound
 from stillwing_common.types import PositionNed
 
 REACHED_M = 3.2
@@ -59,6 +60,8 @@ class FlightRecord:
     scene: SceneSpec | None
     goal: SceneObject | None
     mission: Mission
+    goal_thing: str = ""
+    """Name of the thing at which the user says that the mission is to end, whatever its instructions."""
     track: list[TrackPoint] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     events: list[MissionEvent] = field(default_factory=list)
@@ -74,7 +77,7 @@ class FlightRecord:
             case StateChanged(mission):
                 self.mission = mission
             case Instructed(_, text):
-                self.goal = goal_of(self.scene, text) if self.scene else None
+                self.goal = goal_in(self.scene, text, self.goal_thing)
             case ThinkingStarted(_, prompt):
                 here = self.track[-1].position if self.track else None
                 self.decisions.append(Decision(len(self.decisions) + 1, prompt, position=here))
@@ -106,10 +109,38 @@ class FlightRecord:
         return math.dist((here.north_m, here.east_m), self.goal.position_ned_m[:2])
 
     @property
-    def reached(self) -> bool:
-        """Whether the mission ended by itself, with success and within reach of its goal."""
-        near = self.goal is None or (self.distance_m is not None and self.distance_m <= REACHED_M)
-        return self.mission.state is MissionState.SUCCEEDED and near
+    def claimed(self) -> bool | None:
+        """What the agent said at the end: achieved or not; None where it came to no end of its own."""
+        match self.mission.state:
+            case MissionState.ACHIEVED:
+                return True
+            case MissionState.NOT_ACHIEVED:
+                return False
+        return None
+
+    @property
+    def verified(self) -> bool | None:
+        """What ground truth says: whether the vehicle is within reach of its goal; None where no truth is known."""
+        return None if self.goal is None or self.distance_m is None else self.distance_m <= REACHED_M
+
+    @property
+    def achieved(self) -> bool:
+        """Whether the agent says so, and ground truth does not say otherwise."""
+        return self.claimed is True and self.verified is not False
+
+    @property
+    def verdict(self) -> str:
+        """In words, what the agent claims and what ground truth says."""
+        claim = {True: "achieved", False: "not achieved", None: self.mission.state.value}[self.claimed]
+        truth = {True: "verified by ground truth", False: "ground truth: not at the goal", None: "not verified"}
+        return f"{claim}; {truth[self.verified]}"
+
+    @property
+    def exit_code(self) -> int:
+        """0 achieved; 1 came to no end of its own; 3 not achieved, says the agent; 4 what it claims is wrong."""
+        if self.achieved:
+            return 0
+        return {None: 1, False: 3, True: 4}[self.claimed]
 
     def summary(self) -> dict[str, Any]:
         """Figures by name, as JSON values."""
@@ -118,7 +149,8 @@ class FlightRecord:
         think_s = [decision.think_s for decision in self.decisions if decision.think_s > 0]
         ended_ns = mission.end_wall_ns or mission.create_wall_ns
         return {
-            "reached": self.reached,
+            "claimed": self.claimed,
+            "verified": self.verified,
             "mission_id": mission.mission_id,
             "goal": mission.goal,
             "state": mission.state.value,
@@ -142,13 +174,20 @@ class FlightRecord:
         }
 
 
-def goal_of(scene: SceneSpec, words: str) -> SceneObject | None:
-    """The scene's goal for its own mission, else the beacon whose colour the words name; None where they name none."""
-    if words == scene.mission:
-        return scene.goal()
-    return next(
-        (beacon for beacon in scene.of_kind("beacon") if beacon.colour and beacon.colour in words.lower().split()), None
-    )
+def goal_in(scene: SceneSpec | None, instruction: str, thing: str) -> SceneObject | None:
+    """Where ground truth has the mission end: at the `thing` of this name, else, where the instruction is the scene's
+    own mission, at that one's goal. None where no truth is known; the words of an instruction are never read for it.
+
+    Raises NotFound for a thing that the scene does not have.
+    """
+    if thing:
+        things = scene.objects if scene is not None else ()
+        found = next((one for one in things if one.name == thing), None)
+        if found is None:
+            known = ", ".join(one.name for one in things) or "none, because its ground truth is not known"
+            raise NotFound(f"the scene has no thing called {thing}; it has {known}", thing=thing)
+        return found
+    return scene.goal() if scene is not None and instruction == scene.mission else None
 
 
 class ThinkingAudit:

@@ -17,7 +17,7 @@ from stillwing_agent.client import RemoteAgent
 from stillwing_agent.core.types import Mission, MissionRequest
 from stillwing_airfield.scenes import SceneSpec, build_scene
 from stillwing_bridge.client import RemoteBridge, RemoteSimulation
-from stillwing_cli.flight_record import FlightRecord, ThinkingAudit, goal_of
+from stillwing_cli.flight_record import FlightRecord, ThinkingAudit, goal_in
 from stillwing_cli.fly_display import FlightDisplay
 from stillwing_cli.plan import AGENT, BRIDGE, MEMORY, Choices
 from stillwing_cli.report import LABELS, fresh_folder, write_report
@@ -43,6 +43,7 @@ class Order:
     """What the user asked for."""
 
     goal: str
+    goal_thing: str
     vehicle: str
     time_limit_s: float
     runs: Path
@@ -66,6 +67,12 @@ def fly(
     model: Model = "",
     agent: AgentName = "tool_calling",
     profile: Profile = "auto",
+    goal_thing: Annotated[
+        str,
+        typer.Option(
+            "--goal-thing", help="Thing of the scene at which it is to end, such as beacon_red, to verify it."
+        ),
+    ] = "",
     vehicle: Annotated[str, typer.Option(help="Which vehicle; empty takes the first.")] = "",
     time_limit_s: Annotated[
         float, typer.Option("--time-limit", min=1, help="Seconds until the mission gives up.")
@@ -80,32 +87,32 @@ def fly(
     certs: Certs = "",
     as_json: AsJson = False,
 ) -> None:
-    """Fly one mission, show it live, and store a report. Exit code 0 only if the goal was reached."""
-    order = Order(goal, vehicle, time_limit_s, runs, record_fps, as_json)
-    reached = run(_fly(order, lambda: Choices(scene, seed, model, agent, profile, certs=absolute(certs)), attach))
-    if not reached:
-        raise typer.Exit(1)
+    """Fly one mission, show it live, and store a report. Exit code 0 only if it was achieved."""
+    order = Order(goal, goal_thing, vehicle, time_limit_s, runs, record_fps, as_json)
+    exit_code = run(_fly(order, lambda: Choices(scene, seed, model, agent, profile, certs=absolute(certs)), attach))
+    if exit_code:
+        raise typer.Exit(exit_code)
 
 
-async def _fly(order: Order, choose: Callable[[], Choices], attach: bool) -> bool:
+async def _fly(order: Order, choose: Callable[[], Choices], attach: bool) -> int:
     console = err if order.as_json else out
-    reached = False
+    exit_code = 1
     with end_on_signals() as watch:
         present = read_state()
         if present is not None:
             console.print(f"flying with the stack that is up (process {present.pid})", style="dim")
-            reached = await _fly_with(order, present, None, console)
+            exit_code = await _fly_with(order, present, None, console)
         elif attach:
             console.print("flying with the services on their default ports", style="dim")
-            reached = await _fly_with(order, replace(default_state(), choices=choose()), None, console)
+            exit_code = await _fly_with(order, replace(default_state(), choices=choose()), None, console)
         else:
-            reached = await _fly_alone(order, choose(), console)
+            exit_code = await _fly_alone(order, choose(), console)
     if watch.came:
         console.print("ended early; the vehicle holds, and what was brought up is down")
-    return reached
+    return exit_code
 
 
-async def _fly_alone(order: Order, choices: Choices, console: Console) -> bool:
+async def _fly_alone(order: Order, choices: Choices, console: Console) -> int:
     build_scene(choices.scene, choices.seed)  # a scene that is not known is told before anything starts
     async with AsyncExitStack() as stack:
         with console.status("starting") as status:
@@ -123,10 +130,11 @@ async def _fly_alone(order: Order, choices: Choices, console: Console) -> bool:
         return await _fly_with(order, state, supervisor, console)
 
 
-async def _fly_with(order: Order, state: StackState, supervisor: Supervisor | None, console: Console) -> bool:
+async def _fly_with(order: Order, state: StackState, supervisor: Supervisor | None, console: Console) -> int:
     async with AsyncExitStack() as stack:
         links = await _connect(state, stack)
         scene, request = await _request(order, state, links)
+        goal = goal_in(scene, request.goal, order.goal_thing)
         folder = fresh_folder(order.runs, datetime.now().astimezone())
         recorder = await _begin_recording(order, links, request, folder, console)
         try:
@@ -135,7 +143,7 @@ async def _fly_with(order: Order, state: StackState, supervisor: Supervisor | No
             await _end_recording(recorder, console)
             await asyncio.to_thread(shutil.rmtree, folder)  # nothing flew: there is nothing to keep
             raise
-        record = FlightRecord(scene, goal_of(scene, request.goal) if scene else None, mission)
+        record = FlightRecord(scene, goal, mission, order.goal_thing)
         if recorder is not None:
             recorder.follow_mission(links.agent, mission.mission_id)
         flight = asyncio.create_task(_follow(links, record, console))
@@ -156,7 +164,7 @@ async def _fly_with(order: Order, state: StackState, supervisor: Supervisor | No
             await _gather_rest(links, record)
             await asyncio.to_thread(write_report, record, folder)
     _tell(record, folder, summary, order.as_json, console)
-    return record.reached
+    return record.exit_code
 
 
 async def _begin_recording(
@@ -284,7 +292,7 @@ def _tell(
     for key, label in LABELS.items():
         value = summary[key]
         shown = "–" if value is None else ("yes" if value else "no") if isinstance(value, bool) else str(value)
-        style = ("bold green" if value else "bold red") if key == "reached" else ""
+        style = ("bold green" if value else "bold red") if key in ("claimed", "verified") and value is not None else ""
         console.print(f"  {label:<40} {shown}", style=style)
     if summary["error"]:
         console.print(f"  {summary['error']}", style="red")

@@ -11,7 +11,8 @@ from stillwing_cli.track import draw_track
 from stillwing_cli.watch import as_plain
 
 LABELS = {
-    "reached": "reached",
+    "claimed": "achieved, says the agent",
+    "verified": "at the goal, says ground truth",
     "distance_m": "distance to goal at the end, m",
     "collisions": "collisions",
     "decisions": "decisions",
@@ -71,7 +72,6 @@ def fresh_folder(runs: Path, when: datetime) -> Path:
 
 def _page(record: FlightRecord, track: bytes) -> str:
     summary = record.summary()
-    verdict = "reached" if record.reached else "not reached"
     rows = "".join(f"<tr><td>{label}</td><td>{_shown(summary[key])}</td></tr>" for key, label in LABELS.items())
     where = f"{summary['scene']}, seed {summary['seed']}" if summary["scene"] else "no ground truth"
     why = f'<p class="why">{html.escape(summary["error"])}</p>' if summary["error"] else ""
@@ -80,7 +80,7 @@ def _page(record: FlightRecord, track: bytes) -> str:
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{html.escape(record.mission.goal)}</title><style>{_STYLE}</style>
 <h1>{html.escape(record.mission.goal)}</h1>
-<p><span class="verdict {"yes" if record.reached else "no"}">{verdict}</span>
+<p><span class="verdict {"yes" if record.achieved else "no"}">{record.verdict}</span>
 <span class="dim">{html.escape(where)} · {summary["mission_id"]}</span></p>{why}
 <div class="top"><table>{rows}</table><img alt="track from above" src="{_data_url("png", track)}"></div>
 <h2>Decisions</h2><div class="grid">{cards}</div></html>

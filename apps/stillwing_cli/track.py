@@ -25,8 +25,7 @@ def draw_track(record: FlightRecord) -> bytes:
     axes.set_ylabel("north, m")
     axes.grid(color="white", linewidth=0.8)
     axes.set_axisbelow(True)
-    verdict = "reached" if record.reached else "not reached"
-    axes.set_title(f"{record.mission.goal}  —  {verdict}", fontsize=11)
+    axes.set_title(f"{record.mission.goal}  —  {record.verdict}", fontsize=11)
     axes.margins(0.08)
     file = BytesIO()
     figure.savefig(file, format="png")

@@ -111,12 +111,13 @@ def fly_episode(
             _fly(airfield, loop, make_policy(airfield), engine, max_decisions, flight, truth)
         )
     distance_m = _level_distance_m(truth.position_m, spec)
-    answered = mission.state is MissionState.SUCCEEDED
+    achieved = mission.state is MissionState.ACHIEVED
+    answered = mission.state in (MissionState.ACHIEVED, MissionState.NOT_ACHIEVED)
     collided = collisions > 0
     figures = mission.figures
     return EpisodeResult(
         seed=seed,
-        success=answered and not collided and distance_m < SUCCESS_WITHIN_M and figures.decisions <= max_decisions,
+        success=achieved and not collided and distance_m < SUCCESS_WITHIN_M and figures.decisions <= max_decisions,
         collided=collided,
         end="answered" if answered else mission.error.reason if mission.error else mission.state.value,
         decisions=figures.decisions,
@@ -177,11 +178,11 @@ async def _fly(
 async def _to_the_end(mission_loop: MissionLoop, record: MissionRecord) -> None:
     record.change_state(MissionState.RUNNING)
     try:
-        answer = await mission_loop.run()
+        claim = await mission_loop.run()
     except StillwingError as error:
         record.change_state(MissionState.FAILED, error=error)
     else:
-        record.change_state(MissionState.SUCCEEDED, answer=answer)
+        record.change_state(claim.state, answer=claim.answer)
 
 
 def _record(scene: SceneSpec, clock: Clock) -> MissionRecord:

@@ -15,6 +15,7 @@ from stillwing_agent.core.json_schema import Properties
 from stillwing_agent.core.policy import Policy
 from stillwing_agent.core.prompting.prompts import CHOICES
 from stillwing_agent.core.tools.execution import Toolbox
+from stillwing_agent.core.types import Claim
 from stillwing_airfield.sim import Airfield
 from stillwing_lab.evaluate.simulated_loop import SimulatedLoop
 from stillwing_training.pilot.config import ACTIONS, STEP_M
@@ -55,7 +56,7 @@ class _WithoutModel:
     def __init__(self, decide: Callable[[Toolbox], str]) -> None:
         self._decide = decide
 
-    async def fly(self, toolbox: Toolbox) -> str:
+    async def fly(self, toolbox: Toolbox) -> Claim:
         """See `Policy`."""
         while True:
             toolbox.cockpit.decide_unasked()
@@ -66,7 +67,7 @@ class _WithoutModel:
             call = CHOICES[choice]
             result = await toolbox.run(call["name"], call["arguments"])
             if call["name"] == "final_answer":
-                return str(result.data["answer"])
+                return Claim(str(result.data["answer"]))
 
 
 def always_forward(airfield: Airfield) -> Policy:

@@ -45,7 +45,8 @@ SERVICE = "stillwing.agent.v1.AgentService"
 _STATE_TO_WIRE: dict[MissionState, agent_pb2.Mission.State] = {
     MissionState.PENDING: agent_pb2.Mission.STATE_PENDING,
     MissionState.RUNNING: agent_pb2.Mission.STATE_RUNNING,
-    MissionState.SUCCEEDED: agent_pb2.Mission.STATE_SUCCEEDED,
+    MissionState.ACHIEVED: agent_pb2.Mission.STATE_ACHIEVED,
+    MissionState.NOT_ACHIEVED: agent_pb2.Mission.STATE_NOT_ACHIEVED,
     MissionState.FAILED: agent_pb2.Mission.STATE_FAILED,
     MissionState.CANCELLED: agent_pb2.Mission.STATE_CANCELLED,
 }

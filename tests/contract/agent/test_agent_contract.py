@@ -51,7 +51,7 @@ class TestAgentContract:
             last = events[-1].happening
             assert isinstance(last, StateChanged)
             assert last.mission == await agent.get_mission(mission.mission_id)
-            assert last.mission.state is MissionState.SUCCEEDED
+            assert last.mission.state is MissionState.ACHIEVED
             assert last.mission.figures.decisions == 3
             assert last.mission.end_wall_ns is not None
             refusals = [e.happening for e in events if isinstance(e.happening, MotionRefused)]

@@ -79,7 +79,7 @@ class TestInstructions:
             ends_well(rig, implementation)
             events = await happened(agent, mission.mission_id)
             ended = await agent.get_mission(mission.mission_id)
-        assert ended.state is MissionState.SUCCEEDED
+        assert ended.state is MissionState.ACHIEVED
         assert (ended.instruction, ended.instruction_number, ended.waiting_instructions) == (SECOND, 2, ())
         turn = events.index(Instructed(2, SECOND))
         assert set(prompts(events[:turn])) == {FIRST}
@@ -117,7 +117,7 @@ class TestInstructions:
             ended = await agent.get_mission(mission.mission_id)
         assert prompts(events) == [FIRST] * 3 + [SECOND] * 2 + [THIRD]
         assert [one for one in events if isinstance(one, Instructed)] == [Instructed(2, SECOND), Instructed(3, THIRD)]
-        assert (ended.state, ended.figures.decisions) == (MissionState.SUCCEEDED, 6)
+        assert (ended.state, ended.figures.decisions) == (MissionState.ACHIEVED, 6)
         assert rig.world.violations == []
 
     async def test_now_takes_the_place_of_what_waits_and_the_same_request_counts_once(self, reach: Reach) -> None:

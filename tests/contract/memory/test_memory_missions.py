@@ -60,7 +60,7 @@ def seeing(*decisions: str) -> list[str]:
 async def test_what_one_mission_saw_the_next_one_recalls(bank: MemoryBank, make: Callable[..., Rig]) -> None:
     first = make(seeing(*[FORWARD] * 6, DONE))
     mission, events = await fly(first, "Fly to the red beacon.")
-    assert mission.state is MissionState.SUCCEEDED
+    assert mission.state is MissionState.ACHIEVED
     (begun,) = of(InstructionBegun, events)
     assert (begun.number, begun.recalled_by, begun.recalled_frame_ids) == (1, "nothing", ())
     (entity_id,) = begun.entity_ids
@@ -101,7 +101,7 @@ async def test_what_leaves_the_window_comes_back_as_memory(
     rig = make([*seeing(FORWARD, FORWARD), *unseen, DONE, "none"], flight)
     rig.engine.keeps = keeps
     mission, events = await fly(rig, "Fly to the red beacon.")
-    assert mission.state is MissionState.SUCCEEDED and rig.world.violations == []
+    assert mission.state is MissionState.ACHIEVED and rig.world.violations == []
     (begun,) = of(InstructionBegun, events)
     found = await bank.search_keyframes(ByEntity(begun.entity_ids[0]), limit=50)
     # What shows nothing of it stays away.
@@ -128,7 +128,7 @@ async def test_a_bank_that_is_gone_costs_memory_and_not_the_mission(
     rig = make([FORWARD, DONE])
     await stored.close()
     mission, events = await fly(rig, "Fly to the red beacon.")
-    assert mission.state is MissionState.SUCCEEDED
+    assert mission.state is MissionState.ACHIEVED
     (lost,) = of(InstructionLost, events)
     assert isinstance(lost.error, StoreUnavailable)
     assert of(InstructionBegun, events) == [] and rig.engine.choices == []
@@ -138,7 +138,7 @@ async def test_the_model_may_read_the_instruction(make: Callable[..., Rig]) -> N
     answer = '{"entities":[{"entity":"red beacon","attrs":["tall"],"matched_id":null}]}'
     rig = make([answer, *seeing(FORWARD, DONE)], replace(REMEMBERING, memory_reader="model"))
     mission, events = await fly(rig, "Fly to it.")
-    assert mission.state is MissionState.SUCCEEDED
+    assert mission.state is MissionState.ACHIEVED
     (begun,) = of(InstructionBegun, events)
     assert len(begun.entity_ids) == 1
     assert rig.engine.asked[0].json_schema and rig.world.violations == []
@@ -147,7 +147,7 @@ async def test_the_model_may_read_the_instruction(make: Callable[..., Rig]) -> N
 async def test_an_answer_that_cannot_be_read_costs_memory_alone(make: Callable[..., Rig]) -> None:
     rig = make(['{"entities":[{"ent', FORWARD, DONE], replace(REMEMBERING, memory_reader="model"))
     mission, events = await fly(rig, "Fly to it.")
-    assert mission.state is MissionState.SUCCEEDED
+    assert mission.state is MissionState.ACHIEVED
     (lost,) = of(InstructionLost, events)
     assert lost.error.reason == "ANSWER_UNREADABLE"
 
@@ -188,6 +188,6 @@ async def test_an_instruction_that_is_lost_leaves_the_one_before(stored: StoredB
         if isinstance(event.happening, InstructionBegun):
             await stored.close()
     ended = await rig.agent.get_mission(mission.mission_id)
-    assert (ended.state, ended.instruction_number) == (MissionState.SUCCEEDED, 2)
+    assert (ended.state, ended.instruction_number) == (MissionState.ACHIEVED, 2)
     events = [event async for event in rig.agent.watch_mission(mission.mission_id)]
     assert [one.number for one in of(InstructionLost, events)] == [2]

@@ -80,7 +80,7 @@ async def test_the_schema_leaves_out_the_turn_that_would_go_back() -> None:
     rig = make_rig([left, right, left, left])
     mission = await rig.agent.start_mission(rig.request())
     events = [event.happening async for event in rig.agent.watch_mission(mission.mission_id)]
-    assert (await rig.agent.get_mission(mission.mission_id)).state is MissionState.SUCCEEDED
+    assert (await rig.agent.get_mission(mission.mission_id)).state is MissionState.ACHIEVED
     assert len([one for one in events if isinstance(one, ActionStarted) and one.tool == "turn"]) == 4
 
     def turn_of(schema: str) -> bool:

@@ -61,7 +61,7 @@ def assert_left_holding(rig: Rig) -> None:
 async def test_flies_to_its_final_answer() -> None:
     rig = make_rig([FORWARD, LEFT, DONE])
     mission, events = await fly(rig)
-    assert mission.state is MissionState.SUCCEEDED
+    assert mission.state is MissionState.ACHIEVED
     assert mission.answer == "reached"
     assert rig.world.motions == [Step(forward_m=1), Turn(-15)]
     assert mission.figures.decisions == 3
@@ -72,7 +72,7 @@ async def test_flies_to_its_final_answer() -> None:
     assert rig.world.session_closed
     assert_left_holding(rig)
     states = [happening.mission.state for happening in of(StateChanged, events)]
-    assert states == [MissionState.PENDING, MissionState.RUNNING, MissionState.SUCCEEDED]
+    assert states == [MissionState.PENDING, MissionState.RUNNING, MissionState.ACHIEVED]
     assert [happening.tool for happening in of(ActionStarted, events)] == ["takeoff", "move", "turn", "final_answer"]
     assert [f.answer for f in of(ThinkingFinished, events)] == [FORWARD, LEFT, DONE]
 
@@ -92,7 +92,7 @@ async def test_a_mission_by_points_of_the_picture_is_offered_no_moves() -> None:
     rig = make_rig([TOWARDS, LEFT, TOWARDS, DONE], flight=dataclasses.replace(FAST, tool_style=ToolStyle.PIXELS))
     rig.world.refusals = refused
     mission, _ = await fly(rig)
-    assert mission.state is MissionState.SUCCEEDED
+    assert mission.state is MissionState.ACHIEVED
     assert rig.engine.configs[0].system_prompt == system_prompt(ToolStyle.PIXELS.tools)
     assert "fly_towards(" in rig.engine.configs[0].system_prompt and "move(" not in rig.engine.configs[0].system_prompt
     offered = ["fly_towards" in request.json_schema for request in rig.engine.asked]
@@ -134,7 +134,7 @@ async def test_a_refused_move_is_in_the_next_prompt_and_no_move_in_the_next_sche
     assert later.prompt == decision_prompt("Fly to the red beacon.")
     assert mission.figures.refusals == 1
     assert of(MotionRefused, events)[0].error.metadata == {"distance_m": "0.4"}
-    assert mission.state is MissionState.SUCCEEDED
+    assert mission.state is MissionState.ACHIEVED
 
 
 async def test_a_refused_tool_without_direction_is_left_out_whole() -> None:
@@ -165,7 +165,7 @@ async def test_a_motion_broken_off_counts_as_refused(end: CommandState, reason: 
     rig.world.ends[0] = end
     mission, _ = await fly(rig)
     assert rig.engine.asked[1].prompt == decision_prompt("Fly to the red beacon.", reason)
-    assert mission.state is MissionState.SUCCEEDED
+    assert mission.state is MissionState.ACHIEVED
 
 
 @pytest.mark.parametrize(("end", "reason"), [(CommandState.ESTOP, "ESTOP"), (CommandState.LINK_LOST, "LINK_LOST")])
@@ -203,7 +203,7 @@ async def test_recalls_keyframes_into_the_engine() -> None:
 async def test_hovers_and_lands() -> None:
     rig = make_rig([call("hover", duration_s=0.1), call("land"), DONE])
     mission, _ = await fly(rig)
-    assert mission.state is MissionState.SUCCEEDED
+    assert mission.state is MissionState.ACHIEVED
     assert not rig.world.flying
 
 
@@ -211,7 +211,7 @@ async def test_a_memory_bank_that_fails_costs_keyframes_and_nothing_else() -> No
     rig = make_rig([FORWARD, call("recall", query="x"), DONE])
     rig.memory.fail = StoreUnavailable()
     mission, events = await fly(rig)
-    assert mission.state is MissionState.SUCCEEDED
+    assert mission.state is MissionState.ACHIEVED
     assert mission.figures.keyframes_filed == 0
     assert {lost.error.reason for lost in of(KeyframeLost, events)} == {"STORE_UNAVAILABLE"}
     assert of(KeyframeFiled, events) == []
@@ -221,7 +221,7 @@ async def test_a_slow_memory_bank_is_never_waited_for_in_flight() -> None:
     rig = make_rig([FORWARD] * 30 + [DONE])
     rig.memory.put_s = 0.3
     mission, events = await fly(rig)
-    assert mission.state is MissionState.SUCCEEDED
+    assert mission.state is MissionState.ACHIEVED
     assert len(of(KeyframeLost, events)) + mission.figures.keyframes_filed == 31
     assert len(of(KeyframeLost, events)) > 0
 
@@ -240,7 +240,7 @@ async def test_which_frame_gives_way_is_left_to_the_engine() -> None:
     rig.world.no_room = (None, FrameSuperseded(), OutOfCredits())
     mission, _ = await fly(rig)
     assert rig.engine.configs[0].frame_policy is FramePolicy.NEWEST_WINS
-    assert mission.state is MissionState.SUCCEEDED
+    assert mission.state is MissionState.ACHIEVED
     assert 5 < mission.figures.frames_seen < rig.bridge.frames_made / 2
 
 
@@ -267,7 +267,7 @@ async def test_decisions_run_out() -> None:
 async def test_an_answer_cut_short_costs_a_decision() -> None:
     rig = make_rig(['{"name":"mo', DONE])
     mission, _ = await fly(rig)
-    assert mission.state is MissionState.SUCCEEDED
+    assert mission.state is MissionState.ACHIEVED
     assert mission.figures.decisions == 2
 
 
@@ -320,7 +320,7 @@ async def test_a_lease_that_is_about_to_go_stale_is_waited_for() -> None:
     rig = make_rig([DONE])
     rig.world.held_for = 2
     mission, _ = await fly(rig)
-    assert mission.state is MissionState.SUCCEEDED
+    assert mission.state is MissionState.ACHIEVED
 
 
 async def test_a_lease_that_somebody_keeps_ends_it() -> None:
@@ -394,7 +394,7 @@ async def test_events_are_written_line_by_line(tmp_path: Path) -> None:
     mission, events = await fly(rig)
     lines = [json.loads(line) for line in (tmp_path / f"{mission.mission_id}.jsonl").read_text().splitlines()]
     assert [line["event_seq"] for line in lines] == [event.event_seq for event in events]
-    assert lines[-1]["mission"]["state"] == "succeeded"
+    assert lines[-1]["mission"]["state"] == "achieved"
 
 
 _CALLS = st.sampled_from(

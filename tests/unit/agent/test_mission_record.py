@@ -98,7 +98,7 @@ async def test_nothing_happens_after_the_end() -> None:
 async def test_a_mission_cannot_succeed_before_it_runs() -> None:
     record = make_record()
     with pytest.raises(WrongState):
-        record.change_state(MissionState.SUCCEEDED)
+        record.change_state(MissionState.ACHIEVED)
 
 
 async def test_events_become_plain_json_with_the_reason_of_errors() -> None:

@@ -18,6 +18,7 @@ from stillwing_agent.core.json_schema import Properties
 from stillwing_agent.core.params import MISSION_PROPERTIES, MissionParams
 from stillwing_agent.core.prompting.prompts import CHOICES, TOOLS, tool_call_schema
 from stillwing_agent.core.tools.execution import Toolbox, ToolResult, to_command, without_closed
+from stillwing_agent.core.types import Claim
 from stillwing_bridge.core.commands import FlyTowards, Land, Step, Turn
 from stillwing_common.errors import BadParams, InvalidInput
 
@@ -122,10 +123,10 @@ async def test_a_call_beyond_its_limits_is_answered_and_not_flown(text: str, arg
         def __init__(self, params: Mapping[str, Any]) -> None:
             """It takes no params of its own."""
 
-        async def fly(self, toolbox: Toolbox) -> str:
+        async def fly(self, toolbox: Toolbox) -> Claim:
             wanted = json.loads(text)
             results.append(await toolbox.run(wanted["name"], wanted["arguments"]))
-            return "done"
+            return Claim("done")
 
     rig = make_rig()
     agent = MissionAgent(rig.agent._crew, "one_call", OneCall, AgentConfig(flight=FAST))

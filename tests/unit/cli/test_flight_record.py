@@ -19,6 +19,7 @@ from stillwing_agent.core.events import (
     ActionStarted,
     FramesEvicted,
     Happening,
+    Instructed,
     KeyframeFiled,
     KeyframeLost,
     MissionEvent,
@@ -34,11 +35,11 @@ from stillwing_airfield.scenes import build_scene
 from stillwing_bridge.core import events
 from stillwing_bridge.core.commands import CommandState, CommandStatus
 from stillwing_bridge.core.types import StopLevel, Telemetry
-from stillwing_cli.flight_record import FlightRecord, ThinkingAudit, goal_of
+from stillwing_cli.flight_record import FlightRecord, ThinkingAudit, goal_in
 from stillwing_cli.fly_display import FlightDisplay
 from stillwing_cli.report import fresh_folder, write_report
 from stillwing_cli.watch import as_plain, describe
-from stillwing_common.errors import Obstructed
+from stillwing_common.errors import NotFound, Obstructed
 from stillwing_common.types import Pose, PositionNed, Quaternion, Stamp, VelocityNed
 
 SCENE = build_scene("meadow", 3)
@@ -87,7 +88,7 @@ def record() -> FlightRecord:
             ActionStarted(f"act_{number}", "move", {"direction": "forward", "distance_m": number}),
         ]
     happenings.insert(3, MotionRefused("act_1", Obstructed("a tree", distance_m=0.8)))
-    happenings += [ActionFinished("act_2"), StateChanged(ended(MissionState.SUCCEEDED))]
+    happenings += [ActionFinished("act_2"), StateChanged(ended(MissionState.ACHIEVED))]
     for step, happening in enumerate(happenings):
         share = step / len(happenings) * 0.9
         made.add_telemetry(telemetry(goal_north_m * share, goal_east_m * share, collisions=4), step * 0.5, 4)
@@ -100,9 +101,9 @@ def record() -> FlightRecord:
 def test_reached_is_judged_by_ground_truth_not_by_what_the_agent_says(record: FlightRecord) -> None:
     north_m, east_m, _ = SCENE.goal().position_ned_m
     record.end_position = PositionNed(north_m + 3.1, east_m, -2)
-    assert record.reached
+    assert (record.claimed, record.verified, record.exit_code) == (True, True, 0)
     record.end_position = PositionNed(north_m + 3.3, east_m, -2)
-    assert not record.reached
+    assert (record.claimed, record.verified, record.exit_code) == (True, False, 4)
     assert math.isclose(record.summary()["distance_m"], 3.3, abs_tol=0.01)
 
 
@@ -110,7 +111,20 @@ def test_reached_is_judged_by_ground_truth_not_by_what_the_agent_says(record: Fl
 def test_a_mission_that_did_not_end_well_has_not_reached(record: FlightRecord, state: MissionState) -> None:
     record.end_position = PositionNed(*SCENE.goal().position_ned_m)
     record.mission = ended(state)
-    assert not record.reached
+    assert (record.claimed, record.verified, record.exit_code) == (None, True, 1)
+
+
+def test_an_agent_that_gives_up_says_so(record: FlightRecord) -> None:
+    record.end_position = PositionNed(*SCENE.goal().position_ned_m)
+    record.mission = ended(MissionState.NOT_ACHIEVED, answer="there is no van")
+    assert (record.claimed, record.verified, record.achieved, record.exit_code) == (False, True, False, 3)
+    assert record.verdict == "not achieved; verified by ground truth"
+
+
+def test_without_ground_truth_the_claim_stands_alone(record: FlightRecord) -> None:
+    record.goal = None
+    assert (record.claimed, record.verified, record.exit_code) == (True, None, 0)
+    assert record.verdict == "achieved; not verified"
 
 
 def test_summary_counts(record: FlightRecord) -> None:
@@ -131,10 +145,23 @@ def test_collisions_count_from_the_start_of_the_mission(record: FlightRecord) ->
     assert (record.collisions, record.hit) == (2, "tree")
 
 
-def test_the_goal_is_the_beacon_that_the_words_name() -> None:
+def test_the_goal_is_the_scenes_own_or_the_thing_that_is_named() -> None:
     beacon = SCENE.of_kind("beacon")[1]
-    assert goal_of(SCENE, f"Go to the {beacon.colour} beacon") == beacon
-    assert goal_of(SCENE, "Look around") is None
+    assert goal_in(SCENE, SCENE.mission, "") == SCENE.goal()
+    assert goal_in(SCENE, f"Go to the {beacon.colour} beacon.", "") is None
+    assert goal_in(SCENE, "Go there.", beacon.name) == beacon
+    assert goal_in(None, SCENE.mission, "") is None
+    for scene in (SCENE, None):
+        with pytest.raises(NotFound, match="no thing called moon"):
+            goal_in(scene, SCENE.mission, "moon")
+
+
+def test_a_further_instruction_has_its_own_truth(record: FlightRecord) -> None:
+    record.add_event(MissionEvent(90, STARTED_NS, Instructed(2, "Fly to the van.")))
+    assert record.verified is None
+    record.goal_thing = SCENE.goal().name
+    record.add_event(MissionEvent(91, STARTED_NS, Instructed(3, "Fly back.")))
+    assert record.goal == SCENE.goal()
 
 
 def test_the_audit_sees_motion_while_thinking() -> None:

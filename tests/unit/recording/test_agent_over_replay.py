@@ -37,7 +37,7 @@ async def test_a_mission_over_a_recording(tmp_path: Path) -> None:
     agent = MissionAgent(crew, "tool_calling", POLICIES.load("tool_calling"))
     mission = await agent.start_mission(MissionRequest("req_1", "Fly to the red beacon.", "drone", 60))
     happenings = [event.happening async for event in agent.watch_mission(mission.mission_id)]
-    assert (await agent.get_mission(mission.mission_id)).state is MissionState.SUCCEEDED
+    assert (await agent.get_mission(mission.mission_id)).state is MissionState.ACHIEVED
     seen = [happening.last_frame_id for happening in happenings if isinstance(happening, ThinkingFinished)]
     assert len(seen) == 3
     assert seen == sorted(seen, key=lambda frame_id: int(frame_id.rpartition("/")[2])), "it saw the recording go on"

@@ -213,7 +213,7 @@ async def _fly(loop: MissionLoop, record: MissionRecord) -> None:
     """Run one mission to its end, whatever it is, and record that end."""
     try:
         record.change_state(MissionState.RUNNING)
-        answer = await loop.run()
+        claim = await loop.run()
     except asyncio.CancelledError:
         record.change_state(MissionState.CANCELLED)
     except StillwingError as error:
@@ -222,7 +222,7 @@ async def _fly(loop: MissionLoop, record: MissionRecord) -> None:
         _log.exception("mission %s broke", record.mission.mission_id)
         record.change_state(MissionState.FAILED, error=InternalFault(mission_id=record.mission.mission_id))
     else:
-        record.change_state(MissionState.SUCCEEDED, answer=answer)
+        record.change_state(claim.state, answer=claim.answer)
 
 
 def _end_unbegun(record: MissionRecord) -> None:

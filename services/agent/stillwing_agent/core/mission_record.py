@@ -28,8 +28,9 @@ from stillwing_common.errors import EventLogFull, MissionEnded, QueueFull, Still
 
 _NEXT: dict[MissionState, frozenset[MissionState]] = {
     MissionState.PENDING: frozenset({MissionState.RUNNING, MissionState.FAILED, MissionState.CANCELLED}),
-    MissionState.RUNNING: frozenset({MissionState.SUCCEEDED, MissionState.FAILED, MissionState.CANCELLED}),
-    MissionState.SUCCEEDED: frozenset(),
+    MissionState.RUNNING: frozenset(state for state in MissionState if state.ended),
+    MissionState.ACHIEVED: frozenset(),
+    MissionState.NOT_ACHIEVED: frozenset(),
     MissionState.FAILED: frozenset(),
     MissionState.CANCELLED: frozenset(),
 }

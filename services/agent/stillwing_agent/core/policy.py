@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 from stillwing_agent.core.json_schema import Properties
 from stillwing_agent.core.params import MISSION_PROPERTIES
 from stillwing_agent.core.tools.execution import Toolbox
+from stillwing_agent.core.types import Claim
 from stillwing_common.registry import Registry
 
 
@@ -24,8 +25,8 @@ class Policy(Protocol):
     def __init__(self, params: Mapping[str, Any]) -> None:
         """`params` as `checked_params` returns them."""
 
-    async def fly(self, toolbox: Toolbox) -> str:
-        """Decide and act until `toolbox.goal` is met; returns the answer. Raises what ends the mission otherwise.
+    async def fly(self, toolbox: Toolbox) -> Claim:
+        """Decide and act until `toolbox.goal` is met, or cannot be. Raises what ends the mission otherwise.
 
         Called again for each further instruction; what the toolbox raises when one breaks in is let through.
         """

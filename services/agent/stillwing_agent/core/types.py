@@ -9,18 +9,34 @@ from stillwing_common.errors import StillwingError
 
 
 class MissionState(Enum):
-    """Where a mission stands. The last three are final."""
+    """Where a mission stands; all but the first two are final. What the agent says of its goal is a claim."""
 
     PENDING = "pending"
     RUNNING = "running"
-    SUCCEEDED = "succeeded"
+    ACHIEVED = "achieved"
+    """The agent says that the goal is met."""
+    NOT_ACHIEVED = "not_achieved"
+    """The agent says that it cannot be met, and why."""
     FAILED = "failed"
     CANCELLED = "cancelled"
 
     @property
     def ended(self) -> bool:
         """Whether nothing will change any more."""
-        return self in (MissionState.SUCCEEDED, MissionState.FAILED, MissionState.CANCELLED)
+        return self not in (MissionState.PENDING, MissionState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A policy's last word on an instruction: whether it was carried out, and the answer. Nobody has verified it."""
+
+    answer: str
+    achieved: bool = True
+
+    @property
+    def state(self) -> MissionState:
+        """The end of a mission that claims this."""
+        return MissionState.ACHIEVED if self.achieved else MissionState.NOT_ACHIEVED
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,15 +32,17 @@ class Mission(_message.Message):
         STATE_UNSPECIFIED: _ClassVar[Mission.State]
         STATE_PENDING: _ClassVar[Mission.State]
         STATE_RUNNING: _ClassVar[Mission.State]
-        STATE_SUCCEEDED: _ClassVar[Mission.State]
+        STATE_ACHIEVED: _ClassVar[Mission.State]
         STATE_FAILED: _ClassVar[Mission.State]
         STATE_CANCELLED: _ClassVar[Mission.State]
+        STATE_NOT_ACHIEVED: _ClassVar[Mission.State]
     STATE_UNSPECIFIED: Mission.State
     STATE_PENDING: Mission.State
     STATE_RUNNING: Mission.State
-    STATE_SUCCEEDED: Mission.State
+    STATE_ACHIEVED: Mission.State
     STATE_FAILED: Mission.State
     STATE_CANCELLED: Mission.State
+    STATE_NOT_ACHIEVED: Mission.State
     MISSION_ID_FIELD_NUMBER: _ClassVar[int]
     GOAL_FIELD_NUMBER: _ClassVar[int]
     VEHICLE_ID_FIELD_NUMBER: _ClassVar[int]

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from stillwing_agent.core.json_schema import Properties
 from stillwing_agent.core.prompting.prompts import CHOICES, choice_prompt
 from stillwing_agent.core.tools.execution import Toolbox
+from stillwing_agent.core.types import Claim
 
 
 class ChoicePolicy:
@@ -19,7 +20,7 @@ class ChoicePolicy:
     def __init__(self, params: Mapping[str, Any]) -> None:
         """It takes no params of its own."""
 
-    async def fly(self, toolbox: Toolbox) -> str:
+    async def fly(self, toolbox: Toolbox) -> Claim:
         """Until "stop" is chosen. Raises DecisionsUsedUp, and what ends a mission."""
         while True:
             options = [word for word, call in CHOICES.items() if toolbox.is_open(call)]
@@ -28,4 +29,4 @@ class ChoicePolicy:
             call = CHOICES[options[choice.best_index]]
             result = await toolbox.run(call["name"], call["arguments"])
             if call["name"] == "final_answer":
-                return str(result.data["answer"])
+                return Claim(str(result.data["answer"]))

@@ -13,12 +13,13 @@ from smolagents import LogLevel, Tool, ToolCallingAgent
 from smolagents.agents import EMPTY_PROMPT_TEMPLATES
 from smolagents.memory import ActionStep, TaskStep
 from smolagents.models import ChatMessage
-from smolagents.utils import AgentError
+from smolagents.utils import AgentError, AgentToolExecutionError
 
 from stillwing_agent.core.agents.smolagents_model import Interrupted, LoopPort, StreamingVLMModel
 from stillwing_agent.core.json_schema import Properties
 from stillwing_agent.core.prompting.prompts import ToolSpec
 from stillwing_agent.core.tools.execution import Toolbox, ToolResult
+from stillwing_agent.core.types import Claim
 from stillwing_common.errors import DecisionsUsedUp, StillwingError
 from stillwing_vlm.core.requests import Sampling
 
@@ -51,7 +52,7 @@ class ToolCallingPolicy:
         temperature = float(params["temperature"])
         self._sampling = Sampling(temperature, seed=params["seed"]) if temperature > 0 else None
 
-    async def fly(self, toolbox: Toolbox) -> str:
+    async def fly(self, toolbox: Toolbox) -> Claim:
         """Until the model gives its final answer. Raises DecisionsUsedUp, and what ends a mission."""
         loop = asyncio.get_running_loop()
         port = self.port(loop)
@@ -73,8 +74,10 @@ class ToolCallingPolicy:
             executor.shutdown(wait=False)
 
 
-def _run(agent: ToolCallingAgent, goal: str) -> str:
-    return str(agent.run(goal))
+def _run(agent: ToolCallingAgent, goal: str) -> Claim:
+    claim = agent.run(goal)
+    assert isinstance(claim, Claim)
+    return claim
 
 
 def _agent(toolbox: Toolbox, port: LoopPort, sampling: Sampling | None) -> ToolCallingAgent:
@@ -93,6 +96,16 @@ class _BoundedAgent(ToolCallingAgent):  # type: ignore[misc]  # smolagents ships
     def provide_final_answer(self, task: str) -> ChatMessage:
         raise DecisionsUsedUp
 
+    def execute_tool_call(self, tool_name: str, arguments: dict[str, Any] | str) -> Any:
+        """The toolbox checks its calls itself, so that each is logged, whatever is wrong with it."""
+        tool = self.tools.get(tool_name)
+        if isinstance(tool, _BridgedTool) and isinstance(arguments, dict):
+            result = tool.forward(**arguments)
+            if tool_name == "final_answer" and not isinstance(result, Claim):
+                raise AgentToolExecutionError(result, self.logger)
+            return result
+        return super().execute_tool_call(tool_name, arguments)
+
 
 class _BridgedTool(Tool):  # type: ignore[misc]  # smolagents ships no types
     # The arguments are those of the ToolSpec, not of a Python signature.
@@ -107,9 +120,11 @@ class _BridgedTool(Tool):  # type: ignore[misc]  # smolagents ships no types
         self._port = port
         super().__init__()
 
-    def forward(self, **arguments: Any) -> str:
+    def forward(self, **arguments: Any) -> str | Claim:
         result: ToolResult = self._port.call(self._toolbox.run(self.name, arguments))
-        return str(result.data["answer"]) if self.name == "final_answer" else result.text
+        if self.name == "final_answer" and result.error is None:
+            return Claim(str(result.data["answer"]), bool(result.data.get("achieved", True)))
+        return result.text
 
 
 def _smol_input(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:

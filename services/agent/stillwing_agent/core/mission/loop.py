@@ -20,6 +20,7 @@ from stillwing_agent.core.mission.assembly import Crew, Parts, assemble, session
 from stillwing_agent.core.mission_record import MissionRecord
 from stillwing_agent.core.policy import Policy
 from stillwing_agent.core.tools.cockpit import raise_unless_succeeded
+from stillwing_agent.core.types import Claim
 from stillwing_bridge.core.commands import CommandState, Hold, Takeoff
 from stillwing_bridge.core.protocol import Bridge
 from stillwing_bridge.core.types import Lease
@@ -60,8 +61,8 @@ class MissionLoop:
     _life: Life = field(default_factory=Life)
     _evicted: list[str] = field(default_factory=list)
 
-    async def run(self) -> str:
-        """Fly; returns the policy's answer. Raises what ended the mission otherwise; the vehicle holds either way."""
+    async def run(self) -> Claim:
+        """Fly; returns the policy's claim. Raises what ended the mission otherwise; the vehicle holds either way."""
         mission = self.record.mission
         lease = await self._acquire_lease(mission.vehicle_id)
         limit = asyncio.timeout(self.time_limit_s)
@@ -90,7 +91,7 @@ class MissionLoop:
             else:
                 return state.lease
 
-    async def _fly(self, lease: Lease) -> str:
+    async def _fly(self, lease: Lease) -> Claim:
         await self._take_off(lease)
         model = await self.crew.engine.model_info()
         layers = await self._scored_layers(model)
@@ -117,16 +118,16 @@ class MissionLoop:
             finally:
                 self._log_evicted()
 
-    async def _decide(self, parts: Parts) -> str:
-        """Follow the goal and then each further instruction; the answer to the last. The vehicle holds between two."""
-        toolbox, memory, answer = parts.toolbox, parts.memory, ""
+    async def _decide(self, parts: Parts) -> Claim:
+        """Follow the goal and then each further instruction; the claim of the last. The vehicle holds between two."""
+        toolbox, memory, claim = parts.toolbox, parts.memory, Claim("", achieved=False)
         await parts.cockpit.wait_fresh_frame()
         while True:
             try:
                 if memory is not None:
                     with self._life.waiting():
                         await memory.begin(toolbox.goal, self.record.mission.instruction_number)
-                answer = await self.policy.fly(toolbox)
+                claim = await self.policy.fly(toolbox)
             except InstructionChanged:
                 _log.info("mission %s: broken off for another instruction", self.record.mission.mission_id)
             except DecisionsUsedUp:
@@ -134,7 +135,7 @@ class MissionLoop:
                 raise
             if self.record.turn() is None:
                 await self._drain(parts)
-                return answer
+                return claim
             await parts.asking.hold()
             toolbox.turned()
             if memory is not None:
@@ -209,7 +210,7 @@ class MissionLoop:
         self.record.count_frames_seen(frames)
         self._life.frame_taken()
 
-    async def _beside(self, main: Awaitable[str], *others: Awaitable[None]) -> str:
+    async def _beside(self, main: Awaitable[Claim], *others: Awaitable[None]) -> Claim:
         """Run `main`; the first of `others` to end ends it too, with that one's error."""
         task = asyncio.ensure_future(main)
         tasks = [task, *(asyncio.ensure_future(other) for other in others)]
