@@ -110,23 +110,6 @@ def sizes_of(config: Any) -> ModelSizes:
     )
 
 
-QWEN_2_5_VL_3B = ModelSizes(
-    layers=36,
-    heads=16,
-    kv_heads=2,
-    head_dim=128,
-    hidden=2048,
-    inner=11008,
-    vocabulary=151_936,
-    vision_layers=32,
-    vision_hidden=1280,
-    vision_inner=3420,
-    vision_full_layers=4,
-    vision_window_patches=64,
-    patch_values=3 * 2 * 14 * 14,
-)
-
-
 @dataclass(frozen=True, slots=True)
 class Roofline:
     """Least times in seconds, of one model on one device."""

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillwing_lab.speed.real_sizes import real_config
-from stillwing_lab.speed.roofline import QWEN_2_5_VL_3B, Device, Roofline
+from stillwing_lab.speed.roofline import Device, Roofline, sizes_of
 from stillwing_vlm.core.engines.qwen.families import FAMILIES
 
+QWEN_2_5_VL_3B = sizes_of(real_config({}))
 H200 = Roofline(QWEN_2_5_VL_3B, Device(4.3e12, 790e12))
 CHUNK = {"tokens": 393, "patches": 34 * 46}
 
