@@ -5,6 +5,7 @@ The oracle keeps every token ever seen and attends, for each chunk and question,
 positions that transformers itself computes for that sequence. It has no cache, no eviction arithmetic and no offsets.
 """
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -46,6 +47,12 @@ def short_engine(tmp_path_factory: pytest.TempPathFactory) -> LocalEngine:
 @pytest.fixture(scope="session")
 def hf_model(tiny_dir: Path) -> Any:
     return Qwen2_5_VLForConditionalGeneration.from_pretrained(tiny_dir, dtype=torch.float32).eval()
+
+
+@pytest.fixture(scope="session")
+def exact_model(hf_model: Any) -> Any:
+    """The same in float64, whose rounding is nothing beside float32's."""
+    return copy.deepcopy(hf_model).double()
 
 
 @pytest.fixture
@@ -175,7 +182,7 @@ class Oracle:
     ) -> Piece:
         thw = torch.tensor([grid])
         with torch.no_grad():
-            found = self._model.model.get_image_features(torch.from_numpy(patches), thw)
+            found = self._model.model.get_image_features(torch.from_numpy(patches).to(self._model.dtype), thw)
         (image,) = found.pooler_output
         before = [*self._text.encode(label), self._text.vision_start]
         ids = [*before, *[self._model.config.image_token_id] * len(image), self._text.vision_end]
@@ -232,7 +239,8 @@ class Oracle:
         half = rotary.inv_freq.numel()
         theta = rotary.config.rope_parameters["rope_theta"]
         angles = positions.double()[..., None] * theta ** -(torch.arange(half, dtype=torch.float64) / half)
-        cos, sin = (rotary.recomposition_frequencies(part).float() for part in (angles.cos(), angles.sin()))
+        recomposed = (rotary.recomposition_frequencies(part) for part in (angles.cos(), angles.sin()))
+        cos, sin = (part.to(self._model.dtype) for part in recomposed)
         return cos, sin
 
     @torch.no_grad()
@@ -265,7 +273,7 @@ class Oracle:
             piece.values.append(value)
             keys = torch.cat([part.raw_keys[index] for part in sequence], dim=1)
             values = torch.cat([part.values[index] for part in sequence], dim=1)
-            padded = torch.cat([torch.zeros(query.shape[0], total - own, attn.head_dim), query], dim=1)
+            padded = torch.cat([query.new_zeros(query.shape[0], total - own, attn.head_dim), query], dim=1)
             turned, turned_keys = apply_rotary_pos_emb(padded[None], keys[None], cos, sin)
             groups = query.shape[0] // keys.shape[0]
             scores = turned[0, :, -own:] @ turned_keys[0].repeat_interleave(groups, 0).transpose(1, 2)
@@ -303,9 +311,14 @@ class Pair:
         self._rng = np.random.default_rng(seed)
         self.arrived: dict[str, Piece] = {}
         self.session = engine.open("You fly.", budget, eviction=eviction, gate_levels=gate_levels)
-        loaded = engine.loaded
+        self._terms = budget, eviction
+        self.oracle = self.oracle_on(hf_model)
+
+    def oracle_on(self, model: Any) -> Oracle:
+        """One for the engine's session at its beginning."""
+        loaded = self._engine.loaded
         opening = loaded.preparer.opening("You fly.")
-        self.oracle = Oracle(hf_model, loaded.text, loaded.backend.preprocessing, opening, budget, eviction)
+        return Oracle(model, loaded.text, loaded.backend.preprocessing, opening, *self._terms)
 
     def frame(self, rows_px: int = 56, columns_px: int = 84) -> np.ndarray:
         return self._rng.integers(0, 256, (rows_px, columns_px, 3), dtype=np.uint8)
