@@ -11,7 +11,7 @@ TEST := .venv/.stillwing-test
 PINNED := pyproject.toml scripts/setup.sh $(wildcard constraints/*.txt)
 timed = start=$$SECONDS; trap 'echo "make $@: $$((SECONDS-start)) s"' EXIT
 
-.PHONY: help setup setup-test protos check protos-check up fly eval-quick test test-newest check-windows constraints fuzz bench doctor
+.PHONY: help setup setup-test protos check protos-check up fly eval-quick test test-nightly test-newest check-windows constraints fuzz bench doctor
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -70,9 +70,13 @@ eval-quick: setup  ## the main table: four scenes, six ways of flying, in minute
 	stillwing eval all --episodes 8 --policy tool_calling --policy choice --policy expert --policy hover \
 		--policy always_forward --policy random $(if $(SAVE),--save $(SAVE))
 
-test: check  ## all that CI runs
+test: setup-test  ## all that CI runs: the tests on all cores beside `make check`, then those that promise a time
 	@$(timed)
-	OMP_NUM_THREADS=1 python -m pytest
+	python tests/support/run_tests.py
+
+test-nightly: setup-test  ## every test at its full size, and a million fuzzed inputs; writes results/nightly.md
+	@$(timed)
+	python tests/support/run_tests.py nightly --summary results/nightly.md
 
 test-newest: setup  ## the tests on the newest versions that pyproject.toml allows, in .venv-newest: a report, no gate
 	@$(timed)
