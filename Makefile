@@ -45,7 +45,7 @@ protos-check: setup-test
 	buf format -d --exit-code
 	scripts/check_protos.sh
 
-check: setup-test protos-check  ## lint, types, import contracts, protos, constraints, compose file
+check: setup-test protos-check  ## lint, types, import contracts, protos, constraints, licences, compose file
 	@$(timed)
 	ruff check .
 	ruff format --check .
@@ -53,6 +53,7 @@ check: setup-test protos-check  ## lint, types, import contracts, protos, constr
 	lint-imports
 	python scripts/check_docker.py
 	python scripts/check_constraints.py
+	python scripts/licences.py
 	scripts/check_windows.sh
 
 check-windows: setup-test  ## whether all that Windows installs has a wheel there

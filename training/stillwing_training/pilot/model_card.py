@@ -159,6 +159,7 @@ def _cell(row: dict[str, Any], name: str) -> str:
 
 
 _CARD = """---
+license: apache-2.0
 library_name: transformers
 pipeline_tag: image-text-to-text
 ---
