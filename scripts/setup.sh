@@ -51,10 +51,14 @@ setup_fly() {
   install_gl
   [ -x .venv/bin/python ] || "$python" -m venv .venv
   echo "setup: installing what flying needs (a minute the first time)"
-  # STILLWING_TORCH names another torch than the usual index has, a version or a wheel. Which libraries a torch brings
-  # depends on its build; what else it needs is pinned with the engine.
-  local torch=(--constraint constraints/all.txt torch)
-  [ -z "${STILLWING_TORCH:-}" ] || torch=("$STILLWING_TORCH")
+  # STILLWING_TORCH names another torch, a version or a wheel, STILLWING_TORCH_INDEX the index of another build. Which
+  # libraries a torch brings depends on its build; what else it needs is pinned with the engine.
+  local torch=(${STILLWING_TORCH_INDEX:+"--index-url=$STILLWING_TORCH_INDEX"})
+  if [ -n "${STILLWING_TORCH:-}" ]; then
+    torch+=("$STILLWING_TORCH")
+  else
+    torch+=(--constraint constraints/all.txt torch)
+  fi
   pip_install --no-deps "${torch[@]}" &
   pinned {base,engine,build}.txt
   wait $!
