@@ -190,7 +190,7 @@ def machine(make_pair: Any, folder: Path) -> type[RuleBasedStateMachine]:
             self.snapshots.clear()
             # What the window brought along has no un-rotated keys unless it has to be written anew anyway.
             self.carried = set(self.pair.arrived)
-            if self.pair.session.video.trunk.rewrites_window:
+            if self.pair.session.video.trunk.eviction.level is not EvictionLevel.OLDEST:
                 self.carried = gone
 
         @invariant()
