@@ -5,13 +5,16 @@ figures of pictures; and that the shipped pilot reads what it was trained on.
 """
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from chat_templates import BOTH, PICTURES, TOOLS, write_chat_model
+from chat_templates import BOTH, PICTURES, TOOLS, published_files, write_chat_model
 from tokenizers import Tokenizer
 from transformers import (
     AutoModelForImageTextToText,
@@ -24,7 +27,7 @@ from vlm_frames import frame
 
 from stillwing_agent.core.prompting.prompts import decision_prompt, system_prompt
 from stillwing_common.errors import ModelNotUsable
-from stillwing_lab.tiny_model import write_tiny_model
+from stillwing_lab.tiny_model import tiny_config, write_tiny_model
 from stillwing_vlm.core.backend import Choosing, Repeats
 from stillwing_vlm.core.catalog import Decoding, ModelSource, load_engine, pilot_directory
 from stillwing_vlm.core.chat_format import Pointing, SamplingDefaults
@@ -134,6 +137,35 @@ def test_the_models_own_sampling_is_that_of_transformers(family: str, tmp_path: 
     ended = [token for token in written if token not in engine.loaded.text.end_ids]
     assert answer.text == engine.loaded.text.decode(ended)
     assert answer.text != session.ask(TURNS, max_tokens=12).text
+
+
+def test_the_published_files_converse(tmp_path: Path) -> None:
+    """The published tokenizer and templates, over an architecture of a few thousand weights."""
+    folder = published_files()
+    if folder is None:
+        pytest.skip("the published files of Qwen2.5-VL-3B are not there; STILLWING_QWEN2_5_VL_3B names their folder")
+    subprocess.run([sys.executable, str(folder / "build_tokenizer.py"), str(tmp_path)], check=True)
+    vision, tools = ((folder / f"chat_template_{kind}.jinja").read_text() for kind in ("vision", "tools"))
+    (tmp_path / "chat_template.json").write_text(json.dumps({"chat_template": vision}))
+    names = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({**names, "chat_template": tools}))
+    shutil.copy(folder / "preprocessor_config.json", tmp_path)
+    tiny_config(Tokenizer.from_file(str(tmp_path / "tokenizer.json")), "qwen2_5_vl").save_pretrained(tmp_path)
+    engine = loaded_from(tmp_path, random_weights=True)
+    chat = engine.info().chat
+    assert (chat.template, chat.pictures_template) == ("tokenizer_config.json", "chat_template.json")
+    assert (chat.tools, chat.pointing) == ("template", Pointing.RESIZED_PIXELS)
+    session = engine.open("You fly.", 4000, tools=(LOOK,))
+    shown_px = session.append(frame(0, 640, 480)).shown_px
+    assert shown_px == (476, 644)
+    for sampling in (None, Sampling(1.5, seed=1)):
+        wanted = ToolCallFormat(max_thought_tokens=12)
+        done = session.ask(TURNS, answer_format=wanted, max_tokens=90, sampling=sampling)
+        assert done.tool_call is not None and done.tool_call.name == "look"
+        assert done.text == (f"{done.thought}\n" if done.thought else "") + (
+            f'<tool_call>\n{{"name": "look", "arguments": {json.dumps(done.tool_call.values())}}}\n</tool_call>'
+        )
+    assert 151657 not in engine.loaded.text.question("<tool_call>")
 
 
 # Sampling
