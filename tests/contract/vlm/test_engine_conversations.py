@@ -189,6 +189,7 @@ class TestConversations:
             await session.ask(AskRequest(messages=(UserTurn("Where to?"),), max_tokens=8)).done(),
         ]
         assert asked[0].text == asked[1].text
+        assert asked[0].question_tokens == asked[1].question_tokens > len("Where to?") / 4
         assert sum((await session.ask_choice(ChoiceRequest("Where to?", ("left", "right")))).probabilities) > 0.99
         watch = session.set_watch(WatchRequest("Is it near?"))
         assert 0 < (await anext(aiter(watch))).probability < 1

@@ -246,6 +246,19 @@ def test_a_schema_that_is_none_is_refused(schema: str) -> None:
             FORMS.held(JsonFormat(schema, max_thought_tokens=thought), ())
 
 
+def test_a_tool_that_says_itself_what_else_it_takes_is_believed() -> None:
+    one = {"type": "object", "properties": {"a": {"const": 1}}, "required": ["a"], "additionalProperties": False}
+    for schema in (
+        {"type": "object", "anyOf": [one]},
+        {"type": "object", "$ref": "#/$defs/one", "$defs": {"one": one}},
+    ):
+        tool = Tool("odd", "x", json.dumps(schema))
+        FORMS.check((tool,))
+        held = FORMS.held(ToolCallFormat(), (tool,))
+        call = told(held, walk(held.matcher, 0))[1].tool_call
+        assert call is not None and call.values() == {"a": 1}
+
+
 def test_a_tool_whose_calls_cannot_be_held_is_named() -> None:
     odd = Tool("odd", "x", '{"type": "object", "properties": {"a": {"type": "nothing"}}}')
     with pytest.raises(BadGrammar, match="parameters of odd"):

@@ -345,7 +345,7 @@ def test_figures_that_contradict_the_model_name_their_file(qwen: Path) -> None:
         loaded_from(qwen)
 
 
-@pytest.mark.parametrize("text", ["[]", "{", '"x"'])
+@pytest.mark.parametrize("text", ["[]", "{", '"x"', f'{{"a": "{"b" * 100_000}"}}'])
 def test_a_range_of_training_that_is_no_object_is_refused(qwen: Path, text: str) -> None:
     (qwen / "stillwing.json").write_text(text)
     with pytest.raises(ModelNotUsable, match=r"stillwing\.json"):

@@ -6,7 +6,6 @@ Templates of the tests' own, in the style of each family's; the published ones w
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -424,6 +423,10 @@ BROKEN: dict[str, tuple[str, str]] = {
         "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
         "too long",
     ),
+    "costly": (
+        "{% set x = 'a' * 3000000 %}{% for a in range(99999) %}{% if x.upper() == a %}{% endif %}{% endfor %}",
+        "more than 2 s",
+    ),
     "writes on": ("{% for a in range(99999) %}{{ 'x' * 99999 }}{% endfor %}", "characters"),
     "multiplies": ("{{ 'x' * 10000000000 }}", "characters"),
     "raises": ("{{ 9 ** 9 ** 9 }}", "power"),
@@ -450,9 +453,7 @@ BROKEN: dict[str, tuple[str, str]] = {
 @pytest.mark.parametrize("name", [name for name in BROKEN if name not in ("trims", "calls alone")])
 def test_a_template_that_cannot_be_cut_is_not_used_and_says_why(name: str) -> None:
     source, words = BROKEN[name]
-    began_s = time.monotonic()
     found = choose(source)
-    assert time.monotonic() - began_s < 30
     assert found.template is None and found.call_form is None
     assert words in found.problem and found.problem.startswith("file 0 ")
     chat = ModelChat(TEXT, found)

@@ -190,6 +190,7 @@ def done_to_wire(done: AnswerDone) -> vlm_pb2.AnswerDone:
         thought=done.thought,
         json=done.json,
         tool_call=None if done.tool_call is None else call_to_wire(done.tool_call),
+        question_tokens=done.question_tokens,
     )
 
 
@@ -208,6 +209,7 @@ def done_from_wire(message: vlm_pb2.AnswerDone) -> AnswerDone:
         thought=message.thought,
         json=message.json,
         tool_call=call_from_wire(message.tool_call) if message.HasField("tool_call") else None,
+        question_tokens=message.question_tokens,
     )
 
 

@@ -136,6 +136,8 @@ class AnswerDone:
     """The JSON of a `JsonFormat`, where it is whole."""
     tool_call: ToolCall | None = None
     """The call of a `ToolCallFormat`, where it is whole."""
+    question_tokens: int = 0
+    """What the question took, the words that its template puts around it included."""
 
 
 @dataclass(frozen=True, slots=True)

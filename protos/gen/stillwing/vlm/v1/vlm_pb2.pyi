@@ -528,7 +528,7 @@ class AnswerDelta(_message.Message):
     def __init__(self, text: _Optional[str] = ...) -> None: ...
 
 class AnswerDone(_message.Message):
-    __slots__ = ("reason", "text", "provenance", "time_to_first_token", "elapsed", "answer_tokens", "thought", "json", "tool_call")
+    __slots__ = ("reason", "text", "provenance", "time_to_first_token", "elapsed", "answer_tokens", "thought", "json", "tool_call", "question_tokens")
     class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         REASON_UNSPECIFIED: _ClassVar[AnswerDone.Reason]
@@ -550,6 +550,7 @@ class AnswerDone(_message.Message):
     THOUGHT_FIELD_NUMBER: _ClassVar[int]
     JSON_FIELD_NUMBER: _ClassVar[int]
     TOOL_CALL_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_TOKENS_FIELD_NUMBER: _ClassVar[int]
     reason: AnswerDone.Reason
     text: str
     provenance: Provenance
@@ -559,7 +560,8 @@ class AnswerDone(_message.Message):
     thought: str
     json: str
     tool_call: _conversation_pb2.ToolCall
-    def __init__(self, reason: _Optional[_Union[AnswerDone.Reason, str]] = ..., text: _Optional[str] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., time_to_first_token: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., answer_tokens: _Optional[int] = ..., thought: _Optional[str] = ..., json: _Optional[str] = ..., tool_call: _Optional[_Union[_conversation_pb2.ToolCall, _Mapping]] = ...) -> None: ...
+    question_tokens: int
+    def __init__(self, reason: _Optional[_Union[AnswerDone.Reason, str]] = ..., text: _Optional[str] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., time_to_first_token: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., answer_tokens: _Optional[int] = ..., thought: _Optional[str] = ..., json: _Optional[str] = ..., tool_call: _Optional[_Union[_conversation_pb2.ToolCall, _Mapping]] = ..., question_tokens: _Optional[int] = ...) -> None: ...
 
 class ChoiceDone(_message.Message):
     __slots__ = ("probabilities", "best_index", "provenance", "elapsed")

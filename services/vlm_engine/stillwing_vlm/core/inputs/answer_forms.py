@@ -82,7 +82,7 @@ class AnswerForms:
     def check(self, tools: tuple[Tool, ...]) -> None:
         """Raises BadGrammar for a tool whose calls no answer could be held to."""
         for tool in tools:
-            self._grammars.check(tool.parameters, tool.name)
+            self._grammars.check(tool)
 
 
 def _named(names: tuple[str, ...], tools: tuple[Tool, ...]) -> tuple[Tool, ...]:

@@ -23,6 +23,8 @@ from stillwing_vlm.core.inputs.templates.tool_forms import Conversation
 from stillwing_vlm.core.inputs.text import ChatText, Piece
 
 _TRAINING_RANGE = "stillwing.json"
+_MAX_RANGE_CHARS = 100_000
+"""It is told to whoever asks for the model."""
 
 _Written = TypeVar("_Written")
 
@@ -49,6 +51,8 @@ class ModelChat:
         templates = choose_templates(read_templates(directory), now)
         trained = read_json(directory / _TRAINING_RANGE)
         told = json.dumps(trained, ensure_ascii=False) if trained else ""
+        if len(told) > _MAX_RANGE_CHARS:
+            raise ModelNotUsable(f"its {_TRAINING_RANGE} has {len(told)} characters, at most {_MAX_RANGE_CHARS}")
         return cls(text, templates, read_generation(directory).sampling, told)
 
     def format(self, pointing: Pointing | None) -> ChatFormat:

@@ -26,6 +26,17 @@ if TYPE_CHECKING:
     from llguidance._lib import JsonCompileOptions
 
 _CACHED_GRAMMARS = 64
+_OPEN_WORDS = {
+    "$ref",
+    "additionalProperties",
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "patternProperties",
+    "unevaluatedProperties",
+}
+"""Where one of these stands, a schema says itself which other arguments there may be."""
+
 COMPACT = (",", ":")
 """What stands between items and behind keys in JSON without white space."""
 
@@ -118,19 +129,16 @@ class GrammarCompiler:
         names = " | ".join(f"call_{at}" for at in range(len(tools)))
         rules.append(f"body: {self._words(form.opening)} ({names}) {self._words(form.closing)}\n")
         for at, tool in enumerate(tools):
-            # A call has the arguments that its schema names: others would reach nobody.
-            schema = {"additionalProperties": False, **tool.schema()}
-            self.check(json.dumps(schema), tool.name)
             rules.append(f"call_{at}: {self._words(tool.name + form.middle)} arguments_{at}\n")
-            rules.append(f"arguments_{at}: %json {_with_style(schema, separators)}\n")
+            rules.append(f"arguments_{at}: %json {_with_style(_arguments(tool), separators)}\n")
         return self._matcher("".join(rules), thought)
 
-    def check(self, json_schema: str, name: str) -> None:
-        """Raises BadGrammar, which says `name`, for a schema that no grammar can be made of."""
+    def check(self, tool: Tool) -> None:
+        """Raises BadGrammar, which names the tool, where no grammar can be made of its calls."""
         try:
-            self.json(json_schema)
+            self.json(json.dumps(_arguments(tool)))
         except BadGrammar as error:
-            raise BadGrammar(f"the parameters of {name}: {error.detail}", tool=name) from error
+            raise BadGrammar(f"the parameters of {tool.name}: {error.detail}", tool=tool.name) from error
 
     def _start(self, thought: Thought | None) -> str:
         if thought is None:
@@ -168,6 +176,14 @@ def _schema(json_schema: str) -> dict[str, Any]:
         return json_object("json_schema", json_schema)
     except InvalidInput as error:
         raise BadGrammar(error.detail) from error
+
+
+def _arguments(tool: Tool) -> dict[str, Any]:
+    """A tool's parameters; what they name is all that there is, unless they say more than names: an argument of another
+    name would reach nobody.
+    """
+    schema = tool.schema()
+    return schema if _OPEN_WORDS & schema.keys() else {**schema, "additionalProperties": False}
 
 
 def _style(separators: tuple[str, str]) -> "JsonCompileOptions":

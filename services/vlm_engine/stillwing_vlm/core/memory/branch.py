@@ -227,6 +227,7 @@ class AskBranch:
             thought=parts.thought,
             json=parts.json,
             tool_call=parts.tool_call,
+            question_tokens=len(self._ask.question_ids),
         )
 
 

@@ -1,13 +1,16 @@
 """A chat template as a program: compiled and rendered in Jinja's sandbox, as transformers does, within limits.
 
 A template comes with a model's files, so it is code of others'. The sandbox keeps it from files and from Python's own
-objects; here its loops and calls are counted and its text is bounded, so that none runs on or fills the memory. It
-knows nothing of tokens, conversations or models.
+objects; here its loops and calls are counted, their time is limited and its text is bounded, so that none runs on or
+fills the memory step by step. What a single operation costs is not bounded: a template is trusted that far. It knows
+nothing of tokens, conversations or models.
 """
 
 import json
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
@@ -24,10 +27,21 @@ from jinja2.visitor import NodeTransformer
 MAX_SOURCE_CHARS = 200_000
 MAX_STEPS = 200_000
 """Turns of loops and calls of one rendering: a conversation of hundreds of messages takes some thousands."""
+MAX_SECONDS = 2.0
+"""Of the processor's time, for one rendering, looked at with every step: a thousand times what one takes."""
 MAX_TEXT_CHARS = 4_000_000
 """Longest text that a rendering gives, or that it holds in a variable."""
 
-_steps_left: ContextVar[list[int]] = ContextVar("_steps_left")
+
+@dataclass(slots=True)
+class _Allowance:
+    """Of one rendering."""
+
+    steps: int
+    until_s: float
+
+
+_allowance: ContextVar[_Allowance] = ContextVar("_allowance")
 
 
 class TemplateFault(Exception):
@@ -51,7 +65,7 @@ class SandboxedTemplate:
 
     def render(self, variables: Mapping[str, Any]) -> str:
         """The text that it makes of `variables`. Raises TemplateFault."""
-        left = _steps_left.set([MAX_STEPS])
+        left = _allowance.set(_Allowance(MAX_STEPS, time.thread_time() + MAX_SECONDS))
         parts: list[str] = []
         chars = 0
         try:
@@ -66,7 +80,7 @@ class SandboxedTemplate:
         except Exception as error:  # the template's own code runs here, and breaks in its own ways
             raise TemplateFault(f"breaks with {type(error).__name__}: {_words(error)}") from error
         finally:
-            _steps_left.reset(left)
+            _allowance.reset(left)
         return "".join(parts)
 
 
@@ -81,10 +95,12 @@ def _check_chars(chars: int) -> None:
 
 
 def _step() -> None:
-    left = _steps_left.get()
-    left[0] -= 1
-    if left[0] < 0:
+    left = _allowance.get()
+    left.steps -= 1
+    if left.steps < 0:
         raise TemplateFault(f"takes too long: more than {MAX_STEPS} steps")
+    if time.thread_time() > left.until_s:
+        raise TemplateFault(f"takes too long: more than {MAX_SECONDS:g} s")
 
 
 # A filter that wants the context is never evaluated while the template is compiled.
