@@ -65,3 +65,10 @@ def test_what_is_listed_as_missing_gets_the_real_error(methods: Methods) -> None
 def test_scenes_and_faults_are_told() -> None:
     assert all(f"| `{name}` |" in _PAGE for name in scene_names())
     assert all(f"| `{field.name.replace('_', '-')}" in _PAGE for field in fields(FaultPlan))
+
+
+def test_the_example_runs() -> None:
+    _, _, after = _PAGE.partition("```python\n")
+    names: dict[str, object] = {}
+    exec(after.partition("```")[0], names)
+    assert set(names["shot"].images) == {"scene", "depth", "segmentation"}  # type: ignore[attr-defined]
