@@ -27,8 +27,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from stillwing_airfield.bench import measure
-from stillwing_airfield.flight import tasks
-from stillwing_airfield.flight.tasks import YawMode
+from stillwing_airfield.flight import motions
+from stillwing_airfield.flight.path import YawMode
 from stillwing_airfield.rendering import Optics
 from stillwing_airfield.sim import Airfield
 from stillwing_common.conditions import hardware
@@ -55,8 +55,8 @@ def stepped(scene: str, frames_per_s: float, simulated_s: float) -> float:
     with Airfield.of(scene, 7, Optics(*_SMALL)) as airfield:
         airfield.do(lambda v: v.autopilot.enable_api_control(True))
         airfield.do(lambda v: v.autopilot.arm(True))
-        airfield.fly(lambda v: tasks.takeoff(v, 20))
-        airfield.begin(lambda v: tasks.move_by_velocity(v, (0.1, 0.0, 0.0), 1e6, False, YawMode(True, 20)))
+        airfield.fly(lambda v: motions.takeoff(v, 20))
+        airfield.begin(lambda v: motions.move_by_velocity(v, (0.1, 0.0, 0.0), 1e6, False, YawMode(True, 20)))
         airfield.capture(kinds=_KINDS)
         began_s, began_ns = time.perf_counter(), airfield.time_ns
         while airfield.time_ns - began_ns < simulated_s * 1e9:

@@ -73,8 +73,6 @@ setup_fly() {
 setup_test() {
   echo "setup: installing what the tests need"
   pinned test.txt
-  # A CUDA build of torch brings the Triton that fits it; beside a CPU build the kernels' tests run in its interpreter.
-  .venv/bin/python -c 'import triton' 2>/dev/null || pinned triton.txt
 }
 
 case $what in

@@ -20,7 +20,7 @@ def hardware() -> str:
 def commit() -> str:
     """The commit this package is run from, and whether it was changed since; "" outside a checkout."""
     try:
-        told = subprocess.run(
+        process = subprocess.run(
             ["git", "describe", "--always", "--dirty=, with changes", "--exclude=*"],
             cwd=Path(__file__).parent,
             capture_output=True,
@@ -30,4 +30,4 @@ def commit() -> str:
         )
     except (OSError, subprocess.SubprocessError):
         return ""
-    return told.stdout.strip()
+    return process.stdout.strip()

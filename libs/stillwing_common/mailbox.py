@@ -1,7 +1,6 @@
 """Bounded hand-overs between producers and asyncio readers: newest-wins for state, everything-or-error for logs.
 
-It knows nothing of what is handed over. All methods run on one event loop; only `Mailbox.put_threadsafe` may be called
-from any thread.
+It knows nothing of what is handed over. All methods run on one event loop.
 """
 
 import asyncio
@@ -30,30 +29,21 @@ class Item(Generic[T]):
 
 
 class Mailbox(Generic[T]):
-    """One slot; a new value replaces an unread one, and the replaced one is counted in `dropped`."""
+    """One slot; a new value replaces an unread one, and the gap in the sequence shows it."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
         self._event = asyncio.Event()
         self._item: Item[T] | None = None
         self._sequence = 0
         self._closed = False
-        self.dropped = 0
 
     def put(self, value: T) -> None:
         """Offer a value; never blocks. Does nothing once closed."""
         if self._closed:
             return
         self._sequence += 1
-        if self._item is not None:
-            self.dropped += 1
         self._item = Item(self._sequence, value)
         self._event.set()
-
-    def put_threadsafe(self, value: T) -> None:
-        """`put` from any thread; a value offered after the loop has closed is dropped."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.put, value)
 
     async def get(self) -> Item[T]:
         """Wait for a value and take it; raises `Closed` when there will be none."""

@@ -19,8 +19,8 @@ class Registry:
 
     def names(self) -> list[str]:
         """Every known name, sorted."""
-        found = {entry.name for entry in entry_points(group=self._group)} if self._group else set()
-        return sorted(found | set(self._targets))
+        extensions = {entry.name for entry in entry_points(group=self._group)} if self._group else set()
+        return sorted(extensions | set(self._targets))
 
     def load(self, name: str) -> Any:
         """The object registered as `name`.

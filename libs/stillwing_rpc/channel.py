@@ -90,9 +90,9 @@ def service_config(service: str, settings: ChannelSettings) -> dict[str, Any]:
     Streams are resumed by their clients, by sequence.
     """
     methods = [
-        {"service": found.full_name, "method": method.name}
-        for found in _services(service, settings)
-        for method in found.methods
+        {"service": descriptor.full_name, "method": method.name}
+        for descriptor in _services(service, settings)
+        for method in descriptor.methods
         if not (method.client_streaming or method.server_streaming)
         and (method.name.startswith(_READS) or "request_id" in method.input_type.fields_by_name)
     ]
@@ -109,10 +109,10 @@ def service_config(service: str, settings: ChannelSettings) -> dict[str, Any]:
 
 
 def _services(service: str, settings: ChannelSettings) -> list[ServiceDescriptor]:
-    found: dict[str, ServiceDescriptor] = {}
+    descriptors: dict[str, ServiceDescriptor] = {}
 
     def add(file: FileDescriptor) -> None:
-        found.update({each.full_name: each for each in file.services_by_name.values()})
+        descriptors.update({each.full_name: each for each in file.services_by_name.values()})
 
     for name in (service, *settings.also_services):
         try:
@@ -122,7 +122,7 @@ def _services(service: str, settings: ChannelSettings) -> list[ServiceDescriptor
         add(file)
         for imported in file.dependencies:
             add(imported)
-    return list(found.values())
+    return list(descriptors.values())
 
 
 async def _wait_serving(channel: grpc.aio.Channel, target: str, service: str, wait_s: float) -> None:

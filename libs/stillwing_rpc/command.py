@@ -28,9 +28,9 @@ def read_settings(kind: type[Settings], **flags: object) -> Settings:
 
     Raises `typer.BadParameter`, which ends the program with status 2 and names what is wrong as in the environment.
     """
-    given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
+    overrides: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
     try:
-        return kind(**given)
+        return kind(**overrides)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False)
         raise typer.BadParameter("; ".join(_told(kind, fault) for fault in faults)) from error
@@ -43,8 +43,8 @@ def _told(kind: type[ServerSettings], fault: ErrorDetails) -> str:
     name = str(fault["loc"][0])
     field = kind.model_fields.get(name)
     secret = field is None or "Secret" in str(field.annotation)
-    given = "" if secret else f", not {fault['input']!r}"
-    return f"{kind.model_config.get('env_prefix', '')}{name.upper()}: {fault['msg']}{given}"
+    value = "" if secret else f", not {fault['input']!r}"
+    return f"{kind.model_config.get('env_prefix', '')}{name.upper()}: {fault['msg']}{value}"
 
 
 @contextmanager

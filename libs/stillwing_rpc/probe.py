@@ -27,16 +27,16 @@ async def probe(target: str, service: str, settings: ChannelSettings) -> str | N
 
 def main(arguments: list[str] | None = None) -> int:
     """The exit code: 0 serving, 1 not, 2 wrong usage."""
-    given = sys.argv[1:] if arguments is None else arguments
-    if len(given) != 2:
+    words = sys.argv[1:] if arguments is None else arguments
+    if len(words) != 2:
         print("usage: python -m stillwing_rpc.probe HOST:PORT SERVICE", file=sys.stderr)
         return 2
     authority = os.environ.get("STILLWING_PROBE_TLS_CA_FILE")
     settings = ChannelSettings(
         tls_ca_file=Path(authority) if authority else None, token=os.environ.get("STILLWING_PROBE_TOKEN")
     )
-    fault = asyncio.run(probe(given[0], given[1], settings))
-    print(fault or f"{given[1]} at {given[0]} is serving", file=sys.stderr if fault else sys.stdout)
+    fault = asyncio.run(probe(words[0], words[1], settings))
+    print(fault or f"{words[1]} at {words[0]} is serving", file=sys.stderr if fault else sys.stdout)
     return 1 if fault else 0
 
 

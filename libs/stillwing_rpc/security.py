@@ -73,5 +73,5 @@ def channel_credentials(target: str, settings: ChannelSettings) -> grpc.ChannelC
 
 def token_matches(authorization: str | None, token: str) -> bool:
     """Whether an `authorization` header carries this bearer token; takes the same time for every wrong one."""
-    scheme, _, given = (authorization or "").partition(" ")
-    return hmac.compare_digest(given.encode(), token.encode()) and scheme.lower() == "bearer"
+    scheme, _, credential = (authorization or "").partition(" ")
+    return hmac.compare_digest(credential.encode(), token.encode()) and scheme.lower() == "bearer"

@@ -68,11 +68,6 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         make = getattr(grpc, f"{shape}_rpc_method_handler")
         return make(wrapped, handler.request_deserializer, handler.response_serializer)
 
-    @property
-    def open_streams(self) -> int:
-        """Calls with a stream of responses that have not ended."""
-        return len(self._streams)
-
     async def wait_streams_ended(self, timeout_s: float) -> bool:
         """Whether every streaming call has ended within the time."""
         if not self._streams:
@@ -164,8 +159,8 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
     def _may_call(self, metadata: dict[str, str | bytes]) -> bool:
         if self._token is None:
             return True
-        given = metadata.get(AUTHORIZATION)
-        return token_matches(given if isinstance(given, str) else None, self._token)
+        header = metadata.get(AUTHORIZATION)
+        return token_matches(header if isinstance(header, str) else None, self._token)
 
 
 def _absent(method: str) -> Callable[[Any, Context], Awaitable[None]]:
@@ -176,7 +171,7 @@ def _absent(method: str) -> Callable[[Any, Context], Awaitable[None]]:
 
 
 def _request_id(metadata: dict[str, str | bytes]) -> str:
-    given = metadata.get(REQUEST_ID)
-    if isinstance(given, str) and 0 < len(given) <= _MAX_REQUEST_ID_CHARS and given.isprintable():
-        return given
+    header = metadata.get(REQUEST_ID)
+    if isinstance(header, str) and 0 < len(header) <= _MAX_REQUEST_ID_CHARS and header.isprintable():
+        return header
     return new_id("req")

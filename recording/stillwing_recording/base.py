@@ -24,11 +24,6 @@ class Losses:
     missed: dict[str, int] = field(default_factory=dict)
     interruptions: dict[str, int] = field(default_factory=dict)
 
-    @property
-    def none(self) -> bool:
-        """Whether nothing is lacking."""
-        return not (any(self.dropped.values()) or any(self.missed.values()) or any(self.interruptions.values()))
-
 
 @dataclass(frozen=True, slots=True)
 class RecordingInfo:
@@ -79,8 +74,8 @@ class Recording(ABC):
 
     def frames(self, camera_id: str = "") -> Iterator[Entry[FrameUpdate]]:
         """Frames of one camera, "" of the vehicle's first one."""
-        wanted = camera_id or self.vehicle.cameras[0].camera_id
-        return (entry for entry in _of(self.entries(), FrameUpdate) if entry.value.frame.camera_id == wanted)
+        source_id = camera_id or self.vehicle.cameras[0].camera_id
+        return (entry for entry in _of(self.entries(), FrameUpdate) if entry.value.frame.camera_id == source_id)
 
     def telemetry(self) -> Iterator[Entry[Telemetry]]:
         """States of the vehicle; none for pictures and videos."""

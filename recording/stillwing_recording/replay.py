@@ -184,11 +184,11 @@ class ReplayBridge:
     ) -> str:
         """See `Bridge.command`; a motion raises `Replayed`, or ends at once as NOTED."""
         self._check_vehicle(lease.vehicle_id)
-        known = self._answers.get(request_id)
-        if isinstance(known, StillwingError):
-            raise known
-        if known is not None:
-            return known
+        answer = self._answers.get(request_id)
+        if isinstance(answer, StillwingError):
+            raise answer
+        if answer is not None:
+            return answer
         try:
             self._leases.retain(lease)
             self._judge(command, ttl_s, based_on_frame_id)

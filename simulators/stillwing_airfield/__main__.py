@@ -150,21 +150,21 @@ def scenes(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Draw the scenes side by side: from above, with start and goal, and as first seen from 2 m up."""
-    wanted = name or scene_names()
+    families = name or scene_names()
     seeds = range(first_seed, first_seed + count)
     try:
-        missions = {family: [build_scene(family, seed).mission for seed in seeds] for family in wanted}
+        missions = {family: [build_scene(family, seed).mission for seed in seeds] for family in families}
         with Progress(console=Console(stderr=True), transient=True) as bar:
-            drawing = bar.add_task("drawing", total=len(wanted) * count)
-            draw_sheet(wanted, seeds, out, on_tile=lambda: bar.advance(drawing))
+            drawing = bar.add_task("drawing", total=len(families) * count)
+            draw_sheet(families, seeds, out, on_tile=lambda: bar.advance(drawing))
     except (StillwingError, OSError) as error:
         typer.echo(f"airfield: {error}", err=True)
         raise typer.Exit(1) from error
     if as_json:
         typer.echo(json.dumps({"file": str(out), "first_seed": first_seed, "missions": missions}, indent=2))
         return
-    typer.echo(f"airfield: {', '.join(wanted)}, seeds {seeds[0]} to {seeds[-1]}, in {out}")
-    typer.echo(f"Next: airfield --scene {wanted[0]} --seed {seeds[0]}   (serve one of them)")
+    typer.echo(f"airfield: {', '.join(families)}, seeds {seeds[0]} to {seeds[-1]}, in {out}")
+    typer.echo(f"Next: airfield --scene {families[0]} --seed {seeds[0]}   (serve one of them)")
 
 
 def main() -> None:

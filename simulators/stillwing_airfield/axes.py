@@ -52,9 +52,3 @@ def quaternion_from_euler(roll_deg: float = 0.0, pitch_deg: float = 0.0, yaw_deg
             cr * cp * sy - sr * sp * cy,
         ]
     )
-
-
-def yaw_of_deg(quaternion_wxyz: npt.ArrayLike) -> float:
-    """Heading in degrees, (-180, 180], clockwise from north, of an orientation FRD→NED."""
-    w, x, y, z = (float(part) for part in np.asarray(quaternion_wxyz))
-    return math.degrees(math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))

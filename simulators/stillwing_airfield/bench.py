@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from stillwing_airfield.flight import tasks
-from stillwing_airfield.flight.tasks import YawMode
+from stillwing_airfield.flight import motions
+from stillwing_airfield.flight.path import YawMode
 from stillwing_airfield.mounts import DEFAULT_CAMERA
 from stillwing_airfield.sim import Airfield
 from stillwing_common.conditions import hardware
@@ -57,7 +57,7 @@ def measure(airfield: Airfield, seconds: float) -> DrawingSpeed:
     north, east, _ = state.position_ned_m
     airfield.do(lambda v: v.place((north, east, -_HEIGHT_M), state.orientation_wxyz))
     airfield.begin(
-        lambda v: tasks.move_by_velocity_z(v, (0.0, 0.0), -_HEIGHT_M, seconds + 60, False, YawMode(True, _TURN_DEG_S))
+        lambda v: motions.move_by_velocity_z(v, (0.0, 0.0), -_HEIGHT_M, seconds + 60, False, YawMode(True, _TURN_DEG_S))
     )
     airfield.capture(DEFAULT_CAMERA, KINDS)
     took_s: list[float] = []

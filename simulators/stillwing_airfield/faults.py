@@ -42,7 +42,7 @@ class FaultPlan:
     def parse(cls, text: str) -> "FaultPlan":
         """Read a specification; "" is no fault. Raises `InvalidInput`, naming the faults there are."""
         known = {field.name.replace("_", "-"): field.name for field in fields(cls)}
-        given: dict[str, Any] = {}
+        figures: dict[str, Any] = {}
         for item in filter(None, (part.strip() for part in text.split(","))):
             name, _, value = item.partition("=")
             try:
@@ -51,14 +51,14 @@ class FaultPlan:
                 number = math.nan
             whole = name == "landed-late" or number.is_integer()
             if name not in known or not 0 <= number <= 1e6 or not whole:
-                told = ", ".join(f"{fault}=N" for fault in known)
-                raise InvalidInput(f"{item!r} is no fault; known: {told}", field="faults")
-            given[known[name]] = number if name == "landed-late" else int(number)
-        return cls(**given)
+                names = ", ".join(f"{fault}=N" for fault in known)
+                raise InvalidInput(f"{item!r} is no fault; known: {names}", field="faults")
+            figures[known[name]] = number if name == "landed-late" else int(number)
+        return cls(**figures)
 
     def __str__(self) -> str:
-        given = ((field.name, getattr(self, field.name)) for field in fields(self))
-        return ", ".join(f"{name.replace('_', '-')}={value:g}" for name, value in given if value) or "none"
+        figures = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return ", ".join(f"{name.replace('_', '-')}={value:g}" for name, value in figures if value) or "none"
 
 
 class Faults:

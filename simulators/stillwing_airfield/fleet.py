@@ -64,11 +64,11 @@ class Fleet:
 
     def placed(self) -> tuple[VehiclePlan, ...]:
         """The vehicles, each with its origin."""
-        found = []
+        plans = []
         for number, vehicle in enumerate(self.vehicles):
             origin = vehicle.origin_ned_m
-            found.append(replace(vehicle, origin_ned_m=(0.0, _APART_M * number, 0.0) if origin is None else origin))
-        return tuple(found)
+            plans.append(replace(vehicle, origin_ned_m=(0.0, _APART_M * number, 0.0) if origin is None else origin))
+        return tuple(plans)
 
 
 _APART_M = 1.5

@@ -67,7 +67,7 @@ def response(
         rgb = as_rgb(request.type, shot, segment_ids, hfov_deg)
         rows = rgb[..., ::-1] if traits.blue_first else rgb
         data = png(rgb) if request.compress else np.ascontiguousarray(rows).tobytes()
-    found = {
+    objects = {
         "image_data_uint8": data,
         "image_data_float": numbers,
         "camera_position": vector3r(shot.camera_pose.position_ned_m),
@@ -81,7 +81,7 @@ def response(
         "height": height_px,
         "image_type": int(request.type),
     }
-    return found | {"annotation_name": ""} if traits.has_annotations else found
+    return objects | {"annotation_name": ""} if traits.has_annotations else objects
 
 
 def png(rgb: Pixels) -> bytes:

@@ -17,6 +17,7 @@ from stillwing_airfield.clock import SteppableClock
 from stillwing_airfield.fleet import DistanceSensor, Fleet, VehiclePlan
 from stillwing_airfield.flight.controller import Triple, VehicleState
 from stillwing_airfield.flight.tasks import Task
+from stillwing_airfield.live_time import LiveTime
 from stillwing_airfield.mounts import DEFAULT_CAMERA, Mount, camera_name, place_camera
 from stillwing_airfield.rendering import CameraSet, Images, Optics, RenderThread, View
 from stillwing_airfield.scenes.base import SceneSpec, build_scene
@@ -26,10 +27,6 @@ from stillwing_airfield.world import RenderState, World
 from stillwing_common.errors import InternalFault, UnknownCamera, UnknownVehicle, WrongState
 
 Result = TypeVar("Result")
-
-# Steps taken in one hold of the lock, and the shortest nap between two: 10 ms of simulated time.
-_STEPS_AT_ONCE = 4
-_STEPS_PER_NAP = 2
 
 
 class RunningLive(WrongState):
@@ -43,9 +40,8 @@ class Shot:
     """Images of one camera at one instant.
 
     Attributes:
-        images: By kind: `scene` uint8 (H, W, 3) RGB; `depth` float32 (H, W) planar metres; `segmentation` int32 (H,
-        W) index
-            into the scene's objects, -1 for none.
+        images: By kind: `scene` uint8 (H, W, 3) RGB; `depth` float32 (H, W) planar metres; `segmentation` int32 (H, W)
+            index into the scene's objects, -1 for none.
         time_ns: Simulated time of the instant.
         camera: Full name of the camera.
         camera_pose: Where the camera was.
@@ -108,13 +104,9 @@ class Airfield:
         self._flown = [self._craft[name].vehicle for name in self.vehicle_names]
         self._clock = SteppableClock(self._world.timestep_s, speed=fleet.clock_speed)
         self._lock = threading.RLock()
-        self._wake = threading.Condition(self._lock)
-        self._physics: threading.Thread | None = None
+        self._live_time = LiveTime(self._clock, self._lock, self._step, self._cancel_all)
         self._render: RenderThread | None = None
         self._own_cameras = CameraSet(self._world)
-        self._stopping = False
-        self._fault: BaseException | None = None
-        self._continued: tuple[int, Future[None]] | None = None
         self.set_wind(fleet.wind_ned_m_s)
 
     @classmethod
@@ -141,7 +133,7 @@ class Airfield:
     @property
     def live(self) -> bool:
         """Whether real time drives it."""
-        return self._physics is not None
+        return self._live_time.running
 
     def start(self) -> None:
         """Let real time drive it from now on."""
@@ -149,28 +141,19 @@ class Airfield:
             return
         self._own_cameras.close()
         self._render = RenderThread(self._world)
-        self._stopping = False
-        self._clock.pause(False)
-        self._physics = threading.Thread(target=self._keep_time, name="airfield-physics", daemon=True)
-        self._physics.start()
+        self._live_time.start()
 
     def close(self) -> None:
         """Stop the threads, cancel the running task, free the cameras.
 
         Idempotent; call it where `capture` was called.
         """
-        with self._wake:
-            self._stopping = True
-            self._wake.notify_all()
-        if self._physics is not None:
-            self._physics.join()
-            self._physics = None
+        self._live_time.stop()
         if self._render is not None:
             self._render.close()
             self._render = None
         with self._lock:
             self._cancel_all()
-            self._end_continue()
         self._own_cameras.close()
 
     def _cancel_all(self) -> None:
@@ -202,10 +185,7 @@ class Airfield:
 
     def pause(self, paused: bool) -> None:
         """Freeze everything but drawing, or go on."""
-        with self._wake:
-            self._clock.pause(paused)
-            self._end_continue()
-            self._wake.notify_all()
+        self._live_time.pause(paused)
 
     @property
     def paused(self) -> bool:
@@ -213,48 +193,9 @@ class Airfield:
         with self._lock:
             return self._clock.paused
 
-    def continue_for(self, seconds: float) -> "Future[None]":
+    def continue_for(self, seconds: float) -> Future[None]:
         """Live: let simulated `seconds` pass, then pause; the future is done then, or when something else pauses."""
-        done: Future[None] = Future()
-        with self._wake:
-            self._end_continue()
-            self._continued = (self._clock.continue_for(seconds), done)
-            self._settle_continue()
-            self._wake.notify_all()
-        return done
-
-    def _settle_continue(self) -> None:
-        if self._continued is not None and self._clock.steps >= self._continued[0]:
-            self._end_continue()
-
-    def _end_continue(self) -> None:
-        if self._continued is not None:
-            done, self._continued = self._continued[1], None
-            done.set_result(None)
-
-    def _keep_time(self) -> None:
-        """Body of the physics thread: take what is due, nap, again. If it breaks, whoever asks is told so."""
-        try:
-            self._run_until_stopped()
-        except BaseException as fault:
-            with self._lock:
-                self._fault = fault
-                self._cancel_all()
-                self._end_continue()
-            raise
-
-    def _run_until_stopped(self) -> None:
-        while True:
-            with self._wake:
-                if self._stopping:
-                    return
-                due = self._clock.due()
-                if not due:
-                    self._wake.wait(self._clock.until_due_s(_STEPS_PER_NAP))
-                    continue
-                for _ in range(min(due, _STEPS_AT_ONCE)):
-                    self._step()
-                self._settle_continue()
+        return self._live_time.continue_for(seconds)
 
     @property
     def time_ns(self) -> int:
@@ -276,11 +217,11 @@ class Airfield:
         Raises `UnknownVehicle`, and `InternalFault` if physics broke.
         """
         with self._lock:
-            if self._fault is not None:
-                raise InternalFault(f"physics stopped: {self._fault!r}")
+            if self._live_time.fault is not None:
+                raise InternalFault(f"physics stopped: {self._live_time.fault!r}")
             return what(self._of(vehicle).vehicle)
 
-    def begin(self, make: Callable[[Vehicle], Task], vehicle: str = "") -> "Future[bool]":
+    def begin(self, make: Callable[[Vehicle], Task], vehicle: str = "") -> Future[bool]:
         """Start a motion made by `make`, cancelling the one that runs. The future's result is the motion's answer."""
         return self.do(lambda v: v.tasks.start(make(v)), vehicle)
 
@@ -357,17 +298,13 @@ class Airfield:
         """Images of one camera, now. Live or stepped (then on the calling thread, always the same one)."""
         return self.shoot([Take(camera, kinds, vehicle)])[0]
 
-    def capture_many(self, wanted: Sequence[tuple[str, Sequence[str]]], vehicle: str = "") -> list[Shot]:
-        """Images of several cameras at one and the same instant. Raises `UnknownCamera`, `NoGraphics`."""
-        return self.shoot([Take(camera, kinds, vehicle) for camera, kinds in wanted])
-
     def shoot(self, takes: Sequence[Take]) -> list[Shot]:
         """Images of several cameras and vehicles at one instant. Raises `UnknownCamera`, `NoGraphics`."""
         if self._render is None:
             return self._shoot(takes, self._own_cameras)
         return self.capture_later(takes).result()
 
-    def capture_later(self, takes: Sequence[Take]) -> "Future[list[Shot]]":
+    def capture_later(self, takes: Sequence[Take]) -> Future[list[Shot]]:
         """Live: like `shoot`, without waiting."""
         for take in takes:
             self.mount(take.camera, take.vehicle)

@@ -65,11 +65,6 @@ class World:
         self.place_at_start()
 
     @property
-    def vehicle_body_id(self) -> int:
-        """MuJoCo's id of the first vehicle."""
-        return self._body_ids[0]
-
-    @property
     def object_names(self) -> tuple[str, ...]:
         """Things of the scene, then, where there are several vehicles, those, then what was spawned ("" for none)."""
         vehicles = self.vehicle_names if len(self.vehicle_names) > 1 else ()
@@ -99,21 +94,9 @@ class World:
         """MuJoCo's id of a vehicle's body."""
         return self._body_ids[index]
 
-    def vehicle_position_ned_m(self, index: int = 0) -> Vector:
-        """Position of the underside of a vehicle, (3,)."""
-        return flip_vector(self.data.qpos[7 * index : 7 * index + 3])
-
     def vehicle_orientation_ned(self, index: int = 0) -> Vector:
         """Orientation FRD→NED, unit quaternion (4,) in order w, x, y, z."""
         return flip_quaternion(self.data.qpos[7 * index + 3 : 7 * index + 7])
-
-    def vehicle_velocity_ned_m_s(self, index: int = 0) -> Vector:
-        """Linear velocity, (3,)."""
-        return flip_vector(self.data.qvel[6 * index : 6 * index + 3])
-
-    def vehicle_angular_velocity_body_rad_s(self, index: int = 0) -> Vector:
-        """Rates about forward, right, down, (3,)."""
-        return flip_vector(self.data.qvel[6 * index + 3 : 6 * index + 6])
 
     def place_at_start(self) -> None:
         """Put the first vehicle where the scene starts, standing still; whoever owns the others places them."""

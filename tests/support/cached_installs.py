@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock
@@ -27,8 +27,7 @@ STOCK_CLIENTS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "cosysairsim": (("cosysairsim==3.5.0", "opencv-python-headless"),),
 }
-# Before 3.9 the interpreter's loops over a computed range fail with NumPy 2.4.
-TRITON = ("--no-deps", "triton==3.9.0")
+TRITON = Path(__file__).resolve().parents[2] / "constraints" / "triton.txt"
 
 
 def client_python(client: str) -> Path:
@@ -48,14 +47,14 @@ def triton_folder() -> Path:
 
     def make(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
-        _pip(Path(sys.executable), "--target", str(folder), *TRITON)
+        _pip(Path(sys.executable), "--no-deps", "--require-hashes", "--target", str(folder), "-r", str(TRITON))
 
-    return _installed("triton", TRITON, make)
+    return _installed("triton", TRITON.read_text(encoding="utf-8"), make)
 
 
-def _installed(name: str, what: Sequence[object], make: Callable[[Path], None]) -> Path:
+def _installed(name: str, what: object, make: Callable[[Path], None]) -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stillwing" / "tests"
-    identity = hashlib.sha256(repr((sys.version, *what)).encode()).hexdigest()
+    identity = hashlib.sha256(repr((sys.version, what)).encode()).hexdigest()
     folder = cache / f"{name}-{identity[:12]}"
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 
 from stillwing_agent.core.events import FramesRecalled, Happening, MotionRefused
-from stillwing_agent.core.flight import FlightSettings
+from stillwing_agent.core.flight import FlightSettings, MissionSession
 from stillwing_agent.core.mission.assembly import Crew
 from stillwing_agent.core.mission.loop import MissionLoop
 from stillwing_agent.core.mission_record import MissionRecord
@@ -27,7 +27,7 @@ from stillwing_lab.evaluate.bank import episode_bank
 from stillwing_lab.evaluate.simulated_loop import SimulatedClock, SimulatedLoop
 from stillwing_lab.evaluate.stepped_vehicle import VEHICLE_ID, SteppedVehicle
 from stillwing_training.pilot.config import SUCCESS_WITHIN_M
-from stillwing_vlm.core.protocol import Engine
+from stillwing_vlm.core.protocol import SessionSource
 
 MAX_DECISIONS = 60
 _TIME_LIMIT_S = 1200.0
@@ -85,7 +85,7 @@ def fly_episode(
     scene: str,
     seed: int,
     make_policy: Callable[[Airfield], Policy],
-    engine: Engine,
+    engine: SessionSource[MissionSession],
     think_s: list[float],
     *,
     max_decisions: int = MAX_DECISIONS,
@@ -143,7 +143,7 @@ async def _fly(
     airfield: Airfield,
     loop: SimulatedLoop,
     policy: Policy,
-    engine: Engine,
+    engine: SessionSource[MissionSession],
     max_decisions: int,
     flight: FlightSettings,
     truth: "_Truth",

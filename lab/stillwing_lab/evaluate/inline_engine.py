@@ -1,4 +1,4 @@
-"""Engines for evaluation, on the event loop's own thread: a loaded model, and one that only takes frames.
+"""An engine for evaluation, on the event loop's own thread.
 
 An answer takes `thinking_s` of the loop's time however long it takes to compute, so that a run is the same on every
 machine, or where that is None as long as it really took. The real time is kept in `think_s`. How much of the past an
@@ -11,12 +11,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self, TypeVar
 
-from stillwing_common.errors import StillwingError, UnknownBackend, Unsupported
-from stillwing_common.ids import new_id
+from stillwing_common.errors import UnknownBackend
 from stillwing_common.types import Frame
 from stillwing_vlm.core.catalog import LoadedEngine
 from stillwing_vlm.core.local import LocalSession
-from stillwing_vlm.core.protocol import Watch
 from stillwing_vlm.core.requests import (
     FULL_VIEW,
     AskRequest,
@@ -25,7 +23,6 @@ from stillwing_vlm.core.requests import (
     EvictionPositions,
     SessionConfig,
     View,
-    WatchRequest,
 )
 from stillwing_vlm.core.results import (
     AnswerDelta,
@@ -33,13 +30,10 @@ from stillwing_vlm.core.results import (
     AppendResult,
     ChoiceResult,
     Evicted,
-    ExportInfo,
     ModelInfo,
     Pooled,
     Provenance,
     RecallResult,
-    SessionInfo,
-    SnapshotInfo,
 )
 
 _T = TypeVar("_T")
@@ -109,10 +103,7 @@ class InlineAnswer:
 
 
 class InlineSession:
-    """See `Session`; every request is carried out when it is placed."""
-
-    frame_credits = 4
-    restored_frame_id = ""
+    """A mission's session; every request is carried out when it is placed."""
 
     def __init__(
         self,
@@ -131,14 +122,12 @@ class InlineSession:
         self._thinking_s = thinking_s
         self._think_s = think_s
         self._evicted: asyncio.Queue[Evicted] = asyncio.Queue()
-        self.session_id = session.info().session_id
-        self.max_context_tokens = session.info().max_context_tokens
 
     def append(
         self, *frames: Frame, deadline_s: float | None = None, skipped_frames: int = 0
     ) -> Awaitable[AppendResult]:
         """See `Session`."""
-        result = _settled(lambda: self._append(frames))
+        result = settled(lambda: self._append(frames))
         for evicted in self._session.evicted:
             self._evicted.put_nowait(evicted)
         self._session.evicted.clear()
@@ -174,10 +163,6 @@ class InlineSession:
         self._think_s.append(taken_s)
         return taken_s if self._thinking_s is None else self._thinking_s
 
-    def set_watch(self, request: WatchRequest) -> Watch:
-        """Nothing runs between requests here."""
-        raise Unsupported("this engine keeps no watch conditions; use a running one")
-
     async def recall(self, frames: Sequence[Frame]) -> RecallResult:
         """See `Session`."""
         return self._session.recall(*self.redrawn(frames))
@@ -194,59 +179,17 @@ class InlineSession:
         """See `Session`."""
         return self._session.pool_vectors(texts, frame_ids)
 
-    async def take_snapshot(self, ttl_s: float | None = None, name: str = "") -> SnapshotInfo:
-        """See `Session`."""
-        return self._session.take_snapshot(ttl_s, name)
-
-    async def restore_snapshot(self, snapshot: str) -> str:
-        """See `Session`."""
-        return self._session.restore_snapshot(snapshot)
-
-    async def export(self, name: str) -> ExportInfo:
-        """Nothing is kept beyond an evaluation."""
-        raise Unsupported("this engine keeps no exports")
-
     async def evictions(self) -> AsyncIterator[Evicted]:
         """See `Session`."""
         while True:
             yield await self._evicted.get()
 
-    async def wait_closed(self) -> StillwingError | None:
-        """It never ends by itself."""
-        await asyncio.get_running_loop().create_future()
-        return None
-
     async def close(self) -> None:
         """Memory goes with the object."""
 
 
-class _OneCaller:
-    """What an engine with one caller need not do."""
-
-    async def list_sessions(self) -> list[SessionInfo]:
-        """Sessions are not kept track of."""
-        return []
-
-    async def get_session(self, session_id: str) -> SessionInfo:
-        """See `list_sessions`."""
-        raise Unsupported("sessions of this engine are not kept track of")
-
-    async def list_exports(self) -> list[ExportInfo]:
-        """There are none."""
-        return []
-
-    async def delete_export(self, name: str) -> None:
-        """There is none."""
-
-    async def delete_snapshot(self, snapshot: str, session_id: str = "") -> None:
-        """Snapshots go with their session."""
-
-    async def close(self) -> None:
-        """Memory goes with the object."""
-
-
-class InlineEngine(_OneCaller):
-    """One loaded model; see `Engine`.
+class InlineEngine:
+    """One loaded model; see `SessionSource`.
 
     A stream has `idle_chunks` behind it before it goes on from its second picture: that picture over and over, as a
     camera sees that stands still. `redrawn`, where set, changes every picture that is recalled.
@@ -270,11 +213,11 @@ class InlineEngine(_OneCaller):
         self.think_s: list[float] = []
 
     async def model_info(self) -> ModelInfo:
-        """See `Engine`."""
+        """See `SessionSource`."""
         return self._loaded.info()
 
     async def open_session(self, config: SessionConfig) -> InlineSession:
-        """See `Engine`."""
+        """See `SessionSource`."""
         if self._memory.max_context_tokens:
             config = replace(config, max_context_tokens=self._memory.max_context_tokens)
         if self._memory.gaps:
@@ -289,85 +232,8 @@ class InlineEngine(_OneCaller):
         )
 
 
-class BlindSession:
-    """Takes frames and remembers none; for policies that decide without a model."""
-
-    frame_credits = 4
-    restored_frame_id = ""
-    max_context_tokens = 0
-
-    def __init__(self) -> None:
-        self.session_id = new_id("ses")
-
-    def append(
-        self, *frames: Frame, deadline_s: float | None = None, skipped_frames: int = 0
-    ) -> Awaitable[AppendResult]:
-        """See `Session`."""
-        return _settled(lambda: AppendResult(tuple(frame.frame_id for frame in frames), 0, 0, 0.0))
-
-    def ask(self, request: AskRequest) -> InlineAnswer:
-        """There is no model to ask."""
-        raise Unsupported("this engine has no model")
-
-    async def ask_choice(self, request: ChoiceRequest) -> ChoiceResult:
-        """There is no model to ask."""
-        raise Unsupported("this engine has no model")
-
-    def set_watch(self, request: WatchRequest) -> Watch:
-        """Nothing runs between requests here."""
-        raise Unsupported("this engine keeps no watch conditions; use a running one")
-
-    async def recall(self, frames: Sequence[Frame]) -> RecallResult:
-        """There is no memory."""
-        raise Unsupported("this engine has no memory")
-
-    async def recall_kept(self, frame_ids: Sequence[str]) -> RecallResult:
-        """There is no memory."""
-        raise Unsupported("this engine has no memory")
-
-    async def pool_vectors(self, texts: Sequence[str], frame_ids: Sequence[str] = ()) -> Pooled:
-        """There is no model to ask."""
-        raise Unsupported("this engine has no model")
-
-    async def take_snapshot(self, ttl_s: float | None = None, name: str = "") -> SnapshotInfo:
-        """There is no memory."""
-        raise Unsupported("this engine has no memory")
-
-    async def restore_snapshot(self, snapshot: str) -> str:
-        """There is no memory."""
-        raise Unsupported("this engine has no memory")
-
-    async def export(self, name: str) -> ExportInfo:
-        """Nothing is kept beyond an evaluation."""
-        raise Unsupported("this engine keeps no exports")
-
-    async def evictions(self) -> AsyncIterator[Evicted]:
-        """Nothing is ever evicted."""
-        await asyncio.get_running_loop().create_future()
-        yield Evicted((), "", 0)
-
-    async def wait_closed(self) -> StillwingError | None:
-        """It never ends by itself."""
-        await asyncio.get_running_loop().create_future()
-        return None
-
-    async def close(self) -> None:
-        """Nothing to let go."""
-
-
-class BlindEngine(_OneCaller):
-    """An engine without a model."""
-
-    async def model_info(self) -> ModelInfo:
-        """See `Engine`."""
-        return ModelInfo("blind", "none", "cpu", "none", 0, 0, 0, "", can_snapshot=False, can_recall=False)
-
-    async def open_session(self, config: SessionConfig) -> BlindSession:
-        """See `Engine`."""
-        return BlindSession()
-
-
-def _settled(compute: Callable[[], _T]) -> "asyncio.Future[_T]":
+def settled(compute: Callable[[], _T]) -> "asyncio.Future[_T]":
+    """What it computes, or the error it raises, as a future that is done."""
     future: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
     try:
         future.set_result(compute())

@@ -18,8 +18,9 @@ from stillwing_agent.core.flight import FlightSettings, MissionMemorySettings, R
 from stillwing_agent.core.prompting.prompts import ToolStyle
 from stillwing_airfield.sim import Airfield
 from stillwing_common.extras import needs_extra
+from stillwing_lab.evaluate.blind_engine import BlindEngine
 from stillwing_lab.evaluate.episode import EpisodeResult, fly_episode
-from stillwing_lab.evaluate.inline_engine import BlindEngine, InlineEngine, MemoryMode
+from stillwing_lab.evaluate.inline_engine import InlineEngine, MemoryMode
 from stillwing_lab.evaluate.policies import BASELINES, MODEL_POLICIES
 from stillwing_lab.evaluate.reader import Reader, ReaderEngine
 from stillwing_lab.evaluate.ways import RANDOM_WEIGHTS, READER, Way

@@ -293,11 +293,11 @@ class SimServicer(sim_pb2_grpc.SimServiceServicer):
 def registrations(bridge: ServedBridge, simulation: Simulation | None) -> list[Registration]:
     """What `RpcServer` serves; no SimService where nothing is simulated."""
     vehicles, leases = VehicleServicer(bridge), LeaseServicer(bridge)
-    served = [
+    services = [
         Registration(VEHICLE_SERVICE, lambda s: vehicle_pb2_grpc.add_VehicleServiceServicer_to_server(vehicles, s)),
         Registration(LEASE_SERVICE, lambda s: lease_pb2_grpc.add_LeaseServiceServicer_to_server(leases, s)),
     ]
     if simulation is not None:
         sim = SimServicer(simulation)
-        served.append(Registration(SIM_SERVICE, lambda s: sim_pb2_grpc.add_SimServiceServicer_to_server(sim, s)))
-    return served
+        services.append(Registration(SIM_SERVICE, lambda s: sim_pb2_grpc.add_SimServiceServicer_to_server(sim, s)))
+    return services

@@ -70,15 +70,15 @@ def bind(name: str, *readers: wire.Read | Slot, only: Dialect | None = None) -> 
 
 def bindings_of(owner: object, dialect: Dialect, vehicles: Collection[str]) -> list[Binding]:
     """Every marked method of `owner` as the dialect has it, for a simulator with those vehicles."""
-    found = []
+    bindings = []
     for attribute in dir(type(owner)):
         marked = getattr(getattr(type(owner), attribute), _MARK, None)
         if marked is None or marked[2] not in (None, dialect):
             continue
         parameters = [_parameter(reader, dialect, vehicles) for reader in marked[1]]
         known = tuple(parameter for parameter in parameters if parameter is not None)
-        found.append(Binding(marked[0], known, getattr(owner, attribute)))
-    return found
+        bindings.append(Binding(marked[0], known, getattr(owner, attribute)))
+    return bindings
 
 
 def _parameter(reader: wire.Read | Slot, dialect: Dialect, vehicles: Collection[str]) -> Parameter | None:

@@ -53,12 +53,12 @@ class CameraCalls:
 
     @bind("simGetImages", wire.array_of(values.IMAGE_REQUEST), Slot.SIM_VEHICLE, Slot.EXTERNAL)
     def get_images(self, requests: list[dict[str, Any]], vehicle: str) -> Any:
-        wanted = [self._image_request(fields) for fields in requests]
-        if not wanted:
+        image_requests = [self._image_request(fields) for fields in requests]
+        if not image_requests:
             return []
-        for request in wanted:
+        for request in image_requests:
             self._airfield.mount(request.camera, vehicle)
-        return self._faults.images(vehicle, requests, lambda: self._pool.submit(self._take, wanted, vehicle))
+        return self._faults.images(vehicle, requests, lambda: self._pool.submit(self._take, image_requests, vehicle))
 
     @bind("simGetImage", wire.text, wire.integer, Slot.SIM_VEHICLE, Slot.EXTERNAL, Slot.ANNOTATION)
     def get_image(self, camera: str, kind: int, vehicle: str) -> Any:

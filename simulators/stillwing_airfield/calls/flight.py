@@ -6,9 +6,9 @@ from typing import Any
 
 from stillwing_airfield import wire
 from stillwing_airfield.calls.binding import CallFailed, Slot, bind, finite, seconds
-from stillwing_airfield.flight import tasks
+from stillwing_airfield.flight import motions
 from stillwing_airfield.flight.controller import Goal
-from stillwing_airfield.flight.tasks import PathStyle, YawMode
+from stillwing_airfield.flight.path import PathStyle, YawMode, move_on_path
 from stillwing_airfield.sim import Airfield
 from stillwing_airfield.values import VECTOR, YAW_MODE, local_position, triple
 
@@ -31,13 +31,13 @@ def yaw_mode(value: Any) -> YawMode:
 
 def points(value: Any) -> list[tuple[float, float, float]]:
     """A path, every coordinate finite."""
-    found = [triple(point) for point in _FINITE_POINTS(value)]
-    if len(found) > _MOST_POINTS:
-        raise CallFailed(f"a path has at most {_MOST_POINTS} points, not {len(found)}")
-    for point in found:
+    way = [triple(point) for point in _FINITE_POINTS(value)]
+    if len(way) > _MOST_POINTS:
+        raise CallFailed(f"a path has at most {_MOST_POINTS} points, not {len(way)}")
+    for point in way:
         for coordinate in point:
             finite(coordinate)
-    return found
+    return way
 
 
 class FlightCalls:
@@ -60,19 +60,19 @@ class FlightCalls:
 
     @bind("takeoff", seconds, Slot.VEHICLE)
     def takeoff(self, timeout_s: float, vehicle: str) -> Answer:
-        return self._airfield.begin(lambda v: tasks.takeoff(v, timeout_s), vehicle)
+        return self._airfield.begin(lambda v: motions.takeoff(v, timeout_s), vehicle)
 
     @bind("land", seconds, Slot.VEHICLE)
     def land(self, timeout_s: float, vehicle: str) -> Answer:
-        return self._airfield.begin(lambda v: tasks.land(v, timeout_s), vehicle)
+        return self._airfield.begin(lambda v: motions.land(v, timeout_s), vehicle)
 
     @bind("goHome", seconds, Slot.VEHICLE)
     def go_home(self, timeout_s: float, vehicle: str) -> Answer:
-        return self._airfield.begin(lambda v: tasks.go_home(v, timeout_s), vehicle)
+        return self._airfield.begin(lambda v: motions.go_home(v, timeout_s), vehicle)
 
     @bind("hover", Slot.VEHICLE)
     def hover(self, vehicle: str) -> Answer:
-        return self._airfield.begin(tasks.hover, vehicle)
+        return self._airfield.begin(motions.hover, vehicle)
 
     @bind("cancelLastTask", Slot.VEHICLE)
     def cancel_last_task(self, vehicle: str) -> None:
@@ -83,7 +83,7 @@ class FlightCalls:
         self, vx: float, vy: float, vz: float, duration_s: float, nose_leads: bool, yaw: YawMode, vehicle: str
     ) -> Answer:
         return self._airfield.begin(
-            lambda v: tasks.move_by_velocity(v, (vx, vy, vz), duration_s, nose_leads, yaw), vehicle
+            lambda v: motions.move_by_velocity(v, (vx, vy, vz), duration_s, nose_leads, yaw), vehicle
         )
 
     @bind("moveByVelocityBodyFrame", finite, finite, finite, seconds, drivetrain, yaw_mode, Slot.VEHICLE)
@@ -91,7 +91,8 @@ class FlightCalls:
         self, vx: float, vy: float, vz: float, duration_s: float, nose_leads: bool, yaw: YawMode, vehicle: str
     ) -> Answer:
         return self._airfield.begin(
-            lambda v: tasks.move_by_velocity(v, (*tasks.to_world(v, vx, vy), vz), duration_s, nose_leads, yaw), vehicle
+            lambda v: motions.move_by_velocity(v, (*motions.to_world(v, vx, vy), vz), duration_s, nose_leads, yaw),
+            vehicle,
         )
 
     @bind("moveByVelocityZ", finite, finite, finite, seconds, drivetrain, yaw_mode, Slot.VEHICLE)
@@ -99,7 +100,7 @@ class FlightCalls:
         self, vx: float, vy: float, z: float, duration_s: float, nose_leads: bool, yaw: YawMode, vehicle: str
     ) -> Answer:
         return self._airfield.begin(
-            lambda v: tasks.move_by_velocity_z(v, (vx, vy), z, duration_s, nose_leads, yaw), vehicle
+            lambda v: motions.move_by_velocity_z(v, (vx, vy), z, duration_s, nose_leads, yaw), vehicle
         )
 
     @bind("moveByVelocityZBodyFrame", finite, finite, finite, seconds, drivetrain, yaw_mode, Slot.VEHICLE)
@@ -107,7 +108,8 @@ class FlightCalls:
         self, vx: float, vy: float, z: float, duration_s: float, nose_leads: bool, yaw: YawMode, vehicle: str
     ) -> Answer:
         return self._airfield.begin(
-            lambda v: tasks.move_by_velocity_z(v, tasks.to_world(v, vx, vy), z, duration_s, nose_leads, yaw), vehicle
+            lambda v: motions.move_by_velocity_z(v, motions.to_world(v, vx, vy), z, duration_s, nose_leads, yaw),
+            vehicle,
         )
 
     @bind("moveToPosition", finite, finite, finite, finite, seconds, drivetrain, yaw_mode, finite, finite, Slot.VEHICLE)
@@ -147,7 +149,7 @@ class FlightCalls:
     ) -> Answer:
         if speed_m_s < 0:
             raise CallFailed(f"a path cannot be flown at {speed_m_s:f} m/s")
-        return self._airfield.begin(lambda v: tasks.move_on_path(v, path, speed_m_s, timeout_s, style), vehicle)
+        return self._airfield.begin(lambda v: move_on_path(v, path, speed_m_s, timeout_s, style), vehicle)
 
     @bind("moveToGPS", *[finite] * 4, seconds, drivetrain, yaw_mode, finite, finite, Slot.VEHICLE)
     def move_to_gps(
@@ -180,15 +182,15 @@ class FlightCalls:
         vehicle: str,
     ) -> Answer:
         style = PathStyle(False, yaw, lookahead_m, adaptive)
-        return self._airfield.begin(lambda v: tasks.move_to_z(v, z, abs(speed_m_s), timeout_s, style), vehicle)
+        return self._airfield.begin(lambda v: motions.move_to_z(v, z, abs(speed_m_s), timeout_s, style), vehicle)
 
     @bind("rotateToYaw", finite, seconds, finite, Slot.VEHICLE)
     def rotate_to_yaw(self, yaw_deg: float, timeout_s: float, margin_deg: float, vehicle: str) -> Answer:
-        return self._airfield.begin(lambda v: tasks.rotate_to_yaw(v, yaw_deg, timeout_s, margin_deg), vehicle)
+        return self._airfield.begin(lambda v: motions.rotate_to_yaw(v, yaw_deg, timeout_s, margin_deg), vehicle)
 
     @bind("rotateByYawRate", finite, seconds, Slot.VEHICLE)
     def rotate_by_yaw_rate(self, rate_deg_s: float, duration_s: float, vehicle: str) -> Answer:
-        return self._airfield.begin(lambda v: tasks.rotate_by_yaw_rate(v, rate_deg_s, duration_s), vehicle)
+        return self._airfield.begin(lambda v: motions.rotate_by_yaw_rate(v, rate_deg_s, duration_s), vehicle)
 
     # Attitude: on the wire roll right, pitch up and yaw clockwise are positive (the Python clients turn signs round).
 
@@ -237,4 +239,4 @@ class FlightCalls:
         return self._tilt(goal, duration_s, vehicle)
 
     def _tilt(self, goal: Goal, duration_s: float, vehicle: str) -> Answer:
-        return self._airfield.begin(lambda v: tasks.hold_attitude(v, goal, duration_s), vehicle)
+        return self._airfield.begin(lambda v: motions.hold_attitude(v, goal, duration_s), vehicle)

@@ -40,8 +40,8 @@ class Segments:
 
     def matching(self, pattern: str) -> list[str]:
         """Names that the whole of a regular expression matches. Raises `re.error`."""
-        wanted = re.compile(pattern, re.IGNORECASE)
-        return [name for name in self._names if name and wanted.fullmatch(name)]
+        expression = re.compile(pattern, re.IGNORECASE)
+        return [name for name in self._names if name and expression.fullmatch(name)]
 
     def set_id(self, name: str, object_id: int, is_regex: bool) -> bool:
         """Give objects an id (0 to 255); whether any matched."""

@@ -22,8 +22,8 @@ class StateCalls:
     @bind("getMultirotorState", Slot.VEHICLE)
     def get_multirotor_state(self, vehicle: str) -> dict[str, Any]:
         kinematics, landed = self._airfield.do(lambda v: (v.kinematics(), v.landed), vehicle)
-        told = self._faults.landed(vehicle, landed, kinematics.time_ns)
-        return values.multirotor_state(kinematics, told, self._home)
+        landed_state = self._faults.landed(vehicle, landed, kinematics.time_ns)
+        return values.multirotor_state(kinematics, landed_state, self._home)
 
     @bind("getRotorStates", Slot.VEHICLE)
     def get_rotor_states(self, vehicle: str) -> dict[str, Any]:

@@ -91,19 +91,19 @@ def build_scene(name: str, seed: int) -> SceneSpec:
 
     Raises `UnknownScene`, naming those there are, and `InvalidInput` for a parameter the scene does not have.
     """
-    family, *given = name.split(",")
+    family, *arguments = name.split(",")
     target = _BUILDERS.get(family)
     if target is None:
         raise UnknownScene(f"{family!r}; known: {', '.join(scene_names())}", name=family)
     module, _, attribute = target.partition(":")
     builder: Callable[..., SceneSpec] = getattr(import_module(module), attribute)
-    return builder(seed, **_parameters(family, builder, given))
+    return builder(seed, **_parameters(family, builder, arguments))
 
 
-def _parameters(family: str, builder: Callable[..., SceneSpec], given: list[str]) -> dict[str, float]:
+def _parameters(family: str, builder: Callable[..., SceneSpec], arguments: list[str]) -> dict[str, float]:
     known = [name for name in signature(builder).parameters if name != "seed"]
     found: dict[str, float] = {}
-    for text in given:
+    for text in arguments:
         key, _, value = text.partition("=")
         try:
             number = float(value)

@@ -148,13 +148,3 @@ class RouteField:
             if known:
                 return min(known, key=self._price.__getitem__)
         return None
-
-
-def plan_route(scene: SceneSpec, *, room_m: float = 0.7, reach_m: float = 2.2) -> list[Point]:
-    """Points (north, east) about 0.3 m apart from the start to within `reach_m` of the goal's centre.
-
-    Ways with more room than `room_m` are cheaper. Raises `NoRoute`.
-    """
-    north_m, east_m, _ = scene.goal().position_ned_m
-    start = scene.start_position_ned_m[:2]
-    return RouteField(Ground(scene, room_m), (north_m, east_m), reach_m).way(start)

@@ -25,6 +25,8 @@ from stillwing_agent.core.events import (
     ThinkingFinished,
     ThinkingStarted,
 )
+from stillwing_agent.core.flight import FlightSettings
+from stillwing_agent.core.mission.assembly import session_config
 from stillwing_agent.core.prompting.prompts import ToolStyle, decision_prompt, system_prompt
 from stillwing_agent.core.types import Mission, MissionState
 from stillwing_bridge.core.commands import CommandState, FlyTowards, Hold, Step, Turn
@@ -242,6 +244,11 @@ async def test_which_frame_gives_way_is_left_to_the_engine() -> None:
     assert rig.engine.configs[0].frame_policy is FramePolicy.NEWEST_WINS
     assert mission.state is MissionState.ACHIEVED
     assert 5 < mission.figures.frames_seen < rig.bridge.frames_made / 2
+
+
+@pytest.mark.parametrize(("rate_hz", "period_s"), [(4.0, 0.25), (0.0, 0.0), (1e-9, 3600.0)])
+def test_the_engine_is_told_how_often_frames_come(rate_hz: float, period_s: float) -> None:
+    assert session_config(FlightSettings(frame_rate_hz=rate_hz), "mis_1", ()).frame_period_s == period_s
 
 
 async def test_the_time_limit_ends_it_with_the_vehicle_holding() -> None:

@@ -42,7 +42,7 @@ def vehicle(field: SceneSpec) -> Vehicle:
 @pytest.fixture
 def hovering(vehicle: Vehicle) -> Vehicle:
     """Holding 2 m above the start after a takeoff."""
-    from stillwing_airfield.flight.tasks import takeoff
+    from stillwing_airfield.flight.motions import takeoff
 
     answer = vehicle.tasks.start(takeoff(vehicle, 20))
     while not answer.done():

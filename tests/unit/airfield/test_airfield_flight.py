@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillwing_airfield.flight import tasks
+from stillwing_airfield.flight import motions, path, tasks
 from stillwing_airfield.flight.controller import MAX_SPEED_M_S, MAX_TILT_RAD, Controller, Goal, VehicleState
-from stillwing_airfield.flight.tasks import MotionRefused, PathStyle, YawMode
+from stillwing_airfield.flight.path import PathStyle, YawMode
+from stillwing_airfield.flight.tasks import MotionRefused
 from stillwing_airfield.vehicle import Vehicle
 
 STEP_S = 0.005
@@ -38,16 +39,16 @@ def north_m(vehicle: Vehicle) -> float:
 
 def test_takeoff_climbs_two_metres_at_half_a_metre_a_second(vehicle: Vehicle) -> None:
     assert vehicle.landed
-    assert finish(vehicle, tasks.takeoff(vehicle, 20)) is True
+    assert finish(vehicle, motions.takeoff(vehicle, 20)) is True
     assert 4.0 < vehicle.time_s() < 6.0
     assert vehicle.state().position_ned_m[2] == pytest.approx(-2.0, abs=0.05)
     assert not vehicle.landed
 
 
 def test_takeoff_is_refused_in_motion(hovering: Vehicle) -> None:
-    hovering.tasks.start(tasks.move_by_velocity(hovering, (2.0, 0.0, 0.0), 5, False, STILL))
+    hovering.tasks.start(motions.move_by_velocity(hovering, (2.0, 0.0, 0.0), 5, False, STILL))
     let(hovering, 2)
-    answer = hovering.tasks.start(tasks.takeoff(hovering, 20))
+    answer = hovering.tasks.start(motions.takeoff(hovering, 20))
     with pytest.raises(MotionRefused, match=r"already moving with velocity 1\.\d+ m/s"):
         answer.result(0)
 
@@ -77,7 +78,7 @@ def test_a_step_of_one_metre_settles_within_two_seconds(hovering: Vehicle) -> No
 
 def test_a_move_of_one_metre_does_not_overshoot(hovering: Vehicle) -> None:
     down = hovering.state().position_ned_m[2]
-    assert finish(hovering, tasks.move_on_path(hovering, [(1.0, 0.0, down)], 1.0, 20)) is True
+    assert finish(hovering, path.move_on_path(hovering, [(1.0, 0.0, down)], 1.0, 20)) is True
     furthest_m = north_m(hovering)
     for _ in range(600):
         hovering.step()
@@ -87,7 +88,7 @@ def test_a_move_of_one_metre_does_not_overshoot(hovering: Vehicle) -> None:
 
 
 def test_without_setpoints_it_holds_after_60_ms(hovering: Vehicle) -> None:
-    hovering.tasks.start(tasks.move_by_velocity(hovering, (1.0, 0.0, 0.0), 60, False, STILL))
+    hovering.tasks.start(motions.move_by_velocity(hovering, (1.0, 0.0, 0.0), 60, False, STILL))
     let(hovering, 2)
     assert hovering.state().velocity_ned_m_s[0] == pytest.approx(1.0, abs=0.05)
     hovering.tasks.cancel()
@@ -103,9 +104,9 @@ def test_without_setpoints_it_holds_after_60_ms(hovering: Vehicle) -> None:
 
 
 def test_a_new_motion_ends_the_old_one_with_false(hovering: Vehicle) -> None:
-    first = hovering.tasks.start(tasks.move_by_velocity(hovering, (1.0, 0.0, 0.0), 60, False, STILL))
+    first = hovering.tasks.start(motions.move_by_velocity(hovering, (1.0, 0.0, 0.0), 60, False, STILL))
     let(hovering, 0.5)
-    second = hovering.tasks.start(tasks.move_by_velocity(hovering, (0.0, 1.0, 0.0), 1.0, False, STILL))
+    second = hovering.tasks.start(motions.move_by_velocity(hovering, (0.0, 1.0, 0.0), 1.0, False, STILL))
     assert first.result(0) is False
     assert not second.done()
     let(hovering, 1.1)
@@ -114,20 +115,20 @@ def test_a_new_motion_ends_the_old_one_with_false(hovering: Vehicle) -> None:
 
 def test_duration_is_simulated_time(hovering: Vehicle) -> None:
     began_s = hovering.time_s()
-    assert finish(hovering, tasks.move_by_velocity(hovering, (0.5, 0.0, 0.0), 1.5, False, STILL)) is True
+    assert finish(hovering, motions.move_by_velocity(hovering, (0.5, 0.0, 0.0), 1.5, False, STILL)) is True
     assert hovering.time_s() - began_s == pytest.approx(1.5, abs=0.025)
 
 
 def test_nothing_moves_without_api_control_and_the_answer_is_true(hovering: Vehicle) -> None:
     hovering.autopilot.enable_api_control(False)
     start = hovering.state().position_ned_m
-    assert finish(hovering, tasks.move_by_velocity(hovering, (2.0, 0.0, 0.0), 2.0, False, STILL)) is True
+    assert finish(hovering, motions.move_by_velocity(hovering, (2.0, 0.0, 0.0), 2.0, False, STILL)) is True
     assert math.dist(hovering.state().position_ned_m, start) < 0.05
 
 
 def test_motors_that_are_not_armed_do_not_lift(vehicle: Vehicle) -> None:
     assert vehicle.autopilot.arm(False)
-    assert finish(vehicle, tasks.takeoff(vehicle, 3)) is False
+    assert finish(vehicle, motions.takeoff(vehicle, 3)) is False
     assert abs(vehicle.state().position_ned_m[2]) < 0.01
 
 
@@ -139,7 +140,7 @@ def test_arming_needs_api_control(vehicle: Vehicle) -> None:
 @pytest.mark.parametrize(("target_deg", "margin_deg"), [(90, 2), (-170, 2), (15, 1), (-15, 1)])
 def test_rotate_to_yaw_turns_on_the_spot(hovering: Vehicle, target_deg: float, margin_deg: float) -> None:
     start = hovering.state().position_ned_m
-    assert finish(hovering, tasks.rotate_to_yaw(hovering, target_deg, 20, margin_deg)) is True
+    assert finish(hovering, motions.rotate_to_yaw(hovering, target_deg, 20, margin_deg)) is True
     let(hovering, 1)
     off_deg = math.remainder(math.degrees(hovering.state().yaw_rad) - target_deg, 360)
     assert abs(off_deg) <= margin_deg + 0.2
@@ -147,13 +148,13 @@ def test_rotate_to_yaw_turns_on_the_spot(hovering: Vehicle, target_deg: float, m
 
 
 def test_next_to_180_degrees_a_turn_arrives_and_does_not_know_it(hovering: Vehicle) -> None:
-    finish(hovering, tasks.rotate_to_yaw(hovering, -178, 20, 0.3))
-    assert finish(hovering, tasks.rotate_to_yaw(hovering, 180, 3, 0.3)) is False
+    finish(hovering, motions.rotate_to_yaw(hovering, -178, 20, 0.3))
+    assert finish(hovering, motions.rotate_to_yaw(hovering, 180, 3, 0.3)) is False
     assert abs(math.remainder(math.degrees(hovering.state().yaw_rad) - 180, 360)) < 1.0
 
 
 def test_a_fast_path_brakes_before_its_end(hovering: Vehicle) -> None:
-    answer = hovering.tasks.start(tasks.move_on_path(hovering, [(20.0, 6.0, -2.0)], 5.0, 30))
+    answer = hovering.tasks.start(path.move_on_path(hovering, [(20.0, 6.0, -2.0)], 5.0, 30))
     fastest_m_s, near_m_s = 0.0, 9.0
     while not answer.done():
         hovering.step()
@@ -166,32 +167,32 @@ def test_a_fast_path_brakes_before_its_end(hovering: Vehicle) -> None:
 
 
 def test_rotate_by_yaw_rate_turns_at_the_rate(hovering: Vehicle) -> None:
-    assert finish(hovering, tasks.rotate_by_yaw_rate(hovering, -30, 2)) is True
+    assert finish(hovering, motions.rotate_by_yaw_rate(hovering, -30, 2)) is True
     assert math.degrees(hovering.state().yaw_rad) == pytest.approx(-60, abs=4)
 
 
 def test_body_frame_velocity_follows_the_heading_of_the_start(hovering: Vehicle) -> None:
-    finish(hovering, tasks.rotate_to_yaw(hovering, 90, 20, 0.5))
+    finish(hovering, motions.rotate_to_yaw(hovering, 90, 20, 0.5))
     start = hovering.state().position_ned_m
-    north_m_s, east_m_s = tasks.to_world(hovering, 1.0, 0.0)
-    finish(hovering, tasks.move_by_velocity(hovering, (north_m_s, east_m_s, 0.0), 2, False, STILL))
+    north_m_s, east_m_s = motions.to_world(hovering, 1.0, 0.0)
+    finish(hovering, motions.move_by_velocity(hovering, (north_m_s, east_m_s, 0.0), 2, False, STILL))
     moved = hovering.state().position_ned_m
     assert moved[1] - start[1] > 1.3
     assert abs(moved[0] - start[0]) < 0.05
 
 
 def test_forward_only_turns_the_nose_into_the_way(hovering: Vehicle) -> None:
-    finish(hovering, tasks.move_by_velocity(hovering, (0.0, 2.0, 0.0), 3, True, YawMode(False, 0.0)))
+    finish(hovering, motions.move_by_velocity(hovering, (0.0, 2.0, 0.0), 3, True, YawMode(False, 0.0)))
     assert math.degrees(hovering.state().yaw_rad) == pytest.approx(90, abs=3)
     answer = hovering.tasks.start(
-        tasks.move_on_path(hovering, [(9.0, 0.0, -2.0)], 1.0, 20, PathStyle(True, YawMode(True, 0.0)))
+        path.move_on_path(hovering, [(9.0, 0.0, -2.0)], 1.0, 20, PathStyle(True, YawMode(True, 0.0)))
     )
     with pytest.raises(MotionRefused, match="Yaw cannot be specified as rate if drivetrain is ForwardOnly"):
         answer.result(0)
 
 
 def test_speed_and_tilt_stay_within_simple_flights_limits(hovering: Vehicle) -> None:
-    hovering.tasks.start(tasks.move_by_velocity(hovering, (0.0, 20.0, 0.0), 6, False, STILL))
+    hovering.tasks.start(motions.move_by_velocity(hovering, (0.0, 20.0, 0.0), 6, False, STILL))
     for _ in range(1100):
         hovering.step()
         _, x, y, _ = hovering.state().orientation_wxyz
@@ -204,7 +205,7 @@ def test_speed_and_tilt_stay_within_simple_flights_limits(hovering: Vehicle) -> 
 def test_path_goes_round_its_corners(hovering: Vehicle) -> None:
     corners = [(0.0, 3.0, -2.0), (-3.0, 3.0, -2.0), (-3.0, 0.0, -3.0)]
     seen: list[tuple[float, float, float]] = []
-    answer = hovering.tasks.start(tasks.move_on_path(hovering, corners, 1.0, 60))
+    answer = hovering.tasks.start(path.move_on_path(hovering, corners, 1.0, 60))
     while not answer.done():
         hovering.step()
         seen.append(hovering.state().position_ned_m)
@@ -216,8 +217,8 @@ def test_path_goes_round_its_corners(hovering: Vehicle) -> None:
 
 def test_a_path_shorter_than_the_carrots_lead_is_not_flown(hovering: Vehicle) -> None:
     down = hovering.state().position_ned_m[2]
-    assert finish(hovering, tasks.move_on_path(hovering, [(0.5, 0.0, down)], 1.0, 20), 0.1) is False
-    assert finish(hovering, tasks.hover(hovering), 0.1) is True
+    assert finish(hovering, path.move_on_path(hovering, [(0.5, 0.0, down)], 1.0, 20), 0.1) is False
+    assert finish(hovering, motions.hover(hovering), 0.1) is True
     let(hovering, 1)
     assert abs(north_m(hovering)) < 0.05
 
@@ -230,27 +231,27 @@ def test_a_path_shorter_than_the_carrots_lead_is_not_flown(hovering: Vehicle) ->
     ],
 )
 def test_leads_that_cannot_work_are_refused(hovering: Vehicle, style: PathStyle, words: str) -> None:
-    answer = hovering.tasks.start(tasks.move_on_path(hovering, [(9.0, 0.0, -2.0)], 1.0, 20, style))
+    answer = hovering.tasks.start(path.move_on_path(hovering, [(9.0, 0.0, -2.0)], 1.0, 20, style))
     with pytest.raises(MotionRefused, match=words):
         answer.result(0)
 
 
 def test_a_motion_that_takes_too_long_is_false(hovering: Vehicle) -> None:
-    assert finish(hovering, tasks.move_on_path(hovering, [(-50.0, 0.0, -2.0)], 1.0, 2)) is False
+    assert finish(hovering, path.move_on_path(hovering, [(-50.0, 0.0, -2.0)], 1.0, 2)) is False
 
 
 def test_land_sinks_slowly_and_is_landed(hovering: Vehicle) -> None:
     began_s = hovering.time_s()
-    assert finish(hovering, tasks.land(hovering, 60)) is True
+    assert finish(hovering, motions.land(hovering, 60)) is True
     assert 8 < hovering.time_s() - began_s < 13
     assert hovering.landed
     assert hovering.take_collision().object_name == "ground"
-    assert finish(hovering, tasks.takeoff(hovering, 20)) is True
+    assert finish(hovering, motions.takeoff(hovering, 20)) is True
 
 
 def test_flying_into_the_post_is_a_collision_until_it_is_read(hovering: Vehicle) -> None:
     assert not hovering.collision.has_collided
-    hovering.tasks.start(tasks.move_by_velocity(hovering, (2.0, 0.0, 0.0), 10, False, STILL))
+    hovering.tasks.start(motions.move_by_velocity(hovering, (2.0, 0.0, 0.0), 10, False, STILL))
     let(hovering, 5)
     collision = hovering.take_collision()
     assert collision.has_collided
@@ -261,7 +262,7 @@ def test_flying_into_the_post_is_a_collision_until_it_is_read(hovering: Vehicle)
 
 
 def test_reset_drops_control_and_motors_and_goes_back(hovering: Vehicle) -> None:
-    answer = hovering.tasks.start(tasks.move_by_velocity(hovering, (0.0, 1.0, 0.0), 60, False, STILL))
+    answer = hovering.tasks.start(motions.move_by_velocity(hovering, (0.0, 1.0, 0.0), 60, False, STILL))
     let(hovering, 2)
     time_s = hovering.time_s()
     hovering.reset()
@@ -292,8 +293,8 @@ def test_the_same_flight_twice_is_the_same_to_the_bit(field) -> None:
         vehicle = Vehicle(World(field))
         vehicle.autopilot.enable_api_control(True)
         vehicle.autopilot.arm(True)
-        finish(vehicle, tasks.takeoff(vehicle, 20))
-        finish(vehicle, tasks.move_by_velocity(vehicle, (0.3, -1.2, 0.1), 2, True, YawMode(False, 20)))
+        finish(vehicle, motions.takeoff(vehicle, 20))
+        finish(vehicle, motions.move_by_velocity(vehicle, (0.3, -1.2, 0.1), 2, True, YawMode(False, 20)))
         ends.append((vehicle.state(), vehicle.time_ns))
     assert ends[0] == ends[1]
 

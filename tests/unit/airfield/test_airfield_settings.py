@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillwing_airfield.axes import yaw_of_deg
 from stillwing_airfield.faults import ConnectionDropped, FaultPlan, Faults
-from stillwing_airfield.flight import tasks
+from stillwing_airfield.flight import motions
 from stillwing_airfield.rendering import Optics
 from stillwing_airfield.settings_file import load_settings, parse_settings
 from stillwing_airfield.sim import Airfield
 from stillwing_common.errors import InvalidInput
+from stillwing_common.types import Quaternion
 
 OPTICS = Optics(320, 240)
 FULL: dict[str, Any] = {
@@ -71,7 +71,7 @@ def test_what_users_write_is_read_and_the_rest_is_named() -> None:
     first, second = fleet.placed()
     assert first.origin_ned_m == (1, -2, 0)
     assert first.orientation_wxyz is not None
-    assert yaw_of_deg(first.orientation_wxyz) == pytest.approx(90)
+    assert Quaternion(*first.orientation_wxyz).yaw_deg == pytest.approx(90)
     assert second.origin_ned_m == (0.0, 1.5, 0.0)
     assert (first.cameras["front_center"].optics[0].width_px, first.cameras["front_center"].optics[1].width_px) == (
         128,
@@ -97,7 +97,7 @@ def test_the_settings_are_what_flies() -> None:
         for name in ("Drone1", "Drone2"):
             airfield.do(lambda v: v.autopilot.enable_api_control(True), name)
             airfield.do(lambda v: v.autopilot.arm(True), name)
-        assert airfield.fly(lambda v: tasks.takeoff(v, 20), vehicle="Drone1") is True
+        assert airfield.fly(lambda v: motions.takeoff(v, 20), vehicle="Drone1") is True
         one, two = (airfield.do(lambda v: v.state(), name) for name in ("Drone1", "Drone2"))
         assert one.position_ned_m == pytest.approx((0, 0, -2), abs=0.3)
         assert abs(two.position_ned_m[2]) < 0.01

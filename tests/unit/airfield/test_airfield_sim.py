@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from stillwing_airfield.axes import rotation_matrix
-from stillwing_airfield.flight import tasks
-from stillwing_airfield.flight.tasks import YawMode
+from stillwing_airfield.flight import motions, tasks
+from stillwing_airfield.flight.path import YawMode
 from stillwing_airfield.mounts import Mount, camera_name, multiply
 from stillwing_airfield.rendering import Optics
 from stillwing_airfield.sim import Airfield, RunningLive, Take
@@ -30,7 +30,7 @@ def airfield() -> Iterator[Airfield]:
 
 def test_a_stepped_flight_ends_where_it_should_and_images_follow(airfield: Airfield) -> None:
     before = airfield.capture(kinds=("scene",))
-    assert airfield.fly(lambda v: tasks.takeoff(v, 20)) is True
+    assert airfield.fly(lambda v: motions.takeoff(v, 20)) is True
     after = airfield.capture(kinds=("scene",))
     assert after.time_ns == airfield.time_ns > before.time_ns
     assert after.vehicle.position_ned_m[2] == pytest.approx(-2, abs=0.05)
@@ -39,7 +39,7 @@ def test_a_stepped_flight_ends_where_it_should_and_images_follow(airfield: Airfi
 
 
 def test_a_task_without_end_is_given_up(airfield: Airfield) -> None:
-    assert airfield.fly(lambda v: tasks.move_by_velocity(v, (0, 0, 0), 60, False, YawMode()), at_most_s=0.1) is None
+    assert airfield.fly(lambda v: motions.move_by_velocity(v, (0, 0, 0), 60, False, YawMode()), at_most_s=0.1) is None
 
 
 def test_segmentation_depth_and_colour_show_the_same_things_in_the_same_place(airfield: Airfield) -> None:
@@ -93,7 +93,7 @@ def test_cameras_answer_to_names_and_numbers(airfield: Airfield) -> None:
         None,
     ]
     airfield.do(lambda v: v.place((0.0, 0.0, -3.0), (1.0, 0.0, 0.0, 0.0)))
-    below, front = airfield.capture_many([("3", ["depth"]), ("0", ["depth"])])
+    below, front = airfield.shoot([Take("3", ["depth"]), Take("0", ["depth"])])
     assert below.time_ns == front.time_ns
     assert np.median(below.images["depth"]) == pytest.approx(3.02, abs=0.05)
     with pytest.raises(UnknownCamera):
@@ -125,7 +125,7 @@ def test_live_it_keeps_real_time_and_cannot_be_stepped(airfield: Airfield) -> No
     assert airfield.time_ns - began_ns >= 200_000_000
     assert airfield.capture().time_ns == airfield.time_ns
     frozen_ns = airfield.time_ns
-    going = airfield.begin(lambda v: tasks.move_by_velocity(v, (0, 0, -1), 60, False, YawMode()))
+    going = airfield.begin(lambda v: motions.move_by_velocity(v, (0, 0, -1), 60, False, YawMode()))
     airfield.pause(False)
     airfield.continue_for(0.05).result(10)
     assert airfield.time_ns > frozen_ns

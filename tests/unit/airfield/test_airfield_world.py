@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillwing_airfield.axes import flip_quaternion, flip_vector, quaternion_from_euler, rotation_matrix, yaw_of_deg
+from stillwing_airfield.axes import flip_quaternion, flip_vector, quaternion_from_euler, rotation_matrix
 from stillwing_airfield.camera import NOTHING_THERE_M, Camera, CameraPose
 from stillwing_airfield.scenes import SceneSpec, build_scene
 from stillwing_airfield.scenes.parts import BEACON_COLOURS
 from stillwing_airfield.world import World
+from stillwing_common.types import Quaternion
 
 ANGLES = st.floats(-179.0, 179.0)
 
@@ -63,7 +64,7 @@ def test_frames_turn_back_and_keep_heading(roll: float, pitch: float, yaw: float
     assert np.allclose(flip_quaternion(flip_quaternion(quaternion)), quaternion)
     matrix = rotation_matrix(quaternion)
     assert np.allclose(matrix @ matrix.T, np.eye(3))
-    assert math.isclose(yaw_of_deg(quaternion), yaw, abs_tol=1e-6)
+    assert math.isclose(Quaternion(*quaternion).yaw_deg, yaw, abs_tol=1e-6)
     # The same turn seen from MuJoCo's side turns flipped vectors alike.
     forward = flip_vector(rotation_matrix(flip_quaternion(quaternion))[:, 0])
     assert np.allclose(forward, matrix[:, 0])
@@ -72,8 +73,8 @@ def test_frames_turn_back_and_keep_heading(roll: float, pitch: float, yaw: float
 def test_the_vehicle_rests_on_the_ground_and_says_so(meadow_world: World) -> None:
     meadow_world.reset()
     meadow_world.step(200)
-    assert np.allclose(meadow_world.vehicle_position_ned_m(), 0, atol=2e-3)
-    assert yaw_of_deg(meadow_world.vehicle_orientation_ned()) == pytest.approx(
+    assert np.allclose(meadow_world.data.qpos[:3], 0, atol=2e-3)
+    assert Quaternion(*meadow_world.vehicle_orientation_ned()).yaw_deg == pytest.approx(
         meadow_world.scene.start_yaw_deg, abs=0.1
     )
     contact = meadow_world.contacts()[0]
@@ -88,11 +89,11 @@ def test_a_push_north_moves_it_north_and_a_yaw_torque_turns_it_clockwise(meadow_
     for _ in range(40):
         meadow_world.apply_body_wrench((2.0, 0.0, -9.81), (0.0, 0.0, 0.01))
         meadow_world.step()
-    velocity = meadow_world.vehicle_velocity_ned_m_s()
+    velocity = flip_vector(meadow_world.data.qvel[:3])
     assert velocity[0] == pytest.approx(0.4, abs=0.02)
     assert np.allclose(velocity[1:], 0, atol=0.02)
-    assert meadow_world.vehicle_angular_velocity_body_rad_s()[2] > 0.1
-    assert 90 < yaw_of_deg(meadow_world.vehicle_orientation_ned()) < 120
+    assert flip_vector(meadow_world.data.qvel[3:6])[2] > 0.1
+    assert 90 < Quaternion(*meadow_world.vehicle_orientation_ned()).yaw_deg < 120
 
 
 def test_flying_into_a_tree_is_a_contact_with_that_tree(meadow_world: World) -> None:

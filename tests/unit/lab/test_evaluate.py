@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from stillwing_common.errors import InvalidInput, MissingExtra, UnknownBackend
+from stillwing_lab.evaluate.blind_engine import BlindEngine
 from stillwing_lab.evaluate.comparison import Comparison
 from stillwing_lab.evaluate.episode import EpisodeResult, fly_episode
-from stillwing_lab.evaluate.inline_engine import BlindEngine, InlineAnswer, InlineEngine, InlineSession, MemoryMode
+from stillwing_lab.evaluate.inline_engine import InlineAnswer, InlineEngine, InlineSession, MemoryMode
 from stillwing_lab.evaluate.jobs import Job, Ledger, fly
 from stillwing_lab.evaluate.page import write_page
 from stillwing_lab.evaluate.plots import draw_all

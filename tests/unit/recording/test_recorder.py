@@ -93,7 +93,6 @@ async def test_streams_that_break_are_taken_up_again(bridge: LocalBridge, tmp_pa
     await recorder.close()
     losses = open_recording(tmp_path / "flight.mcap").info().losses
     assert losses.interruptions == {topics.TELEMETRY: 2}
-    assert not losses.none
 
 
 async def test_what_cannot_begin_says_why(bridge: LocalBridge, tmp_path: Path) -> None:

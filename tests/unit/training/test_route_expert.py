@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from stillwing_airfield.scenes import build_scene
 from stillwing_airfield.scenes.route import is_clear
+from stillwing_lab.evaluate.blind_engine import BlindEngine
 from stillwing_lab.evaluate.episode import fly_episode
-from stillwing_lab.evaluate.inline_engine import BlindEngine
 from stillwing_lab.evaluate.policies import BASELINES
 from stillwing_training.pilot.config import FIRST_UNSEEN_SEED, SUCCESS_WITHIN_M, VEHICLE_RADIUS_M
 from stillwing_training.pilot.expert import FORWARD, STOP, Pose, apply_action

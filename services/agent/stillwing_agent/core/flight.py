@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
 
 from stillwing_agent.core.lease_keeper import Life
 from stillwing_agent.core.mission_record import MissionRecord
@@ -14,7 +15,7 @@ from stillwing_agent.core.prompting.prompts import ToolStyle
 from stillwing_bridge.core.protocol import Bridge
 from stillwing_bridge.core.types import Lease
 from stillwing_common.clock import Clock
-from stillwing_vlm.core.protocol import Session
+from stillwing_vlm.core.protocol import Questions, Recall, VideoStream
 from stillwing_vlm.core.requests import FrameLayout
 
 
@@ -91,13 +92,17 @@ class FlightSettings:
             raise ValueError("a lease is retained at least once a second")
 
 
+class MissionSession(VideoStream, Questions, Recall, Protocol):
+    """What a mission asks of its session with the engine."""
+
+
 @dataclass(frozen=True, slots=True)
 class Flight:
     """One mission under way: the vehicle and the lease on it, the session that sees for it, its record and its life."""
 
     bridge: Bridge
     lease: Lease
-    session: Session
+    session: MissionSession
     record: MissionRecord
     life: Life
     clock: Clock

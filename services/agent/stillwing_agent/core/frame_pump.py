@@ -21,7 +21,7 @@ from stillwing_common.errors import (
     Unavailable,
 )
 from stillwing_common.types import Frame, Stamp
-from stillwing_vlm.core.protocol import Session
+from stillwing_vlm.core.protocol import VideoStream
 from stillwing_vlm.core.results import AppendResult
 
 _BAD_PICTURES = (ImageEmpty, ImageUndecodable, ImageTooLarge)
@@ -41,7 +41,7 @@ class FramePump:
         self,
         bridge: Bridge,
         vehicle_id: str,
-        session: Session,
+        session: VideoStream,
         *,
         camera_id: str,
         max_rate_hz: float,

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from stillwing_agent.core.events import FramesRecalled, InstructionBegun, InstructionLost
-from stillwing_agent.core.flight import MissionMemorySettings, RecallBy
+from stillwing_agent.core.flight import MissionMemorySettings, MissionSession, RecallBy
 from stillwing_agent.core.frame_pump import FramePump
 from stillwing_agent.core.memory.keyframe_filer import KeyframeFiler
 from stillwing_agent.core.memory.reading import registry as reading
@@ -32,7 +32,6 @@ from stillwing_memory.core.instructions import Chunk, ChunkFiled, ChunkFrame, In
 from stillwing_memory.core.instructions import InstructionBegun as Begun
 from stillwing_memory.core.keyframes import Keyframe, Sighting
 from stillwing_memory.core.protocol import MemoryBank
-from stillwing_vlm.core.protocol import Session
 from stillwing_vlm.core.requests import ChoiceRequest, View
 from stillwing_vlm.core.results import FrameKeys
 
@@ -52,7 +51,7 @@ class MissionMemory:
 
     bank: MemoryBank
     reader: InstructionReader
-    session: Session
+    session: MissionSession
     pump: FramePump
     record: MissionRecord
     filer: KeyframeFiler

@@ -6,7 +6,7 @@ It knows nothing of how a mission begins, ends, or goes on.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stillwing_agent.core.flight import Flight, FlightSettings
+from stillwing_agent.core.flight import Flight, FlightSettings, MissionSession
 from stillwing_agent.core.frame_pump import FramePump
 from stillwing_agent.core.held_asking import HeldAsking
 from stillwing_agent.core.memory.keyframe_filer import KeyframeFiler
@@ -17,8 +17,8 @@ from stillwing_agent.core.tools.cockpit import Cockpit
 from stillwing_agent.core.tools.execution import Toolbox
 from stillwing_bridge.core.protocol import Bridge
 from stillwing_memory.core.protocol import MemoryBank
-from stillwing_vlm.core.protocol import Engine
-from stillwing_vlm.core.requests import FramePolicy, SessionConfig
+from stillwing_vlm.core.protocol import SessionSource
+from stillwing_vlm.core.requests import MAX_DEADLINE_S, FramePolicy, SessionConfig
 from stillwing_vlm.core.results import ModelInfo
 
 _MOST_RECALLED = 3
@@ -30,7 +30,7 @@ class Crew:
     """The three services a mission needs; `memory` None flies without a memory bank."""
 
     bridge: Bridge
-    engine: Engine
+    engine: SessionSource[MissionSession]
     memory: MemoryBank | None
 
 
@@ -47,12 +47,16 @@ class Parts:
 
 
 def session_config(settings: FlightSettings, label: str, scored_layers: tuple[int, ...]) -> SessionConfig:
-    """What a mission opens its session with; `scored_layers` are those whose attention the memory bank scores by."""
+    """What a mission opens its session with; `scored_layers` are those whose attention the memory bank scores by.
+
+    Where its frames come at a rate, the engine is told, so that of several missions' frames the most urgent go first.
+    """
     return SessionConfig(
         system_prompt(settings.tool_style.tools),
         settings.max_context_tokens,
         label=label,
         frame_policy=FramePolicy.NEWEST_WINS,
+        frame_period_s=min(1 / settings.frame_rate_hz, MAX_DEADLINE_S) if settings.frame_rate_hz else 0.0,
         pooled_layers=scored_layers,
         layout=settings.layout,
     )

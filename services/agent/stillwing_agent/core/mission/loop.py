@@ -35,7 +35,7 @@ from stillwing_common.errors import (
     Unavailable,
 )
 from stillwing_common.ids import new_id
-from stillwing_vlm.core.protocol import Session
+from stillwing_vlm.core.protocol import VideoStream
 from stillwing_vlm.core.results import ModelInfo
 
 _log = logging.getLogger(__name__)
@@ -192,7 +192,7 @@ class MissionLoop:
             if isinstance(states, AsyncGenerator):
                 await states.aclose()
 
-    async def _watch_evictions(self, session: Session, memory: MissionMemory | None) -> None:
+    async def _watch_evictions(self, session: VideoStream, memory: MissionMemory | None) -> None:
         async for evicted in session.evictions():
             if memory is not None:
                 memory.evicted(evicted.frame_ids, evicted.frame_keys)
@@ -229,7 +229,7 @@ class MissionLoop:
                 running.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _close(self, session: Session) -> None:
+    async def _close(self, session: VideoStream) -> None:
         await self._try("close the engine session", session.close())
 
     async def _leave_holding(self, lease: Lease) -> None:

@@ -26,7 +26,6 @@ from stillwing_bridge.core.types import Lease, LeaseState, Limits, StopLevel, Te
 from stillwing_bridge.core.vehicle import Vehicle, VehicleState
 from stillwing_common.clock import Clock
 from stillwing_common.errors import InternalFault, LinkLost, SimulatorError, StillwingError, UnknownCamera
-from stillwing_common.types import Stamp
 
 _log = logging.getLogger(__name__)
 
@@ -300,9 +299,3 @@ class VehicleDriver:
             for waiter in self._ended.get(entry.event.status.command_id, ()):
                 if not waiter.done():
                     waiter.set_result(None)
-
-    @property
-    def stamp(self) -> Stamp | None:
-        """The vehicle's clock at the newest reading; None while the link is down."""
-        state = self.commander.state
-        return state.stamp if state is not None else None

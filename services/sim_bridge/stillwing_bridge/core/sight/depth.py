@@ -116,21 +116,6 @@ def pixel_direction(u: float, v: float, frame: FrameRecord) -> tuple[float, floa
     return frame.camera_pose.orientation.rotate(scale, right * scale, down * scale)
 
 
-def pixel_of(point: PositionNed, frame: FrameRecord) -> tuple[float, float] | None:
-    """Where `point` shows in `frame`, (u, v) from the top left, beyond [0, 1] out of the picture; None behind it."""
-    if frame.camera_pose is None:
-        raise ObservationStale("the camera's place at that frame is unknown", frame_id=frame.frame_id)
-    delta = _vector(point) - _vector(frame.camera_pose.position)
-    forward, right, down = _rotation(frame.camera_pose.orientation).T @ delta
-    if forward <= 1e-6:
-        return None
-    half = math.tan(math.radians(frame.hfov_deg) / 2)
-    return (
-        float(right / forward / half + 1) / 2,
-        float(down / forward / (half * frame.height_px / frame.width_px) + 1) / 2,
-    )
-
-
 def pixel_point(u: float, v: float, frame: FrameRecord, view: DepthView) -> PositionNed | None:
     """The point of the world that shows at (u, v) of `frame`, found by the newer `view`; None for the sky.
 
@@ -202,14 +187,14 @@ def lift(
     elif down < -1e-6:
         length_m = min(length_m, max(0.0, limits.max_altitude_m + here.down_m) / -down)
     speed_m_s = checked_speed_m_s(command.speed_m_s, limits, settings)
-    flown = Way(here, way.direction_ned, length_m)
-    if not in_view(flown, view, settings.margin_m):
+    course = Way(here, way.direction_ned, length_m)
+    if not in_view(course, view, settings.margin_m):
         length_m = min(length_m, limits.max_unseen_step_m)
-        flown = Way(here, way.direction_ned, length_m)
-        check_unseen(FlyTo(flown.at(length_m), speed_m_s), flown, 0.0, limits)
+        course = Way(here, way.direction_ned, length_m)
+        check_unseen(FlyTo(course.at(length_m), speed_m_s), course, 0.0, limits)
     if length_m < min(_SMALLEST_ADVANCE_M, command.step_m):
         raise Obstructed(f"free for {length_m:.1f} m", distance_m=f"{length_m:.2f}", wanted_m=f"{command.step_m:.2f}")
-    goal = flown.at(length_m)
+    goal = course.at(length_m)
     check_fence(goal, here, limits)
     return FlyTo(goal, speed_m_s)
 

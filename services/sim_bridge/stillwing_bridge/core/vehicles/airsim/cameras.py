@@ -37,8 +37,8 @@ class AirSimCameras:
     async def describe(self, camera_name: str) -> Camera:
         """Size and field of view; `LinkLost`, `SimulatorError`, `Unsupported` for another dialect."""
         capture = await self.capture(camera_name, (View.COLOUR,))
-        connection, spoken = await self._link.connected()
-        info = await self._call(connection, "simGetCameraInfo", *spoken.camera_info_params(camera_name, self._name))
+        connection, language = await self._link.connected()
+        info = await self._call(connection, "simGetCameraInfo", *language.camera_info_params(camera_name, self._name))
         if capture.rgb is None or not math.isfinite(info["fov"]):
             raise SimulatorError("the camera has no field of view", camera_id=camera_name)
         height_px, width_px, _ = capture.rgb.shape
@@ -49,14 +49,16 @@ class AirSimCameras:
         """All `views` at one instant; `LinkLost`, `SimulatorError`."""
         ordered = [view for view in View if view in views]
         requests = [dialect.image_request(camera_name, _KINDS[view][0], as_float=_KINDS[view][1]) for view in ordered]
-        connection, spoken = await self._link.connected()
-        responses = await self._call(connection, "simGetImages", *spoken.image_params(requests, self._name))
+        connection, language = await self._link.connected()
+        responses = await self._call(connection, "simGetImages", *language.image_params(requests, self._name))
         if len(responses) != len(ordered):
             raise SimulatorError(f"{len(responses)} images instead of {len(ordered)}", camera_id=camera_name)
         pixels: dict[View, Any] = {}
         for view, response in zip(ordered, responses, strict=True):
             dialect.check_image(response, camera_name)
-            pixels[view] = _colour(response, blue_first=spoken.blue_first) if view is View.COLOUR else _depth(response)
+            pixels[view] = (
+                _colour(response, blue_first=language.blue_first) if view is View.COLOUR else _depth(response)
+            )
         first = responses[0]
         pose = dialect.pose_of({"position": first["camera_position"], "orientation": first["camera_orientation"]})
         stamp = Stamp(dialect.time_of(first["time_stamp"]), self._readings.clock_id)

@@ -67,8 +67,8 @@ class AirSimSimulation:
     @dialect.understood
     async def object_ground_truth(self, object_name: str) -> GroundTruth:
         """See `Simulation.object_ground_truth`."""
-        _, spoken = await self._link.connected()
-        answer = await self._call("simGetObjectPose", *spoken.object_pose_params(object_name))
+        _, language = await self._link.connected()
+        answer = await self._call("simGetObjectPose", *language.object_pose_params(object_name))
         if math.isnan(answer["position"]["x_val"]):
             raise UnknownObject(object_name=object_name)
         return GroundTruth(await self._stamp(), dialect.pose_of(answer), None)

@@ -55,8 +55,8 @@ class AirSimVehicle:
         readings = Readings(settings.battery_endurance_s)
         cameras = AirSimCameras(settings, readings)
         try:
-            described = [await cameras.describe(name) for name in settings.camera_names]
-            vehicle = cls(settings, VehicleSpec(settings.vehicle_id, tuple(described)), readings, cameras)
+            descriptions = [await cameras.describe(name) for name in settings.camera_names]
+            vehicle = cls(settings, VehicleSpec(settings.vehicle_id, tuple(descriptions)), readings, cameras)
             await vehicle.connect()
         except StillwingError:
             cameras.close()
