@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import llguidance
 import numpy as np
@@ -21,9 +21,6 @@ from stillwing_vlm.core.conversation import Tool, json_object
 from stillwing_vlm.core.inputs.templates.tool_calls import CallForm
 from stillwing_vlm.core.inputs.text import ChatText
 from stillwing_vlm.core.inputs.thought import ThoughtBound, TokenBytes
-
-if TYPE_CHECKING:
-    from llguidance._lib import JsonCompileOptions
 
 _CACHED_GRAMMARS = 64
 _OPEN_WORDS = {
@@ -186,7 +183,8 @@ def _arguments(tool: Tool) -> dict[str, Any]:
     return schema if _OPEN_WORDS & schema.keys() else {**schema, "additionalProperties": False}
 
 
-def _style(separators: tuple[str, str]) -> "JsonCompileOptions":
+def _style(separators: tuple[str, str]) -> Any:
+    """Options of the grammar library, which names their type in its stubs alone."""
     item, key = separators
     return {"whitespace_flexible": False, "item_separator": item, "key_separator": key}
 
