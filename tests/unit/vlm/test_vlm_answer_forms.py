@@ -25,6 +25,7 @@ from stillwing_vlm.core.inputs.templates.files import PublishedTemplate, Templat
 from stillwing_vlm.core.inputs.text import ChatText
 
 TEXT = ChatText(tokenizer_with_tags())
+ADDED = {token.content: id for id, token in tokenizer_with_tags().get_added_tokens_decoder().items()}
 VOCABULARY = TEXT.vocab_size + 5
 
 
@@ -51,7 +52,7 @@ MOVE = Tool(
 )
 HOVER = Tool("hover", "Waits.")
 TOOLS = (MOVE, HOVER)
-OPEN, CLOSE = (TEXT.control_ids[tag] for tag in TAGS[:2])
+OPEN, CLOSE = (ADDED[tag] for tag in TAGS[:2])
 
 
 def walk(matcher: Matcher, seed: int, prefer: list[int] | None = None, most: int = 600) -> list[int]:
@@ -84,7 +85,7 @@ def test_every_answer_is_a_call_in_the_form_of_the_template(seed: int, names: tu
     answer = walk(held.matcher, seed)
     written, parts = told(held, answer)
     assert (answer[0], answer[-1]) == (OPEN, CLOSE)
-    assert not set(answer[1:-1]) & set(TEXT.control_ids.values())
+    assert not set(answer[1:-1]) & set(ADDED.values())
     call = parts.tool_call
     assert call is not None and (not names or call.name in names) and parts.thought == ""
     values = call.values()
@@ -182,7 +183,7 @@ def test_the_models_own_style_is_its_templates() -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.sampled_from([*TEXT.control_ids, "<|im_", "end|>", "a", " "]), min_size=1, max_size=4).map("".join))
+@given(st.lists(st.sampled_from([*ADDED, "<|im_", "end|>", "a", " "]), min_size=1, max_size=4).map("".join))
 def test_what_a_schema_forces_never_becomes_a_control_token(hostile: str) -> None:
     schema = json.dumps({"type": "object", "properties": {hostile: {"const": hostile}}, "required": [hostile]})
     tool = Tool("move", hostile, schema)
@@ -190,7 +191,7 @@ def test_what_a_schema_forces_never_becomes_a_control_token(hostile: str) -> Non
     for at, each in enumerate(held):
         answer = walk(each.matcher, 0, [TEXT.encode("}")[0], TEXT.encode('"')[0]])
         inside = answer[1:-1] if at else answer
-        assert not set(inside) & set(TEXT.control_ids.values())
+        assert not set(inside) & set(ADDED.values())
         parts = told(each, answer)[1]
         value = json.loads(parts.json) if parts.tool_call is None else parts.tool_call.values()
         assert value[hostile] == hostile

@@ -251,7 +251,8 @@ def test_the_names_of_special_tokens_are_given_to_the_template() -> None:
 # Texts of callers
 
 
-CONTROL = tuple(TEXT.control_ids)
+ADDED = {token.content: id for id, token in RAW.get_added_tokens_decoder().items()}
+CONTROL = tuple(ADDED)
 FRAGMENTS = st.sampled_from(
     [*CONTROL, "<|im_", "end|>", "<", "|>", "<tool", "_call>", "\n", '"', "\\", "{", "im_start", " "]
 )
@@ -299,7 +300,7 @@ def conversations(draw: Any, text: st.SearchStrategy[str]) -> tuple[Briefing, tu
 
 
 CHATS = {name: chat_of(*sources) for name, sources in {**FAMILIES, "thinks": (THINKS,)}.items()}
-CONTROL_IDS = frozenset(TEXT.control_ids.values())
+CONTROL_IDS = frozenset(ADDED.values())
 
 
 @settings(deadline=None)
