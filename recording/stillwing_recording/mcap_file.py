@@ -16,7 +16,7 @@ from mcap.writer import MCAP0_MAGIC
 from stillwing.agent.v1 import agent_pb2
 from stillwing.recording.v1 import recording_pb2
 from stillwing.vehicle.v1 import vehicle_pb2
-from stillwing_agent import convert as agent_convert
+from stillwing_agent.convert import events as agent_convert
 from stillwing_bridge.convert.flight_log import entry_from_wire
 from stillwing_bridge.convert.vehicles import frame_update_from_wire, telemetry_from_wire, vehicle_from_wire
 from stillwing_bridge.core.types import FrameUpdate, VehicleInfo

@@ -14,7 +14,7 @@ from mcap.writer import CompressionType, Writer
 from mcap_protobuf.schema import register_schema
 
 from stillwing.recording.v1 import recording_pb2
-from stillwing_agent import convert as agent_convert
+from stillwing_agent.convert import events as agent_convert
 from stillwing_agent.core.events import MissionEvent
 from stillwing_bridge.convert.flight_log import entry_to_wire
 from stillwing_bridge.convert.vehicles import frame_update_to_wire, telemetry_to_wire, vehicle_to_wire

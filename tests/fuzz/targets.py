@@ -312,10 +312,11 @@ def session_messages(stack: ExitStack) -> Target:
 
 def mission_messages(stack: ExitStack) -> Target:
     """Messages of agent and memory bank, both ways."""
-    from stillwing_agent import convert as agent_convert
+    from stillwing_agent.convert import events as mission_events
+    from stillwing_agent.convert import missions, turns
     from stillwing_memory.convert import changes, entities, instructions, keyframes
 
-    return _conversions(agent_convert, changes, entities, instructions, keyframes)
+    return _conversions(mission_events, missions, turns, changes, entities, instructions, keyframes)
 
 
 def bridge_calls(stack: ExitStack) -> Target:

@@ -19,7 +19,17 @@ from stillwing_agent.core.mission.assembly import Crew
 from stillwing_agent.core.policy import POLICIES
 from stillwing_agent.core.protocol import Agent
 from stillwing_agent.core.types import MissionRequest
-from stillwing_bridge.core.commands import Command, CommandState, CommandStatus, Hold, Land, Takeoff, kind_of
+from stillwing_bridge.core.commands import (
+    Command,
+    CommandState,
+    CommandStatus,
+    Hold,
+    Land,
+    Step,
+    Takeoff,
+    Turn,
+    kind_of,
+)
 from stillwing_bridge.core.types import (
     FrameUpdate,
     Lease,
@@ -43,6 +53,8 @@ from stillwing_common.types import (
     VelocityNed,
 )
 from stillwing_memory.core.keyframes import Keyframe, Match, PutResult
+from stillwing_vlm.core.chat_format import ChatFormat, Pointing
+from stillwing_vlm.core.conversation import ToolCall, ToolCallFormat
 from stillwing_vlm.core.limits import Limits as EngineLimits
 from stillwing_vlm.core.requests import AskRequest, ChoiceRequest, SessionConfig
 from stillwing_vlm.core.results import (
@@ -101,6 +113,8 @@ class World:
     superseded: bool = False
     held_for: int = 0
     """How many more times the lease is refused because somebody holds it."""
+    here: PositionNed = field(default_factory=lambda: PositionNed(0, 0, 0))
+    heading_deg: float = 0.0
     frames_fail: StillwingError | None = None
     engine_dead: bool = False
     no_room: Sequence[StillwingError | None] = ()
@@ -190,7 +204,22 @@ class FakeBridge:
         await asyncio.sleep(self.world.motion_s)
         self.world.flying = not isinstance(command, Land)
         self.world.in_force = None
+        if end is CommandState.SUCCEEDED:
+            self._arrive(command)
         self._statuses[command_id] = CommandStatus(command_id, kind_of(command), end)
+
+    def _arrive(self, command: Command) -> None:
+        world, here = self.world, self.world.here
+        match command:
+            case Turn(angle_deg):
+                world.heading_deg = (world.heading_deg + angle_deg) % 360
+            case Step(forward_m, right_m, up_m):
+                north_m, east_m, down_m = Quaternion.from_yaw_deg(world.heading_deg).rotate(forward_m, right_m, -up_m)
+                world.here = PositionNed(here.north_m + north_m, here.east_m + east_m, here.down_m + down_m)
+            case Takeoff(altitude_m):
+                world.here = replace(here, down_m=-altitude_m)
+            case Land():
+                world.here = replace(here, down_m=0.0)
 
     def _stop(self) -> None:
         if self._running is not None:
@@ -227,7 +256,7 @@ class FakeBridge:
         return Stamp(time.monotonic_ns(), "clock")
 
     async def watch_telemetry(self, vehicle_id: str, *, max_rate_hz: float = 0.0) -> AsyncIterator[Telemetry]:
-        pose = Pose(PositionNed(0, 0, 0), Quaternion(1, 0, 0, 0))
+        pose = Pose(self.world.here, Quaternion.from_yaw_deg(self.world.heading_deg))
         yield Telemetry(
             1, self._stamp(), pose, VelocityNed(0, 0, 0), None, True, self.world.flying, 0, False, StopLevel.NONE, ""
         )
@@ -307,7 +336,7 @@ class FakeSession:
             if self._engine.keeps:
                 self.kept.add(oldest)
             self._evicted.put_nowait(Evicted((oldest,), self.frame_ids[0], 100))
-        return AppendResult(tuple(frame.frame_id for frame in frames), 20, 100, 0.0)
+        return AppendResult(tuple(frame.frame_id for frame in frames), 20, 100, 0.0, shown_px=(364, 644))
 
     def _provenance(self) -> Provenance:
         return Provenance(self.frame_ids[-1], self.frame_ids[0], 100, 0)
@@ -315,15 +344,17 @@ class FakeSession:
     def ask(self, request: AskRequest) -> FakeAnswer:
         self._world.check_still(f"ask {request.prompt!r}")
         self._engine.asked.append(request)
-        return FakeAnswer(self._answer())
+        return FakeAnswer(self._answer(request))
 
-    async def _answer(self) -> AnswerDone:
+    async def _answer(self, request: AskRequest) -> AnswerDone:
         provenance = self._provenance()
         await asyncio.sleep(self._engine.think_s)
         if self._world.engine_dead:
             raise Unavailable("the engine is gone")
         self._world.check_still("answer")
-        text = self._engine.next_answer()
+        text = self._engine.next_answer(request)
+        if request.messages:
+            return _conversing(text, request, provenance)
         reason = DoneReason.STOP if text.endswith("}") or self._engine.free_text else DoneReason.LENGTH
         return AnswerDone(text, reason, provenance, 0.0, 0.0, 1)
 
@@ -336,7 +367,7 @@ class FakeSession:
         provenance = self._provenance()
         await asyncio.sleep(self._engine.think_s)
         self._world.check_still("answer")
-        wanted = self._engine.next_answer()
+        wanted = self._engine.next_answer(None)
         best = request.options.index(wanted) if wanted in request.options else 0
         rest = 0.1 / (len(request.options) - 1)
         probabilities = tuple(0.9 if index == best else rest for index in range(len(request.options)))
@@ -367,6 +398,19 @@ class FakeSession:
         self._world.session_closed = True
 
 
+def _conversing(text: str, request: AskRequest, provenance: Provenance) -> AnswerDone:
+    """A line of thought and a call in JSON, read as an engine reads them in the model's own form; else free text."""
+    done = AnswerDone(text, DoneReason.STOP, provenance, 0.0, 0.0, 1)
+    if not isinstance(request.answer_format, ToolCallFormat):
+        return done
+    thought, _, said = text.rpartition("\n")
+    try:
+        wanted = json.loads(said)
+    except ValueError:
+        return replace(done, reason=DoneReason.LENGTH)
+    return replace(done, thought=thought, tool_call=ToolCall(wanted["name"], json.dumps(wanted["arguments"])))
+
+
 class FakeEngine:
     """Answers from `script`; past its end it says DONE."""
 
@@ -377,16 +421,22 @@ class FakeEngine:
         self.free_text = False
         self.past_end = DONE
         self.keeps = False
+        self.chat = ChatFormat()
+        self.mind: Callable[[AskRequest], str] | None = None
+        """Answers instead of the script."""
         self.asked: list[AskRequest] = []
         self.choices: list[ChoiceRequest] = []
         self.configs: list[SessionConfig] = []
         self.sessions: list[FakeSession] = []
 
-    def next_answer(self) -> str:
+    def next_answer(self, request: AskRequest | None) -> str:
+        if self.mind is not None:
+            assert request is not None
+            return self.mind(request)
         return self.script.pop(0) if self.script else self.past_end
 
     async def model_info(self) -> ModelInfo:
-        return ModelInfo("fake", "fake", "cpu", "float32", 0, 0, 1000, "", limits=EngineLimits())
+        return ModelInfo("fake", "fake", "cpu", "float32", 0, 0, 4000, "", limits=EngineLimits(), chat=self.chat)
 
     async def open_session(self, config: SessionConfig) -> FakeSession:
         self.configs.append(config)
@@ -417,6 +467,10 @@ class FakeMemory:
         return tuple(Match(keyframe, 1.0) for keyframe in self.kept[:2])
 
 
+CHATTY = ChatFormat(("chat_template.jinja",), "chat_template.jinja", tools="template", pointing=Pointing.RESIZED_PIXELS)
+"""Of a pretrained model, which is spoken to in its own template."""
+
+
 @dataclass
 class Rig:
     """An agent with fakes around it."""
@@ -443,11 +497,13 @@ def make_rig(
     *,
     implementation: str = "tool_calling",
     flight: FlightSettings = FAST,
+    chat: ChatFormat | None = None,
     **settings: Any,
 ) -> Rig:
     """A world, its fakes and an agent that flies with `implementation`."""
     world = World()
     bridge, engine, memory = FakeBridge(world), FakeEngine(world, script), FakeMemory()
+    engine.chat = chat or engine.chat
     crew = Crew(bridge, engine, memory)  # type: ignore[arg-type]
     agent = MissionAgent(crew, implementation, POLICIES.load(implementation), AgentConfig(flight=flight, **settings))
     return Rig(world, bridge, engine, memory, agent)

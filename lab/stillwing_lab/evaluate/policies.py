@@ -13,6 +13,7 @@ from stillwing_agent.core.agents.smolagents_model import LoopPort
 from stillwing_agent.core.agents.tool_calling import ToolCallingPolicy
 from stillwing_agent.core.json_schema import Properties
 from stillwing_agent.core.policy import Policy
+from stillwing_agent.core.prompting.base import ProfileName
 from stillwing_agent.core.prompting.prompts import CHOICES
 from stillwing_agent.core.tools.execution import Toolbox
 from stillwing_agent.core.types import Claim
@@ -52,6 +53,7 @@ class _WithoutModel:
     """Decides by a function; counts its decisions like any other policy."""
 
     properties: ClassVar[Properties] = {}
+    prompt_profile: ProfileName | None = ProfileName.COMPACT
 
     def __init__(self, decide: Callable[[Toolbox], str]) -> None:
         self._decide = decide

@@ -6,7 +6,7 @@ It knows nothing of recordings or models.
 from collections.abc import Mapping
 from typing import Any
 
-from stillwing_agent.core.tools.execution import to_command
+from stillwing_agent.core.tools.calls import to_command
 from stillwing_bridge.core.commands import Command, FlyTowards, GoTo, Hold, Land, SetVelocity, Step, Takeoff, Turn
 from stillwing_common.errors import InvalidInput
 

@@ -68,3 +68,15 @@ class MotionFailed(WrongState):
     """A motion did not end as it was meant to."""
 
     reason = "MOTION_FAILED"
+
+
+class NoQuestionOpen(WrongState):
+    """The mission waits for no answer of the operator's."""
+
+    reason = "NO_QUESTION_OPEN"
+
+
+class OperatorSilent(Expired):
+    """The operator did not answer the mission's question in time."""
+
+    reason = "OPERATOR_SILENT"

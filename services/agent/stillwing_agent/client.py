@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 import grpc
 
 from stillwing.agent.v1 import agent_pb2, agent_pb2_grpc
-from stillwing_agent import convert
+from stillwing_agent.convert import events, missions
 from stillwing_agent.core.events import MissionEvent
 from stillwing_agent.core.protocol import AgentInfo
-from stillwing_agent.core.types import InstructionRequest, Mission, MissionPage, MissionRequest
+from stillwing_agent.core.types import InstructionRequest, Mission, MissionPage, MissionRequest, OperatorAnswer
 from stillwing_common.errors import Unavailable
 from stillwing_rpc.channel import connect
 from stillwing_rpc.channel_settings import ChannelSettings
@@ -32,42 +32,54 @@ class RemoteAgent:
         cls, target: str, settings: ChannelSettings | None = None, *, wait_s: float = 10.0
     ) -> "RemoteAgent":
         """Reach the agent at `target` ("host:port"). Raises Unavailable, WrongService."""
-        return cls(await connect(target, convert.SERVICE, settings, wait_s=wait_s))
+        return cls(await connect(target, missions.SERVICE, settings, wait_s=wait_s))
 
     async def agent_info(self) -> AgentInfo:
         """Which implementation this is and what it takes."""
         with domain_errors():
-            return convert.info_from_wire(await self._stub.GetAgent(agent_pb2.GetAgentRequest()))
+            return missions.info_from_wire(await self._stub.GetAgent(agent_pb2.GetAgentRequest()))
 
     async def start_mission(self, request: MissionRequest) -> Mission:
         """Begin a mission and return at once."""
         with domain_errors():
-            response = await self._stub.StartMission(convert.request_to_wire(request))
-        return convert.mission_from_wire(response.mission)
+            response = await self._stub.StartMission(missions.request_to_wire(request))
+        return missions.mission_from_wire(response.mission)
 
     async def get_mission(self, mission_id: str) -> Mission:
         """One mission as it stands."""
         with domain_errors():
             response = await self._stub.GetMission(agent_pb2.GetMissionRequest(mission_id=mission_id))
-        return convert.mission_from_wire(response.mission)
+        return missions.mission_from_wire(response.mission)
 
     async def list_missions(self, page_size: int = 0, page_token: str = "") -> MissionPage:
         """The missions this agent knows, newest first."""
         request = agent_pb2.ListMissionsRequest(page_size=page_size, page_token=page_token)
         with domain_errors():
-            return convert.page_from_wire(await self._stub.ListMissions(request))
+            return missions.page_from_wire(await self._stub.ListMissions(request))
 
     async def cancel_mission(self, mission_id: str) -> Mission:
         """End a mission and wait until its vehicle has been told to hold."""
         with domain_errors():
             response = await self._stub.CancelMission(agent_pb2.CancelMissionRequest(mission_id=mission_id))
-        return convert.mission_from_wire(response.mission)
+        return missions.mission_from_wire(response.mission)
 
     async def instruct_mission(self, request: InstructionRequest) -> Mission:
         """Give a running mission a further instruction."""
         with domain_errors():
-            response = await self._stub.InstructMission(convert.instruction_to_wire(request))
-        return convert.mission_from_wire(response.mission)
+            response = await self._stub.InstructMission(missions.instruction_to_wire(request))
+        return missions.mission_from_wire(response.mission)
+
+    async def ask_mission(self, mission_id: str, question: str) -> str:
+        """Ask the model of a mission under way."""
+        request = agent_pb2.AskMissionRequest(mission_id=mission_id, question=question)
+        with domain_errors():
+            return (await self._stub.AskMission(request)).answer
+
+    async def answer_mission(self, answer: OperatorAnswer) -> Mission:
+        """Answer the question for which a mission waits."""
+        with domain_errors():
+            response = await self._stub.AnswerMission(missions.operator_answer_to_wire(answer))
+        return missions.mission_from_wire(response.mission)
 
     async def watch_mission(self, mission_id: str, after_event_seq: int = 0) -> AsyncIterator[MissionEvent]:
         """Every event after one already seen, in order; a broken stream is taken up where it broke."""
@@ -78,7 +90,7 @@ class RemoteAgent:
             try:
                 with domain_errors():
                     async for message in call:
-                        event = convert.event_from_wire(message)
+                        event = events.event_from_wire(message)
                         seen = event.event_seq
                         give_up_s = time.monotonic() + self._resume_s
                         yield event

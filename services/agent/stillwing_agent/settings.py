@@ -8,6 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from stillwing_agent.core.agent import AgentConfig
 from stillwing_agent.core.flight import FlightSettings, MissionMemorySettings, RecallBy, parse_layout
+from stillwing_agent.core.prompting.base import ProfileName
 from stillwing_agent.core.prompting.prompts import ToolStyle
 from stillwing_common.errors import InvalidInput
 from stillwing_rpc.channel_settings import ChannelSettings
@@ -69,6 +70,20 @@ class AgentSettings(ServerSettings):
         default="",
         description='Video memory in frames, sink+memory+window, as in "3+3+6"; empty: the engine\'s default.',
     )
+    prompt_profile: ProfileName = Field(
+        default=ProfileName.AUTO,
+        description="How the model is spoken to: compact, as the pilot was trained; native, a conversation in the "
+        "model's own chat template; auto, by what the engine says of the model. A mission's param overrules it.",
+    )
+    conversation_tokens: int = Field(
+        default=0,
+        ge=0,
+        description="What happened is told in so many tokens; 0: a quarter of the video memory, or 2000.",
+    )
+    max_thought_tokens: int = Field(
+        default=48, ge=0, le=512, description="Tokens of what a model may say of its own before each call."
+    )
+    operator_wait_s: float = Field(default=120.0, gt=0, description="Wait for the operator's answer to a question.")
     max_context_tokens: int = Field(default=0, ge=0, description="Video memory in tokens; 0: the engine's default.")
 
     @field_validator("memory_layout")
@@ -95,6 +110,10 @@ class AgentSettings(ServerSettings):
                 layout=parse_layout(self.memory_layout),
                 memory_reader=self.memory_reader,
                 tool_style=self.tool_style,
+                prompt_profile=self.prompt_profile,
+                conversation_tokens=self.conversation_tokens,
+                max_thought_tokens=self.max_thought_tokens,
+                operator_wait_s=self.operator_wait_s,
                 memory=MissionMemorySettings(
                     chunk_frames=self.memory_chunk_frames,
                     recall=self.memory_recall,

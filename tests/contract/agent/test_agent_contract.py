@@ -37,7 +37,7 @@ class TestAgentContract:
             info = await agent.agent_info()
             assert info.implementation == "tool_calling"
             schema = json.loads(info.params_schema)
-            assert set(schema["properties"]) == {"max_decisions", "temperature", "seed"}
+            assert set(schema["properties"]) == {"max_decisions", "temperature", "seed", "prompt_profile"}
             assert schema["additionalProperties"] is False
 
     async def test_flies_and_tells_every_event_in_order(self, reach: Reach) -> None:

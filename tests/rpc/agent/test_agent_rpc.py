@@ -13,7 +13,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import Struct
 
 from stillwing.agent.v1 import agent_pb2, agent_pb2_grpc
-from stillwing_agent.convert import SERVICE, event_from_wire
+from stillwing_agent.convert.events import event_from_wire
+from stillwing_agent.convert.missions import SERVICE
 from stillwing_agent.core.types import MissionState
 from stillwing_agent.server import registration
 from stillwing_common.errors import UnsetOneof

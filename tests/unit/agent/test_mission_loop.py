@@ -39,6 +39,7 @@ from stillwing_common.errors import (
     OutOfCredits,
     StoreUnavailable,
 )
+from stillwing_vlm.core.conversation import Briefing
 from stillwing_vlm.core.requests import FramePolicy
 
 
@@ -248,7 +249,8 @@ async def test_which_frame_gives_way_is_left_to_the_engine() -> None:
 
 @pytest.mark.parametrize(("rate_hz", "period_s"), [(4.0, 0.25), (0.0, 0.0), (1e-9, 3600.0)])
 def test_the_engine_is_told_how_often_frames_come(rate_hz: float, period_s: float) -> None:
-    assert session_config(FlightSettings(frame_rate_hz=rate_hz), "mis_1", ()).frame_period_s == period_s
+    config = session_config(Briefing("You fly."), FlightSettings(frame_rate_hz=rate_hz), "mis_1", ())
+    assert config.frame_period_s == period_s
 
 
 async def test_the_time_limit_ends_it_with_the_vehicle_holding() -> None:

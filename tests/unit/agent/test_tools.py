@@ -16,8 +16,10 @@ from stillwing_agent.core.agent import AgentConfig, MissionAgent
 from stillwing_agent.core.events import ActionFinished
 from stillwing_agent.core.json_schema import Properties
 from stillwing_agent.core.params import MISSION_PROPERTIES, MissionParams
+from stillwing_agent.core.prompting.base import ProfileName
 from stillwing_agent.core.prompting.prompts import CHOICES, TOOLS, tool_call_schema
-from stillwing_agent.core.tools.execution import Toolbox, ToolResult, to_command, without_closed
+from stillwing_agent.core.tools.calls import to_command
+from stillwing_agent.core.tools.execution import Toolbox, ToolResult, without_closed
 from stillwing_agent.core.types import Claim
 from stillwing_bridge.core.commands import FlyTowards, Land, Step, Turn
 from stillwing_common.errors import BadParams, InvalidInput
@@ -119,6 +121,7 @@ async def test_a_call_beyond_its_limits_is_answered_and_not_flown(text: str, arg
         """A policy that makes this call and no other."""
 
         properties: ClassVar[Properties] = {}
+        prompt_profile: ProfileName | None = None
 
         def __init__(self, params: Mapping[str, Any]) -> None:
             """It takes no params of its own."""

@@ -25,7 +25,7 @@ from stillwing_agent.core.events import (
     ThinkingStarted,
 )
 from stillwing_agent.core.prompting.prompts import CHOICES, decision_prompt, system_prompt, tool_call_schema
-from stillwing_agent.core.tools.execution import to_command
+from stillwing_agent.core.tools.calls import to_command
 from stillwing_bridge.core import events
 from stillwing_bridge.core.commands import (
     Command,

@@ -11,9 +11,12 @@ from transformers.utils import logging as transformers_logging
 from stillwing_training.pilot.config import preprocessor_config
 from stillwing_training.pilot.tokenizer import save_tokenizer
 
+TRAINING_RANGE = {"prompt_profile": "compact"}
+"""What a directory's stillwing.json says: the agent's short prompts are what the pilot was trained on."""
+
 
 def export_pilot(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write weights (float32), config, tokenizer and preprocessing to `folder`, each file replaced as a whole.
+    """Write weights (float32), config, tokenizer, preprocessing and training range, each file replaced as a whole.
 
     What else is in the folder, like the model card, stays.
     """
@@ -26,6 +29,7 @@ def export_pilot(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -
     model.save_pretrained(staging)
     save_tokenizer(tokenizer, staging)
     (staging / "preprocessor_config.json").write_text(json.dumps(preprocessor_config(), indent=2) + "\n")
+    (staging / "stillwing.json").write_text(json.dumps(TRAINING_RANGE, indent=2) + "\n")
     for path in staging.iterdir():
         path.chmod(0o644)
         path.replace(folder / path.name)

@@ -104,7 +104,7 @@ def see_pairs(model: Any, pairs: Tensor) -> Tensor:
 
 
 def export_recall(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
-    """Write weights (float16), configuration, tokenizer and image figures to `folder`; what else is there stays."""
+    """Write weights (float16), configuration, tokenizer, image figures and training range; what else is there stays."""
     folder.mkdir(parents=True, exist_ok=True)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     half: Any = Qwen2_5_VLForConditionalGeneration(model.config)
@@ -123,4 +123,5 @@ def export_recall(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
         "image_mean": list(IMAGE_MEAN),
         "image_std": list(IMAGE_STD),
     }
+    (folder / "stillwing.json").write_text(json.dumps({"prompt_profile": "compact"}, indent=2) + "\n")
     (folder / "preprocessor_config.json").write_text(json.dumps(figures, indent=2) + "\n")

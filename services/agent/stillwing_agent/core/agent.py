@@ -19,7 +19,14 @@ from stillwing_agent.core.mission_record import MissionRecord
 from stillwing_agent.core.params import MissionParams
 from stillwing_agent.core.policy import Policy, all_properties
 from stillwing_agent.core.protocol import AgentInfo
-from stillwing_agent.core.types import InstructionRequest, Mission, MissionPage, MissionRequest, MissionState
+from stillwing_agent.core.types import (
+    InstructionRequest,
+    Mission,
+    MissionPage,
+    MissionRequest,
+    MissionState,
+    OperatorAnswer,
+)
 from stillwing_common.clock import Clock, WallClock
 from stillwing_common.errors import (
     BadPageToken,
@@ -132,6 +139,18 @@ class MissionAgent:
         self._check_texts("instruction", request.text, request_id=request.request_id, mission_id=request.mission_id)
         record = self._entry(request.mission_id).record
         record.instruct(request)
+        return record.mission
+
+    async def ask_mission(self, mission_id: str, question: str) -> str:
+        """Ask the model at the mission's next pause."""
+        self._check_texts("question", question, mission_id=mission_id)
+        return await self._entry(mission_id).record.ask_model(question)
+
+    async def answer_mission(self, answer: OperatorAnswer) -> Mission:
+        """Answer the question for which a mission waits."""
+        self._check_texts("answer", answer.answer, request_id=answer.request_id, mission_id=answer.mission_id)
+        record = self._entry(answer.mission_id).record
+        record.answer(answer)
         return record.mission
 
     async def watch_mission(self, mission_id: str, after_event_seq: int = 0) -> AsyncIterator[MissionEvent]:

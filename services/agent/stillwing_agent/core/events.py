@@ -9,6 +9,7 @@ from typing import Any
 
 from stillwing_agent.core.types import Mission
 from stillwing_common.errors import StillwingError
+from stillwing_vlm.core.conversation import Tool, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,9 @@ class ThinkingStarted:
 
     thinking_id: str
     prompt: str
+    """Of a conversation its last turn."""
+    messages: tuple[Turn, ...] = ()
+    """All that is sent, where it is a conversation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,8 @@ class ThinkingFinished:
     last_frame_id: str
     oldest_frame_id: str
     context_tokens: int
+    thought: str = ""
+    """What the model said of its own before its call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +146,51 @@ class MotionRefused:
     error: StillwingError
 
 
+@dataclass(frozen=True, slots=True)
+class Briefed:
+    """The model's session was opened with this; `profile` says how the model is spoken to."""
+
+    profile: str
+    system_text: str
+    tools: tuple[Tool, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NoCall:
+    """An answer was no tool call, or none that is whole."""
+
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """The model told the operator something."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorAsked:
+    """The mission asks the operator and waits, holding."""
+
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorAnswered:
+    """The operator's answer."""
+
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionAnswered:
+    """The model answered a question that the operator asked it in flight; what is to be done does not change by it."""
+
+    question: str
+    answer: str
+
+
 Happening = (
     StateChanged
     | PlanMade
@@ -156,6 +207,12 @@ Happening = (
     | InstructionBegun
     | InstructionLost
     | FramesRecalled
+    | Briefed
+    | NoCall
+    | Reported
+    | OperatorAsked
+    | OperatorAnswered
+    | QuestionAnswered
 )
 
 

@@ -4,6 +4,7 @@ It knows nothing of what those parts do.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -11,6 +12,7 @@ from typing import Protocol
 
 from stillwing_agent.core.lease_keeper import Life
 from stillwing_agent.core.mission_record import MissionRecord
+from stillwing_agent.core.prompting.base import ProfileName
 from stillwing_agent.core.prompting.prompts import ToolStyle
 from stillwing_bridge.core.protocol import Bridge
 from stillwing_bridge.core.types import Lease
@@ -57,7 +59,9 @@ class FlightSettings:
     mission can follow one whose agent died. `memory_reader` says who reads what an instruction is about:
     "noun_phrases", "model", or "" for nobody: then decisions are filed, and nothing is recalled unless the model asks.
     `layout` divides the video memory; None is as the engine does.
-    `tool_style` says how the tool-calling policy tells a step.
+    `tool_style` says how the pilot tells a step. `prompt_profile`: how the model is spoken to; a model that converses
+    is told what happened in `conversation_tokens`, 0: a quarter of its video memory, at most 2000, and may say a
+    sentence of `max_thought_tokens` before a call. A question to the operator is waited for `operator_wait_s`.
     """
 
     takeoff_altitude_m: float = 2.0
@@ -82,6 +86,10 @@ class FlightSettings:
     lease_wait_s: float = 4.0
     memory_reader: str = ""
     tool_style: ToolStyle = ToolStyle.MOVES
+    prompt_profile: ProfileName = ProfileName.AUTO
+    conversation_tokens: int = 0
+    max_thought_tokens: int = 48
+    operator_wait_s: float = 120.0
     memory: MissionMemorySettings = field(default_factory=MissionMemorySettings)
 
     def __post_init__(self) -> None:
@@ -107,6 +115,8 @@ class Flight:
     life: Life
     clock: Clock
     settings: FlightSettings
+    deadline_s: float = math.inf
+    """When the mission's time is over, on `clock`'s monotonic time."""
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 

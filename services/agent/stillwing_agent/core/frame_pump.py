@@ -57,6 +57,8 @@ class FramePump:
         self._on_taken = on_taken
         self._kept: OrderedDict[str, Frame] = OrderedDict()
         self._last_taken: Frame | None = None
+        self._oldest_in_sight = ""
+        self._shown_px = (0, 0)
         self._taken = asyncio.Event()
         self._last_bad: StillwingError | None = None
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -66,6 +68,26 @@ class FramePump:
     def newest_frame_id(self) -> str:
         """The newest frame the engine has taken in; "" if none."""
         return self._last_taken.frame_id if self._last_taken is not None else ""
+
+    @property
+    def picture_px(self) -> tuple[int, int] | None:
+        """Width and height of the newest frame as the model is shown it; None before there is one."""
+        rows, columns = self._shown_px
+        return (columns, rows) if rows else None
+
+    @property
+    def sight_s(self) -> float | None:
+        """How far the frames in the window reach back from the newest, seconds; None where that is not known."""
+        newest, oldest = self._last_taken, self._kept.get(self._oldest_in_sight)
+        if oldest is None:
+            oldest = next(iter(self._kept.values()), None) if not self._oldest_in_sight else None
+        if newest is None or oldest is None or newest.capture.clock_id != oldest.capture.clock_id:
+            return None
+        return (newest.capture.time_ns - oldest.capture.time_ns) / 1e9
+
+    def evicted(self, oldest_frame_id: str) -> None:
+        """Frames left the model's sight; this is now the oldest in its window."""
+        self._oldest_in_sight = oldest_frame_id
 
     def frame(self, frame_id: str) -> Frame | None:
         """A frame the engine took in lately, with its pixels; None if it is too old or unknown."""
@@ -128,7 +150,7 @@ class FramePump:
 
     async def _settle(self, frame: Frame, placed: Awaitable[AppendResult]) -> None:
         try:
-            await placed
+            shown_px = (await placed).shown_px
         except _NO_ROOM:
             return
         except _BAD_PICTURES as error:
@@ -138,7 +160,7 @@ class FramePump:
             if not self._failed.done():
                 self._failed.set_exception(error)
             return
-        self._last_taken = frame
+        self._last_taken, self._shown_px = frame, shown_px
         self._kept[frame.frame_id] = frame
         while len(self._kept) > self._kept_frames:
             self._kept.popitem(last=False)

@@ -8,10 +8,12 @@ worded. All methods run on one event loop, one at a time.
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from stillwing_agent.core.events import ThinkingFinished, ThinkingStarted
 from stillwing_agent.core.flight import Flight
+from stillwing_agent.core.prompting.base import Question
 from stillwing_bridge.core.commands import Hold
 from stillwing_common.errors import AnswerTimeout, StillwingError
 from stillwing_vlm.core.requests import AskRequest, ChoiceRequest, Sampling
@@ -31,6 +33,13 @@ async def _nothing_else(seen: Provenance) -> None:
     """Motion is allowed as soon as the answer is there."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    text: str
+    seen: Provenance
+    thought: str = ""
+
+
 class HeldAsking:
     """The questions of one mission to its session."""
 
@@ -39,10 +48,9 @@ class HeldAsking:
 
     async def ask(
         self,
-        prompt: str,
-        *,
-        json_schema: str = "",
+        question: Question,
         sampling: Sampling | None = None,
+        *,
         while_held: WhileHeld = _nothing_else,
     ) -> AnswerDone:
         """Hold, ask, allow motion again.
@@ -50,13 +58,20 @@ class HeldAsking:
         Raises AnswerTimeout, InstructionChanged where another one is to be followed now, and what bridge and engine
         raise.
         """
-        request = AskRequest(prompt, self._flight.settings.max_answer_tokens, json_schema, sampling)
+        request = AskRequest(
+            question.prompt,
+            self._flight.settings.max_answer_tokens,
+            question.json_schema,
+            sampling,
+            messages=question.messages,
+            answer_format=question.answer_format,
+        )
 
-        async def answer() -> tuple[AnswerDone, str, Provenance]:
+        async def answer() -> tuple[AnswerDone, _Said]:
             done = await self._read_answer(request)
-            return done, done.text, done.provenance
+            return done, _Said(done.text, done.provenance, done.thought)
 
-        return await self._think(prompt, answer, while_held)
+        return await self._think(question, answer, while_held)
 
     async def ask_choice(
         self, prompt: str, options: Sequence[str], *, while_held: WhileHeld = _nothing_else
@@ -64,19 +79,19 @@ class HeldAsking:
         """Hold, score the options, allow motion again. Raises as `ask` does."""
         timeout_s = self._flight.settings.answer_timeout_s
 
-        async def answer() -> tuple[ChoiceResult, str, Provenance]:
+        async def answer() -> tuple[ChoiceResult, _Said]:
             try:
                 async with asyncio.timeout(timeout_s):
                     result = await self._flight.session.ask_choice(ChoiceRequest(prompt, tuple(options)))
             except TimeoutError as error:
                 raise AnswerTimeout(f"within {timeout_s:g} s") from error
-            return result, options[result.best_index], result.provenance
+            return result, _Said(options[result.best_index], result.provenance)
 
-        return await self._think(prompt, answer, while_held)
+        return await self._think(Question(prompt), answer, while_held)
 
     async def ask_text(self, prompt: str, json_schema: str) -> str:
         """The text of an answer under a JSON schema (text). Raises as `ask` does."""
-        text = (await self.ask(prompt, json_schema=json_schema)).text
+        text = (await self.ask(Question(prompt, json_schema))).text
         await self.go_on()
         return text
 
@@ -92,18 +107,18 @@ class HeldAsking:
             raise InstructionChanged
 
     async def _think(
-        self, prompt: str, answer: Callable[[], Awaitable[tuple[_T, str, Provenance]]], while_held: WhileHeld
+        self, question: Question, answer: Callable[[], Awaitable[tuple[_T, _Said]]], while_held: WhileHeld
     ) -> _T:
         flight = self._flight
         await self.go_on()
         flight.life.beat()
         interval = await flight.bridge.begin_thinking(flight.lease, flight.settings.expected_thinking_s)
         began_s = flight.clock.monotonic_s()
-        flight.record.add(ThinkingStarted(interval.thinking_id, prompt))
+        flight.record.add(ThinkingStarted(interval.thinking_id, question.words, question.messages))
         try:
             with flight.life.waiting():
-                result, text, seen = await answer()
-                await while_held(seen)
+                result, said = await answer()
+                await while_held(said.seen)
         except StillwingError:
             # A cancelled mission skips this: motion stays refused until the lease is returned.
             await flight.bridge.end_thinking(flight.lease)
@@ -112,11 +127,12 @@ class HeldAsking:
         flight.record.add(
             ThinkingFinished(
                 interval.thinking_id,
-                text,
+                said.text,
                 flight.clock.monotonic_s() - began_s,
-                seen.last_frame_id,
-                seen.oldest_frame_id,
-                seen.context_tokens,
+                said.seen.last_frame_id,
+                said.seen.oldest_frame_id,
+                said.seen.context_tokens,
+                said.thought,
             )
         )
         return result

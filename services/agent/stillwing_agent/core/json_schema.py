@@ -5,7 +5,7 @@ It knows nothing of what the values are for.
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,16 +40,17 @@ class Misfit:
 
 
 class NamedValues:
-    """An object of these values and no others; `required` says that all must be there. Compiled once."""
+    """An object of these values and no others; `required`: all must be there but the `optional` ones. Compiled once."""
 
-    def __init__(self, properties: Properties, *, required: bool) -> None:
+    def __init__(self, properties: Properties, *, required: bool, optional: Collection[str] = ()) -> None:
         """Raises InvalidInput for properties that are no JSON Schema, or that refer to one elsewhere."""
         self._properties = properties
+        self._required = [name for name in properties if required and name not in optional]
         self.schema = {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "type": "object",
             "properties": {name: dict(schema) for name, schema in properties.items()},
-            "required": list(properties) if required else [],
+            "required": self._required,
             "additionalProperties": False,
         }
         if any(key in ("$ref", "$dynamicRef") for key in _keys(properties)):
@@ -72,7 +73,7 @@ class NamedValues:
         if error is None:
             return None
         if error.validator == "required":
-            name = next(name for name in self._properties if name not in values)
+            name = next(name for name in self._required if name not in values)
             return Misfit(name, f"{name} is missing: give {_wanted(self._properties[name])}")
         return self._of_a_value(error)
 

@@ -7,7 +7,8 @@ knows nothing of how a mission is flown. All methods run on one event loop.
 import asyncio
 import dataclasses
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,15 @@ from stillwing_agent.core.events import (
     KeyframeFiled,
     MissionEvent,
     MotionRefused,
+    NoCall,
+    OperatorAnswered,
+    OperatorAsked,
     StateChanged,
     ThinkingFinished,
 )
-from stillwing_agent.core.types import InstructionRequest, Mission, MissionState, When
+from stillwing_agent.core.types import InstructionRequest, Mission, MissionState, OperatorAnswer, When
 from stillwing_common.clock import Clock
-from stillwing_common.errors import EventLogFull, MissionEnded, QueueFull, StillwingError, WrongState
+from stillwing_common.errors import EventLogFull, MissionEnded, NoQuestionOpen, QueueFull, StillwingError, WrongState
 
 _NEXT: dict[MissionState, frozenset[MissionState]] = {
     MissionState.PENDING: frozenset({MissionState.RUNNING, MissionState.FAILED, MissionState.CANCELLED}),
@@ -39,6 +43,9 @@ _NEXT: dict[MissionState, frozenset[MissionState]] = {
 MAX_WAITING = 16
 """Instructions that may wait to be followed."""
 
+MAX_QUESTIONS = 4
+"""Questions of the operator's that may wait to be answered."""
+
 
 class MissionRecord:
     """State, figures and events of one mission. `max_events` bounds the log; the final state always fits."""
@@ -52,6 +59,9 @@ class MissionRecord:
         self._instructed: set[str] = set()
         self._breaks_off = False
         self._takes_instructions = True
+        self._answer: str | None = None
+        self._answered: set[str] = set()
+        self._questions: deque[tuple[str, asyncio.Future[str]]] = deque()
         self._file = None
         if log_folder is not None:
             log_folder.mkdir(parents=True, exist_ok=True)
@@ -117,6 +127,56 @@ class MissionRecord:
         self.add(turned)
         return turned
 
+    # The operator
+
+    @property
+    def happenings(self) -> Sequence[MissionEvent]:
+        """All that is in the log, in order."""
+        return self._events
+
+    def ask_operator(self, question: str) -> None:
+        """Wait for the operator's answer from now on."""
+        self._answer = None
+        self._mission = dataclasses.replace(self._mission, operator_question=question)
+        self.add(OperatorAsked(question))
+
+    def answer(self, answer: OperatorAnswer) -> None:
+        """Take the operator's answer. Raises NoQuestionOpen."""
+        if answer.request_id in self._answered:
+            return
+        if not self._mission.operator_question or self._mission.state.ended:
+            raise NoQuestionOpen(mission_id=self._mission.mission_id)
+        self._answered.add(answer.request_id)
+        self._answer = answer.answer
+        self._mission = dataclasses.replace(self._mission, operator_question="")
+        self.add(OperatorAnswered(answer.answer))
+
+    def operators_answer(self) -> str | None:
+        """What the operator answered to the last question; None as long as there is no answer."""
+        return self._answer
+
+    def close_question(self) -> None:
+        """No answer is waited for any more."""
+        self._mission = dataclasses.replace(self._mission, operator_question="")
+
+    def ask_model(self, question: str) -> "asyncio.Future[str]":
+        """Let a question of the operator's wait for the next pause. Raises MissionEnded, QueueFull."""
+        if self._mission.state.ended:
+            raise MissionEnded(mission_id=self._mission.mission_id)
+        if len(self._questions) >= MAX_QUESTIONS:
+            raise QueueFull(f"{MAX_QUESTIONS} questions wait to be answered", limit=MAX_QUESTIONS)
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._questions.append((question, answer))
+        return answer
+
+    def next_question(self) -> "tuple[str, asyncio.Future[str]] | None":
+        """The oldest question that waits and whose asker still does."""
+        while self._questions:
+            question, answer = self._questions.popleft()
+            if not answer.done():
+                return question, answer
+        return None
+
     def change_state(self, state: MissionState, *, answer: str = "", error: StillwingError | None = None) -> None:
         """Move to `state` and log it. Raises WrongState for a move the state machine does not have."""
         if state not in _NEXT[self._mission.state]:
@@ -125,11 +185,16 @@ class MissionRecord:
             self._mission,
             state=state,
             answer=answer,
+            operator_question="",
             error=error,
             end_wall_ns=self._clock.wall_ns() if state.ended else None,
         )
         self._append(StateChanged(self._mission))
-        if state.ended and self._file is not None:
+        if not state.ended:
+            return
+        while (waiting := self.next_question()) is not None:
+            waiting[1].set_exception(MissionEnded(mission_id=self._mission.mission_id))
+        if self._file is not None:
             self._file.close()
             self._file = None
 
@@ -161,6 +226,8 @@ class MissionRecord:
                 self._raise_figures(frames_evicted=len(frame_ids))
             case KeyframeFiled():
                 self._raise_figures(keyframes_filed=1)
+            case NoCall():
+                self._raise_figures(no_calls=1)
 
     def _raise_figures(self, **more: float) -> None:
         figures = self._mission.figures

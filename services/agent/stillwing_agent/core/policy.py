@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 from stillwing_agent.core.json_schema import Properties
 from stillwing_agent.core.params import MISSION_PROPERTIES
+from stillwing_agent.core.prompting.base import ProfileName
 from stillwing_agent.core.tools.execution import Toolbox
 from stillwing_agent.core.types import Claim
 from stillwing_common.registry import Registry
@@ -21,6 +22,8 @@ class Policy(Protocol):
 
     properties: ClassVar[Properties]
     """JSON Schema of each param it takes beside those of every mission."""
+    prompt_profile: ProfileName | None
+    """How its model is spoken to; COMPACT where it words its own questions, None as the agent's settings say."""
 
     def __init__(self, params: Mapping[str, Any]) -> None:
         """`params` as `checked_params` returns them."""

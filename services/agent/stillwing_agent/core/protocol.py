@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from stillwing_agent.core.events import MissionEvent
-from stillwing_agent.core.types import InstructionRequest, Mission, MissionPage, MissionRequest
+from stillwing_agent.core.types import InstructionRequest, Mission, MissionPage, MissionRequest, OperatorAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,18 @@ class Agent(Protocol):
 
         Under NOW motion is broken off; the vehicle holds while the instruction is read. Things keep their ids.
         Raises InvalidInput, TextTooLong, UnknownMission, MissionEnded, QueueFull.
+        """
+
+    async def ask_mission(self, mission_id: str, question: str) -> str:
+        """Ask the model at the mission's next pause, the vehicle held; nothing of what is to be done changes by it.
+
+        Raises InvalidInput, TextTooLong, UnknownMission, MissionEnded, QueueFull, and what the question failed with.
+        """
+
+    async def answer_mission(self, answer: OperatorAnswer) -> Mission:
+        """Answer the question for which a mission waits.
+
+        Raises InvalidInput, TextTooLong, UnknownMission, NoQuestionOpen.
         """
 
     def watch_mission(self, mission_id: str, after_event_seq: int = 0) -> AsyncIterator[MissionEvent]:

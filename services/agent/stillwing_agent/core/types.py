@@ -49,6 +49,7 @@ class MissionFigures:
     frames_seen: int = 0
     frames_evicted: int = 0
     keyframes_filed: int = 0
+    no_calls: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,15 @@ class InstructionRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorAnswer:
+    """The operator's answer to the question for which a mission waits. The same `request_id` again changes nothing."""
+
+    request_id: str
+    mission_id: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Mission:
     """A goal being pursued, as it stands at one moment. Times are nanoseconds since 1970 UTC.
 
@@ -100,6 +110,8 @@ class Mission:
     instruction: str = ""
     instruction_number: int = 1
     waiting_instructions: tuple[str, ...] = ()
+    operator_question: str = ""
+    """For whose answer it waits, holding; "": for none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.rpc import status_pb2 as _status_pb2
+from stillwing.vlm.v1 import conversation_pb2 as _conversation_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -26,7 +27,7 @@ class GetAgentResponse(_message.Message):
     def __init__(self, implementation: _Optional[str] = ..., params_schema: _Optional[str] = ...) -> None: ...
 
 class Mission(_message.Message):
-    __slots__ = ("mission_id", "goal", "vehicle_id", "state", "create_time", "error", "end_time", "answer", "figures", "instruction", "instruction_number", "waiting_instructions")
+    __slots__ = ("mission_id", "goal", "vehicle_id", "state", "create_time", "error", "end_time", "answer", "figures", "instruction", "instruction_number", "waiting_instructions", "operator_question")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Mission.State]
@@ -55,6 +56,7 @@ class Mission(_message.Message):
     INSTRUCTION_FIELD_NUMBER: _ClassVar[int]
     INSTRUCTION_NUMBER_FIELD_NUMBER: _ClassVar[int]
     WAITING_INSTRUCTIONS_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_QUESTION_FIELD_NUMBER: _ClassVar[int]
     mission_id: str
     goal: str
     vehicle_id: str
@@ -67,23 +69,26 @@ class Mission(_message.Message):
     instruction: str
     instruction_number: int
     waiting_instructions: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, mission_id: _Optional[str] = ..., goal: _Optional[str] = ..., vehicle_id: _Optional[str] = ..., state: _Optional[_Union[Mission.State, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., answer: _Optional[str] = ..., figures: _Optional[_Union[MissionFigures, _Mapping]] = ..., instruction: _Optional[str] = ..., instruction_number: _Optional[int] = ..., waiting_instructions: _Optional[_Iterable[str]] = ...) -> None: ...
+    operator_question: str
+    def __init__(self, mission_id: _Optional[str] = ..., goal: _Optional[str] = ..., vehicle_id: _Optional[str] = ..., state: _Optional[_Union[Mission.State, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., answer: _Optional[str] = ..., figures: _Optional[_Union[MissionFigures, _Mapping]] = ..., instruction: _Optional[str] = ..., instruction_number: _Optional[int] = ..., waiting_instructions: _Optional[_Iterable[str]] = ..., operator_question: _Optional[str] = ...) -> None: ...
 
 class MissionFigures(_message.Message):
-    __slots__ = ("decisions", "refusals", "thinking", "frames_seen", "frames_evicted", "keyframes_filed")
+    __slots__ = ("decisions", "refusals", "thinking", "frames_seen", "frames_evicted", "keyframes_filed", "no_calls")
     DECISIONS_FIELD_NUMBER: _ClassVar[int]
     REFUSALS_FIELD_NUMBER: _ClassVar[int]
     THINKING_FIELD_NUMBER: _ClassVar[int]
     FRAMES_SEEN_FIELD_NUMBER: _ClassVar[int]
     FRAMES_EVICTED_FIELD_NUMBER: _ClassVar[int]
     KEYFRAMES_FILED_FIELD_NUMBER: _ClassVar[int]
+    NO_CALLS_FIELD_NUMBER: _ClassVar[int]
     decisions: int
     refusals: int
     thinking: _duration_pb2.Duration
     frames_seen: int
     frames_evicted: int
     keyframes_filed: int
-    def __init__(self, decisions: _Optional[int] = ..., refusals: _Optional[int] = ..., thinking: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., frames_seen: _Optional[int] = ..., frames_evicted: _Optional[int] = ..., keyframes_filed: _Optional[int] = ...) -> None: ...
+    no_calls: int
+    def __init__(self, decisions: _Optional[int] = ..., refusals: _Optional[int] = ..., thinking: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., frames_seen: _Optional[int] = ..., frames_evicted: _Optional[int] = ..., keyframes_filed: _Optional[int] = ..., no_calls: _Optional[int] = ...) -> None: ...
 
 class StartMissionRequest(_message.Message):
     __slots__ = ("request_id", "goal", "vehicle_id", "time_limit", "params")
@@ -171,6 +176,36 @@ class InstructMissionResponse(_message.Message):
     mission: Mission
     def __init__(self, mission: _Optional[_Union[Mission, _Mapping]] = ...) -> None: ...
 
+class AskMissionRequest(_message.Message):
+    __slots__ = ("mission_id", "question")
+    MISSION_ID_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    mission_id: str
+    question: str
+    def __init__(self, mission_id: _Optional[str] = ..., question: _Optional[str] = ...) -> None: ...
+
+class AskMissionResponse(_message.Message):
+    __slots__ = ("answer",)
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    answer: str
+    def __init__(self, answer: _Optional[str] = ...) -> None: ...
+
+class AnswerMissionRequest(_message.Message):
+    __slots__ = ("request_id", "mission_id", "answer")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    MISSION_ID_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    mission_id: str
+    answer: str
+    def __init__(self, request_id: _Optional[str] = ..., mission_id: _Optional[str] = ..., answer: _Optional[str] = ...) -> None: ...
+
+class AnswerMissionResponse(_message.Message):
+    __slots__ = ("mission",)
+    MISSION_FIELD_NUMBER: _ClassVar[int]
+    mission: Mission
+    def __init__(self, mission: _Optional[_Union[Mission, _Mapping]] = ...) -> None: ...
+
 class WatchMissionRequest(_message.Message):
     __slots__ = ("mission_id", "after_event_seq")
     MISSION_ID_FIELD_NUMBER: _ClassVar[int]
@@ -180,7 +215,7 @@ class WatchMissionRequest(_message.Message):
     def __init__(self, mission_id: _Optional[str] = ..., after_event_seq: _Optional[int] = ...) -> None: ...
 
 class WatchMissionResponse(_message.Message):
-    __slots__ = ("event_seq", "event_time", "state_changed", "plan_made", "action_started", "action_finished", "observed", "thinking_started", "thinking_finished", "frames_evicted", "keyframe_filed", "motion_refused", "keyframe_lost", "instruction_begun", "instruction_lost", "instructed", "frames_recalled")
+    __slots__ = ("event_seq", "event_time", "state_changed", "plan_made", "action_started", "action_finished", "observed", "thinking_started", "thinking_finished", "frames_evicted", "keyframe_filed", "motion_refused", "keyframe_lost", "instruction_begun", "instruction_lost", "instructed", "frames_recalled", "briefed", "no_call", "reported", "operator_asked", "operator_answered", "question_answered")
     EVENT_SEQ_FIELD_NUMBER: _ClassVar[int]
     EVENT_TIME_FIELD_NUMBER: _ClassVar[int]
     STATE_CHANGED_FIELD_NUMBER: _ClassVar[int]
@@ -198,6 +233,12 @@ class WatchMissionResponse(_message.Message):
     INSTRUCTION_LOST_FIELD_NUMBER: _ClassVar[int]
     INSTRUCTED_FIELD_NUMBER: _ClassVar[int]
     FRAMES_RECALLED_FIELD_NUMBER: _ClassVar[int]
+    BRIEFED_FIELD_NUMBER: _ClassVar[int]
+    NO_CALL_FIELD_NUMBER: _ClassVar[int]
+    REPORTED_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_ASKED_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_ANSWERED_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_ANSWERED_FIELD_NUMBER: _ClassVar[int]
     event_seq: int
     event_time: _timestamp_pb2.Timestamp
     state_changed: Mission
@@ -215,7 +256,13 @@ class WatchMissionResponse(_message.Message):
     instruction_lost: InstructionLost
     instructed: Instructed
     frames_recalled: FramesRecalled
-    def __init__(self, event_seq: _Optional[int] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state_changed: _Optional[_Union[Mission, _Mapping]] = ..., plan_made: _Optional[_Union[PlanMade, _Mapping]] = ..., action_started: _Optional[_Union[ActionStarted, _Mapping]] = ..., action_finished: _Optional[_Union[ActionFinished, _Mapping]] = ..., observed: _Optional[_Union[Observed, _Mapping]] = ..., thinking_started: _Optional[_Union[ThinkingStarted, _Mapping]] = ..., thinking_finished: _Optional[_Union[ThinkingFinished, _Mapping]] = ..., frames_evicted: _Optional[_Union[FramesEvicted, _Mapping]] = ..., keyframe_filed: _Optional[_Union[KeyframeFiled, _Mapping]] = ..., motion_refused: _Optional[_Union[MotionRefused, _Mapping]] = ..., keyframe_lost: _Optional[_Union[KeyframeLost, _Mapping]] = ..., instruction_begun: _Optional[_Union[InstructionBegun, _Mapping]] = ..., instruction_lost: _Optional[_Union[InstructionLost, _Mapping]] = ..., instructed: _Optional[_Union[Instructed, _Mapping]] = ..., frames_recalled: _Optional[_Union[FramesRecalled, _Mapping]] = ...) -> None: ...
+    briefed: Briefed
+    no_call: NoCall
+    reported: Reported
+    operator_asked: OperatorAsked
+    operator_answered: OperatorAnswered
+    question_answered: QuestionAnswered
+    def __init__(self, event_seq: _Optional[int] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state_changed: _Optional[_Union[Mission, _Mapping]] = ..., plan_made: _Optional[_Union[PlanMade, _Mapping]] = ..., action_started: _Optional[_Union[ActionStarted, _Mapping]] = ..., action_finished: _Optional[_Union[ActionFinished, _Mapping]] = ..., observed: _Optional[_Union[Observed, _Mapping]] = ..., thinking_started: _Optional[_Union[ThinkingStarted, _Mapping]] = ..., thinking_finished: _Optional[_Union[ThinkingFinished, _Mapping]] = ..., frames_evicted: _Optional[_Union[FramesEvicted, _Mapping]] = ..., keyframe_filed: _Optional[_Union[KeyframeFiled, _Mapping]] = ..., motion_refused: _Optional[_Union[MotionRefused, _Mapping]] = ..., keyframe_lost: _Optional[_Union[KeyframeLost, _Mapping]] = ..., instruction_begun: _Optional[_Union[InstructionBegun, _Mapping]] = ..., instruction_lost: _Optional[_Union[InstructionLost, _Mapping]] = ..., instructed: _Optional[_Union[Instructed, _Mapping]] = ..., frames_recalled: _Optional[_Union[FramesRecalled, _Mapping]] = ..., briefed: _Optional[_Union[Briefed, _Mapping]] = ..., no_call: _Optional[_Union[NoCall, _Mapping]] = ..., reported: _Optional[_Union[Reported, _Mapping]] = ..., operator_asked: _Optional[_Union[OperatorAsked, _Mapping]] = ..., operator_answered: _Optional[_Union[OperatorAnswered, _Mapping]] = ..., question_answered: _Optional[_Union[QuestionAnswered, _Mapping]] = ...) -> None: ...
 
 class PlanMade(_message.Message):
     __slots__ = ("steps", "rationale")
@@ -254,28 +301,32 @@ class Observed(_message.Message):
     def __init__(self, frame_ids: _Optional[_Iterable[str]] = ..., summary: _Optional[str] = ...) -> None: ...
 
 class ThinkingStarted(_message.Message):
-    __slots__ = ("thinking_id", "prompt")
+    __slots__ = ("thinking_id", "prompt", "messages")
     THINKING_ID_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
     thinking_id: str
     prompt: str
-    def __init__(self, thinking_id: _Optional[str] = ..., prompt: _Optional[str] = ...) -> None: ...
+    messages: _containers.RepeatedCompositeFieldContainer[_conversation_pb2.Message]
+    def __init__(self, thinking_id: _Optional[str] = ..., prompt: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_conversation_pb2.Message, _Mapping]]] = ...) -> None: ...
 
 class ThinkingFinished(_message.Message):
-    __slots__ = ("thinking_id", "answer", "elapsed", "last_frame_id", "oldest_frame_id", "context_tokens")
+    __slots__ = ("thinking_id", "answer", "elapsed", "last_frame_id", "oldest_frame_id", "context_tokens", "thought")
     THINKING_ID_FIELD_NUMBER: _ClassVar[int]
     ANSWER_FIELD_NUMBER: _ClassVar[int]
     ELAPSED_FIELD_NUMBER: _ClassVar[int]
     LAST_FRAME_ID_FIELD_NUMBER: _ClassVar[int]
     OLDEST_FRAME_ID_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    THOUGHT_FIELD_NUMBER: _ClassVar[int]
     thinking_id: str
     answer: str
     elapsed: _duration_pb2.Duration
     last_frame_id: str
     oldest_frame_id: str
     context_tokens: int
-    def __init__(self, thinking_id: _Optional[str] = ..., answer: _Optional[str] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., last_frame_id: _Optional[str] = ..., oldest_frame_id: _Optional[str] = ..., context_tokens: _Optional[int] = ...) -> None: ...
+    thought: str
+    def __init__(self, thinking_id: _Optional[str] = ..., answer: _Optional[str] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., last_frame_id: _Optional[str] = ..., oldest_frame_id: _Optional[str] = ..., context_tokens: _Optional[int] = ..., thought: _Optional[str] = ...) -> None: ...
 
 class FramesEvicted(_message.Message):
     __slots__ = ("frame_ids",)
@@ -342,3 +393,45 @@ class FramesRecalled(_message.Message):
     FRAME_IDS_FIELD_NUMBER: _ClassVar[int]
     frame_ids: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, frame_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Briefed(_message.Message):
+    __slots__ = ("profile", "system_text", "tools")
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
+    SYSTEM_TEXT_FIELD_NUMBER: _ClassVar[int]
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    profile: str
+    system_text: str
+    tools: _containers.RepeatedCompositeFieldContainer[_conversation_pb2.Tool]
+    def __init__(self, profile: _Optional[str] = ..., system_text: _Optional[str] = ..., tools: _Optional[_Iterable[_Union[_conversation_pb2.Tool, _Mapping]]] = ...) -> None: ...
+
+class NoCall(_message.Message):
+    __slots__ = ("answer",)
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    answer: str
+    def __init__(self, answer: _Optional[str] = ...) -> None: ...
+
+class Reported(_message.Message):
+    __slots__ = ("text",)
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    def __init__(self, text: _Optional[str] = ...) -> None: ...
+
+class OperatorAsked(_message.Message):
+    __slots__ = ("question",)
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    question: str
+    def __init__(self, question: _Optional[str] = ...) -> None: ...
+
+class OperatorAnswered(_message.Message):
+    __slots__ = ("answer",)
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    answer: str
+    def __init__(self, answer: _Optional[str] = ...) -> None: ...
+
+class QuestionAnswered(_message.Message):
+    __slots__ = ("question", "answer")
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    question: str
+    answer: str
+    def __init__(self, question: _Optional[str] = ..., answer: _Optional[str] = ...) -> None: ...

@@ -65,6 +65,16 @@ class AgentServiceStub(object):
                 request_serializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.InstructMissionRequest.SerializeToString,
                 response_deserializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.InstructMissionResponse.FromString,
                 _registered_method=True)
+        self.AskMission = channel.unary_unary(
+                '/stillwing.agent.v1.AgentService/AskMission',
+                request_serializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.AskMissionRequest.SerializeToString,
+                response_deserializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.AskMissionResponse.FromString,
+                _registered_method=True)
+        self.AnswerMission = channel.unary_unary(
+                '/stillwing.agent.v1.AgentService/AnswerMission',
+                request_serializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.AnswerMissionRequest.SerializeToString,
+                response_deserializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.AnswerMissionResponse.FromString,
+                _registered_method=True)
         self.WatchMission = channel.unary_stream(
                 '/stillwing.agent.v1.AgentService/WatchMission',
                 request_serializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.WatchMissionRequest.SerializeToString,
@@ -119,6 +129,21 @@ class AgentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AskMission(self, request, context):
+        """AskMission asks the model of a mission under way a question; it is answered at the next pause, the vehicle held, and
+        changes nothing of what is to be done. The call returns with the answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnswerMission(self, request, context):
+        """AnswerMission answers the question for which a mission waits. The same request_id again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchMission(self, request, context):
         """WatchMission is a log stream: every event after one already seen, in order, none dropped; it ends with the mission.
         """
@@ -158,6 +183,16 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.InstructMission,
                     request_deserializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.InstructMissionRequest.FromString,
                     response_serializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.InstructMissionResponse.SerializeToString,
+            ),
+            'AskMission': grpc.unary_unary_rpc_method_handler(
+                    servicer.AskMission,
+                    request_deserializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.AskMissionRequest.FromString,
+                    response_serializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.AskMissionResponse.SerializeToString,
+            ),
+            'AnswerMission': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnswerMission,
+                    request_deserializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.AnswerMissionRequest.FromString,
+                    response_serializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.AnswerMissionResponse.SerializeToString,
             ),
             'WatchMission': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchMission,
@@ -328,6 +363,60 @@ class AgentService(object):
             '/stillwing.agent.v1.AgentService/InstructMission',
             stillwing_dot_agent_dot_v1_dot_agent__pb2.InstructMissionRequest.SerializeToString,
             stillwing_dot_agent_dot_v1_dot_agent__pb2.InstructMissionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AskMission(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stillwing.agent.v1.AgentService/AskMission',
+            stillwing_dot_agent_dot_v1_dot_agent__pb2.AskMissionRequest.SerializeToString,
+            stillwing_dot_agent_dot_v1_dot_agent__pb2.AskMissionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnswerMission(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stillwing.agent.v1.AgentService/AnswerMission',
+            stillwing_dot_agent_dot_v1_dot_agent__pb2.AnswerMissionRequest.SerializeToString,
+            stillwing_dot_agent_dot_v1_dot_agent__pb2.AnswerMissionResponse.FromString,
             options,
             channel_credentials,
             insecure,

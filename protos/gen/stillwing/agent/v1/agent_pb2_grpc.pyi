@@ -121,6 +121,38 @@ _AgentServiceInstructMissionType = typing_extensions.TypeVar(
     ],
 )
 
+_AgentServiceAskMissionType = typing_extensions.TypeVar(
+    '_AgentServiceAskMissionType',
+    grpc.UnaryUnaryMultiCallable[
+        stillwing.agent.v1.agent_pb2.AskMissionRequest,
+        stillwing.agent.v1.agent_pb2.AskMissionResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        stillwing.agent.v1.agent_pb2.AskMissionRequest,
+        stillwing.agent.v1.agent_pb2.AskMissionResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        stillwing.agent.v1.agent_pb2.AskMissionRequest,
+        stillwing.agent.v1.agent_pb2.AskMissionResponse,
+    ],
+)
+
+_AgentServiceAnswerMissionType = typing_extensions.TypeVar(
+    '_AgentServiceAnswerMissionType',
+    grpc.UnaryUnaryMultiCallable[
+        stillwing.agent.v1.agent_pb2.AnswerMissionRequest,
+        stillwing.agent.v1.agent_pb2.AnswerMissionResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        stillwing.agent.v1.agent_pb2.AnswerMissionRequest,
+        stillwing.agent.v1.agent_pb2.AnswerMissionResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        stillwing.agent.v1.agent_pb2.AnswerMissionRequest,
+        stillwing.agent.v1.agent_pb2.AnswerMissionResponse,
+    ],
+)
+
 _AgentServiceWatchMissionType = typing_extensions.TypeVar(
     '_AgentServiceWatchMissionType',
     grpc.UnaryStreamMultiCallable[
@@ -137,7 +169,7 @@ _AgentServiceWatchMissionType = typing_extensions.TypeVar(
     ],
 )
 
-class AgentServiceStub(typing.Generic[_AgentServiceGetAgentType, _AgentServiceStartMissionType, _AgentServiceGetMissionType, _AgentServiceListMissionsType, _AgentServiceCancelMissionType, _AgentServiceInstructMissionType, _AgentServiceWatchMissionType]):
+class AgentServiceStub(typing.Generic[_AgentServiceGetAgentType, _AgentServiceStartMissionType, _AgentServiceGetMissionType, _AgentServiceListMissionsType, _AgentServiceCancelMissionType, _AgentServiceInstructMissionType, _AgentServiceAskMissionType, _AgentServiceAnswerMissionType, _AgentServiceWatchMissionType]):
     """AgentService flies missions. Any implementation may stand behind it."""
 
     @typing.overload
@@ -165,6 +197,14 @@ class AgentServiceStub(typing.Generic[_AgentServiceGetAgentType, _AgentServiceSt
         grpc.UnaryUnaryMultiCallable[
             stillwing.agent.v1.agent_pb2.InstructMissionRequest,
             stillwing.agent.v1.agent_pb2.InstructMissionResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            stillwing.agent.v1.agent_pb2.AskMissionRequest,
+            stillwing.agent.v1.agent_pb2.AskMissionResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            stillwing.agent.v1.agent_pb2.AnswerMissionRequest,
+            stillwing.agent.v1.agent_pb2.AnswerMissionResponse,
         ],
         grpc.UnaryStreamMultiCallable[
             stillwing.agent.v1.agent_pb2.WatchMissionRequest,
@@ -198,6 +238,14 @@ class AgentServiceStub(typing.Generic[_AgentServiceGetAgentType, _AgentServiceSt
             stillwing.agent.v1.agent_pb2.InstructMissionRequest,
             stillwing.agent.v1.agent_pb2.InstructMissionResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            stillwing.agent.v1.agent_pb2.AskMissionRequest,
+            stillwing.agent.v1.agent_pb2.AskMissionResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            stillwing.agent.v1.agent_pb2.AnswerMissionRequest,
+            stillwing.agent.v1.agent_pb2.AnswerMissionResponse,
+        ],
         grpc.aio.UnaryStreamMultiCallable[
             stillwing.agent.v1.agent_pb2.WatchMissionRequest,
             stillwing.agent.v1.agent_pb2.WatchMissionResponse,
@@ -223,6 +271,14 @@ class AgentServiceStub(typing.Generic[_AgentServiceGetAgentType, _AgentServiceSt
     """InstructMission gives a running mission a further instruction; what it began keeps its things and its memory. The same
     request_id again changes nothing.
     """
+
+    AskMission: _AgentServiceAskMissionType
+    """AskMission asks the model of a mission under way a question; it is answered at the next pause, the vehicle held, and
+    changes nothing of what is to be done. The call returns with the answer.
+    """
+
+    AnswerMission: _AgentServiceAnswerMissionType
+    """AnswerMission answers the question for which a mission waits. The same request_id again changes nothing."""
 
     WatchMission: _AgentServiceWatchMissionType
     """WatchMission is a log stream: every event after one already seen, in order, none dropped; it ends with the mission."""
@@ -251,6 +307,14 @@ AgentServiceAsyncStub: typing_extensions.TypeAlias = AgentServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         stillwing.agent.v1.agent_pb2.InstructMissionRequest,
         stillwing.agent.v1.agent_pb2.InstructMissionResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        stillwing.agent.v1.agent_pb2.AskMissionRequest,
+        stillwing.agent.v1.agent_pb2.AskMissionResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        stillwing.agent.v1.agent_pb2.AnswerMissionRequest,
+        stillwing.agent.v1.agent_pb2.AnswerMissionResponse,
     ],
     grpc.aio.UnaryStreamMultiCallable[
         stillwing.agent.v1.agent_pb2.WatchMissionRequest,
@@ -310,6 +374,24 @@ class AgentServiceServicer(metaclass=abc.ABCMeta):
         """InstructMission gives a running mission a further instruction; what it began keeps its things and its memory. The same
         request_id again changes nothing.
         """
+
+    @abc.abstractmethod
+    def AskMission(
+        self,
+        request: stillwing.agent.v1.agent_pb2.AskMissionRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[stillwing.agent.v1.agent_pb2.AskMissionResponse, collections.abc.Awaitable[stillwing.agent.v1.agent_pb2.AskMissionResponse]]:
+        """AskMission asks the model of a mission under way a question; it is answered at the next pause, the vehicle held, and
+        changes nothing of what is to be done. The call returns with the answer.
+        """
+
+    @abc.abstractmethod
+    def AnswerMission(
+        self,
+        request: stillwing.agent.v1.agent_pb2.AnswerMissionRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[stillwing.agent.v1.agent_pb2.AnswerMissionResponse, collections.abc.Awaitable[stillwing.agent.v1.agent_pb2.AnswerMissionResponse]]:
+        """AnswerMission answers the question for which a mission waits. The same request_id again changes nothing."""
 
     @abc.abstractmethod
     def WatchMission(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from stillwing_agent.core.json_schema import Properties
+from stillwing_agent.core.prompting.base import ProfileName
 from stillwing_agent.core.prompting.prompts import CHOICES, choice_prompt
 from stillwing_agent.core.tools.execution import Toolbox
 from stillwing_agent.core.types import Claim
@@ -16,6 +17,7 @@ class ChoicePolicy:
     """Asks `choice_prompt` before every move and never offers a move that was just refused."""
 
     properties: ClassVar[Properties] = {}
+    prompt_profile: ProfileName | None = ProfileName.COMPACT
 
     def __init__(self, params: Mapping[str, Any]) -> None:
         """It takes no params of its own."""

@@ -1,8 +1,9 @@
 """smolagents' view of the engine: a model whose `generate` asks one question over the video memory.
 
-The system prompt and the tool list live in the cache's sink, and what happened before is in the video memory, so the
-messages that smolagents composes are not sent: only the question is. It knows nothing of vehicles. `generate` runs on
-the agent's worker thread; everything else happens on the event loop, through the `LoopPort`.
+The system prompt and the tool list live in the cache's sink, and what happened before is told from the mission's own
+log. So the messages, stop strings and templates that smolagents composes are not sent: only the question is. It knows
+nothing of vehicles. `generate` runs on the agent's worker thread; everything else happens on the event loop, through
+the `LoopPort`.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from smolagents.models import (
 )
 from smolagents.monitoring import TokenUsage
 
-from stillwing_agent.core.prompting.prompts import decision_prompt, tool_call_schema
+from stillwing_agent.core.tools.cockpit import Thought
 from stillwing_agent.core.tools.execution import Toolbox
 from stillwing_common.ids import new_id
 from stillwing_vlm.core.requests import Sampling
@@ -88,19 +89,23 @@ class StreamingVLMModel(Model):  # type: ignore[misc]  # smolagents ships no typ
         **kwargs: Any,
     ) -> ChatMessage:
         """One decision. An answer that was cut short has no tool call, which smolagents takes as a step that failed."""
-        toolbox = self._toolbox
-        prompt = decision_prompt(toolbox.goal, toolbox.refusal_reason)
-        schema = tool_call_schema(toolbox.open_tools())
-        thought = self._port.call(toolbox.cockpit.decide(prompt, json_schema=schema, sampling=self._sampling))
+        thought = self._port.call(self._toolbox.decide(self._sampling))
         return ChatMessage(
             role=MessageRole.ASSISTANT,
             content=thought.text,
-            tool_calls=[_tool_call(thought.text)] if thought.whole else None,
+            tool_calls=_tool_calls(thought),
             token_usage=TokenUsage(input_tokens=0, output_tokens=0),
         )
 
 
-def _tool_call(text: str) -> ChatMessageToolCall:
-    call = json.loads(text)
-    function = ChatMessageToolCallFunction(name=call["name"], arguments=call["arguments"])
-    return ChatMessageToolCall(function=function, id=new_id("act"), type="function")
+def _tool_calls(thought: Thought) -> list[ChatMessageToolCall] | None:
+    """The call of an answer in a model's own form, else the JSON that an answer is; None where it is not whole."""
+    if thought.call is not None:
+        name, arguments = thought.call.name, thought.call.values()
+    elif thought.whole and thought.text.startswith("{"):
+        call = json.loads(thought.text)
+        name, arguments = call["name"], call["arguments"]
+    else:
+        return None
+    function = ChatMessageToolCallFunction(name=name, arguments=arguments)
+    return [ChatMessageToolCall(function=function, id=new_id("act"), type="function")]

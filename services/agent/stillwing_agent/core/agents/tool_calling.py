@@ -17,6 +17,7 @@ from smolagents.utils import AgentError, AgentToolExecutionError
 
 from stillwing_agent.core.agents.smolagents_model import Interrupted, LoopPort, StreamingVLMModel
 from stillwing_agent.core.json_schema import Properties
+from stillwing_agent.core.prompting.base import ProfileName
 from stillwing_agent.core.prompting.prompts import ToolSpec
 from stillwing_agent.core.tools.execution import Toolbox, ToolResult
 from stillwing_agent.core.types import Claim
@@ -46,9 +47,15 @@ class ToolCallingPolicy:
             "default": 0,
             "description": "Seed of random decisions.",
         },
+        "prompt_profile": {
+            "enum": [name.value for name in ProfileName],
+            "description": "How the model is spoken to; left out: as the agent's settings say.",
+        },
     }
 
     def __init__(self, params: Mapping[str, Any]) -> None:
+        wanted = params.get("prompt_profile")
+        self.prompt_profile: ProfileName | None = ProfileName(wanted) if wanted else None
         temperature = float(params["temperature"])
         self._sampling = Sampling(temperature, seed=params["seed"]) if temperature > 0 else None
 

@@ -12,11 +12,14 @@ from stillwing_agent.core.held_asking import HeldAsking
 from stillwing_agent.core.memory.keyframe_filer import KeyframeFiler
 from stillwing_agent.core.memory.mission_memory import MissionMemory
 from stillwing_agent.core.memory.reading.readers import make_reader
-from stillwing_agent.core.prompting.prompts import system_prompt
+from stillwing_agent.core.prompting.base import Profile
 from stillwing_agent.core.tools.cockpit import Cockpit
 from stillwing_agent.core.tools.execution import Toolbox
+from stillwing_agent.core.tools.instruments import Instruments
 from stillwing_bridge.core.protocol import Bridge
+from stillwing_bridge.core.types import VehicleInfo
 from stillwing_memory.core.protocol import MemoryBank
+from stillwing_vlm.core.conversation import Briefing
 from stillwing_vlm.core.protocol import SessionSource
 from stillwing_vlm.core.requests import MAX_DEADLINE_S, FramePolicy, SessionConfig
 from stillwing_vlm.core.results import ModelInfo
@@ -46,14 +49,17 @@ class Parts:
     memory: MissionMemory | None
 
 
-def session_config(settings: FlightSettings, label: str, scored_layers: tuple[int, ...]) -> SessionConfig:
+def session_config(
+    briefing: Briefing, settings: FlightSettings, label: str, scored_layers: tuple[int, ...]
+) -> SessionConfig:
     """What a mission opens its session with; `scored_layers` are those whose attention the memory bank scores by.
 
     Where its frames come at a rate, the engine is told, so that of several missions' frames the most urgent go first.
     """
     return SessionConfig(
-        system_prompt(settings.tool_style.tools),
+        briefing.system_prompt,
         settings.max_context_tokens,
+        tools=briefing.tools,
         label=label,
         frame_policy=FramePolicy.NEWEST_WINS,
         frame_period_s=min(1 / settings.frame_rate_hz, MAX_DEADLINE_S) if settings.frame_rate_hz else 0.0,
@@ -66,6 +72,8 @@ def assemble(
     flight: Flight,
     bank: MemoryBank | None,
     model: ModelInfo,
+    profile: Profile,
+    vehicle: VehicleInfo,
     *,
     scores_attention: bool,
     max_decisions: int,
@@ -102,5 +110,6 @@ def assemble(
                 most_recalled,
                 scores_attention,
             )
-    cockpit = Cockpit(flight, asking, pump, filer, memory, max_decisions)
-    return Parts(pump, asking, cockpit, Toolbox(cockpit, bank, most_recalled), filer, memory)
+    cockpit = Cockpit(flight, asking, pump, filer, memory, profile, Instruments(flight, pump), max_decisions)
+    toolbox = Toolbox(cockpit, bank, most_recalled, vehicle, model.chat.pointing)
+    return Parts(pump, asking, cockpit, toolbox, filer, memory)

@@ -7,32 +7,33 @@ policy decides. All methods run on one event loop.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
-from stillwing_agent.core.events import ActionFinished, ActionStarted, FramesEvicted
+from stillwing_agent.core.events import ActionFinished, ActionStarted, Briefed, FramesEvicted
 from stillwing_agent.core.flight import Flight, FlightSettings
 from stillwing_agent.core.held_asking import InstructionChanged
 from stillwing_agent.core.lease_keeper import LeaseKeeper, Life
-from stillwing_agent.core.memory.mission_memory import MissionMemory
 from stillwing_agent.core.mission.assembly import Crew, Parts, assemble, session_config
+from stillwing_agent.core.mission.speaking import profile_of
 from stillwing_agent.core.mission_record import MissionRecord
 from stillwing_agent.core.policy import Policy
 from stillwing_agent.core.tools.cockpit import raise_unless_succeeded
+from stillwing_agent.core.tools.instruments import read_telemetry
 from stillwing_agent.core.types import Claim
 from stillwing_bridge.core.commands import CommandState, Hold, Takeoff
 from stillwing_bridge.core.protocol import Bridge
-from stillwing_bridge.core.types import Lease
+from stillwing_bridge.core.types import Lease, VehicleInfo
 from stillwing_common.clock import Clock
 from stillwing_common.errors import (
     DecisionsUsedUp,
     InternalFault,
     LeaseHeld,
-    LinkLost,
     StillwingError,
     TimeLimitReached,
     Unavailable,
+    UnknownVehicle,
 )
 from stillwing_common.ids import new_id
 from stillwing_vlm.core.protocol import VideoStream
@@ -66,10 +67,11 @@ class MissionLoop:
         mission = self.record.mission
         lease = await self._acquire_lease(mission.vehicle_id)
         limit = asyncio.timeout(self.time_limit_s)
+        deadline_s = self.clock.monotonic_s() + self.time_limit_s
         try:
             async with limit:
                 return await self._beside(
-                    self._fly(lease),
+                    self._fly(lease, deadline_s),
                     LeaseKeeper(self.crew.bridge, lease, self._life, self.settings.retain_interval_s).run(),
                 )
         except TimeoutError as error:
@@ -91,26 +93,42 @@ class MissionLoop:
             else:
                 return state.lease
 
-    async def _fly(self, lease: Lease) -> Claim:
+    async def _fly(self, lease: Lease, deadline_s: float) -> Claim:
         await self._take_off(lease)
         model = await self.crew.engine.model_info()
         layers = await self._scored_layers(model)
-        config = session_config(self.settings, self.record.mission.mission_id, layers)
+        vehicle = await self._vehicle(lease.vehicle_id)
+        profile = profile_of(
+            self.policy.prompt_profile, self.settings, model, vehicle, has_memory=self.crew.memory is not None
+        )
+        briefing = profile.briefing()
+        self.record.add(Briefed(profile.name.value, briefing.system_prompt, briefing.tools))
+        config = session_config(briefing, self.settings, self.record.mission.mission_id, layers)
         async with AsyncExitStack() as stack:
             session = await self.crew.engine.open_session(config)
             stack.push_async_callback(self._close, session)
             flight = Flight(
-                self.crew.bridge, lease, session, self.record, self._life, self.clock, self.settings, self.pause
+                self.crew.bridge,
+                lease,
+                session,
+                self.record,
+                self._life,
+                self.clock,
+                self.settings,
+                deadline_s,
+                self.pause,
             )
             parts = assemble(
                 flight,
                 self.crew.memory,
                 model,
+                profile,
+                vehicle,
                 scores_attention=bool(layers),
                 max_decisions=self.max_decisions,
                 on_taken=self._frames_taken,
             )
-            beside = [parts.pump.run(), self._watch_evictions(session, parts.memory)]
+            beside = [parts.pump.run(), self._watch_evictions(session, parts)]
             if parts.filer is not None:
                 beside.append(parts.filer.run())
             try:
@@ -153,6 +171,13 @@ class MissionLoop:
             return ()
         return (self.settings.memory.layers or (2 * info.layers // 3,)) if scorer == "attention" else ()
 
+    async def _vehicle(self, vehicle_id: str) -> VehicleInfo:
+        vehicles = await self.crew.bridge.list_vehicles()
+        known = next((vehicle for vehicle in vehicles if vehicle.vehicle_id == vehicle_id), None)
+        if known is None:
+            raise UnknownVehicle("the bridge has it no more", vehicle_id=vehicle_id)
+        return known
+
     async def _drain(self, parts: Parts) -> None:
         if parts.memory is not None:
             await parts.memory.end()
@@ -182,20 +207,14 @@ class MissionLoop:
         self.record.add(ActionFinished(action_id, {"state": status.state.value}))
 
     async def _is_flying(self, vehicle_id: str) -> bool:
-        states = self.crew.bridge.watch_telemetry(vehicle_id)
-        try:
-            async with asyncio.timeout(self.settings.frame_timeout_s):
-                return (await anext(states)).flying
-        except (TimeoutError, StopAsyncIteration) as error:
-            raise LinkLost("the bridge shows no state of the vehicle", vehicle_id=vehicle_id) from error
-        finally:
-            if isinstance(states, AsyncGenerator):
-                await states.aclose()
+        telemetry = await read_telemetry(self.crew.bridge, vehicle_id, self.settings.frame_timeout_s)
+        return telemetry.flying
 
-    async def _watch_evictions(self, session: VideoStream, memory: MissionMemory | None) -> None:
+    async def _watch_evictions(self, session: VideoStream, parts: Parts) -> None:
         async for evicted in session.evictions():
-            if memory is not None:
-                memory.evicted(evicted.frame_ids, evicted.frame_keys)
+            parts.pump.evicted(evicted.oldest_frame_id)
+            if parts.memory is not None:
+                parts.memory.evicted(evicted.frame_ids, evicted.frame_keys)
             self._evicted.extend(evicted.frame_ids)
             if len(self._evicted) >= _EVICTED_AT_ONCE:
                 self._log_evicted()

@@ -13,20 +13,28 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ToolSpec:
-    """One tool as the model sees it: name, one line of purpose, JSON Schema of each argument (all required)."""
+    """One tool as the model sees it: name, one line of purpose, JSON Schema of each argument.
+
+    All arguments are required but the `optional` ones.
+    """
 
     name: str
     purpose: str
     arguments: dict[str, dict[str, Any]] = field(default_factory=dict)
+    optional: frozenset[str] = frozenset()
+
+    def parameters(self) -> dict[str, Any]:
+        """JSON Schema of its arguments and no others."""
+        return {
+            "type": "object",
+            "properties": self.arguments,
+            "required": [name for name in self.arguments if name not in self.optional],
+            "additionalProperties": False,
+        }
 
     def call_schema(self) -> dict[str, Any]:
         """JSON Schema of `{"name": …, "arguments": {…}}` for this tool alone."""
-        arguments = {
-            "type": "object",
-            "properties": self.arguments,
-            "required": list(self.arguments),
-            "additionalProperties": False,
-        }
+        arguments = self.parameters()
         return {
             "type": "object",
             "properties": {"name": {"const": self.name}, "arguments": arguments},

@@ -7,22 +7,28 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stillwing_agent.core.events import QuestionAnswered
 from stillwing_agent.core.flight import Flight
 from stillwing_agent.core.frame_pump import FramePump
 from stillwing_agent.core.held_asking import HeldAsking
 from stillwing_agent.core.memory.keyframe_filer import KeyframeFiler
 from stillwing_agent.core.memory.mission_memory import MissionMemory
+from stillwing_agent.core.prompting.base import Profile, Question
+from stillwing_agent.core.tools.instruments import Instruments
 from stillwing_bridge.core.commands import Command, CommandState, CommandStatus, Land, Takeoff
 from stillwing_common.errors import (
     DecisionsUsedUp,
     EmergencyStopped,
     LinkLost,
+    MissionEnded,
     MotionFailed,
     Obstructed,
     OutsideFence,
+    StillwingError,
 )
 from stillwing_common.types import Stamp
 from stillwing_memory.core.keyframes import Keyframe, Sighting
+from stillwing_vlm.core.conversation import ToolCall
 from stillwing_vlm.core.requests import Sampling
 from stillwing_vlm.core.results import AnswerDone, ChoiceResult, DoneReason, Provenance
 
@@ -34,6 +40,8 @@ class Thought:
     text: str
     last_frame_id: str
     whole: bool
+    call: ToolCall | None = None
+    """The call of an answer in a model's own form of calls, where it is whole."""
 
 
 @dataclass(slots=True)
@@ -49,25 +57,47 @@ class Cockpit:
     pump: FramePump
     filer: KeyframeFiler | None
     memory: MissionMemory | None
+    profile: Profile
+    instruments: Instruments
     decisions_left: int
     seen_frame_id: str = ""
 
-    async def ask(self, prompt: str) -> Thought:
+    async def ask(self, question: str) -> Thought:
         """Ask in free words, the vehicle held all the while. Raises AnswerTimeout, and what bridge and engine raise."""
-        thought = self._thought(await self.asking.ask(prompt))
+        thought = self._thought(await self.asking.ask(self.profile.in_words(question)))
         await self.asking.go_on()
         return thought
 
-    async def decide(self, prompt: str, *, json_schema: str, sampling: Sampling | None = None) -> Thought:
+    async def answer_questions(self) -> None:
+        """Have the model answer what the operator asked meanwhile. Raises as `ask` does."""
+        record = self.flight.record
+        while True:
+            await self.asking.go_on()
+            waiting = record.next_question()
+            if waiting is None:
+                return
+            question, answer = waiting
+            try:
+                done = await self.asking.ask(self.profile.in_words(question))
+                record.add(QuestionAnswered(question, done.text))
+                if not answer.done():
+                    answer.set_result(done.text)
+            except StillwingError as error:
+                if not answer.done():
+                    answer.set_exception(error)
+                raise
+            finally:
+                if not answer.done():
+                    answer.set_exception(MissionEnded(mission_id=record.mission.mission_id))
+
+    async def decide(self, question: Question, sampling: Sampling | None = None) -> Thought:
         """Ask for a decision, the vehicle held all the while. It is counted, and its frame filed as a keyframe.
 
         Raises DecisionsUsedUp before asking, and what `ask` raises.
         """
         await self._check_decisions_left()
         sightings: list[Sighting] = []
-        done = await self.asking.ask(
-            prompt, json_schema=json_schema, sampling=sampling, while_held=lambda seen: self._look(seen, sightings)
-        )
+        done = await self.asking.ask(question, sampling, while_held=lambda seen: self._look(seen, sightings))
         thought = self._thought(done)
         await self._decided(done.text, sightings)
         return thought
@@ -111,6 +141,11 @@ class Cockpit:
         raise_unless_succeeded(status)
         return status
 
+    async def fly_on(self, command: Command) -> CommandStatus:
+        """Give a command that no model was asked for, based on the newest frame. Raises as `fly` does."""
+        self.seen_frame_id = self.pump.newest_frame_id
+        return await self.fly(command)
+
     async def wait(self, duration_s: float) -> None:
         """Hold for `duration_s` and wait for a frame captured after it."""
         flight = self.flight
@@ -135,10 +170,10 @@ class Cockpit:
 
     def _thought(self, done: AnswerDone) -> Thought:
         self.seen_frame_id = done.provenance.last_frame_id
-        return Thought(done.text, self.seen_frame_id, done.reason is DoneReason.STOP)
+        return Thought(done.text, self.seen_frame_id, done.reason is DoneReason.STOP, done.tool_call)
 
     async def _check_decisions_left(self) -> None:
-        await self.asking.go_on()
+        await self.answer_questions()
         if self.decisions_left <= 0:
             raise DecisionsUsedUp
 

@@ -1,7 +1,8 @@
 """Carries out tool calls: checks them, flies, looks and recalls through the cockpit, and logs each as an action.
 
-After a refusal it remembers what was refused, so that the next question says so and the same call is not among the
-answers; a motion that succeeds opens everything again. It knows nothing of models' prompts or agent frameworks.
+For a model that is not told what happened it remembers what was refused, so that the next question says so and the same
+call is not among the answers; a motion that succeeds opens everything again. A model that is told keeps every tool. It
+knows nothing of how a question is worded, or of agent frameworks.
 """
 
 import asyncio
@@ -11,13 +12,18 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stillwing_agent.core.events import ActionFinished, ActionStarted, MotionRefused, Observed
+from stillwing_agent.core.events import ActionFinished, ActionStarted, MotionRefused, NoCall, Observed, Reported
 from stillwing_agent.core.held_asking import InstructionChanged
-from stillwing_agent.core.json_schema import NamedValues
+from stillwing_agent.core.prompting.base import Moment
+from stillwing_agent.core.prompting.history import history
 from stillwing_agent.core.prompting.prompts import MOVE, TOOLS, ToolSpec
+from stillwing_agent.core.tools.calls import CallCheck, point_command, to_command
 from stillwing_agent.core.tools.circling import Circling, Key
-from stillwing_agent.core.tools.cockpit import Cockpit
-from stillwing_bridge.core.commands import Command, FlyTowards, Land, Step, Turn
+from stillwing_agent.core.tools.cockpit import Cockpit, Thought
+from stillwing_agent.core.tools.dialogue import ask_operator, look_around
+from stillwing_agent.core.tools.homing import fly_home
+from stillwing_bridge.core.commands import Command
+from stillwing_bridge.core.types import VehicleInfo
 from stillwing_common.errors import (
     CommandExpired,
     InvalidInput,
@@ -26,6 +32,7 @@ from stillwing_common.errors import (
     NotFlying,
     ObservationStale,
     Obstructed,
+    OperatorSilent,
     OutsideFence,
     SimulatorError,
     StillwingError,
@@ -36,6 +43,8 @@ from stillwing_common.errors import (
 from stillwing_common.ids import new_id
 from stillwing_memory.core.keyframes import ByText
 from stillwing_memory.core.protocol import MemoryBank
+from stillwing_vlm.core.chat_format import Pointing
+from stillwing_vlm.core.requests import Sampling
 
 _REFUSALS = (
     Obstructed,
@@ -80,15 +89,24 @@ class Toolbox:
     """The tools of one mission.
 
     `most_recalled` frames go before the model again; 0 where the engine recalls none, and captions alone are answered.
+    `pointing`: in which figures the model names a place in a picture.
     `refusal_reason` is for the next prompt; None after a motion that succeeded.
     """
 
     cockpit: Cockpit
     memory: MemoryBank | None
     most_recalled: int
+    vehicle: VehicleInfo
+    pointing: Pointing | None = None
     refusal_reason: str | None = None
     _closed: set[Key] = field(default_factory=set)
     _circling: Circling = field(default_factory=Circling)
+    _silences: int = 0
+    _calls: CallCheck = field(init=False)
+
+    def __post_init__(self) -> None:
+        profile = self.cockpit.profile
+        self._calls = CallCheck(profile.tools if profile.converses else TOOLS)
 
     @property
     def goal(self) -> str:
@@ -104,8 +122,8 @@ class Toolbox:
 
     @property
     def tools(self) -> tuple[ToolSpec, ...]:
-        """What the mission's style of telling steps offers."""
-        return self.cockpit.flight.settings.tool_style.tools
+        """All that the mission's profile tells of."""
+        return self.cockpit.profile.tools
 
     def open_tools(self) -> tuple[ToolSpec, ...]:
         """`tools` without what was refused since the last motion that succeeded, and without circling on the spot."""
@@ -115,6 +133,39 @@ class Toolbox:
         """Whether this call (name, arguments) is among what `open_tools` leaves."""
         return _key(call["name"], call["arguments"]) not in self._not_offered()
 
+    async def decide(self, sampling: Sampling | None = None) -> Thought:
+        """Ask for the next tool call. A model that converses and answers with none is told so, once, and asked again.
+
+        Raises what `Cockpit.decide` does.
+        """
+        thought = await self._decide_once(sampling)
+        if not self.cockpit.profile.converses or thought.call is not None:
+            return thought
+        self.cockpit.flight.record.add(NoCall(thought.text))
+        thought = await self._decide_once(sampling)
+        if thought.call is None:
+            self.cockpit.flight.record.add(NoCall(thought.text))
+        return thought
+
+    async def _decide_once(self, sampling: Sampling | None) -> Thought:
+        cockpit = self.cockpit
+        # Before the history is read, which then holds the answers.
+        await cockpit.answer_questions()
+        moment = Moment(self.goal, self.open_tools(), self.refusal_reason)
+        if cockpit.profile.converses:
+            told = history(event.happening for event in cockpit.flight.record.happenings)
+            moment = dataclasses.replace(
+                moment,
+                entries=told.entries,
+                notes=told.notes,
+                vehicle=await cockpit.instruments.vehicle(),
+                sight_s=cockpit.pump.sight_s,
+                picture_px=cockpit.pump.picture_px,
+                decisions_left=cockpit.decisions_left,
+                time_left_s=cockpit.instruments.time_left_s,
+            )
+        return await cockpit.decide(cockpit.profile.decision(moment), sampling)
+
     async def run(self, name: str, arguments: Mapping[str, Any]) -> ToolResult:
         """Carry out one call. A refusal or a wrong call is a result with an error; what ends the mission is raised, and
         InstructionChanged where it is broken off for another instruction.
@@ -123,13 +174,15 @@ class Toolbox:
         action_id = new_id("act")
         record.add(ActionStarted(action_id, name, dict(arguments)))
         try:
-            _check_call(name, arguments)
+            self._calls.check(name, arguments)
             data = await self._carry_out(name, arguments)
-        except (*_REFUSALS, InvalidInput, Unsupported) as error:
+        except (*_REFUSALS, InvalidInput, Unsupported, OperatorSilent) as error:
             if isinstance(error, _REFUSALS):
                 record.add(MotionRefused(action_id, error))
                 self._close(name, arguments, error)
             record.add(ActionFinished(action_id, error=error))
+            if isinstance(error, OperatorSilent) and self._silences > 1:
+                raise
             if isinstance(error, _STALE):
                 await self.cockpit.wait_fresh_frame()
             return ToolResult(f"{error.reason}: {error}", error=error)
@@ -146,23 +199,54 @@ class Toolbox:
         return ToolResult(json.dumps(data, ensure_ascii=False), data)
 
     async def _carry_out(self, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        record = self.cockpit.flight.record
         match name:
             case "look":
                 thought = await self.cockpit.ask(arguments["question"])
-                self.cockpit.flight.record.add(Observed((thought.last_frame_id,), thought.text))
+                record.add(Observed((thought.last_frame_id,), thought.text))
                 return {"answer": thought.text, "frame_id": thought.last_frame_id}
+            case "look_around":
+                hfov_deg = self.vehicle.cameras[0].hfov_deg if self.vehicle.cameras else None
+                seen = await look_around(self.cockpit, arguments["question"], hfov_deg)
+                return {"seen": seen}
+            case "note":
+                return {"state": "noted down"}
+            case "report":
+                record.add(Reported(arguments["text"]))
+                return {"state": "told the operator"}
+            case "ask_operator":
+                return {"answer": await self._ask_operator(arguments["question"])}
+            case "return_home":
+                return {"home_m": round(await fly_home(self.cockpit, self._max_step_m), 1)}
             case "recall":
                 return await self._recall(arguments["query"])
             case "hover":
                 await self.cockpit.wait(arguments["duration_s"])
                 return {"state": "holding"}
             case "final_answer":
-                return {"answer": arguments["answer"]}
-        status = await self.cockpit.fly(to_command(name, arguments))
+                return dict(arguments)
+            case "point_and_fly":
+                command: Command = point_command(arguments, self.pointing, self.cockpit.pump.picture_px)
+            case _:
+                command = to_command(name, arguments)
+        status = await self.cockpit.fly(command)
         self._closed.clear()
         self._circling.moved(name, arguments)
         self.refusal_reason = None
         return {"state": status.state.value}
+
+    @property
+    def _max_step_m(self) -> float:
+        return self.vehicle.limits.max_step_m
+
+    async def _ask_operator(self, question: str) -> str:
+        try:
+            answer = await ask_operator(self.cockpit, question)
+        except OperatorSilent:
+            self._silences += 1
+            raise
+        self._silences = 0
+        return answer
 
     async def _recall(self, query: str) -> dict[str, Any]:
         if self.memory is None:
@@ -189,6 +273,8 @@ class Toolbox:
         return {"found": captions, "recalled_frame_ids": list(recalled)}
 
     def _not_offered(self) -> set[Key]:
+        if self.cockpit.profile.converses:
+            return set()
         way_on_refused = bool({("move", "forward"), ("fly_towards", None)} & self._closed)
         return self._closed | self._circling.closed(way_on_refused=way_on_refused)
 
@@ -219,53 +305,5 @@ def without_closed(tools: Collection[ToolSpec], closed: Collection[Key]) -> tupl
     return tuple(left)
 
 
-def to_command(name: str, arguments: Mapping[str, Any]) -> Command:
-    """The motion a tool call stands for; body axes forward, right, up; turns clockwise seen from above.
-
-    Raises InvalidInput for a name that is no motion tool or a direction it does not have.
-    """
-    match name, arguments.get("direction"):
-        case "move", "forward":
-            return Step(forward_m=arguments["distance_m"])
-        case "move", "back":
-            return Step(forward_m=-arguments["distance_m"])
-        case "move", "right":
-            return Step(right_m=arguments["distance_m"])
-        case "move", "left":
-            return Step(right_m=-arguments["distance_m"])
-        case "turn", "right":
-            return Turn(arguments["angle_deg"])
-        case "turn", "left":
-            return Turn(-arguments["angle_deg"])
-        case "climb", _:
-            return Step(up_m=arguments["height_m"])
-        case "fly_towards", _:
-            return FlyTowards(arguments["u"], arguments["v"], arguments["step_m"])
-        case "land", _:
-            return Land()
-    raise InvalidInput(f"{name} is no motion, or not in that direction", tool=name)
-
-
 def _key(name: str, arguments: Mapping[str, Any]) -> Key:
     return name, arguments.get("direction")
-
-
-def _limits(tool: ToolSpec) -> NamedValues:
-    # A step bounds how long the model may make a number, and not what can be flown.
-    arguments = {
-        name: {key: value for key, value in schema.items() if key != "multipleOf"}
-        for name, schema in tool.arguments.items()
-    }
-    return NamedValues(arguments, required=True)
-
-
-_ARGUMENTS = {tool.name: _limits(tool) for tool in TOOLS}
-
-
-def _check_call(name: str, arguments: Mapping[str, Any]) -> None:
-    """Raises InvalidInput, whose metadata name the argument."""
-    if name not in _ARGUMENTS:
-        raise InvalidInput(f"there is no tool {name!r}; known: {', '.join(_ARGUMENTS)}", tool=name)
-    misfit = _ARGUMENTS[name].misfit(arguments)
-    if misfit is not None:
-        raise InvalidInput(f"{name}: {misfit.problem}", tool=name, argument=misfit.name)

@@ -1,0 +1,35 @@
+"""Which profile a mission speaks with, made from what engine and bridge say of model and vehicle."""
+
+from stillwing_agent.core.flight import FlightSettings
+from stillwing_agent.core.prompting.base import Profile, ProfileName
+from stillwing_agent.core.prompting.choosing import chosen
+from stillwing_agent.core.prompting.compact import CompactProfile
+from stillwing_agent.core.prompting.conversation import Room
+from stillwing_agent.core.prompting.native import NativeProfile
+from stillwing_agent.core.prompting.native_tools import ToolLimits
+from stillwing_bridge.core.types import VehicleInfo
+from stillwing_vlm.core.results import ModelInfo
+
+_MOST_TOKENS = 2000
+_SHARE_OF_MEMORY = 4
+
+
+def profile_of(
+    wanted: ProfileName | None, settings: FlightSettings, model: ModelInfo, vehicle: VehicleInfo, *, has_memory: bool
+) -> Profile:
+    """The profile of a mission; `wanted` None: as the settings say. Raises ModelNotUsable."""
+    if chosen(wanted or settings.prompt_profile, model.chat) is ProfileName.COMPACT:
+        return CompactProfile(settings.tool_style)
+    return NativeProfile(
+        ToolLimits(vehicle.limits, model.chat.pointing, has_memory),
+        room_for(settings, model),
+        settings.max_thought_tokens,
+    )
+
+
+def room_for(settings: FlightSettings, model: ModelInfo) -> Room:
+    """What the conversation of an ask may take up: what is set, else a share of the video memory's budget."""
+    budget = settings.max_context_tokens or model.default_max_context_tokens
+    tokens = settings.conversation_tokens or min(_MOST_TOKENS, budget // _SHARE_OF_MEMORY)
+    # What comes after the history, the state and advice, and the template's own words, take the rest.
+    return Room(min(tokens, model.limits.max_question_tokens * 3 // 4), model.limits.max_messages)
