@@ -19,16 +19,15 @@ from stillwing_vlm.core.engines.attention.plain import Attention
 
 pytest.importorskip("llvmlite", reason="needs llvmlite: pip install llvmlite")
 from stillwing_vlm.core.engines.attention.cpu_kernels import attention as cpu_attention
-from stillwing_vlm.core.engines.attention.cpu_kernels.compiled import compile_for, host_features
+from stillwing_vlm.core.engines.attention.cpu_kernels.compiled import compiled
 from stillwing_vlm.core.engines.attention.cpu_kernels.emit import Machine
-from stillwing_vlm.core.engines.attention.cpu_kernels.tiles import Form
 
 CPU = torch.device("cpu")
 # Rounding of the output, of the queries' and keys' products in pairs, and of the weights; float32 keeps 24 bits.
 TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 3 * 2**-8}
 DTYPES = list(TOLERANCE)
-LESSER = {"x86-64-v3": ("avx2", "fma"), "x86-64-v2": ("sse4.2",)}
-"""Processors that this one can stand in for, and what they need."""
+LESSER = {"AVX2": ("avx512", "avx10", "amx"), "AVX-512 without products of bfloat16": ("avx512bf16",)}
+"""What this processor stands in for without some of its features."""
 
 
 @pytest.fixture(autouse=True)
@@ -147,16 +146,27 @@ def test_threads_share_the_work(dtype: torch.dtype, threads: int) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("lesser", list(LESSER))
-def test_processors_that_can_do_less_get_the_same(lesser: str, dtype: torch.dtype) -> None:
-    here = host_features()
-    if not all(here.get(each) for each in LESSER[lesser]):
-        pytest.skip(f"this processor cannot stand in for {lesser}")
-    machine = Machine.of(dict.fromkeys(LESSER[lesser], True))
-    assert machine.lanes == {"x86-64-v3": 8, "x86-64-v2": 4}[lesser]
-    attention = cpu_attention.attention_on(compile_for(Form(machine, 64, bfloat16=dtype == torch.bfloat16), lesser, ""))
-    torch.manual_seed(machine.lanes)
+@pytest.mark.parametrize("head_dim", [16, 64, 128])
+def test_processors_that_can_do_less_get_the_same(lesser: str, head_dim: int, dtype: torch.dtype) -> None:
+    """On a processor that itself can do no more, this is what the other tests try."""
+    kernels = compiled(head_dim, bfloat16=dtype == torch.bfloat16, without=LESSER[lesser])
+    assert not kernels.form.dots and (lesser != "AVX2" or kernels.form.machine.lanes == 8)
+    attention = cpu_attention.attention_on(kernels)
+    torch.manual_seed(head_dim)
     for count, lengths in ((1, [300, 5]), (3, [41]), (40, [255, 40])):
-        check(attention, queries_of(6, count, 64, dtype), pieces_of(2, 64, lengths, dtype))
+        check(attention, queries_of(6, count, head_dim, dtype), pieces_of(2, head_dim, lengths, dtype))
+
+
+def test_kernels_are_laid_out_by_what_a_processor_can_do() -> None:
+    avx2, avx512 = ["avx2", "fma"], ["avx512f", "avx512bw", "avx512vl", "avx512dq"]
+    for names, lanes, dots in (
+        (avx2, 8, False),
+        (avx2 + avx512, 16, False),
+        ([*avx2, *avx512, "avx512bf16"], 16, True),
+    ):
+        machine = Machine.of(dict.fromkeys(names, True))
+        assert (machine.lanes, machine.dots_bfloat16) == (lanes, dots)
+        assert machine.registers * machine.block == 8
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -192,12 +202,18 @@ def test_it_agrees_with_torchs_own(dtype: torch.dtype) -> None:
 
 
 def test_the_processor_decides_who_attends(monkeypatch: pytest.MonkeyPatch) -> None:
-    for capability, name in (("AVX512", "llvm"), ("AVX2", "sdpa"), ("DEFAULT", "sdpa")):
+    for capability, name, why in (
+        ("AVX512", "llvm", "AVX-512"),
+        ("AVX2", "llvm", "AVX2"),
+        ("DEFAULT", "sdpa", "no AVX2"),
+    ):
         monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda capability=capability: capability)
         for dtype in DTYPES:
             chosen = choose_attention("auto", CPU, dtype, Heads(4, 2, 64))
-            assert chosen.name == name and "AVX-512" in chosen.reason
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+            assert chosen.name == name and chosen.reason.endswith(why)
+    with pytest.raises(DeviceAbsent, match="needs a processor with AVX2: say sdpa or auto"):
+        choose_attention("llvm", CPU, torch.float32, Heads(4, 2, 64))
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
     chosen = choose_attention("auto", CPU, torch.float32, Heads(4, 2, 24))
     assert chosen.name == "sdpa" and "heads of 24" in chosen.reason
     chosen = choose_attention("auto", CPU, torch.float32, Heads(4, 2, 64, scaled=True))
@@ -210,8 +226,8 @@ def test_what_the_kernels_cannot_do_is_refused(monkeypatch: pytest.MonkeyPatch) 
         with pytest.raises(DeviceAbsent, match="say sdpa or auto"):
             choose_attention("llvm", device, dtype, Heads(4, 2, dim))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
     with pytest.raises(MissingExtra, match="pip install llvmlite"):
         choose_attention("llvm", CPU, torch.float32, Heads(4, 2, 64))
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     chosen = choose_attention("auto", CPU, torch.float32, Heads(4, 2, 64))
     assert chosen.name == "sdpa" and "pip install llvmlite" in chosen.reason

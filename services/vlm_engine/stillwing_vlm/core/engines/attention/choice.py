@@ -36,6 +36,9 @@ _TRIAL_RUNS = 5
 CHOICES = ("triton", "flash")
 """What "auto" tries beside torch's own."""
 
+_CPU_KINDS = {"AVX512": "AVX-512", "AVX2": "AVX2"}
+"""Instructions that the CPU's kernels are laid out for, by torch's names: what torch itself uses in this process."""
+
 
 @dataclass(frozen=True, slots=True)
 class Heads:
@@ -57,7 +60,7 @@ def choose_attention(
 ) -> Attention:
     """`wanted`: "sdpa" (torch's own, everywhere), "triton" (kernels of our own), "flash" (the flash-attn package),
     "llvm" (kernels of our own for the CPU), or "auto": on CUDA the fastest of those that can run, measured by
-    `seconds`; on the CPU "llvm" where it was measured to be faster, which is where there is AVX-512.
+    `seconds`; on the CPU "llvm" where it was measured to be faster, which is with AVX2 or AVX-512.
 
     Kernels differ between versions and devices, so each attends a small example first and must agree with torch's own.
     The choice says in `reason` how it came about.
@@ -91,10 +94,11 @@ def _for_this_cpu(sdpa: Attention, device: torch.device, dtype: torch.dtype, hea
     """Kernels of our own where they were measured to be faster, by what the processor is: an engine that is started
     again attends as it did before, to the last bit.
     """
-    if torch.backends.cpu.get_cpu_capability() != "AVX512":
-        return replace(sdpa, reason="torch's own, as there is no AVX-512")
+    kind = _CPU_KINDS.get(torch.backends.cpu.get_cpu_capability())
+    if kind is None:
+        return replace(sdpa, reason="torch's own, as there is no AVX2")
     try:
-        return replace(_usable("llvm", device, dtype, heads), reason="kernels of our own, as there is AVX-512")
+        return replace(_usable("llvm", device, dtype, heads), reason=f"kernels of our own, by {kind}")
     except StillwingError as error:
         return replace(sdpa, reason=f"torch's own; llvm: {error}")
 
@@ -152,6 +156,8 @@ def _llvm(device: torch.device, dtype: torch.dtype, heads: Heads) -> Attention:
             f"this is {device} in {dtype} with heads of {dim}: say sdpa or auto",
             device=str(device),
         )
+    if torch.backends.cpu.get_cpu_capability() not in _CPU_KINDS:
+        raise DeviceAbsent("attention 'llvm' needs a processor with AVX2: say sdpa or auto", device=str(device))
     if importlib.util.find_spec("llvmlite") is None:
         raise MissingExtra("attention 'llvm' needs llvmlite; run: pip install llvmlite", package="llvmlite")
     from stillwing_vlm.core.engines.attention.cpu_kernels.attention import native

@@ -1,7 +1,7 @@
 """The engine's attention calls on kernels of our own for the CPU: float32 and bfloat16, on as many threads as torch.
 
-Same shapes and meaning as in `engines.attention`. Scores, weights and sums are float32 for both types; of bfloat16 only
-what is multiplied is rounded: keys, values and queries as they are, and the weights of values.
+Same shapes and meaning as in `engines.attention.plain`. Scores, weights and sums are float32 for both types; of
+bfloat16 only what is multiplied is rounded: keys, values and queries as they are, and the weights of values.
 """
 
 import ctypes
@@ -9,9 +9,8 @@ import functools
 import math
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -26,22 +25,6 @@ _WORTH_THREADS = 1 << 18
 """Products of a query and a key from which a second thread is worth being woken."""
 
 _scratch = threading.local()
-
-
-@dataclass(frozen=True, slots=True)
-class _Packed:
-    """Queries as a kernel takes them, and where it keeps what it has so far."""
-
-    run: Callable[[int], None]
-    queries: torch.Tensor
-    rows: int
-    groups: int
-    lanes: int
-    sums: torch.Tensor
-    """`[shares, kv_heads, groups, head_dim, lanes]`."""
-    greatest: torch.Tensor
-    """`[shares, kv_heads, groups, lanes]`."""
-    weights: torch.Tensor
 
 
 def attention_on(kernels: Compiled) -> Attention:
@@ -61,29 +44,54 @@ def attention_on(kernels: Compiled) -> Attention:
 
 
 def native(head_dim: int, dtype: torch.dtype) -> Attention:
-    """For this processor; `head_dim` a multiple of 16, `dtype` float32 or bfloat16."""
-    return attention_on(compiled(head_dim, bfloat16=dtype == torch.bfloat16))
+    """For this processor, with AVX-512 where torch uses it; `head_dim` a multiple of 16, `dtype` float32 or
+    bfloat16.
+    """
+    without = () if torch.backends.cpu.get_cpu_capability() == "AVX512" else ("avx512", "avx10", "amx")
+    return attention_on(compiled(head_dim, bfloat16=dtype == torch.bfloat16, without=without))
 
 
 def _attend(kernels: Compiled, queries: torch.Tensor, segments: Sequence[KeyValue]) -> torch.Tensor:
     """The queries are the last tokens of the last segment."""
     heads, count, width = queries.shape
     kv_heads = segments[-1][0].shape[0]
-    scale = math.log2(math.e) / math.sqrt(width)
     pieces = [_rows_close(piece) for piece in segments if piece[0].shape[1]]
     total = sum(keys.shape[1] for keys, _ in pieces)
     threads = torch.get_num_threads() if heads * count * total >= _WORTH_THREADS else 1
     # Heads are shared out; where they do not come out even, keys are.
     by_heads = kv_heads % threads == 0
-    packed = _packed(kernels, queries, kv_heads, 1 if by_heads else threads)
+    # The query heads of one key head become more queries of one head, so that keys are read once.
+    rows = heads // kv_heads * count
+    run, lanes = kernels.lanes_for(rows)
+    packed = _packed(kernels, queries, kv_heads, rows, lanes)
+    groups = -(-rows // lanes)
+    state = _nothing_yet(1 if by_heads else threads, kv_heads, groups, width, lanes).clone()
+    limits = [_limits(rows, count if at == len(pieces) - 1 else 0, groups * lanes) for at in range(len(pieces))]
+    scale = math.log2(math.e) / math.sqrt(width)
 
     def work(share: int) -> None:
-        own = range(kv_heads * share // threads, kv_heads * (share + 1) // threads) if by_heads else range(kv_heads)
-        for at, piece in enumerate(pieces):
-            tokens = piece[0].shape[1]
-            ends = [0, tokens] if by_heads else [tokens * share // threads, tokens * (share + 1) // threads]
-            limits = _limits(packed.rows, count if at == len(pieces) - 1 else 0, packed.groups * packed.lanes)
-            _run(kernels, packed, piece, limits, own, ends, 0 if by_heads else share, scale)
+        heads_here, keys_here = ((share, threads), (0, 1)) if by_heads else ((0, 1), (share, threads))
+        first, beyond = _part(kv_heads, *heads_here)
+        for (keys, values), hidden in zip(pieces, limits, strict=True):
+            start, end = _part(keys.shape[1], *keys_here)
+            record = Record(
+                queries=_address(packed, first),
+                limits=hidden.data_ptr(),
+                keys=_address(keys, first, start),
+                values=_address(values, first, start),
+                state=_address(state, 0 if by_heads else share, first),
+                scratch=_own_scratch(kernels.form.scratch_floats).data_ptr(),
+                heads=beyond - first,
+                groups=groups,
+                count=end - start,
+                behind=keys.shape[1] - end,
+                key_stride=keys.stride(1),
+                value_stride=values.stride(1),
+                key_head_stride=keys.stride(0),
+                value_head_stride=values.stride(0),
+                scale=scale,
+            )
+            run(ctypes.addressof(record))
 
     if threads == 1:
         work(0)
@@ -92,59 +100,51 @@ def _attend(kernels: Compiled, queries: torch.Tensor, segments: Sequence[KeyValu
         work(0)
         for each in others:
             each.result()
-    sums, weights = packed.sums[0], packed.weights[0]
-    if not by_heads:
-        part = torch.exp2((packed.greatest - packed.greatest.amax(dim=0)) * scale)
-        sums, weights = (packed.sums * part[..., None, :]).sum(dim=0), (packed.weights * part).sum(dim=0)
-    found = (sums / weights[:, :, None]).transpose(2, 3).reshape(kv_heads, -1, width)[:, : packed.rows]
-    return found.to(queries.dtype).reshape(heads, count, width)
+    sums, weights = _merged(state, scale)
+    found = (sums / weights).to(queries.dtype)
+    if lanes > 1:
+        found = found.transpose(2, 3).reshape(kv_heads, groups * lanes, width)[:, :rows]
+    return found.reshape(heads, count, width)
 
 
-def _packed(kernels: Compiled, queries: torch.Tensor, kv_heads: int, shares: int) -> _Packed:
-    form, (heads, count, width) = kernels.form, queries.shape
-    # The query heads of one key head become more queries of one head, so that keys are read once.
-    rows = heads // kv_heads * count
+def _part(total: int, index: int, shares: int) -> tuple[int, int]:
+    """Where one of so many shares begins and ends."""
+    return total * index // shares, total * (index + 1) // shares
+
+
+def _address(tensor: torch.Tensor, first: int, second: int = 0) -> int:
+    """Of `tensor[first, second]`."""
+    return tensor.data_ptr() + tensor.element_size() * (first * tensor.stride(0) + second * tensor.stride(1))
+
+
+def _packed(kernels: Compiled, queries: torch.Tensor, kv_heads: int, rows: int, lanes: int) -> torch.Tensor:
+    """Queries as a kernel takes them, see `define_wide` and `define_narrow`."""
+    width, dots = queries.shape[2], kernels.form.dots
     packed = queries.reshape(kv_heads, rows, width)
-    if not form.dots:
+    if not dots:
         packed = packed.float()
-    run, groups, lanes = kernels.narrow, rows, 1
-    if rows > form.most_narrow:
-        run, lanes = kernels.wide, form.machine.lanes
-        groups = -(-rows // lanes)
-        together = 2 if form.dots else 1
-        padded = F.pad(packed, (0, 0, 0, groups * lanes - rows))
-        packed = padded.view(kv_heads, groups, lanes, width // together, together).transpose(2, 3)
-    sums = torch.zeros(shares, kv_heads, groups, width, lanes)
-    greatest = torch.full((shares, kv_heads, groups, lanes), _NOTHING_YET)
-    return _Packed(run, packed.contiguous(), rows, groups, lanes, sums, greatest, torch.zeros_like(greatest))
+    if lanes > 1:
+        together = 2 if dots else 1
+        padded = F.pad(packed, (0, 0, 0, -rows % lanes))
+        packed = padded.view(kv_heads, -1, lanes, width // together, together).transpose(2, 3)
+    return packed.contiguous()
 
 
-def _run(
-    kernels: Compiled, packed: _Packed, piece: KeyValue, limits: torch.Tensor, own: range, ends: list[int], share: int,
-    scale: float,
-) -> None:  # fmt: skip
-    """Some heads over the keys of a piece from one end to the other."""
-    keys, values = (part[own.start : own.stop, ends[0] : ends[1]] for part in piece)
-    record = Record(
-        queries=packed.queries[own.start].data_ptr(),
-        limits=limits.data_ptr(),
-        keys=keys.data_ptr(),
-        values=values.data_ptr(),
-        sums=packed.sums[share, own.start].data_ptr(),
-        greatest=packed.greatest[share, own.start].data_ptr(),
-        weights=packed.weights[share, own.start].data_ptr(),
-        scratch=_own_scratch(kernels.form.scratch_floats).data_ptr(),
-        heads=len(own),
-        groups=packed.groups,
-        count=ends[1] - ends[0],
-        behind=piece[0].shape[1] - ends[1],
-        key_stride=keys.stride(1),
-        value_stride=values.stride(1),
-        key_head_stride=keys.stride(0),
-        value_head_stride=values.stride(0),
-        scale=scale,
-    )
-    packed.run(ctypes.addressof(record))
+@functools.lru_cache(maxsize=256)
+def _nothing_yet(shares: int, kv_heads: int, groups: int, width: int, lanes: int) -> torch.Tensor:
+    """What a kernel keeps of a group, before the first key: its sums, its greatest scores, its sums of weights."""
+    found = torch.zeros(shares, kv_heads, groups, width + 2, lanes)
+    found[..., width, :] = _NOTHING_YET
+    return found
+
+
+def _merged(state: torch.Tensor, scale: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weighted sums of values `[kv_heads, groups, head_dim, lanes]` and sums of weights, of all shares."""
+    sums, greatest, weights = state[..., :-2, :], state[..., -2:-1, :], state[..., -1:, :]
+    if len(state) == 1:
+        return sums[0], weights[0]
+    part = torch.exp2((greatest - greatest.amax(dim=0)) * scale)
+    return (sums * part).sum(dim=0), (weights * part).sum(dim=0)
 
 
 def _rows_close(piece: KeyValue) -> KeyValue:

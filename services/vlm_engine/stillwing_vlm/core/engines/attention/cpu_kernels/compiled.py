@@ -35,22 +35,21 @@ class Compiled:
     _keeps: Any
     """What owns their code."""
 
-
-def host_features() -> dict[str, bool]:
-    """What this processor can do, by LLVM's names."""
-    return dict(llvm.get_host_cpu_features())
+    def lanes_for(self, rows: int) -> tuple[Callable[[int], None], int]:
+        """What attends so many queries of one head, and how many of them make a group."""
+        if rows <= self.form.most_narrow:
+            return self.narrow, 1
+        return self.wide, self.form.side_by_side.machine.lanes
 
 
 @functools.cache
-def compiled(head_dim: int, *, bfloat16: bool) -> Compiled:
-    """For this processor. Raises RuntimeError where LLVM cannot."""
+def compiled(head_dim: int, *, bfloat16: bool, without: tuple[str, ...] = ()) -> Compiled:
+    """For this processor, which has AVX2 and FMA at least. `without`: what the names of its features that are not to be
+    used begin with, as LLVM has them. Raises RuntimeError where LLVM cannot.
+    """
     features = llvm.get_host_cpu_features()
+    features.update({name: False for name in features if name.startswith(without)})
     form = Form(Machine.of(features), head_dim, bfloat16)
-    return compile_for(form, llvm.get_host_cpu_name(), features.flatten())
-
-
-def compile_for(form: Form, processor: str, features: str) -> Compiled:
-    """For a processor of these features, by LLVM's names, which this one must have as well."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     module = ir.Module("stillwing")
@@ -60,7 +59,9 @@ def compile_for(form: Form, processor: str, features: str) -> Compiled:
     define_narrow(module, form, tiles)
     parsed = llvm.parse_assembly(str(module))
     parsed.verify()
-    machine = llvm.Target.from_triple(module.triple).create_target_machine(cpu=processor, features=features, opt=3)
+    machine = llvm.Target.from_triple(module.triple).create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=3
+    )
     engine = llvm.create_mcjit_compiler(parsed, machine)
     engine.finalize_object()
     kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p)

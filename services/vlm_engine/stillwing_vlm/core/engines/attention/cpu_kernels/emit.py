@@ -39,19 +39,20 @@ class Machine:
 
     lanes: int
     """float32 numbers in one register."""
+    registers: int
+    """Registers that one row of a product's block takes."""
     block: int
-    """Rows of a product's block, each of up to three registers: as many sums as there are registers for."""
+    """Rows of a product's block. With `registers` it makes eight sums: one takes four cycles, two begin in a cycle."""
     dots_bfloat16: bool
     """Whether pairs of bfloat16 are multiplied and added to float32 in one instruction."""
 
     @classmethod
     def of(cls, features: dict[str, bool]) -> "Machine":
-        """For a processor with these features, by LLVM's names."""
+        """For a processor with these features, by LLVM's names: AVX2 and FMA at least."""
         if all(features.get(each) for each in ("avx512f", "avx512bw", "avx512vl", "avx512dq")):
-            return cls(16, 8, bool(features.get("avx512bf16")))
-        if features.get("avx2") and features.get("fma"):
-            return cls(8, 4, False)
-        return cls(4, 8 if features.get("neon") else 4, False)
+            return cls(lanes=16, registers=1, block=8, dots_bfloat16=bool(features.get("avx512bf16")))
+        # With 16 registers there is no room for eight rows beside what they are multiplied with.
+        return cls(lanes=8, registers=2, block=4, dots_bfloat16=False)
 
 
 class Emitter:

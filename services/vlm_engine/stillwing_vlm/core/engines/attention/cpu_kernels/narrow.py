@@ -1,24 +1,33 @@
 """Attention of few queries, such as those of one decoded token, over one piece of cache: each lane of a register is a
 number of a key.
 
-What counts is how fast keys and values come from memory. Tile by tile as in `wide`, but query by query: what one query
-has brought from memory, the others find in the processor's nearest cache.
+What counts is how fast keys and values come from memory. Tile by tile as in `wide`, but query by query, and in tiles
+small enough for the processor's nearest cache, where the other queries find what the first has brought from memory.
 
 It knows nothing of heads, layers or branches.
 """
+
+from dataclasses import replace
 
 from llvmlite import ir
 
 from stillwing_vlm.core.engines.attention.cpu_kernels.emit import F32, I16, I32, I64, POINTER, Emitter, Value
 from stillwing_vlm.core.engines.attention.cpu_kernels.tiles import TILE_KINDS, Fetch, Form, Tile, Tiles, Told
 
+_TILE = 32
+"""Keys of a tile."""
+
+_SUMS = 8
+"""Sums at once: as many as hide how long one takes."""
+
 
 def define_narrow(module: ir.Module, form: Form, tiles: Tiles) -> None:
     """`narrow(told)`; a group is one query.
 
     Queries `[heads, groups, head_dim]`, float32, with `Form.dots` bfloat16. Scores times `scale` are exponents of 2.
-    `limits` int32 `[groups]`, as in `wide`. What is kept: `[heads, groups, head_dim]`, and twice `[heads, groups]`.
+    `limits` int32 `[groups]`, as in `wide`. What is kept: `[heads, groups, head_dim + 2]`, likewise.
     """
+    form = replace(form, tile=_TILE)
     one_query = _define_query(module, form)
     e = Emitter(module, form.machine, "narrow", [POINTER], public=True)
     told = Told.read(e)
@@ -27,15 +36,15 @@ def define_narrow(module: ir.Module, form: Form, tiles: Tiles) -> None:
     def each_tile(head: Value, tile: Tile) -> None:
         def each_query(group: Value) -> None:
             row = e.sum(e.times(head, told.groups), group)
-            column = e.times(row, form.head_dim)
-            query = e.at(told.queries, e.times(row, form.head_dim // 2) if form.dots else column)
-            kept = [e.at(told.sums, column), e.at(told.greatest, row), e.at(told.weights, row)]
+            query = e.at(told.queries, e.times(row, form.head_dim // 2 if form.dots else form.head_dim))
+            first = e.times(row, form.head_dim + 2)
+            kept = [e.at(told.state, e.sum(first, at)) for at in (0, form.head_dim, form.head_dim + 1)]
             limit = e.at(told.limits, group, I32)
             e.b.call(one_query, [group, told.groups, query, told.scale, limit, *kept, scores, *tile.arguments()])
 
         e.loop(e.i64(0), told.groups, 1, [], each_query)
 
-    tiles.walk(e, told, each_tile)
+    tiles.walk(e, form, told, each_tile)
     e.b.ret_void()
 
 
@@ -45,11 +54,10 @@ def _define_query(module: ir.Module, form: Form) -> ir.Function:
     e = Emitter(module, form.machine, "narrow_query", kinds, public=False)
     group, groups, query, scale, limit, sums, greatest, weights, scores, *parts = e.function.args
     tile = Tile(*parts)
-    most = _scores(
-        e, form, query, limit, tile, greatest, scores, Fetch(e, form, tile, group, groups, form.machine.lanes)
-    )
+    fetch = Fetch(e, form, tile.next_keys, group, groups, form.tile // form.machine.lanes)
+    most = _scores(e, form, query, limit, tile, greatest, scores, fetch)
     shrunk = _softmax(e, form, scale, tile.count, most, greatest, weights, scores)
-    _values(e, form, tile, scores, sums, shrunk)
+    _values(e, form, tile, scores, sums, shrunk, group, groups)
     e.b.ret_void()
     return e.function
 
@@ -77,7 +85,7 @@ def _scores(
         return total
 
     def block(key: Value, most: Value) -> list[Value]:
-        fetch.step(key)
+        fetch.step(key, lanes)
         found = e.sums_across(lambda at: products(e.sum(key, at)))
         index = b.add(numbers, e.spread(b.trunc(key, I32), e.ints))
         found = b.select(b.icmp_signed("<", index, seen), found, e.floats_of(float("-inf")))
@@ -115,19 +123,23 @@ def _softmax(
     return shrunk
 
 
-def _values(e: Emitter, form: Form, tile: Tile, scores: Value, sums: Value, shrunk: Value) -> None:
+def _values(
+    e: Emitter, form: Form, tile: Tile, scores: Value, sums: Value, shrunk: Value, group: Value, groups: Value
+) -> None:
     b, lanes = e.b, form.machine.lanes
     add = e.dot_pairs if form.dots else e.fma
     kind, vector = (I32, e.ints) if form.dots else (F32, e.floats)
-    steps = b.lshr(tile.count, e.i64(1)) if form.dots else tile.count
+    steps, most_steps = (b.lshr(tile.count, e.i64(1)), form.tile // 2) if form.dots else (tile.count, form.tile)
     registers = form.head_dim // lanes
-    # As many sums at once as hide how long one takes, and no more than there are registers for.
-    together = min(registers, form.machine.block)
-    keys = max(1, form.machine.block // together)
+    together = min(registers, _SUMS)
+    keys = _SUMS // together
+    fetch = Fetch(e, form, tile.next_values, group, groups, most_steps // keys)
     for begin in range(0, registers, together):
         places = [e.register(sums, e.i64(begin + part)) for part in range(together)]
 
         def each_keys(key: Value, *totals: Value, begin: int = begin) -> list[Value]:
+            if begin == 0:
+                fetch.step(key, keys)
             found = []
             for at, total in enumerate(totals):
                 own = e.sum(key, at // together)

@@ -5,7 +5,7 @@ It knows nothing of queries.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from llvmlite import ir
@@ -39,6 +39,12 @@ class Form:
     """Keys of a tile, a multiple of 16: its keys, values and scores are in the second cache together."""
 
     @property
+    def side_by_side(self) -> "Form":
+        """The same with the registers of one row taken as one wide register, which LLVM takes apart again."""
+        machine = self.machine
+        return replace(self, machine=replace(machine, lanes=machine.lanes * machine.registers, registers=1))
+
+    @property
     def dots(self) -> bool:
         """Whether products take pairs of bfloat16; otherwise they take float32."""
         return self.bfloat16 and self.machine.dots_bfloat16 and self.head_dim % 32 == 0
@@ -66,7 +72,7 @@ class Form:
     @property
     def scratch_floats(self) -> int:
         """Room for those and a tile of scores."""
-        return self.tile_floats + self.tile * self.machine.lanes
+        return self.tile_floats + self.tile * self.machine.lanes * self.machine.registers
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +83,7 @@ class Told:
     limits: Value
     keys: Value
     values: Value
-    sums: Value
-    greatest: Value
-    weights: Value
+    state: Value
     scratch: Value
     heads: Value
     groups: Value
@@ -144,28 +148,26 @@ TILE_KINDS = (I64, I64, I64, POINTER, I64, POINTER, I64, POINTER, POINTER)
 
 
 class Fetch:
-    """Has the next tile brought from memory little by little while this one is computed.
+    """Has the keys or the values of the next tile brought from memory little by little while this one is computed.
 
     A processor waits for nothing that it asked for early enough, but can ask only for so much at once.
     """
 
-    def __init__(self, e: Emitter, form: Form, tile: Tile, share: Value, shares: Value, block: int) -> None:
-        """`share` of `shares`: each fetches its part of the tile, in even steps over its blocks of `block` keys."""
+    def __init__(self, e: Emitter, form: Form, rows: Value, share: Value, shares: Value, steps: int) -> None:
+        """`share` of `shares`: each fetches its part of `rows`, a tile, in so many even steps."""
         lines = form.tile * form.head_dim * form.element_bytes // _LINE_BYTES
-        steps = e.times(shares, form.tile // block)
-        self._e, self._block = e, block
-        self._rows = (tile.next_keys, tile.next_values)
-        self._a_step = e.b.udiv(e.sum(steps, lines - 1), steps)
-        self._first = e.times(e.times(share, form.tile // block), self._a_step)
+        all_steps = e.times(shares, steps)
+        self._e, self._rows = e, rows
+        self._a_step = e.b.udiv(e.sum(all_steps, lines - 1), all_steps)
+        self._first = e.times(e.times(share, steps), self._a_step)
 
-    def step(self, key: Value) -> None:
-        """To be called with the block of keys that begins with `key`."""
+    def step(self, index: Value, stride: int) -> None:
+        """The step that a loop takes at `index`, which grows by `stride`."""
         e = self._e
-        start = e.sum(self._first, e.times(e.b.udiv(key, e.i64(self._block)), self._a_step))
+        start = e.sum(self._first, e.times(e.b.udiv(index, e.i64(stride)), self._a_step))
 
         def line(number: Value) -> None:
-            for rows in self._rows:
-                e.fetch(e.at(rows, e.times(number, _LINE_BYTES // 4)))
+            e.fetch(e.at(self._rows, e.times(number, _LINE_BYTES // 4)))
 
         e.loop(start, e.sum(start, self._a_step), 1, [], line)
 
@@ -223,13 +225,12 @@ class Tiles:
     """The walk itself."""
 
     def __init__(self, module: ir.Module, form: Form) -> None:
-        self._form = form
         self._copy = _define_copy(module, form)
         self._interleave = _define_interleave(module, form) if form.dots else None
 
-    def walk(self, e: Emitter, told: Told, body: Callable[[Value, Tile], None]) -> None:
+    def walk(self, e: Emitter, form: Form, told: Told, body: Callable[[Value, Tile], None]) -> None:
         """`body(head, tile)` for each head and each tile of its keys and values, rounded up to whole blocks of 16."""
-        form, b = self._form, e.b
+        b = e.b
         own_keys, own_values = told.scratch, e.at(told.scratch, e.i64(form.tile * form.head_dim))
 
         def each_head(head: Value) -> None:
@@ -247,7 +248,7 @@ class Tiles:
                 for found, stride, place in (
                     (found_keys, told.key_stride, own_keys), (found_values, told.value_stride, own_values),
                 ):  # fmt: skip
-                    parts += self._close(e, found, stride, here, rounded, whole, place)
+                    parts += self._close(e, form, found, stride, here, rounded, whole, place)
                 if self._interleave is not None:
                     # Both copies of a tile of bfloat16 fill but half of their room.
                     place = e.at(own_keys, e.i64(form.tile * form.head_dim // 2))
@@ -271,10 +272,11 @@ class Tiles:
         e.loop(e.i64(0), told.heads, 1, [], each_head)
 
     def _close(
-        self, e: Emitter, found: Value, stride: Value, count: Value, rounded: Value, whole: Value, place: Value
-    ) -> list[Value]:
+        self, e: Emitter, form: Form, found: Value, stride: Value, count: Value, rounded: Value, whole: Value,
+        place: Value,
+    ) -> list[Value]:  # fmt: skip
         """Rows and their stride: copied where it is no whole tile, or has to become float32."""
-        form, b = self._form, e.b
+        b = e.b
         dim = e.i64(form.head_dim)
         if form.bfloat16 and not form.dots:
             b.call(self._copy, [found, stride, count, rounded, place])

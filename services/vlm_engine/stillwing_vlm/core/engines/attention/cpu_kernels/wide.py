@@ -1,5 +1,7 @@
 """Attention of many queries over one piece of cache: each lane of a register is a query.
 
+Where a row of a product takes two registers they are written as one of twice the lanes.
+
 Scores of a block of keys are sums over products of a key's number, spread over all lanes, with that number of each
 query; so keys are read where they lie, nothing is transposed, and softmax knows no sums across lanes. It goes tile by
 tile over the piece, with the greatest score so far, the sum of weights and the weighted values kept in memory
@@ -23,9 +25,9 @@ def define_wide(module: ir.Module, form: Form, tiles: Tiles) -> None:
     Queries float32 `[heads, groups, head_dim, lanes]`, with `Form.dots` bfloat16 `[heads, groups, head_dim / 2, lanes,
     2]`. Scores times `scale` are exponents of 2. `limits` int32 `[groups, lanes]`: how many keys of
     the piece each sees, less all that there are.
-    What is kept: sums `[heads, groups, head_dim, lanes]`, the greatest scores and the sums of weights `[heads, groups,
-    lanes]`.
+    What is kept: `[heads, groups, head_dim + 2, lanes]`, of each group sums, greatest scores and sums of weights.
     """
+    form = form.side_by_side
     block = _define_block(module, form)
     e = Emitter(module, form.machine, "wide", [POINTER], public=True)
     told = Told.read(e)
@@ -34,16 +36,15 @@ def define_wide(module: ir.Module, form: Form, tiles: Tiles) -> None:
     def each_tile(head: Value, tile: Tile) -> None:
         def each_group(group: Value) -> None:
             register = e.sum(e.times(head, told.groups), group)
-            row = e.times(register, form.machine.lanes)
-            column = e.times(row, form.head_dim)
-            query = e.at(told.queries, e.times(row, form.head_dim // 2) if form.dots else column)
-            kept = [e.at(told.sums, column), e.at(told.greatest, row), e.at(told.weights, row)]
+            query = e.register(told.queries, e.times(register, form.head_dim // 2 if form.dots else form.head_dim))
+            first = e.times(register, form.head_dim + 2)
+            kept = [e.register(told.state, e.sum(first, at)) for at in (0, form.head_dim, form.head_dim + 1)]
             limits = e.register(told.limits, group)
             e.b.call(block, [group, told.groups, query, told.scale, limits, *kept, scores, *tile.arguments()])
 
         e.loop(e.i64(0), told.groups, 1, [], each_group)
 
-    tiles.walk(e, told, each_tile)
+    tiles.walk(e, form, told, each_tile)
     e.b.ret_void()
 
 
@@ -53,11 +54,12 @@ def _define_block(module: ir.Module, form: Form) -> ir.Function:
     e = Emitter(module, form.machine, "wide_block", kinds, public=False)
     group, groups, queries, scale, limits, sums, greatest, weights, scores, *parts = e.function.args
     tile = Tile(*parts)
-    fetch = Fetch(e, form, tile, group, groups, form.machine.block)
+    fetch = Fetch(e, form, tile.next_keys, group, groups, form.tile // form.machine.block)
     _scores(e, form, queries, tile, scores, fetch)
     _hide(e, limits, tile, scores)
     shrunk = _softmax(e, form, e.spread(scale, e.floats), tile.count, greatest, weights, scores)
-    _values(e, form, tile, scores, sums, shrunk)
+    fetch = Fetch(e, form, tile.next_values, group, groups, form.head_dim // form.machine.block)
+    _values(e, form, tile, scores, sums, shrunk, fetch)
     e.b.ret_void()
     return e.function
 
@@ -76,7 +78,7 @@ def _scores(e: Emitter, form: Form, queries: Value, tile: Tile, scores: Value, f
         stride, depth = e.b.lshr(stride, e.i64(1)), depth // 2
 
     def each_block(key: Value) -> None:
-        fetch.step(key)
+        fetch.step(key, form.machine.block)
         rows = [e.at(tile.keys, e.times(e.sum(key, at), stride), kind) for at in range(form.machine.block)]
 
         def each_number(number: Value, *totals: Value) -> list[Value]:
@@ -140,11 +142,12 @@ def _softmax(
     return shrunk
 
 
-def _values(e: Emitter, form: Form, tile: Tile, scores: Value, sums: Value, shrunk: Value) -> None:
+def _values(e: Emitter, form: Form, tile: Tile, scores: Value, sums: Value, shrunk: Value, fetch: Fetch) -> None:
     kind, vector = (I32, e.ints) if form.dots else (F32, e.floats)
     steps = e.b.lshr(tile.count, e.i64(1)) if form.dots else tile.count
 
     def each_block(number: Value) -> None:
+        fetch.step(number, form.machine.block)
         places = [e.register(sums, e.sum(number, at)) for at in range(form.machine.block)]
 
         def each_key(key: Value, *totals: Value) -> list[Value]:
