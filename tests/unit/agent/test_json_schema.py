@@ -9,7 +9,7 @@ import socket
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stillwing_agent.core.json_schema import NamedValues, Properties
@@ -74,6 +74,9 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from([*PLAIN, "colour"]), JSON))
+@example({"distance_m": 10**400})
+@example({"count": -(10**400)})
+@example({"path": [10**400]})
 def test_whatever_is_given_the_answer_is_params_or_bad_params(values: dict[str, Any]) -> None:
     try:
         checked = MissionParams(PLAIN).checked(values)

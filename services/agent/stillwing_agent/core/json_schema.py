@@ -26,7 +26,10 @@ _Validator = extend(  # type: ignore[no-untyped-call]
     Draft202012Validator,
     type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
         "number",
-        lambda checker, value: isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value),
+        lambda checker, value: (
+            (isinstance(value, int) and not isinstance(value, bool))
+            or (isinstance(value, float) and math.isfinite(value))
+        ),
     ),
 )
 
