@@ -1,6 +1,6 @@
 """What the memory bank says of keyframes, its limits and its store."""
 
-from stillwing_common.errors.base import Exhausted, InvalidInput, NotFound, Unavailable, WrongState
+from stillwing_common.errors.base import Exhausted, InternalFault, InvalidInput, NotFound, Unavailable, WrongState
 
 
 class UnknownKeyframe(NotFound):
@@ -27,6 +27,12 @@ class KeyframeForgotten(NotFound):
     reason = "KEYFRAME_FORGOTTEN"
 
 
+class ImageLost(NotFound):
+    """This keyframe's pixels are gone, or are others than were kept; bring them back from a backup."""
+
+    reason = "IMAGE_LOST"
+
+
 class BankFull(Exhausted):
     """The bank has reached its limit and keeps what it has; raise the limit or let it forget the oldest."""
 
@@ -44,6 +50,18 @@ class StoreUnavailable(Unavailable):
     """The store does not answer."""
 
     reason = "STORE_UNAVAILABLE"
+
+
+class StoreDamaged(InternalFault):
+    """The database's own files are damaged; restore a backup."""
+
+    reason = "STORE_DAMAGED"
+
+
+class StoreTooNew(WrongState):
+    """A later version of the memory bank wrote this store; serve it with that version."""
+
+    reason = "STORE_TOO_NEW"
 
 
 class StoreInUse(WrongState):

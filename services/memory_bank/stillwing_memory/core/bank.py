@@ -49,11 +49,12 @@ from stillwing_memory.core.scoring import choose_scorer
 from stillwing_memory.core.stores import search_sql
 from stillwing_memory.core.stores.connection import POOL_SIZE, migrate, open_engine
 from stillwing_memory.core.stores.images import ImageStore
+from stillwing_memory.core.stores.large_images import LargeImages
 from stillwing_memory.core.stores.notifications import Bell
 from stillwing_memory.core.stores.reads import Reads
 from stillwing_memory.core.stores.retention import Retention
 from stillwing_memory.core.stores.server import DatabaseServer, embedded_server
-from stillwing_memory.core.stores.write_transaction import CHANNEL
+from stillwing_memory.core.stores.write_transaction import CHANNEL, ensure_tenant
 from stillwing_memory.core.stores.writes import Prepared, Writes
 from stillwing_memory.core.text import Similarity, choose_similarity, tokens
 
@@ -116,6 +117,7 @@ class StoredBank:
         similarity: Similarity,
         bell: Bell,
         images: ImageStore | None,
+        image_folder: str,
     ) -> None:
         self._config = config
         self._limits = config.limits
@@ -126,11 +128,12 @@ class StoredBank:
         self._scorer = choose_scorer(config.scorer, similarity)
         self._images = images
         self._reads = Reads(engine, images)
+        self._large = LargeImages(engine, images, image_folder, config.row_image_bytes)
         self._writes = Writes(
             engine,
             gate_m=config.match_gate_m,
             images=images,
-            row_image_bytes=config.row_image_bytes,
+            large=self._large,
             retention=config.retention,
         )
         self._threads = ThreadPoolExecutor(POOL_SIZE, thread_name_prefix="memory-store")
@@ -140,7 +143,8 @@ class StoredBank:
     async def open(cls, config: BankConfig) -> Self:
         """Start or reach the store and bring its tables to this version.
 
-        Raises StoreUnavailable, StoreInUse, MissingExtra, UnknownBackend. Takes seconds on a new folder.
+        Raises StoreUnavailable, StoreTooNew, StoreDamaged, StoreInUse, MissingExtra, UnknownBackend. Takes seconds on
+        a new folder.
         """
         images = await asyncio.to_thread(_images, config)
         similarity = await asyncio.to_thread(choose_similarity, config.similarity)
@@ -156,8 +160,9 @@ class StoredBank:
             engine = open_engine(dsn, config.tenant)
             bell = Bell(dsn, CHANNEL)
             await bell.start()
-            opened = cls(config, server, engine, similarity, bell, images)
-            await opened._run(opened._writes.ensure_tenant)
+            image_folder = await asyncio.to_thread(ensure_tenant, engine)
+            opened = cls(config, server, engine, similarity, bell, images, image_folder)
+            await opened._run(opened._large.sweep)
             await opened._embed_what_is_not()
         except BaseException:
             if bell is not None:

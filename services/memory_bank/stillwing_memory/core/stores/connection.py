@@ -3,6 +3,7 @@
 It knows nothing of what is kept.
 """
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,14 @@ from alembic.config import Config
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 
-from stillwing_common.errors import InvalidInput, StoreUnavailable
+from stillwing_common.errors import (
+    InternalFault,
+    InvalidInput,
+    StillwingError,
+    StoreDamaged,
+    StoreTooNew,
+    StoreUnavailable,
+)
 
 POOL_SIZE = 8
 _CONNECT_LIMIT_S = 10
@@ -23,21 +31,39 @@ _STATEMENT_LIMIT_MS = 30_000
 _PING_AFTER_S = 1.0
 # Any number that other programs on a shared server are unlikely to use; services that start together take turns.
 _MIGRATION_LOCK = 7_214_003
+# SQLSTATEs (PostgreSQL's appendix A): data or index corrupted, an internal error, a file of the database is missing.
+_DAMAGE = ("XX", "58P01")
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """A database that does not answer, or breaks off, becomes StoreUnavailable; our own mistakes stay what they are."""
+    """What a database and its driver raise, in words of ours and one line.
+
+    Raises StoreUnavailable where it does not answer or breaks off, StoreDamaged, and InternalFault for the rest.
+    """
     try:
         yield
-    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, psycopg.OperationalError) as error:
-        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise StoreUnavailable(first_line[:300]) from error
+    except (exc.SQLAlchemyError, psycopg.Error) as error:
+        raise _in_our_words(error) from error
+
+
+def _in_our_words(error: exc.SQLAlchemyError | psycopg.Error) -> StillwingError:
+    cause = getattr(error, "orig", None) or error
+    first_line = (str(cause).strip().splitlines() or [type(cause).__name__])[0][:300]
+    state = str(getattr(cause, "sqlstate", None) or "")
+    if state.startswith(_DAMAGE):
+        return StoreDamaged(first_line, sqlstate=state)
+    if isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError | psycopg.OperationalError):
+        return StoreUnavailable(first_line)
+    _log.error("the database refused a statement: %s (%s)", first_line, state)
+    return InternalFault(f"the database refused a statement: {first_line}", sqlstate=state)
 
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """One transaction, committed at the end. Raises StoreUnavailable."""
+    """One transaction, committed at the end. Raises what `store_errors` does."""
     with store_errors(), engine.begin() as connection:
         yield connection
 
@@ -113,22 +139,25 @@ def _come_under_row_security(connection: psycopg.Connection[tuple[object, ...]])
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the tables to this version. Raises StoreUnavailable where that cannot be."""
+    """Bring the tables to this version. Raises StoreTooNew, StoreDamaged, StoreUnavailable."""
     config = Config()
     # A percent sign would be read as the beginning of a variable.
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     try:
         with transaction(engine) as connection:
+            # Building an index over a million rows takes minutes, and so may the wait for another's turn.
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except CommandError as error:
-        raise StoreUnavailable(f"the tables are of another version of this service: {error}") from error
-    except exc.DBAPIError as error:
+        raise StoreTooNew(f"its tables are of a version that is not known here: {error}") from error
+    except InternalFault as error:
+        if isinstance(error, StoreDamaged):
+            raise
         raise StoreUnavailable(
-            f"the tables cannot be made: {str(error.orig).strip().splitlines()[0]}; "
-            "the server needs the extension pgvector 0.8 or newer"
+            f"the tables cannot be made: {error.detail}; the server needs the extension pgvector 0.8 or newer"
         ) from error
 
 

@@ -20,7 +20,7 @@ from stillwing_memory.core.text import normalise
 
 
 class Reads:
-    """What one tenant's bank answers. Every method is one transaction and raises StoreUnavailable."""
+    """What one tenant's bank answers. Every method is one transaction and raises what `store_errors` does."""
 
     def __init__(self, engine: Engine, images: ImageStore | None) -> None:
         self._engine = engine

@@ -33,8 +33,9 @@ class Retention:
         )
 
 
-def make_room(write: Write, limits: Retention, newest: int, freed: list[str]) -> None:
-    """Hold the limits; the keyframe just put stays. `freed` gets the names of pixels nobody needs. Raises BankFull."""
+def make_room(write: Write, limits: Retention, newest: int) -> list[str]:
+    """Hold the limits; the keyframe just put stays. Returns the images that rows stopped naming. Raises BankFull."""
+    freed: list[str] = []
     while limits.exceeded(write.kept_keyframes, write.kept_image_bytes):
         candidates = keyframe_sql.oldest_to_forget(write.connection, _FORGET_AT_ONCE) if limits.forget else []
         candidates = [row for row in candidates if row["revision"] != newest]
@@ -52,3 +53,4 @@ def make_room(write: Write, limits: Retention, newest: int, freed: list[str]) ->
                 freed.append(row["image_ref"])
             if not limits.exceeded(write.kept_keyframes, write.kept_image_bytes):
                 break
+    return freed

@@ -40,7 +40,12 @@ bank = Table(
     # Keyframes that have their pixels, and the bytes of those: what retention limits.
     Column("kept_keyframes", BigInteger, nullable=False, server_default=text("0")),
     Column("kept_image_bytes", BigInteger, nullable=False, server_default=text("0")),
+    # Where large images of this tenant of this database lie, and nobody else's.
+    Column("image_folder", Text, nullable=False, server_default=text("(gen_random_uuid())::text")),
 )
+
+# Files that may be on disk without a row that names them; see `large_images`.
+loose_images = Table("loose_images", metadata, _tenant(), Column("image_ref", Text, primary_key=True))
 
 keyframes = Table(
     "keyframes",

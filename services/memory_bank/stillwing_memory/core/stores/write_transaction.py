@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy.dialects.postgresql import insert
 
 from stillwing_memory.core.stores.connection import transaction
 from stillwing_memory.core.stores.schema import bank
@@ -38,6 +39,13 @@ class Write:
         """The revision of the next change."""
         self.revision += 1
         return self.revision
+
+
+def ensure_tenant(engine: Engine) -> str:
+    """Make the tenant's row where it is missing; returns the folder of its large images."""
+    with transaction(engine) as connection:
+        connection.execute(insert(bank).values(revision=0).on_conflict_do_nothing())
+        return str(connection.execute(select(bank.c.image_folder)).scalar_one())
 
 
 @contextmanager

@@ -1,10 +1,10 @@
 """The bank's writes in SQL. Blocking; the bank runs it in threads. It knows no wire and no asyncio."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from sqlalchemy import Engine, update
-from sqlalchemy.dialects.postgresql import insert
 
 from stillwing_memory.core.entities import Entity
 from stillwing_memory.core.filing.rules import Scored, admit
@@ -13,10 +13,13 @@ from stillwing_memory.core.keyframes import Keyframe, PutResult, Sighting
 from stillwing_memory.core.stores import entity_sql, instruction_sql, keyframe_sql
 from stillwing_memory.core.stores.connection import transaction
 from stillwing_memory.core.stores.images import ImageStore
+from stillwing_memory.core.stores.large_images import LargeImages
 from stillwing_memory.core.stores.reads import chunk_filed
 from stillwing_memory.core.stores.retention import Retention, make_room
-from stillwing_memory.core.stores.schema import bank, keyframes
+from stillwing_memory.core.stores.schema import keyframes
 from stillwing_memory.core.stores.write_transaction import Write, writing
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Prepared:
 
 
 class Writes:
-    """What one tenant's bank is changed by. Every method is one transaction and raises StoreUnavailable."""
+    """What one tenant's bank is changed by. Every method is one transaction and raises what `store_errors` does."""
 
     def __init__(
         self,
@@ -37,53 +40,44 @@ class Writes:
         *,
         gate_m: float,
         images: ImageStore | None,
-        row_image_bytes: int,
+        large: LargeImages,
         retention: Retention,
     ) -> None:
         self._engine = engine
         self._gate_m = gate_m
         self._images = images
-        self._row_image_bytes = row_image_bytes
+        self._large = large
         self._retention = retention
-
-    def ensure_tenant(self) -> None:
-        """Make the tenant's row where it is missing."""
-        with transaction(self._engine) as connection:
-            connection.execute(insert(bank).values(revision=0).on_conflict_do_nothing())
 
     def put(self, prepared: Prepared) -> PutResult:
         """Store it, or return what is stored for this frame. Raises UnknownEntity, BankFull."""
-        image_ref = self._keep_pixels(prepared.keyframe)
-        freed: list[str] = []
-        with writing(self._engine) as write:
-            revision, stored = self._put(write, prepared, image_ref, freed)
+
+        def work(write: Write, image_ref: str | None) -> tuple[PutResult, bool]:
+            revision, stored, loose = self._put(write, prepared, image_ref)
             found = stored or keyframe_sql.load(write.connection, [revision], self._images)[revision]
-            result = PutResult(found, write.revision, created=stored is not None)
-        self._delete_pixels(freed)
-        return result
+            return PutResult(found, write.revision, created=stored is not None), loose
 
-    def _keep_pixels(self, keyframe: Keyframe) -> str | None:
-        """Large images are on disk before any row names them; a crash between the two leaves a file too many."""
-        data = keyframe.frame.image.data
-        if self._images is None or len(data) <= self._row_image_bytes:
-            return None
-        return self._images.put(data)
+        return self._with_pixels(prepared.keyframe, work)
 
-    def _delete_pixels(self, names: Sequence[str]) -> None:
-        if self._images is None or not names:
-            return
-        with transaction(self._engine) as connection:
-            unnamed = [name for name in names if not keyframe_sql.is_named(connection, name)]
-        for name in unnamed:
-            self._images.delete(name)
+    def _with_pixels(self, keyframe: Keyframe, work: Callable[[Write, str | None], tuple[Result, bool]]) -> Result:
+        """Run `work` in one transaction with the image on disk; it says whether that or another is loose after it."""
+        while True:
+            image_ref = self._large.keep(keyframe)
+            with writing(self._engine) as write:
+                if image_ref is not None and not self._large.name(write.connection, image_ref):
+                    continue  # a sweep took it between the two
+                result, loose = work(write, image_ref)
+            if loose:
+                self._large.sweep()
+            return result
 
-    def _put(
-        self, write: Write, prepared: Prepared, image_ref: str | None, freed: list[str]
-    ) -> tuple[int, Keyframe | None]:
-        """The revision, and the keyframe as stored if it is new. `freed` gets the names of pixels nobody needs."""
+    def _put(self, write: Write, prepared: Prepared, image_ref: str | None) -> tuple[int, Keyframe | None, bool]:
+        """The revision, the keyframe as stored if it is new, and whether an image may be loose now."""
         known = keyframe_sql.find(write.connection, prepared.keyframe)
         if known is not None:
-            return known, None
+            if image_ref is not None:
+                self._large.let_go(write.connection, image_ref)
+            return known, None, image_ref is not None
         keyframe = replace(prepared.keyframe, sightings=self._see_all(write, prepared.keyframe))
         revision = write.next_revision()
         keyframe_sql.add(
@@ -96,9 +90,11 @@ class Writes:
         )
         write.kept_keyframes += 1
         write.kept_image_bytes += len(keyframe.frame.image.data)
-        make_room(write, self._retention, revision, freed)
+        freed = make_room(write, self._retention, revision)
+        for one in freed:
+            self._large.let_go(write.connection, one)
         image = replace(keyframe.frame.image, data=b"")
-        return revision, replace(keyframe, frame=replace(keyframe.frame, image=image))
+        return revision, replace(keyframe, frame=replace(keyframe.frame, image=image)), bool(freed)
 
     def _see_all(self, write: Write, keyframe: Keyframe) -> tuple[Sighting, ...]:
         """Give every sighting its thing."""
@@ -196,23 +192,24 @@ class Writes:
 
     def file_chunk(self, prepared: Prepared, mission_id: str, number: int, chunk: int, *, size: int) -> ChunkFiled:
         """File the chunk's best frame and let it join the active memory. Raises what `put` raises."""
-        image_ref = self._keep_pixels(prepared.keyframe)
-        freed: list[str] = []
-        with writing(self._engine) as write:
+
+        def work(write: Write, image_ref: str | None) -> tuple[ChunkFiled, bool]:
             connection = write.connection
             instruction_sql.require(connection, mission_id, number)
             revision = instruction_sql.filed(connection, mission_id, number, chunk)
-            created = revision is None
+            created, loose = revision is None, False
             if revision is None:
-                revision, _ = self._put(write, prepared, image_ref, freed)
+                revision, _, loose = self._put(write, prepared, image_ref)
                 score = prepared.keyframe.score
                 instruction_sql.add_filed(connection, mission_id, number, chunk, revision, score)
                 before = instruction_sql.read_active(connection, mission_id, number)
                 after = admit(before, Scored(str(revision), score), size)
                 if after != tuple(before):
                     instruction_sql.set_active(connection, mission_id, number, after)
-            result = chunk_filed(
-                connection, self._images, (mission_id, number), revision, write.revision, created=created
-            )
-        self._delete_pixels(freed)
-        return result
+            elif image_ref is not None:
+                self._large.let_go(connection, image_ref)
+                loose = True
+            key = (mission_id, number)
+            return chunk_filed(connection, self._images, key, revision, write.revision, created=created), loose
+
+        return self._with_pixels(prepared.keyframe, work)
