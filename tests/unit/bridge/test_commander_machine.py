@@ -2,14 +2,14 @@
 
 Any interleaving of commands, thinking, silence, takeovers, cut lifelines, stops, resets, lost links, an empty battery
 and clock steps, on a clock that stands still: no motion is ever in force without a fresh lease, an unexpired ttl, an
-author who does not think, a picture that was fresh, a battery above its floor, and no emergency stop. At least
-100,000 steps, each followed by the invariants.
+author who does not think, a picture that was fresh, a battery above its floor, and no emergency stop. Many
+thousand steps, each followed by the invariants.
 """
 
 from typing import ClassVar
 
 import pytest
-from hypothesis import HealthCheck, event, settings
+from hypothesis import HealthCheck, event, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -20,6 +20,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from run_profile import sized
 
 from stillwing_bridge.core.commands import CommandState, Land, SetVelocity, Step, Takeoff, Turn
 from stillwing_bridge.core.events import CommandEnded, CommandStarted, ThinkingBegan, ThinkingEnded
@@ -48,7 +49,7 @@ STILL = VelocityNed(0, 0, 0)
 MAX_AGE_S = 5.0
 COMMANDS = (Step(forward_m=1), SetVelocity(forward_m_s=1), Turn(15), Takeoff(), Land())
 LIMITS = Limits(max_observation_age_s=MAX_AGE_S, battery_floor_fraction=0.2, battery_land_fraction=0.1)
-STEPS = 100_000
+STEPS = sized(ci=20_000, nightly=500_000)
 ACTS = (
     "think", "hold", "stop", "take", "return", "reset", "grow_old", "lose", "other", "silence", "expire", "go_stale",
     "empty", "land", "other_world",
@@ -501,8 +502,8 @@ class CommanderMachine(RuleBasedStateMachine):
         CommanderMachine.steps += 1
 
 
-@pytest.mark.timeout(900)
-def test_the_invariant_holds_after_each_of_a_hundred_thousand_steps() -> None:
+@pytest.mark.timeout(1800)
+def test_the_invariant_holds_after_each_of_many_thousand_steps(run_seed: int) -> None:
     """A few hundred runs at a time, each of fresh random choices, until so many steps were taken."""
     CommanderMachine.steps = 0
     chosen = settings(
@@ -513,5 +514,5 @@ def test_the_invariant_holds_after_each_of_a_hundred_thousand_steps() -> None:
         suppress_health_check=list(HealthCheck),
     )
     while CommanderMachine.steps < STEPS:
-        run_state_machine_as_test(CommanderMachine, settings=chosen)
+        run_state_machine_as_test(seed(run_seed + CommanderMachine.steps)(CommanderMachine), settings=chosen)
     assert CommanderMachine.steps >= STEPS

@@ -6,7 +6,7 @@ positions that transformers itself computes for that sequence. It has no cache, 
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from run_profile import sized
 from transformers import Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb
 
@@ -35,6 +36,7 @@ def engine(tiny_dir: Path) -> LocalEngine:
 
 
 SHORT_RANGE = 320
+LOGITS_EVERY = sized(ci=3, nightly=1)
 
 
 @pytest.fixture(scope="session")
@@ -301,12 +303,13 @@ class Pair:
         engine: LocalEngine,
         hf_model: Any,
         budget: int,
-        seed: int = 0,
+        seed: Sequence[int],
         eviction: Eviction | None = None,
         gate_levels: float | None = None,
     ) -> None:
         self._engine = engine
         self._given = 0
+        self._points = 0
         self._timed = engine.info().engine == "qwen3_vl"
         self._rng = np.random.default_rng(seed)
         self.arrived: dict[str, Piece] = {}
@@ -372,6 +375,14 @@ class Pair:
         theirs = self.oracle.ask(prompt, recent)
         return float((ours - theirs).abs().max() / theirs.std())
 
+    def errors(self, prompt: str) -> list[float]:
+        """Of the values, and of the logits at those points of a test at which the run's profile compares them too."""
+        errors = [self.values_error()]
+        if self._points % LOGITS_EVERY == 0:
+            errors.append(self.logits_error(prompt))
+        self._points += 1
+        return errors
+
     def values_error(self) -> float:
         """Largest difference of any cached value in any layer, in units of their spread.
 
@@ -385,7 +396,9 @@ class Pair:
 
 
 @pytest.fixture
-def make_pair(engine: LocalEngine, short_engine: LocalEngine, hf_model: Any) -> Iterator[Any]:
+def make_pair(engine: LocalEngine, short_engine: LocalEngine, hf_model: Any, run_seed: int) -> Any:
+    """The engine and the oracle; the run's seed and one of the test's draw their frames."""
+
     def make(
         budget: int,
         seed: int = 0,
@@ -397,7 +410,9 @@ def make_pair(engine: LocalEngine, short_engine: LocalEngine, hf_model: Any) -> 
     ) -> Pair:
         loaded = (short_engine if short else engine).loaded
         limits = replace(loaded.limits, kept_kv_bytes=kept_kv_bytes)
-        return Pair(LocalEngine(replace(loaded, limits=limits)), hf_model, budget, seed, eviction, gate_levels)
+        return Pair(
+            LocalEngine(replace(loaded, limits=limits)), hf_model, budget, (run_seed, seed), eviction, gate_levels
+        )
 
     return make
 

@@ -41,9 +41,9 @@ def _same(found: torch.Tensor, wanted: torch.Tensor) -> bool:
     [(5, 0, 300), (40, 0, 140), (300, 10, 131), (0, 1, 129), (1, 130, 257), (3, 3, 50), (0, 200, 0)],
 )
 def test_moving_within_a_slab_is_copying_aside_and_back(
-    dtype: torch.dtype, turned: bool, source: int, target: int, length: int
+    run_seed: int, dtype: torch.dtype, turned: bool, source: int, target: int, length: int
 ) -> None:
-    torch.manual_seed(length)
+    torch.manual_seed(run_seed + length)
     keys, values = _slab(dtype, 2)
     turn = _angles(1) if turned else None
     wanted_keys, wanted_values = keys.clone(), values.clone()
@@ -59,8 +59,8 @@ def test_moving_within_a_slab_is_copying_aside_and_back(
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_kept_chunks_are_turned_into_their_place_and_nowhere_else(dtype: torch.dtype) -> None:
-    torch.manual_seed(0)
+def test_kept_chunks_are_turned_into_their_place_and_nowhere_else(run_seed: int, dtype: torch.dtype) -> None:
+    torch.manual_seed(run_seed)
     slab = _slab(dtype, 2)
     before = slab.clone()
     keys, values = torch.randn(2, LAYERS, KV_HEADS, 45, HEAD_DIM).to(DEVICE, dtype)
@@ -74,8 +74,10 @@ def test_kept_chunks_are_turned_into_their_place_and_nowhere_else(dtype: torch.d
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("width", [1, 4])
-def test_fed_tokens_are_turned_and_written_behind_what_their_branches_hold(dtype: torch.dtype, width: int) -> None:
-    torch.manual_seed(width)
+def test_fed_tokens_are_turned_and_written_behind_what_their_branches_hold(
+    run_seed: int, dtype: torch.dtype, width: int
+) -> None:
+    torch.manual_seed(run_seed + width)
     lengths, counts, layer = [0, 13, 499, 3], [1, width, 1, 0], 1
     slab = _slab(dtype, 4, 2)
     before = slab.clone()
@@ -108,8 +110,8 @@ def test_fed_tokens_are_turned_and_written_behind_what_their_branches_hold(dtype
     assert torch.equal(slab, before)
 
 
-def test_a_chunk_is_turned_into_its_slice() -> None:
-    torch.manual_seed(0)
+def test_a_chunk_is_turned_into_its_slice(run_seed: int) -> None:
+    torch.manual_seed(run_seed)
     slab = _slab(torch.float32, 2)
     before = slab.clone()
     joined = torch.randn(9, 6 + 2 * KV_HEADS, HEAD_DIM, device=DEVICE).transpose(0, 1)

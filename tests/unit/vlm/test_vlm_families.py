@@ -117,7 +117,7 @@ def test_the_stream_equals_the_oracle(make_pair: Any) -> None:
         if index % 30 == 20:
             pair.recall(*[pair.frame(*SIZES[at]) for at in range(1 + index // 30)])
         if index % 6 == 0:
-            worst = max(worst, pair.logits_error(f"Question {index}?"), pair.values_error())
+            worst = max(worst, *pair.errors(f"Question {index}?"))
         if index % 30 == 5:
             worst = max(worst, pair.logits_error("Only the newest?", recent=2))
     trunk = pair.session.video.trunk

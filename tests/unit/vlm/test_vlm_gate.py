@@ -121,7 +121,7 @@ def test_what_stays_equals_the_oracle(make_pair: Any, engine: LocalEngine) -> No
         if index % 60 == 30:
             pair.recall(pair.frame(2 * side, 2 * side))
         if index % 6 == 0:
-            worst = max(worst, pair.logits_error("What is it?"), pair.values_error())
+            worst = max(worst, *pair.errors("What is it?"))
     assert worst < TOLERANCE
     assert pair.oracle.evicted > 40
     assert dropped > 500

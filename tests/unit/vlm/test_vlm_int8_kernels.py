@@ -15,8 +15,10 @@ pytestmark = pytest.mark.triton
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 @pytest.mark.parametrize(("count", "inputs", "outputs"), [(1, 200, 33), (16, 64, 70), (19, 130, 131), (0, 16, 5)])
 @pytest.mark.parametrize("bias", [False, True])
-def test_products_with_codes(dtype: torch.dtype, count: int, inputs: int, outputs: int, bias: bool) -> None:
-    torch.manual_seed(count)
+def test_products_with_codes(
+    run_seed: int, dtype: torch.dtype, count: int, inputs: int, outputs: int, bias: bool
+) -> None:
+    torch.manual_seed(run_seed + count)
     rows = torch.randn(count, inputs).to(DEVICE, dtype)
     codes = torch.randint(-127, 128, (outputs, inputs), dtype=torch.int8).to(DEVICE)
     scales = torch.rand(outputs, device=DEVICE) / 50

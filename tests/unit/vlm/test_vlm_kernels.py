@@ -40,9 +40,17 @@ def _close(found: torch.Tensor, wanted: torch.Tensor, dtype: torch.dtype) -> boo
     [(6, 2, 32, 13, 7, 291, 3), (3, 1, 64, 1, 0, 65, 2), (4, 4, 16, 70, 0, 70, 1), (14, 2, 16, 9, 20, 29, 3)],
 )
 def test_appended_queries_attend_all_up_to_themselves(
-    dtype: torch.dtype, heads: int, kv_heads: int, head_dim: int, count: int, start: int, end: int, splits: int
+    run_seed: int,
+    dtype: torch.dtype,
+    heads: int,
+    kv_heads: int,
+    head_dim: int,
+    count: int,
+    start: int,
+    end: int,
+    splits: int,
 ) -> None:
-    torch.manual_seed(end)
+    torch.manual_seed(run_seed + end)
     slab = _random(2, kv_heads, 300, head_dim, dtype=dtype)
     queries = _random(count, heads, head_dim, dtype=dtype).transpose(0, 1)
     span = torch.tensor([start, end], dtype=torch.int32, device=DEVICE)
@@ -65,9 +73,9 @@ def test_appended_queries_attend_all_up_to_themselves(
     st.integers(1, 3),
 )
 def test_a_question_attends_its_pieces_as_one(
-    before: list[int], count: int, own: int, heads: tuple[int, int], splits: int
+    run_seed: int, before: list[int], count: int, own: int, heads: tuple[int, int], splits: int
 ) -> None:
-    torch.manual_seed(count + own)
+    torch.manual_seed(run_seed + count + own)
     lengths = [*before, count + own]
     pieces = [tuple(_random(2, heads[1], tokens, 16, dtype=torch.float32)) for tokens in lengths]
     queries = _random(heads[0], count, 16, dtype=torch.float32)

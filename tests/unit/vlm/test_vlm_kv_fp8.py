@@ -102,12 +102,12 @@ def test_vectors_of_both_kinds_are_not_mixed() -> None:
     ("before", "count", "own"), [([], 1, 0), ([290], 5, 0), ([0, 33, 131], 7, 19), ([300], 13, 400)]
 )
 def test_what_is_attended_is_what_was_rounded(
-    monkeypatch: pytest.MonkeyPatch, before: list[int], count: int, own: int
+    run_seed: int, monkeypatch: pytest.MonkeyPatch, before: list[int], count: int, own: int
 ) -> None:
     """Beside float64, over pieces with scales and one without, at odd lengths and in short blocks."""
     monkeypatch.setattr(scaled_attention, "_LEAST_BLOCK", 37)
     monkeypatch.setattr(scaled_attention, "_BLOCK_SCORES", 1)
-    torch.manual_seed(count)
+    torch.manual_seed(run_seed + count)
     queries = 2 * torch.randn(6, count, 32)
     pieces = [tuple(Scaled.of(2 * torch.randn(2, tokens, 32)) for _ in range(2)) for tokens in before]
     last: list[Any] = [2 * torch.randn(2, own + count, 32) for _ in range(2)]

@@ -65,8 +65,10 @@ def _identical(found: Scaled, wanted: Scaled) -> bool:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 @pytest.mark.parametrize(("count", "start", "end", "splits"), [(13, 7, 291, 3), (1, 0, 65, 2), (70, 0, 70, 1)])
-def test_appended_queries_attend_codes(dtype: torch.dtype, count: int, start: int, end: int, splits: int) -> None:
-    torch.manual_seed(end)
+def test_appended_queries_attend_codes(
+    run_seed: int, dtype: torch.dtype, count: int, start: int, end: int, splits: int
+) -> None:
+    torch.manual_seed(run_seed + end)
     keys, values = (Scaled.of(_drawn(KV_HEADS, 300, HEAD_DIM)) for _ in range(2))
     queries = _drawn(count, 6, HEAD_DIM, dtype=dtype).transpose(0, 1)
     span = torch.tensor([start, end], dtype=torch.int32, device=DEVICE)
@@ -83,8 +85,8 @@ def test_appended_queries_attend_codes(dtype: torch.dtype, count: int, start: in
 
 @settings(max_examples=6, deadline=None)
 @given(st.lists(st.integers(0, 70), min_size=1, max_size=2), st.integers(1, 20), st.integers(0, 40))
-def test_a_question_attends_codes_and_its_own_tokens(before: list[int], count: int, own: int) -> None:
-    torch.manual_seed(count + own)
+def test_a_question_attends_codes_and_its_own_tokens(run_seed: int, before: list[int], count: int, own: int) -> None:
+    torch.manual_seed(run_seed + count + own)
     pieces = [tuple(Scaled.of(_drawn(2, tokens, 16)) for _ in range(2)) for tokens in before]
     last = tuple(_drawn(2, count + own, 16) for _ in range(2))
     queries = _drawn(4, count, 16)
@@ -95,9 +97,9 @@ def test_a_question_attends_codes_and_its_own_tokens(before: list[int], count: i
 
 
 @pytest.mark.parametrize("width", [1, 5])
-def test_rows_attend_trunks_of_codes_behind_their_own_tokens(width: int) -> None:
+def test_rows_attend_trunks_of_codes_behind_their_own_tokens(run_seed: int, width: int) -> None:
     """Views of shared and other trunks, one row with a piece copied aside, one that is fed nothing."""
-    torch.manual_seed(width)
+    torch.manual_seed(run_seed + width)
     trunks = [(_slab(), _slab()) for _ in range(2)]
     aside = (_slab()[:, :, :33].clone(), _slab()[:, :, :33].clone())
     spans, counts = [(0, 7, 331), (1, 0, 260), (0, 130, 333), (0, 0, 50)], [1, width, 1, 0]
@@ -129,8 +131,8 @@ def test_rows_attend_trunks_of_codes_behind_their_own_tokens(width: int) -> None
 
 
 @pytest.mark.parametrize("size", [1e-20, 1.0, 1e20])
-def test_fed_tokens_are_rounded_as_torch_rounds_them(size: float) -> None:
-    torch.manual_seed(0)
+def test_fed_tokens_are_rounded_as_torch_rounds_them(run_seed: int, size: float) -> None:
+    torch.manual_seed(run_seed)
     slab = (_slab(), _slab())
     before = tuple(part.clone() for part in slab)
     table = SegmentTable.empty(1, 1, torch.float32, DEVICE, scaled=True)
@@ -163,8 +165,8 @@ def test_what_is_no_number_is_seen() -> None:
     assert slab[1][0, 0, 1].wide().isfinite().all() and slab[1][0, 1, :2].wide().isfinite().all()
 
 
-def test_kept_chunks_are_turned_rounded_and_put_into_their_place() -> None:
-    torch.manual_seed(0)
+def test_kept_chunks_are_turned_rounded_and_put_into_their_place(run_seed: int) -> None:
+    torch.manual_seed(run_seed)
     slab = (_slab(), _slab())
     before = tuple(part.clone() for part in slab)
     keys, values = _drawn(LAYERS, KV_HEADS, 45, HEAD_DIM), Scaled.of(_drawn(LAYERS, KV_HEADS, 45, HEAD_DIM))
@@ -178,8 +180,8 @@ def test_kept_chunks_are_turned_rounded_and_put_into_their_place() -> None:
 
 
 @pytest.mark.parametrize(("source", "target", "length"), [(5, 0, 300), (300, 10, 131), (1, 130, 257)])
-def test_codes_and_scales_move_together(source: int, target: int, length: int) -> None:
-    torch.manual_seed(length)
+def test_codes_and_scales_move_together(run_seed: int, source: int, target: int, length: int) -> None:
+    torch.manual_seed(run_seed + length)
     slab = (_slab(), _slab())
     wanted = tuple(part.clone() for part in slab)
     for part, old in zip(wanted, slab, strict=True):

@@ -238,6 +238,5 @@ def test_random_use_equals_the_oracle(make_pair: Any, tmp_path: Path) -> None:
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
-            derandomize=True,
         ),
     )
