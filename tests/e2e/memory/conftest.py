@@ -104,20 +104,39 @@ class Service:
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """A data folder with a short path: a socket's path may have 107 bytes."""
+def new_folder() -> Iterator[Path]:
+    """A data folder that is not there yet, with a short path: a socket's path may have 107 bytes."""
     made = Path(tempfile.mkdtemp(prefix="swm-"))
     yield made / "m"
     shutil.rmtree(made)
 
 
+@pytest.fixture(scope="session")
+def pattern() -> Iterator[Path]:
+    """A data folder as a service leaves it that was started once; making one takes seconds of a processor."""
+    with tempfile.TemporaryDirectory(prefix="swm-") as parent:
+        service = Service(Path(parent) / "m", Path(parent) / "service.log")
+        service.wait_serving()
+        assert service.signal(signal.SIGTERM) == 0
+        yield service.folder
+
+
 @pytest.fixture
-def start(folder: Path) -> Iterator[Callable[..., Service]]:
-    """`start()` runs a service on the test's folder; all of them are gone afterwards, with their databases."""
+def folder(new_folder: Path, pattern: Path) -> Path:
+    """A data folder of an empty bank."""
+    # Its files belong to the database's own user.
+    subprocess.run(["cp", "--archive", str(pattern), str(new_folder)], check=True)
+    return new_folder
+
+
+@pytest.fixture
+def start(request: pytest.FixtureRequest, new_folder: Path) -> Iterator[Callable[..., Service]]:
+    """`start()` runs a service on the test's folder, or another; all are gone afterwards, with their databases."""
     services: list[Service] = []
 
-    def begin(at: Path = folder) -> Service:
-        services.append(Service(at, folder.parent / f"service_{len(services)}.log"))
+    def begin(at: Path | None = None) -> Service:
+        folder = at or request.getfixturevalue("folder")
+        services.append(Service(folder, new_folder.parent / f"service_{len(services)}.log"))
         return services[-1]
 
     yield begin

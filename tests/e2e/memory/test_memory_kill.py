@@ -176,27 +176,27 @@ async def test_a_stale_pid_of_a_stranger_is_no_hindrance(start: Start) -> None:
     assert psutil.pid_exists(os.getpid())
 
 
-async def test_a_death_while_the_data_folder_is_made_is_no_hindrance(start: Start, folder: Path) -> None:
-    unfinished = folder / "postgres.unfinished"
+async def test_a_death_while_the_data_folder_is_made_is_no_hindrance(start: Start, new_folder: Path) -> None:
+    unfinished = new_folder / "postgres.unfinished"
     unfinished.mkdir(parents=True)
     (unfinished / "PG_VERSION").write_text("18\n")
-    start().wait_serving()
+    start(new_folder).wait_serving()
     assert not unfinished.exists()
 
 
 @pytest.mark.parametrize("name", ["long" * 40, 'it\'s, a 100% "strange" näme'], ids=["long", "strange"])
-async def test_a_folder_may_have_any_name(start: Start, folder: Path, make_keyframe: Make, name: str) -> None:
-    service = start(folder / name)
+async def test_a_folder_may_have_any_name(start: Start, new_folder: Path, make_keyframe: Make, name: str) -> None:
+    service = start(new_folder / name)
     bank = await RemoteMemoryBank.connect(service.wait_serving())
     assert (await bank.put_keyframe(make_keyframe(1))).created
     await bank.close()
     assert service.signal(signal.SIGTERM) == 0
 
 
-def test_a_folder_that_cannot_be_is_an_error_that_names_it(start: Start, folder: Path) -> None:
-    folder.write_text("a file where the folder should be")
-    service = start(folder / "inside")
+def test_a_folder_that_cannot_be_is_an_error_that_names_it(start: Start, new_folder: Path) -> None:
+    new_folder.write_text("a file where the folder should be")
+    service = start(new_folder / "inside")
     assert service.process.wait(60) == 1
     assert "The store does not answer" in service.text()
-    assert str(folder / "inside") in service.text()
+    assert str(new_folder / "inside") in service.text()
     assert "Traceback" not in service.text()

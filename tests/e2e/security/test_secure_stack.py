@@ -8,6 +8,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,15 +44,16 @@ CALLS = {
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("secure")
-    made = subprocess.run(
-        [sys.executable, "-m", "stillwing_cli.main", "certs", "--json"], cwd=folder, capture_output=True, check=True
-    )
-    assert "127.0.0.1" in json.loads(made.stdout)["names"]
-    stack = start_stack(folder, "--certs", "certs")
-    yield stack
-    assert stop_stack(stack) == 0
+def stack() -> Iterator[Stack]:
+    # Not pytest's own folder: each further pytest closes that to other users, and the database runs as one.
+    with tempfile.TemporaryDirectory(prefix="sw-") as folder:
+        made = subprocess.run(
+            [sys.executable, "-m", "stillwing_cli.main", "certs", "--json"], cwd=folder, capture_output=True, check=True
+        )
+        assert "127.0.0.1" in json.loads(made.stdout)["names"]
+        stack = start_stack(Path(folder), "--certs", "certs")
+        yield stack
+        assert stop_stack(stack) == 0
 
 
 @pytest.fixture(scope="module")
