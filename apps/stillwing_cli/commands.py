@@ -14,6 +14,8 @@ COMMANDS = {
     "up": "Start simulator, bridge, memory, engine and agent, and keep them up until Ctrl-C.",
     "fly": "Fly one mission, show it live, and store a report. Exit code 0 only if it was achieved.",
     "instruct": "Give the mission under way a further instruction; the vehicle holds while it is read.",
+    "ask": "Ask the model of the mission under way a question; it answers at its next pause and flies on.",
+    "answer": "Answer the question for which the mission under way waits, holding.",
     "status": "Show every service: address, health, model, sessions, vehicle, lease holder, missions.",
     "watch": "Follow a mission's events, live, until it ends.",
     "stop": "Emergency stop: every vehicle holds, lands or stops its motors, and refuses motion until it is cleared.",

@@ -1,5 +1,6 @@
 """`stillwing instruct`: a further instruction for the mission that is being flown."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import typer
@@ -13,10 +14,12 @@ from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run
 from stillwing_common.errors import NotFound
 from stillwing_common.ids import new_id
 
+MissionId = Annotated[str, typer.Option("--mission", help="Which mission; empty takes the one under way.")]
+
 
 def instruct(
     text: Annotated[str, typer.Argument(help='What to do: "Now fly to the green beacon."')],
-    mission_id: Annotated[str, typer.Option("--mission", help="Which mission; empty takes the one under way.")] = "",
+    mission_id: MissionId = "",
     then: Annotated[
         bool, typer.Option("--then", help="Once what was told before is done, instead of breaking it off.")
     ] = False,
@@ -38,6 +41,18 @@ async def _instruct(text: str, mission_id: str, when: When, as_json: bool) -> No
     if as_json:
         print_json({"mission_id": wanted, "instruction": mission.instruction, "waiting_instructions": waiting})
     _tell(mission, when, err if as_json else out)
+
+
+async def with_mission(mission_id: str, work: Callable[[RemoteAgent, Mission], Awaitable[None]], as_json: bool) -> None:
+    """Do something with the agent and the mission of this id, "": the one under way."""
+    state = read_state() or default_state()
+    agent = await RemoteAgent.connect(state.address(AGENT), state.channel, wait_s=3.0)
+    try:
+        mission = await agent.get_mission(mission_id or await _under_way(agent))
+        await work(agent, mission)
+    finally:
+        await agent.close()
+    next_step(err if as_json else out, f"stillwing watch {mission.mission_id}", "follow it")
 
 
 async def _under_way(agent: RemoteAgent) -> str:

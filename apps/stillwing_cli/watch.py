@@ -13,6 +13,7 @@ from stillwing_agent.client import RemoteAgent
 from stillwing_agent.core.events import (
     ActionFinished,
     ActionStarted,
+    Briefed,
     FramesEvicted,
     FramesRecalled,
     Happening,
@@ -21,8 +22,13 @@ from stillwing_agent.core.events import (
     InstructionLost,
     KeyframeFiled,
     MotionRefused,
+    NoCall,
     Observed,
+    OperatorAnswered,
+    OperatorAsked,
     PlanMade,
+    QuestionAnswered,
+    Reported,
     StateChanged,
     ThinkingFinished,
     ThinkingStarted,
@@ -96,6 +102,18 @@ def describe(happening: Happening) -> Text:
             return Text(f"instruction {number}: {text} ({len(entity_ids)} things{brought})")
         case InstructionLost(number, error):
             return Text(f"instruction {number} is not remembered: {error}", "yellow")
+        case Briefed(profile, _, tools):
+            return Text(f"speaks to the model in {profile} prompts, {len(tools)} tools in its template", "dim")
+        case NoCall(answer):
+            return Text(f"no tool call: {answer}", "yellow")
+        case Reported(text):
+            return Text(f"reports: {text}", "bold")
+        case OperatorAsked(question):
+            return Text(f"asks the operator, and holds: {question}   (stillwing answer '…')", "bold yellow")
+        case OperatorAnswered(answer):
+            return Text(f"the operator answered: {answer}", "bold")
+        case QuestionAnswered(question, answer):
+            return Text(f"asked by the operator: {question} → {answer}", "bold")
         case FramesRecalled(frame_ids):
             return Text(f"recalled {', '.join(frame_ids)}", "dim")
         case KeyframeFiled(frame_id, revision):

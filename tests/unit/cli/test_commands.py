@@ -23,7 +23,7 @@ from stillwing_common.errors import LinkLost, Unavailable
 from stillwing_common.extras import install_command
 from stillwing_vlm.core.results import SessionInfo, SnapshotInfo
 
-COMMANDS = ("up", "fly", "instruct", "status", "watch", "stop", "doctor", "eval", "train-pilot")
+COMMANDS = ("up", "fly", "instruct", "ask", "answer", "status", "watch", "stop", "doctor", "eval", "train-pilot")
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,7 @@ from rich.console import Console
 from stillwing_agent.core.events import (
     ActionFinished,
     ActionStarted,
+    Briefed,
     FramesEvicted,
     Happening,
     Instructed,
@@ -24,8 +25,13 @@ from stillwing_agent.core.events import (
     KeyframeLost,
     MissionEvent,
     MotionRefused,
+    NoCall,
     Observed,
+    OperatorAnswered,
+    OperatorAsked,
     PlanMade,
+    QuestionAnswered,
+    Reported,
     StateChanged,
     ThinkingFinished,
     ThinkingStarted,
@@ -234,6 +240,8 @@ def test_display(record: FlightRecord, terminal: bool) -> None:
 def test_every_event_has_its_line_and_its_json(record: FlightRecord) -> None:
     lost = KeyframeLost("drone/0/1", Obstructed("x"))
     more = [PlanMade(("a", "b")), Observed(("f",), "a tree"), FramesEvicted(("f",)), lost]
+    more += [Briefed("native", "You fly."), NoCall("hm"), Reported("a van"), OperatorAsked("Which?")]
+    more += [OperatorAnswered("That."), QuestionAnswered("What?", "A van.")]
     for happening in [*(event.happening for event in record.events), *more, KeyframeFiled("f", 2)]:
         assert describe(happening).plain
         json.dumps(as_plain(happening))
