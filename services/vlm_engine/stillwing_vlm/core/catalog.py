@@ -78,7 +78,7 @@ class AttentionKind(Enum):
 
     AUTO = "auto"
     """On CUDA the fastest of those that can run, measured at the start; on the CPU kernels of our own where there is
-    AVX-512, else torch's own.
+    AVX2, else torch's own.
     """
     SDPA = "sdpa"
     """Torch's own."""
