@@ -83,25 +83,23 @@ def _address(log: Path) -> str:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_signal_at_the_first_or_the_last_word(programs: dict[str, Program], name: str) -> None:
-    program = programs[name]
-    for word in (program.first, *[program.last] * TIMES):
-        process = _launch(program)
-        said = []
-        assert process.stdout is not None
-        for line in process.stdout:
-            said.append(line)
-            if word in line:
-                break
-        _end_cleanly(process, said, {0})
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_signal_at_any_moment(programs: dict[str, Program], name: str) -> None:
-    """Until a process says its first word its modules are imported, and the system ends it as it ends any other."""
+def test_a_signal_at_the_last_word(programs: dict[str, Program], name: str) -> None:
     for _ in range(TIMES):
+        _end_at(programs[name], programs[name].last)
+
+
+@pytest.mark.parametrize("name", sized(ci=("airfield", "memory", "engine"), nightly=NAMES))
+def test_a_signal_at_the_first_word(programs: dict[str, Program], name: str) -> None:
+    for _ in range(TIMES):
+        _end_at(programs[name], programs[name].first)
+
+
+def test_a_signal_at_any_moment(programs: dict[str, Program], run_seed: int) -> None:
+    """Until a process says its first word its modules are imported, and the system ends it as it ends any other."""
+    dice = random.Random(run_seed)
+    for name in dice.choices(NAMES, k=sized(ci=2, nightly=100)):
         process = _launch(programs[name])
-        time.sleep(random.uniform(0, 4))
+        time.sleep(dice.uniform(0, 4))
         _end_cleanly(process, [], {0, -signal.SIGTERM})
 
 
@@ -113,6 +111,17 @@ def test_a_signal_the_instant_a_stack_is_ready() -> None:
         assert code == 0, (stack.folder / "up.log").read_text(encoding="utf-8")[-4000:]
         assert len(parts) > len(NAMES)
         assert not any(part.is_running() for part in parts)
+
+
+def _end_at(program: Program, word: str) -> None:
+    process = _launch(program)
+    said = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        said.append(line)
+        if word in line:
+            break
+    _end_cleanly(process, said, {0})
 
 
 def _launch(program: Program) -> "subprocess.Popen[str]":
