@@ -66,8 +66,10 @@ class NativeProfile:
 
 
 def as_tool(spec: ToolSpec) -> Tool:
-    """A tool as the engine is told of it."""
-    return Tool(spec.name, spec.purpose, json.dumps(spec.parameters()))
+    """A tool as the engine is told of it, which takes no arguments but those that are named."""
+    parameters = spec.parameters()
+    del parameters["additionalProperties"]
+    return Tool(spec.name, spec.purpose, json.dumps(parameters))
 
 
 def state_lines(moment: Moment) -> list[str]:
