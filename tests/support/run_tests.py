@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,6 +75,7 @@ class Runner:
         self._seed = seed
         self._environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
         self._running: set[subprocess.Popen[bytes]] = set()
+        self._interrupted = False
         self.outcomes: list[Outcome] = []
 
     def pytest(self, name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Job:
@@ -83,18 +84,30 @@ class Runner:
         command += [f"--hypothesis-seed={self._seed}", *arguments]
         return Job(name, command, environment or {})
 
-    def run(self, job: Job, *, shown: bool) -> None:
-        """Run to its end; what is not shown at once is shown by `tell`."""
+    def run(self, shown: Job, beside: Sequence[Job] = ()) -> None:
+        """Run a job whose output is seen as it comes and, beside it, others, one after another."""
+        thread = threading.Thread(target=lambda: [self._run(job, shown=False) for job in beside])
+        thread.start()
+        try:
+            self._run(shown, shown=True)
+        except KeyboardInterrupt:
+            self._interrupt()
+            raise
+        finally:
+            thread.join()
+
+    def _run(self, job: Job, *, shown: bool) -> None:
+        if self._interrupted:
+            return
         began_s = time.monotonic()
         with tempfile.TemporaryFile() as file:
-            out = None if shown else file
             process = subprocess.Popen(
                 job.command,
                 cwd=ROOT,
                 env={**self._environment, **job.environment},
                 stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT if out else None,
+                stdout=None if shown else file,
+                stderr=None if shown else subprocess.STDOUT,
                 start_new_session=True,
             )
             self._running.add(process)
@@ -104,27 +117,13 @@ class Runner:
             said = file.read().decode(errors="replace")
         self.outcomes.append(Outcome(job.name, code, time.monotonic() - began_s, said))
         if not shown:
-            print(f"\n[{job.name}: {'passed' if code == 0 else 'FAILED'}, its output follows]", flush=True)
+            print(f"\n[{job.name}: {_result(code)}; its output follows at the end]", flush=True)
 
-    def end(self) -> None:
+    def _interrupt(self) -> None:
         """End what runs, with all that it started."""
+        self._interrupted = True
         for process in list(self._running):
             os.killpg(process.pid, signal.SIGTERM)
-
-
-def beside(runner: Runner, shown: Job, others: Iterable[Job]) -> None:
-    """One job whose output is seen as it comes, and beside it others, one after another."""
-
-    def run_others() -> None:
-        for job in others:
-            runner.run(job, shown=False)
-
-    thread = threading.Thread(target=run_others)
-    thread.start()
-    try:
-        runner.run(shown, shown=True)
-    finally:
-        thread.join()
 
 
 def main() -> int:
@@ -134,13 +133,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32), help="of an earlier run")
     parser.add_argument("--summary", type=Path, help="where the page on the run is written")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="stillwing-tests-") as folder:
         runner = Runner(Path(folder), arguments.seed, {"STILLWING_TEST_PROFILE": arguments.profile})
-        try:
-            run_all(runner, nightly=arguments.profile == "nightly")
-        except KeyboardInterrupt:
-            runner.end()
-            raise
+        run_all(runner, nightly=arguments.profile == "nightly")
         tell(runner.outcomes)
         if arguments.summary:
             write_summary(arguments.summary, arguments.profile, arguments.seed, runner.outcomes, Path(folder))
@@ -159,10 +155,10 @@ def run_all(runner: Runner, *, nightly: bool) -> None:
         side.append(
             runner.pytest("without-avx-512", "-m", "not triton and not serial", *EXACT, environment=WITHOUT_AVX_512)
         )
-    beside(runner, runner.pytest("tests", *spread, "-m", "not serial"), side)
-    runner.run(runner.pytest("serial", "-m", "serial"), shown=True)
+    runner.run(runner.pytest("tests", *spread, "-m", "not serial"), beside=side)
+    runner.run(runner.pytest("serial", "-m", "serial"))
     if nightly:
-        runner.run(Job("fuzz", [sys.executable, "tests/fuzz/run.py", "--inputs", "1000000"]), shown=True)
+        runner.run(Job("fuzz", [sys.executable, "tests/fuzz/run.py", "--inputs", "1000000"]))
 
 
 def tell(outcomes: Sequence[Outcome]) -> None:
@@ -172,8 +168,12 @@ def tell(outcomes: Sequence[Outcome]) -> None:
             print(f"\n======== {outcome.name} ========\n{outcome.said}")
     print("\njob               seconds  result")
     for outcome in outcomes:
-        print(f"{outcome.name:<16} {outcome.elapsed_s:>8.0f}  {'passed' if outcome.code == 0 else 'FAILED'}")
+        print(f"{outcome.name:<16} {outcome.elapsed_s:>8.0f}  {_result(outcome.code)}")
     sys.stdout.flush()
+
+
+def _result(code: int) -> str:
+    return "FAILED" if code else "passed"
 
 
 if __name__ == "__main__":
