@@ -48,34 +48,44 @@ Dsn = Annotated[str | None, typer.Option(help="A PostgreSQL with pgvector, inste
 
 @app.command()
 def backup(
-    to: Annotated[Path, typer.Argument(help="The file to write.")], folder: Folder = None, dsn: Dsn = None
+    context: typer.Context,
+    to: Annotated[Path, typer.Argument(help="The file to write.")],
+    folder: Folder = None,
+    dsn: Dsn = None,
 ) -> None:
     """Write the whole bank into one file; it may go on serving meanwhile."""
     from stillwing_memory.core.stores.backup import back_up
 
-    settings = _place(folder, dsn)
+    settings = _place(context, folder, dsn)
     with told_errors("stillwing-memory"):
-        size = back_up(settings.folder, settings.dsn.get_secret_value(), to)
+        size = back_up(settings.folder, settings.dsn.get_secret_value(), to, with_images=not settings.images_url)
         typer.echo(f"{to}: {size / 2**20:.1f} MiB")
+        if settings.images_url:
+            typer.echo(f"without the large images in {settings.images_url}: copy them after this, too")
         typer.echo(f"Next: stillwing-memory restore {to} --folder NEW   into an empty folder")
 
 
 @app.command()
 def restore(
-    source: Annotated[Path, typer.Argument(help="A file that backup wrote.")], folder: Folder = None, dsn: Dsn = None
+    context: typer.Context,
+    source: Annotated[Path, typer.Argument(help="A file that backup wrote.")],
+    folder: Folder = None,
+    dsn: Dsn = None,
 ) -> None:
     """Bring a backup into an empty folder or database."""
     from stillwing_memory.core.stores.backup import restore as bring_back
 
-    settings = _place(folder, dsn)
+    settings = _place(context, folder, dsn)
     with told_errors("stillwing-memory"):
         bring_back(source, settings.folder, settings.dsn.get_secret_value())
         typer.echo(f"restored {source}")
         typer.echo("Next: stillwing-memory   serve it, with the same --folder or --dsn")
 
 
-def _place(folder: Path | None, dsn: str | None) -> MemorySettings:
-    return read_settings(MemorySettings, folder=folder, dsn=dsn)
+def _place(context: typer.Context, folder: Path | None, dsn: str | None) -> MemorySettings:
+    """Where the service with the same flags and environment has its bank; flags may stand before the command."""
+    before = context.parent.params if context.parent else {}
+    return read_settings(MemorySettings, folder=folder or before.get("folder"), dsn=dsn or before.get("dsn"))
 
 
 async def _serve(settings: MemorySettings) -> None:

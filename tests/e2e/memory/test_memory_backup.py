@@ -3,6 +3,7 @@
 A backup made while the service serves is restored elsewhere, and what cannot be is refused.
 """
 
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,7 +26,10 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 async def test_a_backup_of_a_serving_bank_is_restored_whole(
-    start: Callable[..., Any], folder: Path, make_keyframe: Callable[[int], Keyframe]
+    start: Callable[..., Any],
+    folder: Path,
+    make_keyframe: Callable[[int], Keyframe],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     service = start()
     bank = await RemoteMemoryBank.connect(service.wait_serving())
@@ -37,6 +41,7 @@ async def test_a_backup_of_a_serving_bank_is_restored_whole(
     made = folder.parent / "bank.tar"
     done = command("backup", str(made), "--folder", str(folder))
     assert done.returncode == 0 and "Next: stillwing-memory restore" in done.stdout, done.stderr
+    assert stat.S_IMODE(made.stat().st_mode) == 0o600
     await bank.put_keyframe(make_keyframe(2))  # after the backup: not in it
     await bank.close()
 
@@ -46,8 +51,15 @@ async def test_a_backup_of_a_serving_bank_is_restored_whole(
     assert filled.returncode == 1 and "Traceback" not in filled.stderr
 
     other = folder.parent / "other"
-    done = command("restore", str(made), "--folder", str(other))
+    temporary = folder.parent / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    done = command("--folder", str(other), "restore", str(made))  # flags of the service are the command's, too
     assert done.returncode == 0, done.stderr
+    assert list(temporary.iterdir()) == []
+    monkeypatch.undo()
+    assert sorted(path.name for path in other.iterdir()) == ["images", "lock", "postgres"]
+    assert sorted(path.name for path in folder.parent.glob(".*")) == []
     restored = start(other)
     bank = await RemoteMemoryBank.connect(restored.wait_serving())
     assert await bank.get_bank() == before
@@ -56,3 +68,21 @@ async def test_a_backup_of_a_serving_bank_is_restored_whole(
     await bank.close()
     (folder.parent / "nothing.tar").write_text("no")
     assert "is no backup" in command("restore", str(folder.parent / "nothing.tar"), "--folder", str(other)).stderr
+
+
+async def test_a_folder_whose_restore_was_cut_short_is_not_served_as_an_empty_bank(
+    start: Callable[..., Any], folder: Path
+) -> None:
+    (folder / "restore.unfinished").mkdir(parents=True)
+    service = start()
+    assert service.process.wait(60) == 1
+    assert "was cut short; run it again" in service.text()
+    assert "Traceback" not in service.text()
+
+
+def test_a_backup_looks_where_the_service_does_and_says_where_that_is(folder: Path) -> None:
+    folder.parent.mkdir(exist_ok=True)
+    for words in (("--folder", str(folder), "backup", "x.tar"), ("backup", "x.tar", "--folder", str(folder))):
+        done = command(*words)
+        assert done.returncode == 1
+        assert f"{folder} holds no bank" in done.stderr

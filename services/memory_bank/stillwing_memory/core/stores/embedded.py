@@ -1,14 +1,13 @@
 """A private PostgreSQL in a folder: made, started, watched, started again and stopped by the service that owns it.
 
-The server listens on a Unix socket only, in a folder that only it and its owner can enter. Who owns the data folder is
-said by a lock that the kernel takes back from a killed process. A killed service takes its server along: a guard
+The server listens on a Unix socket only, in a folder that only it and its owner can enter. Whoever has
+the data folder's lock owns it. A killed service takes its server along: a guard
 process waits on a pipe that only the service holds open, and stops the server when the pipe closes. A server that
 was left all the same is stopped at the next start; a server that dies under the service is started again.
 
 It knows nothing of keyframes, tables or SQL beyond making its one database.
 """
 
-import fcntl
 import hashlib
 import logging
 import os
@@ -28,8 +27,9 @@ import psutil
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from stillwing_common.errors import StoreInUse, StoreUnavailable
+from stillwing_common.errors import StoreUnavailable
 from stillwing_memory.core.stores.binaries import find_binaries, open_path_for_others, server_user
+from stillwing_memory.core.stores.folder_lock import take_folder_lock
 
 DATABASE = "stillwing"
 _OWNER = "postgres"
@@ -96,7 +96,7 @@ class EmbeddedPostgres:
             if self._user is not None:
                 open_path_for_others(self._data)
                 open_path_for_others(self._binaries / "postgres")
-            self._take_lock()
+            self._lock_file = take_folder_lock(self._folder)
             self._clear_leftovers()
             if not (self._data / "PG_VERSION").exists():
                 self._make_data_folder()
@@ -127,6 +127,13 @@ class EmbeddedPostgres:
             self._lock_file.close()
             self._lock_file = None
 
+    def discard(self) -> None:
+        """Stop what a killed process left running here, and delete the folder. Raises StoreInUse, StoreUnavailable."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with take_folder_lock(self._folder):
+            self._clear_leftovers()
+            shutil.rmtree(self._folder)
+
     # Owning the folder
 
     @cached_property
@@ -137,20 +144,6 @@ class EmbeddedPostgres:
         """
         identity = f"{self._data} {self._folder.stat().st_ino}"
         return "stillwing-" + hashlib.sha256(identity.encode()).hexdigest()[:12]
-
-    def _take_lock(self) -> None:
-        lock_file = (self._folder / "lock").open("a+")
-        try:
-            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock_file.seek(0)
-            holder = lock_file.read().strip()
-            lock_file.close()
-            raise StoreInUse(f"process {holder} has {self._folder}", folder=self._folder, pid=holder) from error
-        lock_file.truncate(0)
-        lock_file.write(f"{os.getpid()}\n")
-        lock_file.flush()
-        self._lock_file = lock_file
 
     def _clear_leftovers(self) -> None:
         """Stop what a killed service left running here. With the lock held nobody else may be using it."""

@@ -4,7 +4,10 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
-from stillwing_common.errors import StoreUnavailable
+from stillwing_common.errors import BackupFailed, StoreUnavailable
+
+RESTORE = "restore.unfinished"
+"""Where in a data folder a bank is restored before it is put in its place."""
 
 
 class DatabaseServer(Protocol):
@@ -22,9 +25,14 @@ class DatabaseServer(Protocol):
 
 
 def embedded_server(folder: Path) -> DatabaseServer:
-    """The server that comes with this package, not started yet. Raises StoreUnavailable where it cannot run."""
+    """The server that comes with this package, not started yet. Raises StoreUnavailable where it cannot run.
+
+    Raises BackupFailed in a folder whose restore was cut short: an empty bank there would pass for the restored one.
+    """
     if sys.platform == "win32":
         raise StoreUnavailable("the embedded server needs Linux or macOS; give a DSN of a PostgreSQL with pgvector")
+    if (folder / RESTORE).exists() and not (folder / "postgres").exists():
+        raise BackupFailed(f"a restore into {folder} was cut short; run it again, or delete {folder / RESTORE}")
     from stillwing_memory.core.stores.embedded import EmbeddedPostgres  # locks by fcntl, which Windows lacks
 
     return EmbeddedPostgres(folder)
