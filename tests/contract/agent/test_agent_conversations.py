@@ -5,7 +5,6 @@ word, and its tools do what they say. The model is a program that reads the conv
 """
 
 import asyncio
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -141,16 +140,28 @@ class TestConversations:
         rig = chatty([call("look_around", question="Is there a van?"), "grass", "a van", "trees", "a wall"])
         async with reach(rig) as agent:
             await flown(agent, rig)
-        assert json.loads(last_answer(rig.engine.asked[-1])) == {
-            "seen": [
-                {"heading_deg": 0, "seen": "grass"},
-                {"heading_deg": 90, "seen": "a van"},
-                {"heading_deg": 180, "seen": "trees"},
-                {"heading_deg": 270, "seen": "a wall"},
-            ]
-        }
+        assert last_answer(rig.engine.asked[-1]) == (
+            "Heading 0: grass\nHeading 90: a van\nHeading 180: trees\nHeading 270: a wall"
+        )
         assert rig.world.motions == [Turn(90)] * 4
         assert "You have turned 360 degrees" in rig.engine.asked[-1].messages[-1].text
+
+    async def test_what_is_recalled_is_what_was_said_to_be_seen(self, reach: Reach) -> None:
+        script = [
+            f"A white van.\n{AHEAD}",
+            f"Trees.\n{AHEAD}",
+            call("recall", query="van"),
+            call("hover", duration_s=0.1),
+        ]
+        rig = chatty(script)
+        async with reach(rig) as agent:
+            await flown(agent, rig)
+        assert [kept.caption for kept in rig.memory.kept[:2]] == [
+            "Fly to the red beacon. A white van.",
+            "Fly to the red beacon. Trees.",
+        ]
+        answers = [turn.text for turn in rig.engine.asked[-1].messages if isinstance(turn, ToolTurn)]
+        assert "Seen before:\n- Fly to the red beacon. A white van.\n- Fly to the red beacon. Trees." in answers
 
     async def test_it_flies_home_in_legs(self, reach: Reach) -> None:
         out = [call("turn", direction="right", angle_deg=90), call("move_forward", distance_m=10), call("land")]
@@ -158,7 +169,7 @@ class TestConversations:
         async with reach(rig) as agent:
             await flown(agent, rig)
         assert rig.world.motions[3:] == [Turn(pytest.approx(-180)), Step(forward_m=10), Step(forward_m=10)]
-        assert json.loads(last_answer(rig.engine.asked[-1])) == {"home_m": 0.0}
+        assert last_answer(rig.engine.asked[-1]) == "Done: home is 0.0 m away."
         assert "home is 20.0 m away, 180 degrees" in rig.engine.asked[3].messages[-1].text
 
     async def test_an_answer_that_is_no_call_is_told_once_and_counted(self, reach: Reach) -> None:

@@ -64,6 +64,14 @@ def result_words(result: Mapping[str, Any]) -> str:
     match result:
         case {"answer": str(answer)}:
             return answer
+        case {"found": found}:
+            return (
+                "\n".join(["Seen before:", *(f"- {caption}" for caption in found)]) if found else "Nothing was found."
+            )
+        case {"seen": seen}:
+            return "\n".join(f"Heading {one['heading_deg']:.0f}: {one['seen']}" for one in seen)
+        case {"home_m": float(home_m)}:
+            return f"Done: home is {home_m:.1f} m away."
         case {"state": str(state), **others} if not others:
             return "Done." if state in ("succeeded", "noted") else f"Done: {state}."
     return json.dumps(dict(result), ensure_ascii=False)

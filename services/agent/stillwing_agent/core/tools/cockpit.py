@@ -99,7 +99,8 @@ class Cockpit:
         sightings: list[Sighting] = []
         done = await self.asking.ask(question, sampling, while_held=lambda seen: self._look(seen, sightings))
         thought = self._thought(done)
-        await self._decided(done.text, sightings)
+        # What a model says it sees is what a search by words should find; the pilot says nothing but its call.
+        await self._decided(done.thought if done.tool_call is not None else done.text, sightings)
         return thought
 
     async def decide_choice(self, prompt: str, options: Sequence[str]) -> ChoiceResult:
