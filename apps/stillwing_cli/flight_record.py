@@ -119,21 +119,35 @@ class FlightRecord:
         return None
 
     @property
+    def verified_by(self) -> str:
+        """What `verified` rests on: "ground truth", "a question" to the model on fresh frames, or "" for nothing."""
+        if self.goal is not None and self.distance_m is not None:
+            return "ground truth"
+        return "a question" if self.mission.verification is not None else ""
+
+    @property
     def verified(self) -> bool | None:
-        """What ground truth says: whether the vehicle is within reach of its goal; None where no truth is known."""
-        return None if self.goal is None or self.distance_m is None else self.distance_m <= REACHED_M
+        """Whether the vehicle is within reach of its goal, or, where no truth is known, what an independent question to
+        the model says; None where neither is there.
+        """
+        if self.goal is not None and self.distance_m is not None:
+            return self.distance_m <= REACHED_M
+        return None if self.mission.verification is None else self.mission.verification.holds
 
     @property
     def achieved(self) -> bool:
-        """Whether the agent says so, and ground truth does not say otherwise."""
+        """Whether the agent says so, and its verification does not say otherwise."""
         return self.claimed is True and self.verified is not False
 
     @property
     def verdict(self) -> str:
         """In words, what the agent claims and what ground truth says."""
         claim = {True: "achieved", False: "not achieved", None: self.mission.state.value}[self.claimed]
-        truth = {True: "verified by ground truth", False: "ground truth: not at the goal", None: "not verified"}
-        return f"{claim}; {truth[self.verified]}"
+        if self.verified is None:
+            return f"{claim}; not verified"
+        asked = self.mission.verification
+        sure = f", yes {asked.probability:.0%}" if self.verified_by == "a question" and asked is not None else ""
+        return f"{claim}; {'verified' if self.verified else 'contradicted'} by {self.verified_by}{sure}"
 
     @property
     def exit_code(self) -> int:
@@ -151,6 +165,8 @@ class FlightRecord:
         return {
             "claimed": self.claimed,
             "verified": self.verified,
+            "verified_by": self.verified_by,
+            "verified_probability": None if (asked := mission.verification) is None else round(asked.probability, 4),
             "mission_id": mission.mission_id,
             "goal": mission.goal,
             "state": mission.state.value,

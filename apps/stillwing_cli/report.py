@@ -12,7 +12,8 @@ from stillwing_cli.watch import as_plain
 
 LABELS = {
     "claimed": "achieved, says the agent",
-    "verified": "at the goal, says ground truth",
+    "verified": "verified",
+    "verified_by": "verified by",
     "distance_m": "distance to goal at the end, m",
     "collisions": "collisions",
     "decisions": "decisions",

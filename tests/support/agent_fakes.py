@@ -367,7 +367,8 @@ class FakeSession:
         provenance = self._provenance()
         await asyncio.sleep(self._engine.think_s)
         self._world.check_still("answer")
-        wanted = self._engine.next_answer(None)
+        judged = request.options == ("yes", "no")
+        wanted = self._engine.judgement if judged else self._engine.next_answer(None)
         best = request.options.index(wanted) if wanted in request.options else 0
         rest = 0.1 / (len(request.options) - 1)
         probabilities = tuple(0.9 if index == best else rest for index in range(len(request.options)))
@@ -424,14 +425,15 @@ class FakeEngine:
         self.chat = ChatFormat()
         self.mind: Callable[[AskRequest], str] | None = None
         """Answers instead of the script."""
+        self.judgement = "yes"
+        """What it answers to whether an instruction is carried out."""
         self.asked: list[AskRequest] = []
         self.choices: list[ChoiceRequest] = []
         self.configs: list[SessionConfig] = []
         self.sessions: list[FakeSession] = []
 
     def next_answer(self, request: AskRequest | None) -> str:
-        if self.mind is not None:
-            assert request is not None
+        if self.mind is not None and request is not None:
             return self.mind(request)
         return self.script.pop(0) if self.script else self.past_end
 

@@ -182,7 +182,7 @@ async def _to_the_end(mission_loop: MissionLoop, record: MissionRecord) -> None:
     except StillwingError as error:
         record.change_state(MissionState.FAILED, error=error)
     else:
-        record.change_state(claim.state, answer=claim.answer)
+        record.change_state(claim.state, answer=claim.answer, verification=claim.verification)
 
 
 def _record(scene: SceneSpec, clock: Clock) -> MissionRecord:

@@ -23,11 +23,11 @@ from stillwing_agent.core.events import (
     ThinkingStarted,
 )
 from stillwing_agent.core.protocol import Agent
-from stillwing_agent.core.types import InstructionRequest, Mission, MissionState, OperatorAnswer
+from stillwing_agent.core.types import InstructionRequest, Mission, MissionState, OperatorAnswer, Verification
 from stillwing_bridge.core.commands import FlyTowards, Hold, Land, Step, Takeoff, Turn
 from stillwing_common.errors import InvalidInput, MissionEnded, NoQuestionOpen, Obstructed, TextTooLong, UnknownMission
 from stillwing_vlm.core.conversation import AssistantTurn, ToolTurn, UserTurn
-from stillwing_vlm.core.requests import AskRequest
+from stillwing_vlm.core.requests import AskRequest, View
 
 AHEAD = call("move_forward", distance_m=2)
 OVER = call("final_answer", achieved=True, answer="there")
@@ -71,12 +71,18 @@ class TestConversations:
         (briefed,) = of(Briefed, events)
         assert briefed.profile == "native" and briefed.tools == rig.engine.configs[0].tools
         assert briefed.system_text == rig.engine.configs[0].system_prompt
-        assert [one.messages for one in of(ThinkingStarted, events)] == [one.messages for one in rig.engine.asked]
-        assert [one.thought for one in of(ThinkingFinished, events)] == ["A beacon.", "It is near.", ""]
+        *decisions, judging = of(ThinkingStarted, events)
+        assert [one.messages for one in decisions] == [one.messages for one in rig.engine.asked]
+        assert judging.prompt == rig.engine.choices[0].prompt and judging.messages == ()
+        assert [one.thought for one in of(ThinkingFinished, events)] == ["A beacon.", "It is near.", "", ""]
         third = rig.engine.asked[2].messages
         assert isinstance(third[3], AssistantTurn)
         assert third[3].text == "A beacon." and third[3].tool_calls[0].values() == {"distance_m": 2}
         assert (mission.state, mission.answer) == (MissionState.ACHIEVED, "there")
+        (judged,) = rig.engine.choices
+        assert (judged.options, judged.view) == (("yes", "no"), View(recent_chunks=2))
+        assert "The drone was told: Fly to the red beacon. Is that carried out now?" in judged.prompt
+        assert mission.verification == Verification(judged.prompt, pytest.approx(0.9)) and mission.verification.holds
         assert rig.world.motions == [Step(forward_m=2), Step(forward_m=2)] and rig.world.violations == []
 
     async def test_a_mission_that_cannot_be_done_ends_as_not_achieved(self, reach: Reach) -> None:
@@ -88,6 +94,19 @@ class TestConversations:
             "there is no beacon",
             None,
         )
+        assert mission.verification is None and rig.engine.choices == []
+
+    async def test_a_claim_stands_where_nobody_can_be_asked(self, reach: Reach) -> None:
+        rig = chatty([], frame_timeout_s=0.1)
+
+        def mind(request: AskRequest) -> str:
+            rig.world.frame_interval_s = 1000.0
+            return OVER
+
+        rig.engine.mind = mind
+        async with reach(rig) as agent:
+            mission, _ = await flown(agent, rig)
+        assert (mission.state, mission.answer, mission.verification) == (MissionState.ACHIEVED, "there", None)
 
     async def test_a_refusal_is_told_with_its_limit_and_takes_nothing_away(self, reach: Reach) -> None:
         rig = chatty([])

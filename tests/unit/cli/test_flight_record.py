@@ -36,7 +36,7 @@ from stillwing_agent.core.events import (
     ThinkingFinished,
     ThinkingStarted,
 )
-from stillwing_agent.core.types import Mission, MissionFigures, MissionState
+from stillwing_agent.core.types import Mission, MissionFigures, MissionState, Verification
 from stillwing_airfield.scenes import build_scene
 from stillwing_bridge.core import events
 from stillwing_bridge.core.commands import CommandState, CommandStatus
@@ -131,6 +131,21 @@ def test_without_ground_truth_the_claim_stands_alone(record: FlightRecord) -> No
     record.goal = None
     assert (record.claimed, record.verified, record.exit_code) == (True, None, 0)
     assert record.verdict == "achieved; not verified"
+
+
+@pytest.mark.parametrize(
+    ("probability", "verdict", "code"),
+    [(0.83, "achieved; verified by a question, yes 83%", 0), (0.2, "achieved; contradicted by a question, yes 20%", 4)],
+)
+def test_without_ground_truth_a_question_verifies(
+    record: FlightRecord, probability: float, verdict: str, code: int
+) -> None:
+    asked = Verification("Is it done?", probability)
+    record.mission = ended(MissionState.ACHIEVED, verification=asked)
+    assert record.verified_by == "ground truth"
+    record.goal = None
+    assert (record.verdict, record.exit_code) == (verdict, code)
+    assert record.summary()["verified_probability"] == probability
 
 
 def test_summary_counts(record: FlightRecord) -> None:

@@ -13,6 +13,7 @@ from stillwing_agent.core.types import (
     MissionRequest,
     MissionState,
     OperatorAnswer,
+    Verification,
     When,
 )
 from stillwing_common.errors import InvalidInput
@@ -133,7 +134,18 @@ def mission_to_wire(mission: Mission) -> agent_pb2.Mission:
         instruction_number=mission.instruction_number,
         waiting_instructions=mission.waiting_instructions,
         operator_question=mission.operator_question,
+        verification=None if mission.verification is None else _verification_to_wire(mission.verification),
     )
+
+
+def _verification_to_wire(verification: Verification) -> agent_pb2.Verification:
+    return agent_pb2.Verification(question=verification.question, probability=verification.probability)
+
+
+def _verification_from_wire(message: agent_pb2.Verification) -> Verification:
+    if not 0 <= message.probability <= 1:
+        raise InvalidInput("a probability is from 0 to 1", field="verification.probability")
+    return Verification(message.question, message.probability)
 
 
 def mission_from_wire(message: agent_pb2.Mission) -> Mission:
@@ -164,6 +176,7 @@ def mission_from_wire(message: agent_pb2.Mission) -> Mission:
         instruction_number=message.instruction_number or 1,
         waiting_instructions=tuple(message.waiting_instructions),
         operator_question=message.operator_question,
+        verification=_verification_from_wire(message.verification) if message.HasField("verification") else None,
     )
 
 

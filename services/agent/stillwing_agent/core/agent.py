@@ -241,7 +241,7 @@ async def _fly(loop: MissionLoop, record: MissionRecord) -> None:
         _log.exception("mission %s broke", record.mission.mission_id)
         record.change_state(MissionState.FAILED, error=InternalFault(mission_id=record.mission.mission_id))
     else:
-        record.change_state(claim.state, answer=claim.answer)
+        record.change_state(claim.state, answer=claim.answer, verification=claim.verification)
 
 
 def _end_unbegun(record: MissionRecord) -> None:

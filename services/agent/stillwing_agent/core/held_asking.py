@@ -16,7 +16,7 @@ from stillwing_agent.core.flight import Flight
 from stillwing_agent.core.prompting.base import Question
 from stillwing_bridge.core.commands import Hold
 from stillwing_common.errors import AnswerTimeout, StillwingError
-from stillwing_vlm.core.requests import AskRequest, ChoiceRequest, Sampling
+from stillwing_vlm.core.requests import FULL_VIEW, AskRequest, ChoiceRequest, Sampling, View
 from stillwing_vlm.core.results import AnswerDone, ChoiceResult, Provenance
 
 _T = TypeVar("_T")
@@ -74,7 +74,12 @@ class HeldAsking:
         return await self._think(question, answer, while_held)
 
     async def ask_choice(
-        self, prompt: str, options: Sequence[str], *, while_held: WhileHeld = _nothing_else
+        self,
+        prompt: str,
+        options: Sequence[str],
+        *,
+        view: View = FULL_VIEW,
+        while_held: WhileHeld = _nothing_else,
     ) -> ChoiceResult:
         """Hold, score the options, allow motion again. Raises as `ask` does."""
         timeout_s = self._flight.settings.answer_timeout_s
@@ -82,7 +87,7 @@ class HeldAsking:
         async def answer() -> tuple[ChoiceResult, _Said]:
             try:
                 async with asyncio.timeout(timeout_s):
-                    result = await self._flight.session.ask_choice(ChoiceRequest(prompt, tuple(options)))
+                    result = await self._flight.session.ask_choice(ChoiceRequest(prompt, tuple(options), view))
             except TimeoutError as error:
                 raise AnswerTimeout(f"within {timeout_s:g} s") from error
             return result, _Said(options[result.best_index], result.provenance)

@@ -26,7 +26,7 @@ from stillwing_agent.core.events import (
     StateChanged,
     ThinkingFinished,
 )
-from stillwing_agent.core.types import InstructionRequest, Mission, MissionState, OperatorAnswer, When
+from stillwing_agent.core.types import InstructionRequest, Mission, MissionState, OperatorAnswer, Verification, When
 from stillwing_common.clock import Clock
 from stillwing_common.errors import EventLogFull, MissionEnded, NoQuestionOpen, QueueFull, StillwingError, WrongState
 
@@ -177,7 +177,14 @@ class MissionRecord:
                 return question, answer
         return None
 
-    def change_state(self, state: MissionState, *, answer: str = "", error: StillwingError | None = None) -> None:
+    def change_state(
+        self,
+        state: MissionState,
+        *,
+        answer: str = "",
+        error: StillwingError | None = None,
+        verification: Verification | None = None,
+    ) -> None:
         """Move to `state` and log it. Raises WrongState for a move the state machine does not have."""
         if state not in _NEXT[self._mission.state]:
             raise WrongState(f"a {self._mission.state.value} mission cannot become {state.value}")
@@ -186,6 +193,7 @@ class MissionRecord:
             state=state,
             answer=answer,
             operator_question="",
+            verification=verification,
             error=error,
             end_wall_ns=self._clock.wall_ns() if state.ended else None,
         )

@@ -27,11 +27,28 @@ class MissionState(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Verification:
+    """An independent question whether an instruction is carried out, asked of the model on its newest frames alone.
+
+    `probability`: of yes against no. It is the model's own sight, and no ground truth.
+    """
+
+    question: str
+    probability: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether yes is the more probable answer."""
+        return self.probability >= 0.5
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
-    """A policy's last word on an instruction: whether it was carried out, and the answer. Nobody has verified it."""
+    """A policy's last word on an instruction: whether it was carried out, and the answer."""
 
     answer: str
     achieved: bool = True
+    verification: Verification | None = None
 
     @property
     def state(self) -> MissionState:
@@ -112,6 +129,8 @@ class Mission:
     waiting_instructions: tuple[str, ...] = ()
     operator_question: str = ""
     """For whose answer it waits, holding; "": for none."""
+    verification: Verification | None = None
+    """Of what it claims at its end; None where nobody was asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ class GetAgentResponse(_message.Message):
     def __init__(self, implementation: _Optional[str] = ..., params_schema: _Optional[str] = ...) -> None: ...
 
 class Mission(_message.Message):
-    __slots__ = ("mission_id", "goal", "vehicle_id", "state", "create_time", "error", "end_time", "answer", "figures", "instruction", "instruction_number", "waiting_instructions", "operator_question")
+    __slots__ = ("mission_id", "goal", "vehicle_id", "state", "create_time", "error", "end_time", "answer", "figures", "instruction", "instruction_number", "waiting_instructions", "operator_question", "verification")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Mission.State]
@@ -57,6 +57,7 @@ class Mission(_message.Message):
     INSTRUCTION_NUMBER_FIELD_NUMBER: _ClassVar[int]
     WAITING_INSTRUCTIONS_FIELD_NUMBER: _ClassVar[int]
     OPERATOR_QUESTION_FIELD_NUMBER: _ClassVar[int]
+    VERIFICATION_FIELD_NUMBER: _ClassVar[int]
     mission_id: str
     goal: str
     vehicle_id: str
@@ -70,7 +71,16 @@ class Mission(_message.Message):
     instruction_number: int
     waiting_instructions: _containers.RepeatedScalarFieldContainer[str]
     operator_question: str
-    def __init__(self, mission_id: _Optional[str] = ..., goal: _Optional[str] = ..., vehicle_id: _Optional[str] = ..., state: _Optional[_Union[Mission.State, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., answer: _Optional[str] = ..., figures: _Optional[_Union[MissionFigures, _Mapping]] = ..., instruction: _Optional[str] = ..., instruction_number: _Optional[int] = ..., waiting_instructions: _Optional[_Iterable[str]] = ..., operator_question: _Optional[str] = ...) -> None: ...
+    verification: Verification
+    def __init__(self, mission_id: _Optional[str] = ..., goal: _Optional[str] = ..., vehicle_id: _Optional[str] = ..., state: _Optional[_Union[Mission.State, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., answer: _Optional[str] = ..., figures: _Optional[_Union[MissionFigures, _Mapping]] = ..., instruction: _Optional[str] = ..., instruction_number: _Optional[int] = ..., waiting_instructions: _Optional[_Iterable[str]] = ..., operator_question: _Optional[str] = ..., verification: _Optional[_Union[Verification, _Mapping]] = ...) -> None: ...
+
+class Verification(_message.Message):
+    __slots__ = ("question", "probability")
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    question: str
+    probability: float
+    def __init__(self, question: _Optional[str] = ..., probability: _Optional[float] = ...) -> None: ...
 
 class MissionFigures(_message.Message):
     __slots__ = ("decisions", "refusals", "thinking", "frames_seen", "frames_evicted", "keyframes_filed", "no_calls")

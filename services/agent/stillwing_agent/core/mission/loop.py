@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stillwing_agent.core.events import ActionFinished, ActionStarted, Briefed, FramesEvicted
 from stillwing_agent.core.flight import Flight, FlightSettings
@@ -21,13 +21,15 @@ from stillwing_agent.core.mission_record import MissionRecord
 from stillwing_agent.core.policy import Policy
 from stillwing_agent.core.tools.cockpit import raise_unless_succeeded
 from stillwing_agent.core.tools.instruments import read_telemetry
-from stillwing_agent.core.types import Claim
+from stillwing_agent.core.types import Claim, Verification
 from stillwing_bridge.core.commands import CommandState, Hold, Takeoff
 from stillwing_bridge.core.protocol import Bridge
 from stillwing_bridge.core.types import Lease, VehicleInfo
 from stillwing_common.clock import Clock
 from stillwing_common.errors import (
+    AnswerTimeout,
     DecisionsUsedUp,
+    FramesStopped,
     InternalFault,
     LeaseHeld,
     StillwingError,
@@ -146,6 +148,8 @@ class MissionLoop:
                     with self._life.waiting():
                         await memory.begin(toolbox.goal, self.record.mission.instruction_number)
                 claim = await self.policy.fly(toolbox)
+                if claim.achieved and not self.record.mission.waiting_instructions:
+                    claim = replace(claim, verification=await self._verify(parts))
             except InstructionChanged:
                 _log.info("mission %s: broken off for another instruction", self.record.mission.mission_id)
             except DecisionsUsedUp:
@@ -158,6 +162,14 @@ class MissionLoop:
             toolbox.turned()
             if memory is not None:
                 await memory.flush()
+
+    async def _verify(self, parts: Parts) -> Verification | None:
+        """What the model says of the claim it has just made; a claim stands where it cannot be asked."""
+        try:
+            return await parts.cockpit.verify(parts.toolbox.goal)
+        except (AnswerTimeout, FramesStopped) as error:
+            _log.warning("mission %s: its claim is not verified: %s", self.record.mission.mission_id, error)
+            return None
 
     async def _scored_layers(self, info: ModelInfo) -> tuple[int, ...]:
         """Layers whose attention the memory bank scores by; none where it does not, or does not answer."""

@@ -117,6 +117,9 @@ class Profile(Protocol):
     def in_words(self, question: str) -> Question:
         """A question that is to be answered in words, about what is in sight."""
 
+    def verification(self, instruction: str) -> str:
+        """A question to be answered with yes or no: is this carried out? "": the model is not asked."""
+
 
 @dataclass(frozen=True, slots=True)
 class History:

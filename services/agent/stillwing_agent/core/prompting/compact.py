@@ -38,3 +38,7 @@ class CompactProfile:
     def in_words(self, question: str) -> Question:
         """The question as it is."""
         return Question(question)
+
+    def verification(self, instruction: str) -> str:
+        """The pilot was not taught to judge."""
+        return ""

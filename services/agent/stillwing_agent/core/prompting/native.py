@@ -29,6 +29,10 @@ final_answer and say honestly which."""
 
 _WINDS = ("north", "north-east", "east", "south-east", "south", "south-west", "west", "north-west")
 _CIRCLE_DEG = 350.0
+_VERIFY = (
+    "Judge only by what the newest pictures show. The drone was told: {instruction} Is that carried out now? "
+    "Answer yes or no, without a call."
+)
 _IN_WORDS = "Answer in words, in one or two sentences, without a call: "
 
 
@@ -63,6 +67,10 @@ class NativeProfile:
     def in_words(self, question: str) -> Question:
         """One turn of the user's, answered freely."""
         return Question(messages=(UserTurn(_IN_WORDS + question),))
+
+    def verification(self, instruction: str) -> str:
+        """By what the newest pictures show, whatever was said before."""
+        return _VERIFY.format(instruction=instruction)
 
 
 def as_tool(spec: ToolSpec) -> Tool:

@@ -15,6 +15,7 @@ from stillwing_agent.core.memory.keyframe_filer import KeyframeFiler
 from stillwing_agent.core.memory.mission_memory import MissionMemory
 from stillwing_agent.core.prompting.base import Profile, Question
 from stillwing_agent.core.tools.instruments import Instruments
+from stillwing_agent.core.types import Verification
 from stillwing_bridge.core.commands import Command, CommandState, CommandStatus, Land, Takeoff
 from stillwing_common.errors import (
     DecisionsUsedUp,
@@ -29,8 +30,11 @@ from stillwing_common.errors import (
 from stillwing_common.types import Stamp
 from stillwing_memory.core.keyframes import Keyframe, Sighting
 from stillwing_vlm.core.conversation import ToolCall
-from stillwing_vlm.core.requests import Sampling
+from stillwing_vlm.core.requests import Sampling, View
 from stillwing_vlm.core.results import AnswerDone, ChoiceResult, DoneReason, Provenance
+
+_JUDGED_CHUNKS = 2
+"""Newest chunks on which a claim is judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,18 @@ class Cockpit:
         self.seen_frame_id = result.provenance.last_frame_id
         await self._decided(options[result.best_index], sightings)
         return result
+
+    async def verify(self, instruction: str) -> Verification | None:
+        """Ask the model on fresh frames alone whether an instruction is carried out; None for one that cannot judge.
+
+        Raises as `ask` does.
+        """
+        question = self.profile.verification(instruction)
+        if not question:
+            return None
+        await self.wait_fresh_frame()
+        result = await self.asking.ask_choice(question, ("yes", "no"), view=View(recent_chunks=_JUDGED_CHUNKS))
+        return Verification(question, result.probabilities[0])
 
     def decide_unasked(self) -> None:
         """Count a decision that no model was asked for, on the newest frame. Raises DecisionsUsedUp."""
