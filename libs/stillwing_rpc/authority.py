@@ -54,6 +54,8 @@ def make_certificates(
     until = datetime.datetime.now(datetime.UTC).replace(microsecond=0) + datetime.timedelta(days=days)
     try:
         authority = _load_authority(files) if renew else _make_authority(files, until)
+        if os.name == "posix":
+            folder.chmod(0o700)  # one that was there already is closed to others, too
         # No certificate outlives the authority it is from.
         until = min(until, authority.certificate.not_valid_after_utc)
         _make_leaf(authority, files.server, files.server_key, "stillwing services", every, until)

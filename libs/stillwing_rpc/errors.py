@@ -124,6 +124,18 @@ def domain_errors() -> Iterator[None]:
         raise from_rpc_error(error) from error
 
 
+@contextmanager
+def sendable_values() -> Iterator[None]:
+    """For clients: what no message can hold (a lone surrogate, a number out of its field's range) is InvalidInput.
+
+    Around the making of a request alone: an answer that cannot be read is no fault of the caller's.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, OverflowError) as error:
+        raise errors.InvalidInput(f"this cannot be sent: {error}") from error
+
+
 async def abort_with(context: Context, error: StillwingError, *, service: str | None = None) -> None:
     """End the call with the error's status. Interceptors call this; handlers raise instead."""
     await context.abort_with_status(rpc_status.to_status(to_status(error, service=service)))

@@ -30,7 +30,7 @@ from stillwing_memory.core.protocol import BankInfo
 from stillwing_memory.server import SERVICE
 from stillwing_rpc.channel import connect
 from stillwing_rpc.channel_settings import ChannelSettings
-from stillwing_rpc.errors import domain_errors
+from stillwing_rpc.errors import domain_errors, sendable_values
 
 
 class RemoteMemoryBank:
@@ -56,19 +56,22 @@ class RemoteMemoryBank:
 
     async def put_keyframe(self, keyframe: Keyframe) -> PutResult:
         """See `MemoryBank`."""
-        request = memory_pb2.PutKeyframeRequest(keyframe=keyframe_to_wire(keyframe))
+        with sendable_values():
+            request = memory_pb2.PutKeyframeRequest(keyframe=keyframe_to_wire(keyframe))
         with domain_errors():
             return put_result_from_wire(await self._stub.PutKeyframe(request))
 
     async def get_keyframe(self, frame_id: str, *, clock_id: str = "", include_image: bool = False) -> Keyframe:
         """See `MemoryBank`."""
-        request = memory_pb2.GetKeyframeRequest(frame_id=frame_id, clock_id=clock_id, include_image=include_image)
+        with sendable_values():
+            request = memory_pb2.GetKeyframeRequest(frame_id=frame_id, clock_id=clock_id, include_image=include_image)
         with domain_errors():
             return keyframe_from_wire((await self._stub.GetKeyframe(request)).keyframe)
 
     async def list_keyframes(self, *, page_size: int = 0, page_token: str = "", mission_id: str = "") -> KeyframePage:
         """See `MemoryBank`."""
-        request = memory_pb2.ListKeyframesRequest(page_size=page_size, page_token=page_token, mission_id=mission_id)
+        with sendable_values():
+            request = memory_pb2.ListKeyframesRequest(page_size=page_size, page_token=page_token, mission_id=mission_id)
         with domain_errors():
             page = await self._stub.ListKeyframes(request)
         return KeyframePage(tuple(keyframe_from_wire(one) for one in page.keyframes), page.next_page_token)
@@ -77,50 +80,58 @@ class RemoteMemoryBank:
         self, query: Query, *, limit: int = 0, mission_id: str = "", include_image: bool = False
     ) -> tuple[Match, ...]:
         """See `MemoryBank`."""
-        request = query_to_wire(query)
-        request.page_size = limit
-        request.mission_id = mission_id
-        request.include_image = include_image
+        with sendable_values():
+            request = query_to_wire(query)
+            request.page_size = limit
+            request.mission_id = mission_id
+            request.include_image = include_image
         with domain_errors():
             answer = await self._stub.SearchKeyframes(request)
         return tuple(match_from_wire(match) for match in answer.matches)
 
     async def list_entities(self, *, page_size: int = 0, page_token: str = "", name: str = "") -> EntityPage:
         """See `MemoryBank`."""
-        request = memory_pb2.ListEntitiesRequest(page_size=page_size, page_token=page_token, name=name)
+        with sendable_values():
+            request = memory_pb2.ListEntitiesRequest(page_size=page_size, page_token=page_token, name=name)
         with domain_errors():
             page = await self._stub.ListEntities(request)
         return EntityPage(tuple(entity_from_wire(one) for one in page.entities), page.next_page_token)
 
     async def merge_entities(self, into_entity_id: str, from_entity_id: str) -> Entity:
         """See `MemoryBank`."""
-        request = memory_pb2.MergeEntitiesRequest(into_entity_id=into_entity_id, from_entity_id=from_entity_id)
+        with sendable_values():
+            request = memory_pb2.MergeEntitiesRequest(into_entity_id=into_entity_id, from_entity_id=from_entity_id)
         with domain_errors():
             return entity_from_wire((await self._stub.MergeEntities(request)).entity)
 
     async def begin_instruction(self, instruction: Instruction, *, include_image: bool = False) -> InstructionBegun:
         """See `MemoryBank`."""
-        request = instruction_to_wire(instruction, include_image)
+        with sendable_values():
+            request = instruction_to_wire(instruction, include_image)
         with domain_errors():
             return begun_from_wire(await self._stub.BeginInstruction(request))
 
     async def file_chunk(self, chunk: Chunk) -> ChunkFiled:
         """See `MemoryBank`."""
-        request = chunk_to_wire(chunk)
+        with sendable_values():
+            request = chunk_to_wire(chunk)
         with domain_errors():
             return filed_from_wire(await self._stub.FileChunk(request))
 
     async def list_instructions(self, mission_id: str) -> tuple[InstructionRecord, ...]:
         """See `MemoryBank`."""
-        request = memory_pb2.ListInstructionsRequest(mission_id=mission_id)
+        with sendable_values():
+            request = memory_pb2.ListInstructionsRequest(mission_id=mission_id)
         with domain_errors():
             answer = await self._stub.ListInstructions(request)
         return tuple(record_from_wire(one) for one in answer.instructions)
 
     async def watch_changes(self, after_revision: int = 0) -> AsyncGenerator[Change, None]:
         """See `MemoryBank`. Ends when the bank closes; raises Unavailable where the way to it breaks: resume then."""
+        with sendable_values():
+            request = memory_pb2.WatchChangesRequest(after_revision=after_revision)
         with domain_errors():
-            call = self._stub.WatchChanges(memory_pb2.WatchChangesRequest(after_revision=after_revision))
+            call = self._stub.WatchChanges(request)
             try:
                 async for message in call:
                     change = change_from_wire(message)

@@ -5,6 +5,8 @@ A bank carried out to files and into another bank; files of others; files that a
 
 import json
 import shutil
+import struct
+import zlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -217,3 +219,40 @@ async def test_the_page_shows_things_boxes_places_and_recalls(filled: MemoryBank
     assert "chip past" in text
     assert "<van>" not in text and "<b>van" not in text and "&lt;van&gt;" in text
     assert "http" not in text.replace("http-equiv", "")
+
+
+NAMES = ["a\0.jpg", "\ud83d.jpg", "x" * 5000 + ".jpg", "", ".", "/", "bomb.png", "folder.jpg", "huge.jpg"]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=lambda name: ascii(name)[:16])
+async def test_a_picture_that_is_none_is_left_out_and_told(stored: StoredBank, tmp_path: Path, name: str) -> None:
+    side = struct.pack(">II", 20_000, 20_000)  # 400 megapixels in a few bytes
+    header = b"IHDR" + side + bytes([8, 0, 0, 0, 0])
+    body = b"IDAT" + zlib.compress(bytes(1000))
+    chunks = b"".join(
+        struct.pack(">I", len(one) - 4) + one + struct.pack(">I", zlib.crc32(one)) for one in (header, body)
+    )
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+    (tmp_path / "folder.jpg").mkdir()
+    with (tmp_path / "huge.jpg").open("wb") as file:
+        file.truncate(2**40)
+    (tmp_path / "keyframes.jsonl").write_text(json.dumps({"image": name}) + "\n", encoding="utf-8-sig")
+    count = await import_path(stored, tmp_path, nothing, BY_RULE)
+    assert count.keyframes == 0 and len(count.skipped) == 1 and len(count.skipped[0]) < 6000
+    (tmp_path / "keyframes.jsonl").unlink()
+    frame = {"frame_path": name, "associated_entities": [], "score": 1}
+    (tmp_path / "memory_bank.json").write_text(
+        json.dumps({"global_registry": {}, "frame_archive": {"p1_c1_f1": frame}, "frame_active_memory": []})
+    )
+    count = await import_path(stored, tmp_path, nothing, BY_RULE)
+    assert count.keyframes == 0 and len(count.skipped) == 1
+
+
+@pytest.mark.parametrize("line", ['{"image": "a.jpg", "time_ns": Infinity}', "[" * 100_000, "NaN", "[]"])
+async def test_a_line_of_what_is_no_keyframe_is_named(
+    stored: StoredBank, tmp_path: Path, line: str, make_jpeg: Callable[..., Image]
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(make_jpeg().data)
+    (tmp_path / "keyframes.jsonl").write_text(line)
+    with pytest.raises(InvalidInput, match="line 1"):
+        await import_path(stored, tmp_path, nothing, BY_RULE)

@@ -56,6 +56,14 @@ def test_secrets_are_for_their_owner_alone(files: CertificateFolder) -> None:
     assert len(files.read_token()) >= 40
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="file modes are POSIX")
+def test_a_folder_that_was_open_to_others_is_closed(tmp_path: Path) -> None:
+    for renew in (False, True):
+        tmp_path.chmod(0o755)
+        make_certificates(tmp_path, renew=renew)
+        assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
 def test_keys_belong_to_their_certificates(files: CertificateFolder) -> None:
     for certificate, key in ((files.server, files.server_key), (files.client, files.client_key)):
         private = serialization.load_pem_private_key(key.read_bytes(), None)

@@ -61,7 +61,7 @@ def instruction_to_wire(instruction: Instruction, include_image: bool) -> memory
     """A request to begin it."""
     return memory_pb2.BeginInstructionRequest(
         mission_id=instruction.mission_id,
-        number=_count(instruction.number, "number"),
+        number=instruction.number,
         text=instruction.text,
         things=[mention_to_wire(thing) for thing in instruction.things],
         include_image=include_image,
@@ -98,8 +98,8 @@ def chunk_to_wire(chunk: Chunk) -> memory_pb2.FileChunkRequest:
     """A request to file it."""
     return memory_pb2.FileChunkRequest(
         mission_id=chunk.mission_id,
-        instruction=_count(chunk.instruction, "instruction"),
-        chunk=_count(chunk.number, "chunk"),
+        instruction=chunk.instruction,
+        chunk=chunk.number,
         frames=[
             memory_pb2.ChunkFrame(
                 keyframe=keyframe_to_wire(one.keyframe),
@@ -112,13 +112,6 @@ def chunk_to_wire(chunk: Chunk) -> memory_pb2.FileChunkRequest:
             for one in chunk.views
         ],
     )
-
-
-def _count(number: int, field: str) -> int:
-    """Counts are unsigned on the wire; what does not fit would end in the library's own error."""
-    if not 0 <= number < 2**32:
-        raise InvalidInput("instructions and chunks are counted from 1", field=field)
-    return number
 
 
 def chunk_from_wire(message: memory_pb2.FileChunkRequest) -> Chunk:

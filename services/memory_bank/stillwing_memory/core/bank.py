@@ -276,6 +276,8 @@ class StoredBank:
         """See `MemoryBank`."""
         check_text("name", name, self._limits.max_label_chars)
         after = read_token(page_token, "entities", name) if page_token else ""
+        if not after.isascii() or not after.isprintable():  # no id of a thing, and no text for the database
+            raise BadPageToken
         size = self._page_size(page_size, _DEFAULT_ENTITIES)
         found = await self._run(lambda: self._reads.list_entities(after, size + 1, name))
         page = tuple(found[:size])
@@ -380,9 +382,9 @@ def _migrate(dsn: str) -> None:
 
 
 def _revision(text: str) -> int:
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > 19 or (revision := int(text)) >= 2**63:
         raise BadPageToken
-    return int(text)
+    return revision
 
 
 async def _uninterrupted(work: Callable[..., None], *arguments: object) -> None:

@@ -13,8 +13,10 @@ from stillwing_common.types import Image, ImageEncoding, PositionNed, Quaternion
 from stillwing_memory.core.instructions import Chunk, Instruction
 from stillwing_memory.core.keyframes import Keyframe, Sighting
 from stillwing_memory.core.limits import Limits
+from stillwing_memory.core.text import normalise
 
 _MAX_AWAY_M = 20_000_000.0  # half round the Earth
+_QUATERNION_NORM_TOLERANCE = 1e-3
 
 _KEPT = (ImageEncoding.JPEG, ImageEncoding.PNG)
 
@@ -69,7 +71,9 @@ def check_keyframe(keyframe: Keyframe, limits: Limits) -> None:
     if frame.camera_pose is not None:
         check_position("frame.camera_pose.position", frame.camera_pose.position)
         turn: Quaternion = frame.camera_pose.orientation
-        check_finite("frame.camera_pose.orientation", turn.w, turn.x, turn.y, turn.z)
+        # What is no rotation would be refused by whoever reads it over the wire.
+        if not abs(math.hypot(turn.w, turn.x, turn.y, turn.z) - 1) <= _QUATERNION_NORM_TOLERANCE:
+            raise InvalidInput("the orientation is no unit quaternion", field="frame.camera_pose.orientation")
     if len(keyframe.sightings) > limits.max_sightings:
         raise InvalidInput(f"{len(keyframe.sightings)} sightings in one keyframe", limit=limits.max_sightings)
     for place, sighting in enumerate(keyframe.sightings):
@@ -77,9 +81,7 @@ def check_keyframe(keyframe: Keyframe, limits: Limits) -> None:
 
 
 def _check_sighting(field: str, sighting: Sighting, limits: Limits) -> None:
-    if not sighting.label.strip():
-        raise InvalidInput(f"{field}.label is missing", field=f"{field}.label")
-    check_text(f"{field}.label", sighting.label, limits.max_label_chars)
+    _check_label(f"{field}.label", sighting.label, limits)
     check_id(f"{field}.entity_id", sighting.entity_id, limits)
     check_id(f"{field}.track_id", sighting.track_id, limits)
     if not 0.0 <= sighting.confidence <= 1.0:
@@ -90,6 +92,13 @@ def _check_sighting(field: str, sighting: Sighting, limits: Limits) -> None:
             raise InvalidInput(f"{field}.box is left, top, right, bottom, each 0 to 1", field=f"{field}.box")
     if sighting.position_ned_m is not None:
         check_position(f"{field}.position", sighting.position_ned_m)
+
+
+def _check_label(field: str, label: str, limits: Limits) -> None:
+    """A name has something to see in it."""
+    check_text(field, label, limits.max_label_chars)
+    if not normalise(label):
+        raise InvalidInput(f"{field} is missing", field=field)
 
 
 def check_times(from_ns: int, to_ns: int) -> None:
@@ -113,11 +122,9 @@ def check_instruction(instruction: Instruction, limits: Limits) -> None:
         raise InvalidInput(f"{len(instruction.things)} things in one instruction", limit=limits.max_things)
     for place, thing in enumerate(instruction.things):
         field = f"things[{place}]"
-        if not thing.label.strip():
-            raise InvalidInput(f"{field}.label is missing", field=f"{field}.label")
+        _check_label(f"{field}.label", thing.label, limits)
         if thing.new and thing.entity_id:
             raise InvalidInput(f"{field} is either new or has an id", field=f"{field}.new")
-        check_text(f"{field}.label", thing.label, limits.max_label_chars)
         check_text(f"{field}.kind", thing.kind, limits.max_label_chars)
         check_id(f"{field}.entity_id", thing.entity_id, limits)
         if len(thing.attributes) > limits.max_attributes:

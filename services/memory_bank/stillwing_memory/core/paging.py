@@ -22,8 +22,8 @@ def read_token(token: str, kind: str, scope: str) -> str:
         if zlib.crc32(body) != int.from_bytes(raw[:4], "big"):
             raise ValueError("checksum")
         found_kind, found_scope, last = json.loads(body)
-    except (ValueError, binascii.Error) as error:
-        raise BadPageToken(token=token[:40]) from error
+    except (ValueError, TypeError, RecursionError, binascii.Error) as error:
+        raise BadPageToken(token=ascii(token[:40])) from error
     if found_kind != kind or found_scope != scope or not isinstance(last, str):
         raise BadPageToken("it belongs to another list or another filter", token=token[:40])
     return last

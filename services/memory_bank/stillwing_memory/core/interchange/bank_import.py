@@ -181,5 +181,5 @@ def _named(file: str, number: int) -> Iterator[None]:
     """What a line lacks, or has in another type, becomes InvalidInput that names the line."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise InvalidInput(f"{file} line {number}: {type(error).__name__} {error}", line=number) from error

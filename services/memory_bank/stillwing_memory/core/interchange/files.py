@@ -59,30 +59,38 @@ def file_of(path: Path) -> Path:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file; "" where there is none. Raises InvalidInput for what is no text."""
+    """The text of a file; "" where there is none. Raises InvalidInput for what is no text or cannot be read."""
     try:
-        return path.read_text(encoding="utf-8") if path.is_file() else ""
+        return path.read_text(encoding="utf-8-sig") if path.is_file() else ""
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{path} is no UTF-8 text", path=path) from error
+    except OSError as error:
+        raise InvalidInput(f"{path}: {error.strerror}", path=path) from error
 
 
 def picture_beside(folder: Path, name: str) -> Image | str:
     """The picture a file names, or the one of that name with a picture's ending; else why not. Nothing is unpickled."""
     named = folder / name
-    # An export keeps its images two folders above its missions; nothing above that is read.
-    if not named.resolve().is_relative_to(folder.resolve().parents[min(1, len(folder.resolve().parents) - 1)]):
-        return f"{name} lies outside the folder"
-    for path in (named, *(named.with_suffix(suffix) for suffix in (".jpg", ".jpeg", ".png"))):
-        if path.suffix.lower() in (".jpg", ".jpeg", ".png") and path.is_file():
-            return read_picture(path)
+    try:
+        # An export keeps its images two folders above its missions; nothing above that is read.
+        if not named.resolve().is_relative_to(folder.resolve().parents[min(1, len(folder.resolve().parents) - 1)]):
+            return f"{name} lies outside the folder"
+        for path in (named, *(named.with_suffix(suffix) for suffix in (".jpg", ".jpeg", ".png"))):
+            if path.suffix.lower() in (".jpg", ".jpeg", ".png") and path.is_file():
+                return read_picture(path)
+    except (OSError, ValueError) as error:  # a name too long, or with characters that no file system takes
+        return f"{ascii(name)[:100]} cannot be read: {error}"
     return f"no JPEG or PNG at {name}"
 
 
 def read_picture(path: Path) -> Image | str:
-    """A JPEG or PNG as it is, or why it is none."""
+    """A JPEG or PNG as it is, or why it is none. Raises OSError."""
+    limits = Limits()
+    if path.stat().st_size > limits.max_image_bytes:
+        return f"{path.name}: more than {limits.max_image_bytes} bytes"
     data = path.read_bytes()
     try:
-        header = read_header(data, max_pixels=Limits().max_image_pixels)
+        header = read_header(data, max_pixels=limits.max_image_pixels)
     except (ImageEmpty, ImageTooLarge, ImageUndecodable) as error:
         return f"{path.name}: {error}"
     return Image(header.encoding, header.width_px, header.height_px, data)

@@ -163,7 +163,7 @@ def read_agent(text: str, mission_id: str, prompts: Sequence[str] = ()) -> list[
         try:
             number = int(item["prompt_id"])
             things = tuple(_mention(str(one["global_id"]), one["entity"], one["attrs"]) for one in item["entities"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InvalidInput(f"llm_agent.json: {error!r} in {str(item)[:80]}") from error
         said = prompts[number - 1] if 0 < number <= len(prompts) else "; ".join(one.label for one in things)
         found.append(Instruction(mission_id, number, said, things))
@@ -182,7 +182,7 @@ def read_bank(text: str, mission_id: str, prompts: Sequence[str] = ()) -> Missio
                 mention = _mention(str(number), instance["entity"], instance["attrs"], _kind(entry["name"]))
                 said.setdefault(int(instance["prompt_id"]), []).append(mention)
         frames = tuple(_frame(name, entry, names) for name, entry in body["frame_archive"].items())
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(f"memory_bank.json: {type(error).__name__} {error}") from error
     for frame in frames:
         if frame.instruction:
@@ -225,5 +225,5 @@ def _kind(name: str) -> str:
 def _json(text: str, where: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(f"{where} is no JSON: {error}") from error
