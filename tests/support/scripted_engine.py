@@ -2,7 +2,8 @@
 
 import sys
 
-from agent_fakes import FakeEngine, World
+from fake_engine import FakeEngine
+from fake_world import World
 
 from stillwing_rpc.command import run_service
 from stillwing_rpc.logs import configure_logs

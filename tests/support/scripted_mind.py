@@ -8,7 +8,7 @@ beacon shows in the picture now; None where it is out of view.
 import re
 from collections.abc import Callable
 
-from agent_fakes import call
+from fake_world import call
 
 from stillwing_vlm.core.conversation import ToolTurn
 from stillwing_vlm.core.requests import AskRequest

@@ -6,7 +6,8 @@ What every `Agent` keeps, in this process and over the wire.
 import json
 
 import pytest
-from agent_fakes import DONE, FORWARD, Reach, make_rig
+from agent_fakes import Reach, make_rig
+from fake_world import DONE, FORWARD
 
 from stillwing_agent.core.events import (
     ActionFinished,

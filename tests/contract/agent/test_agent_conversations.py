@@ -9,7 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from agent_fakes import CHATTY, FAST, Reach, Rig, call, make_rig
+from agent_fakes import FAST, Reach, Rig, make_rig
+from fake_engine import CHATTY
+from fake_world import call
 
 from stillwing_agent.core.events import (
     ActionFinished,
@@ -97,10 +99,10 @@ class TestConversations:
         assert mission.verification is None and rig.engine.choices == []
 
     async def test_a_claim_stands_where_nobody_can_be_asked(self, reach: Reach) -> None:
-        rig = chatty([], frame_timeout_s=0.1)
+        rig = chatty([], answer_timeout_s=0.2)
 
         def mind(request: AskRequest) -> str:
-            rig.world.frame_interval_s = 1000.0
+            rig.engine.think_s = 100.0  # longer than is waited for
             return OVER
 
         rig.engine.mind = mind

@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from agent_fakes import DONE, FAST, FORWARD, Reach, Rig, make_rig
+from agent_fakes import FAST, Reach, Rig, make_rig
+from fake_world import DONE, FORWARD
 
 from stillwing_agent.core.events import ActionFinished, Instructed, ThinkingStarted
 from stillwing_agent.core.mission_record import MAX_WAITING

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import agent_fakes
 import pytest
-from agent_fakes import DONE, FAST, FORWARD, Rig, make_rig
+from agent_fakes import FAST, Rig, make_rig
+from fake_world import DONE, FORWARD
 
 from stillwing_agent.core.events import FramesRecalled, InstructionBegun, InstructionLost, KeyframeFiled, MissionEvent
 from stillwing_agent.core.flight import MissionMemorySettings, RecallBy

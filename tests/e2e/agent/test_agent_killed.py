@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from agent_fakes import FORWARD, LEFT
+from fake_world import FORWARD, LEFT
 
 from stillwing_agent.client import RemoteAgent
 from stillwing_agent.core.events import (

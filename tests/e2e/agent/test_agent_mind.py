@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-from agent_fakes import CHATTY, FakeEngine, World
 from bridge_field import Field, running_field
+from fake_engine import CHATTY, FakeEngine
+from fake_world import World
 from scripted_mind import BeaconMind
 
 from stillwing_agent.client import RemoteAgent

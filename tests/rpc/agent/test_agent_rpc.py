@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 
 import grpc
 import pytest
-from agent_fakes import FORWARD, VEHICLE, Rig, make_rig
+from agent_fakes import Rig, make_rig
+from fake_world import FORWARD, VEHICLE
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import Struct
 

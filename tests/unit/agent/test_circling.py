@@ -5,7 +5,8 @@ No model, however stubborn, turns on one spot for ever.
 
 import random
 
-from agent_fakes import call, make_rig
+from agent_fakes import make_rig
+from fake_world import call
 from hypothesis import given
 from hypothesis import strategies as st
 

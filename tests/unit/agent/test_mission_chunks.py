@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import pytest
-from agent_fakes import PICTURE
+from fake_world import PICTURE
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

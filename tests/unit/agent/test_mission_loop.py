@@ -9,7 +9,8 @@ import json
 from pathlib import Path
 
 import pytest
-from agent_fakes import DONE, FAST, FORWARD, LEFT, Rig, call, make_rig
+from agent_fakes import FAST, Rig, make_rig
+from fake_world import DONE, FORWARD, LEFT, call
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agent_fakes import PICTURE
+from fake_world import PICTURE
 
 from stillwing_agent.core.events import FramesRecalled
 from stillwing_agent.core.flight import MissionMemorySettings

@@ -8,7 +8,8 @@ import threading
 from typing import Any
 
 import pytest
-from agent_fakes import DONE, FORWARD, make_rig
+from agent_fakes import make_rig
+from fake_world import DONE, FORWARD
 
 from stillwing_agent.core.agents import tool_calling
 from stillwing_agent.core.agents.smolagents_model import Interrupted, LoopPort

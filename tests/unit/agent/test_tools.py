@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pytest
-from agent_fakes import DONE, FAST, call, make_rig
+from agent_fakes import FAST, make_rig
+from fake_world import DONE, call
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agent_fakes import CHATTY, FAST, Rig, call, make_rig
+from agent_fakes import FAST, Rig, make_rig
+from fake_engine import CHATTY
+from fake_world import call
 from typer.testing import CliRunner
 
 from stillwing_agent.core.types import MissionState

@@ -5,7 +5,8 @@ An agent tried on a recording: it decides on the recorded frames, and nothing it
 
 from pathlib import Path
 
-from agent_fakes import DONE, FORWARD, LEFT, FakeEngine, World
+from fake_engine import FakeEngine
+from fake_world import DONE, FORWARD, LEFT, World
 from recording_values import VEHICLE, frame_update, telemetry
 
 from stillwing_agent.core.agent import MissionAgent
