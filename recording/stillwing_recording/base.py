@@ -85,12 +85,8 @@ class Recording(ABC):
         """Commands, refusals, holds and thinking intervals; none for pictures and videos."""
         return _of(self.entries(), FlightLogEntry)
 
-    def mission_events(self) -> Iterator[Entry[MissionEvent]]:
-        """What the agent did; none where no mission was recorded."""
-        return _of(self.entries(), MissionEvent)
 
-
-_K = TypeVar("_K", FrameUpdate, Telemetry, FlightLogEntry, MissionEvent)
+_K = TypeVar("_K", FrameUpdate, Telemetry, FlightLogEntry)
 
 
 def _of(entries: Iterator[Entry[Content]], kind: type[_K]) -> Iterator[Entry[_K]]:

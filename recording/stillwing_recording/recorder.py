@@ -44,10 +44,7 @@ class RecorderSettings:
 
 
 class FlightRecorder:
-    """Records one vehicle's flight: `start`, optionally `follow_mission`, `close`.
-
-    `camera_ids` empty records the vehicle's first camera; a further one costs the simulator a further picture.
-    """
+    """Records one vehicle's flight, as its first camera sees it: `start`, optionally `follow_mission`, `close`."""
 
     def __init__(
         self,
@@ -56,14 +53,12 @@ class FlightRecorder:
         vehicle_id: str,
         settings: RecorderSettings | None = None,
         *,
-        camera_ids: tuple[str, ...] = (),
         metadata: dict[str, str] | None = None,
     ) -> None:
         self._path = path
         self._bridge = bridge
         self._vehicle_id = vehicle_id
         self._settings = settings or RecorderSettings()
-        self._camera_ids = camera_ids
         self._metadata = metadata or {}
         self._tasks: list[asyncio.Task[None]] = []
         self._log_seq = 0
@@ -81,8 +76,9 @@ class FlightRecorder:
         self._began_s = time.monotonic()
         self._file = await asyncio.to_thread(FlightFile, self._path, vehicle, self._settings.file, self._metadata)
         hz = self._settings.telemetry_hz
-        for camera_id in self._camera_ids or tuple(camera.camera_id for camera in vehicle.cameras[:1]):
-            self._follow(topics.frame_topic(camera_id), lambda camera_id=camera_id: self._frames(camera_id))  # type: ignore[misc]
+        if vehicle.cameras:
+            camera_id = vehicle.cameras[0].camera_id
+            self._follow(topics.frame_topic(camera_id), lambda: self._frames(camera_id))
         self._follow(topics.TELEMETRY, lambda: self._bridge.watch_telemetry(self._vehicle_id, max_rate_hz=hz))
         self._follow(topics.FLIGHT_LOG, self._flight_log)
 

@@ -13,6 +13,7 @@ from mcap.reader import make_reader
 from mcap_protobuf.decoder import DecoderFactory
 from recording_values import VEHICLE, flight_log, frame_update, mission_events, telemetry
 
+from stillwing_agent.core.events import MissionEvent
 from stillwing_bridge.core.events import FlightLogEntry
 from stillwing_bridge.core.types import FrameUpdate
 from stillwing_common.errors import AlreadyExists, InvalidInput, NotFound, StillwingError, Unsupported
@@ -65,7 +66,8 @@ def test_everything_comes_back_as_it_went_in(flight: Path) -> None:
     assert first.frame.frame_id == "drone/front_center/1"
     assert [entry.value.stamp for entry in recording.telemetry()] == [telemetry(n).stamp for n in range(1, 7)]
     assert [plain(entry.value) for entry in recording.flight_log()] == [plain(entry) for entry in flight_log()]
-    assert [entry.value.event_seq for entry in recording.mission_events()] == list(range(1, 7))
+    events = [entry.value for entry in recording.entries() if isinstance(entry.value, MissionEvent)]
+    assert [event.event_seq for event in events] == list(range(1, 7))
     times = [entry.time_ns for entry in recording.entries()]
     assert times == sorted(times)
 
