@@ -32,7 +32,11 @@ WITHOUT_AVX_512 = {
 }
 """Torch and its libraries then take the path of older processors, and the engine with them."""
 
-EXACT = ("tests/unit/vlm", "tests/e2e/test_pilot_in_the_engine.py", "tests/unit/agent/test_control_golden.py")
+EXACT = (
+    *(f"tests/unit/vlm/test_vlm_{name}.py" for name in ("exactness", "families", "gate", "int8", "kv_fp8", "model")),
+    *(f"tests/unit/vlm/test_vlm_{name}.py" for name in ("pooled", "precision", "static_step")),
+    "tests/e2e/test_pilot_in_the_engine.py",
+)
 """Tests whose tolerances are those of float32 sums, which each path of a processor adds up in an order of its own."""
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from allowed_skips import LIST, read_allowances
+from worker_order import group_of, in_turn
 
 SKIPS = """
 import pytest
@@ -125,7 +126,23 @@ def test_each_run_draws_anew_and_can_be_repeated(pytester: pytest.Pytester) -> N
     assert len(drawn[0]) > 20
     assert drawn[0] != drawn[1]
     (header,) = [line for line in first.outlines if line.startswith("seed: ")]
-    again = run(pytester, "-s", header.split()[1])
+    again = run(pytester, "-n", "2", "-rP", header.split()[1])
     assert [line for line in again.outlines if line in drawn[0]] == drawn[0]
-    workers = run(pytester, "-n", "2", "-rP", header.split()[1])
-    assert [line for line in workers.outlines if line.startswith("own")] == [drawn[0][-1].lstrip(".")]
+
+
+def test_a_module_is_one_workers(pytester: pytest.Pytester) -> None:
+    for name in ("one", "two", "three"):
+        pytester.makepyfile(**{f"test_{name}": "\n".join(f"def test_{n}(): pass" for n in range(12))})
+    allow(pytester)
+    told = run(pytester, "-p", "worker_order", "-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder", "-v")
+    told.assert_outcomes(passed=36)
+    pairs = {(line.split()[0], line.split("test_")[1].split(".")[0]) for line in told.outlines if "PASSED" in line}
+    assert len(pairs) == 3
+
+
+def test_groups_are_taken_in_turn() -> None:
+    assert in_turn(["a", "b"], ["1", "2", "3", "4"]) == ["a", "1", "2", "b", "3", "4"]
+    assert group_of("tests/contract/memory/test_x.py::test_y") == group_of(
+        "tests/contract/memory/test_z.py::T::t[a::b]"
+    )
+    assert group_of("tests/unit/a.py::T::t") == "tests/unit/a.py"

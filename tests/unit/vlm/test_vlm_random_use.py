@@ -22,6 +22,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from run_profile import sized
 
 from stillwing_common.errors import FrameNotKept, InvalidInput, SnapshotOverwritten
 from stillwing_vlm.core.local import LocalSession
@@ -229,12 +230,12 @@ def machine(make_pair: Any, folder: Path) -> type[RuleBasedStateMachine]:
     return Use
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_random_use_equals_the_oracle(make_pair: Any, tmp_path: Path) -> None:
     run_state_machine_as_test(
         machine(make_pair, tmp_path),
         settings=settings(
-            max_examples=40,
+            max_examples=sized(ci=40, nightly=400),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
