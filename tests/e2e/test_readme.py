@@ -41,9 +41,9 @@ def fresh_stack(flight_audit: FlightAudit) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def flight(fresh_stack: Stack) -> dict[str, Any]:
-    """What `fly` says at its end, after another instruction broke off the first on its way."""
+    """What `fly` says at its end, after another instruction broke off the first; truth is asked of the second."""
     with subprocess.Popen(
-        [sys.executable, "-m", "stillwing_cli.main", *shown("stillwing fly"), "--json"],
+        [sys.executable, "-m", "stillwing_cli.main", *shown("stillwing fly"), "--goal-thing", "beacon_green", "--json"],
         cwd=fresh_stack.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as flying:  # fmt: skip
         assert flying.stderr is not None
