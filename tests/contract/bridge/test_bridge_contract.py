@@ -411,6 +411,7 @@ async def test_a_battery_below_its_floor_is_told_and_ends_the_flight(rig) -> Non
     assert LandingBegan("battery") in [entry.event for entry in await log_of(rig)]
 
 
+@pytest.mark.serial
 async def test_a_cut_lifeline_holds_at_once(rig) -> None:
     lease = await rig.take_off()
     lifeline = rig.bridge.attend_lease(lease)

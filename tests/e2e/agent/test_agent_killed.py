@@ -32,7 +32,7 @@ from stillwing_common.ids import new_id
 from stillwing_memory.client import RemoteMemoryBank
 from stillwing_vlm.client import RemoteEngine
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.serial]
 
 SUPPORT = Path(__file__).parents[2] / "support"
 READY_S = 60.0

@@ -22,7 +22,7 @@ from stillwing_bridge.core.commands import CommandState, SetVelocity, Step, Take
 from stillwing_bridge.core.types import StopLevel
 from stillwing_common.errors import EmergencyStopped, ObservationStale, StillwingError
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.serial, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from stillwing_bridge.core.events import Held
 from stillwing_rpc.authority import make_certificates
 from stillwing_rpc.certificates import CertificateFolder
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.serial, pytest.mark.timeout(240)]
 
 # The bridge asks a silent peer after two seconds and gives it ten to answer; the rest is for a busy machine.
 LET_GO_WITHIN_S = 40.0
