@@ -4,7 +4,10 @@ smolagents' agent as a policy: quiet, bounded, in a thread that always ends, and
 """
 
 import asyncio
+import os
+import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,6 +58,27 @@ async def test_its_thread_ends_with_the_mission(end: str) -> None:
     async with asyncio.timeout(2):
         while any(thread.name.startswith("tool-calling") for thread in threading.enumerate()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+async def test_the_end_of_a_mission_imports_no_torch(tmp_path: Path) -> None:
+    """smolagents looks for tensors in an answer that is no text: seconds, and hundreds of megabytes."""
+    program = tmp_path / "fly.py"
+    program.write_text(
+        "import asyncio, sys\n"
+        "from agent_fakes import make_rig\n"
+        "async def fly():\n"
+        "    rig = make_rig()\n"
+        "    mission = await rig.agent.start_mission(rig.request())\n"
+        "    _ = [event async for event in rig.agent.watch_mission(mission.mission_id)]\n"
+        "    print((await rig.agent.get_mission(mission.mission_id)).state.value, 'torch' in sys.modules)\n"
+        "asyncio.run(fly())\n"
+    )
+    support = Path(__file__).parents[2] / "support"
+    flown = await asyncio.create_subprocess_exec(
+        sys.executable, str(program), stdout=asyncio.subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(support)}
+    )
+    told, _ = await flown.communicate()
+    assert told.decode().split() == ["achieved", "False"]
 
 
 async def test_a_port_keeps_the_first_failure_and_refuses_what_comes_after() -> None:

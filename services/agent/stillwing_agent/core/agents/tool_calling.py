@@ -65,7 +65,7 @@ class ToolCallingPolicy:
         port = self.port(loop)
         agent = _agent(toolbox, port, self._sampling)
         executor = concurrent.futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="tool-calling")
-        running = loop.run_in_executor(executor, _run, agent, toolbox.goal)
+        running = loop.run_in_executor(executor, _run, agent, toolbox)
         try:
             return await asyncio.shield(running)
         except (Interrupted, AgentError) as error:
@@ -81,10 +81,10 @@ class ToolCallingPolicy:
             executor.shutdown(wait=False)
 
 
-def _run(agent: ToolCallingAgent, goal: str) -> Claim:
-    claim = agent.run(goal)
-    assert isinstance(claim, Claim)
-    return claim
+def _run(agent: ToolCallingAgent, toolbox: Toolbox) -> Claim:
+    agent.run(toolbox.goal)
+    assert toolbox.claim is not None
+    return toolbox.claim
 
 
 def _agent(toolbox: Toolbox, port: LoopPort, sampling: Sampling | None) -> ToolCallingAgent:
@@ -107,10 +107,11 @@ class _BoundedAgent(ToolCallingAgent):  # type: ignore[misc]  # smolagents ships
         """The toolbox checks its calls itself, so that each is logged, whatever is wrong with it."""
         tool = self.tools.get(tool_name)
         if isinstance(tool, _BridgedTool) and isinstance(arguments, dict):
-            result = tool.forward(**arguments)
-            if tool_name == "final_answer" and not isinstance(result, Claim):
-                raise AgentToolExecutionError(result, self.logger)
-            return result
+            result = tool.call(arguments)
+            if tool_name == "final_answer" and result.error is not None:
+                raise AgentToolExecutionError(result.text, self.logger)
+            # Text, because of any other value smolagents finds out what it is by importing torch.
+            return result.text
         return super().execute_tool_call(tool_name, arguments)
 
 
@@ -127,11 +128,11 @@ class _BridgedTool(Tool):  # type: ignore[misc]  # smolagents ships no types
         self._port = port
         super().__init__()
 
-    def forward(self, **arguments: Any) -> str | Claim:
-        result: ToolResult = self._port.call(self._toolbox.run(self.name, arguments))
-        if self.name == "final_answer" and result.error is None:
-            return Claim(str(result.data["answer"]), bool(result.data.get("achieved", True)))
-        return result.text
+    def call(self, arguments: Mapping[str, Any]) -> ToolResult:
+        return self._port.call(self._toolbox.run(self.name, arguments))
+
+    def forward(self, **arguments: Any) -> str:
+        return self.call(arguments).text
 
 
 def _smol_input(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from stillwing_agent.core.tools.circling import Circling, Key
 from stillwing_agent.core.tools.cockpit import Cockpit, Thought
 from stillwing_agent.core.tools.dialogue import ask_operator, look_around
 from stillwing_agent.core.tools.homing import fly_home
+from stillwing_agent.core.types import Claim
 from stillwing_bridge.core.commands import Command
 from stillwing_bridge.core.types import VehicleInfo
 from stillwing_common.errors import (
@@ -99,6 +100,8 @@ class Toolbox:
     vehicle: VehicleInfo
     pointing: Pointing | None = None
     refusal_reason: str | None = None
+    claim: Claim | None = None
+    """The final answer to the instruction that is followed; None as long as there is none."""
     _closed: set[Key] = field(default_factory=set)
     _circling: Circling = field(default_factory=Circling)
     _silences: int = 0
@@ -116,7 +119,7 @@ class Toolbox:
 
     def turned(self) -> None:
         """Another instruction is followed from now on: what was refused under the last one is open again."""
-        self.refusal_reason = None
+        self.refusal_reason = self.claim = None
         self._closed.clear()
         self._circling = Circling()
 
@@ -224,6 +227,7 @@ class Toolbox:
                 await self.cockpit.wait(arguments["duration_s"])
                 return {"state": "holding"}
             case "final_answer":
+                self.claim = Claim(str(arguments["answer"]), bool(arguments.get("achieved", True)))
                 return dict(arguments)
             case "point_and_fly":
                 command: Command = point_command(arguments, self.pointing, self.cockpit.pump.picture_px)
