@@ -80,7 +80,12 @@ class ImageStore:
     def delete(self, name: str) -> None:
         """Let the bytes go; what is gone already stays gone. Raises StoreUnavailable."""
         try:
-            self._files.rm_file(self._path(name))
+            path = self._path(name)
+            if self._local:
+                # A writer that was killed leaves its unfinished file; one that still writes begins anew.
+                for unfinished in Path(path).parent.glob(f"{Path(path).name}.*"):
+                    unfinished.unlink(missing_ok=True)
+            self._files.rm_file(path)
         except FileNotFoundError:
             return
         except self._failures as error:
@@ -101,12 +106,14 @@ def _write_durably(root: Path, path: Path, data: bytes) -> None:
     """The file, and the names of all folders down to it, are on disk when this returns, whoever made them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # What is there is read, too: bytes that a disk has changed must not pass for the ones that are put now.
-    if not path.exists() or path.read_bytes() != data:
-        handle, unfinished = tempfile.mkstemp(dir=path.parent)
+    while not path.exists() or path.read_bytes() != data:
+        handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
             replace_durably(Path(unfinished), path)
+        except FileNotFoundError:
+            continue  # deleted with the image it was to be
         except BaseException:
             Path(unfinished).unlink(missing_ok=True)
             raise
