@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 
 from stillwing_vlm.core.backend import PinnedView
+from stillwing_vlm.core.engines.cache.pages import in_huge_pages
 from stillwing_vlm.core.engines.cache.scaled import Cached, CachedPair, Scaled, joined, put, stored
 from stillwing_vlm.core.engines.qwen.rotary import Rotary, rotate
 from stillwing_vlm.core.inputs.positions import Positions
@@ -47,7 +48,9 @@ class SlabShape:
 
     def cache(self, tokens: int) -> Cached:
         """The same as a slab keeps it."""
-        return Scaled.empty(self._sizes(tokens), self.device) if self.scaled else self.empty(tokens)
+        if self.scaled:
+            return Scaled.empty(self._sizes(tokens), self.device)
+        return in_huge_pages(self._sizes(tokens), self.dtype) if self.device.type == "cpu" else self.empty(tokens)
 
     def _sizes(self, tokens: int) -> tuple[int, int, int, int]:
         return (self.layers, self.kv_heads, tokens, self.head_dim)
