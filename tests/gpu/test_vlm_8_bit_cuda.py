@@ -17,14 +17,14 @@ pytest.importorskip("triton", reason="needs triton: pip install triton")
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.catalog import AttentionKind, Decoding, Dtype, KvCacheDtype, ModelSource, WeightDtype
 from stillwing_vlm.core.engines.attention.choice import Heads, choose_attention, disagreement
-from stillwing_vlm.core.engines.cache.scaled import Scaled
 from stillwing_vlm.core.engines.kernels.append import append
 from stillwing_vlm.core.engines.kernels.codes import reads_codes
 from stillwing_vlm.core.engines.kernels.decode import decode, plan_decode
 from stillwing_vlm.core.engines.kernels.int8_linear import linear
 from stillwing_vlm.core.engines.kernels.tables import DecodeWorkspace, SegmentTable
 from stillwing_vlm.core.engines.kernels.writing import turn_and_write
-from stillwing_vlm.core.engines.qwen.rotary import rotate
+from stillwing_vlm.core.engines.tensors.rotary import rotate
+from stillwing_vlm.core.engines.tensors.scaled import Scaled
 from stillwing_vlm.core.local import LocalEngine
 from stillwing_vlm.core.requests import View
 

@@ -17,7 +17,7 @@ import torch
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.backend import Choosing, Row
 from stillwing_vlm.core.catalog import AttentionKind, Decoding, Dtype, ModelSource
-from stillwing_vlm.core.engines.captured.graphs import GraphCapture
+from stillwing_vlm.core.engines.passes.graphs import GraphCapture
 from stillwing_vlm.core.inputs.positions import text_positions
 from stillwing_vlm.core.local import LocalEngine, LocalSession
 from stillwing_vlm.core.memory.branch import AskBranch

@@ -23,7 +23,7 @@ from stillwing_vlm.core.engines.kernels.cache import move, place
 from stillwing_vlm.core.engines.kernels.decode import decode, plan_decode
 from stillwing_vlm.core.engines.kernels.tables import DecodeWorkspace, SegmentTable
 from stillwing_vlm.core.engines.kernels.writing import turn_and_write
-from stillwing_vlm.core.engines.qwen.rotary import rotate
+from stillwing_vlm.core.engines.tensors.rotary import rotate
 from stillwing_vlm.core.local import LocalEngine
 from stillwing_vlm.core.requests import View
 

@@ -19,7 +19,6 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
-from stillwing_vlm.core.engines.cache.scaled import Scaled
 from stillwing_vlm.core.engines.kernels import append as append_kernels
 from stillwing_vlm.core.engines.kernels import decode as decode_kernels
 from stillwing_vlm.core.engines.kernels.append import Segment, append, attend, tile_within
@@ -29,6 +28,7 @@ from stillwing_vlm.core.engines.kernels.fused import add_norm, gated
 from stillwing_vlm.core.engines.kernels.int8_linear import linear
 from stillwing_vlm.core.engines.kernels.tables import DecodeWorkspace, SegmentTable
 from stillwing_vlm.core.engines.kernels.writing import turn_and_write, turn_into, write
+from stillwing_vlm.core.engines.tensors.scaled import Scaled
 
 HEADS, KV_HEADS, HEAD_DIM, DTYPE = 16, 2, 128, torch.bfloat16
 SHARED_KIB = {80: 163, 86: 99, 89: 99, 90: 227}

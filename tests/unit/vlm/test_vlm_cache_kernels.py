@@ -11,7 +11,7 @@ from kernel_device import DEVICE
 from stillwing_vlm.core.engines.kernels.cache import move, place
 from stillwing_vlm.core.engines.kernels.tables import SegmentTable
 from stillwing_vlm.core.engines.kernels.writing import turn_and_write, turn_into, write
-from stillwing_vlm.core.engines.qwen.rotary import CosSin, rotate
+from stillwing_vlm.core.engines.tensors.rotary import CosSin, rotate
 
 pytestmark = pytest.mark.triton
 

@@ -19,7 +19,7 @@ from stillwing_common.types import Frame, Image, ImageEncoding, Stamp
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.catalog import ModelSource, load_engine
 from stillwing_vlm.core.engines.qwen.families import FAMILIES, rotary_axes
-from stillwing_vlm.core.engines.qwen.rotary import Rotary
+from stillwing_vlm.core.engines.tensors.rotary import Rotary
 from stillwing_vlm.core.inputs.chunk_tokens import time_labels
 from stillwing_vlm.core.inputs.positions import Grid
 from stillwing_vlm.core.local import LocalEngine

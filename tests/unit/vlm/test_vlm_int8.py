@@ -17,8 +17,8 @@ from stillwing_lab.speed.real_sizes import real_config
 from stillwing_vlm.convert.info import model_from_wire, model_to_wire
 from stillwing_vlm.core.catalog import Decoding, Dtype, KvCacheDtype, ModelSource, WeightDtype, planned_use
 from stillwing_vlm.core.engines.cache.slab import SlabShape
-from stillwing_vlm.core.engines.captured.static_step import scratch_bytes
 from stillwing_vlm.core.engines.kernels.shares import append_scratch_bytes, decode_scratch_bytes
+from stillwing_vlm.core.engines.passes.static_step import scratch_bytes
 from stillwing_vlm.core.engines.qwen import int8
 from stillwing_vlm.core.engines.qwen.families import FAMILIES
 from stillwing_vlm.core.engines.qwen.figures import model_figures

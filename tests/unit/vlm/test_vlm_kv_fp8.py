@@ -19,8 +19,8 @@ from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.catalog import AttentionKind, Decoding, Dtype, KvCacheDtype, ModelSource, load_engine
 from stillwing_vlm.core.engines.attention import scaled as scaled_attention
 from stillwing_vlm.core.engines.attention.scaled import append_scaled, branch_scaled
-from stillwing_vlm.core.engines.cache.scaled import CODES, HALF_TO_ONE, Scaled, halves, joined, stored
-from stillwing_vlm.core.engines.qwen.rotary import rotate
+from stillwing_vlm.core.engines.tensors.rotary import rotate
+from stillwing_vlm.core.engines.tensors.scaled import CODES, HALF_TO_ONE, Scaled, halves, joined, stored
 from stillwing_vlm.core.limits import Limits
 from stillwing_vlm.core.local import LocalEngine, LocalSession
 from stillwing_vlm.core.requests import AskRequest, Eviction, EvictionLevel, EvictionPositions, View

@@ -18,16 +18,16 @@ from kernel_device import DEVICE
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.catalog import AttentionKind, Decoding, Dtype, KvCacheDtype, ModelSource
 from stillwing_vlm.core.engines.attention.choice import Heads, choose_attention
-from stillwing_vlm.core.engines.cache.scaled import Scaled
-from stillwing_vlm.core.engines.captured.decoding import StaticPasses, make_decoder, no_capture
-from stillwing_vlm.core.engines.captured.static_append import StaticAppends
 from stillwing_vlm.core.engines.kernels import cache
 from stillwing_vlm.core.engines.kernels.append import Segment, Tile, append, attend
 from stillwing_vlm.core.engines.kernels.cache import move, place
 from stillwing_vlm.core.engines.kernels.decode import decode, plan_decode
 from stillwing_vlm.core.engines.kernels.tables import DecodeWorkspace, SegmentTable
 from stillwing_vlm.core.engines.kernels.writing import turn_and_write
-from stillwing_vlm.core.engines.qwen.rotary import CosSin, rotate
+from stillwing_vlm.core.engines.passes.decoding import StaticPasses, make_decoder, no_capture
+from stillwing_vlm.core.engines.passes.static_append import StaticAppends
+from stillwing_vlm.core.engines.tensors.rotary import CosSin, rotate
+from stillwing_vlm.core.engines.tensors.scaled import Scaled
 from stillwing_vlm.core.local import LocalEngine
 from stillwing_vlm.core.requests import Sampling, View
 
@@ -258,7 +258,7 @@ def test_a_memory_moved_and_rewritten_by_kernels_is_the_same(directory: Path, mo
 
 def test_the_kernels_step_the_same(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Appends and questions through static buffers, on the kernels and on torch's own."""
-    from stillwing_vlm.core.engines.captured.kernel_segments import KernelAppend, KernelSegments
+    from stillwing_vlm.core.engines.passes.kernel_segments import KernelAppend, KernelSegments
 
     found = []
     for on_kernels in (False, True):

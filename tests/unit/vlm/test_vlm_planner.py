@@ -16,7 +16,7 @@ from transformers import Qwen2_5_VLConfig
 
 from stillwing_lab.speed.real_sizes import real_config
 from stillwing_vlm.core.catalog import ModelSource, load_engine, planned_use
-from stillwing_vlm.core.engines.captured.static_step import scratch_bytes
+from stillwing_vlm.core.engines.passes.static_step import scratch_bytes
 from stillwing_vlm.core.engines.qwen.families import FAMILIES
 from stillwing_vlm.core.engines.qwen.figures import model_figures
 from stillwing_vlm.core.engines.qwen.host_memory import free_host_bytes

@@ -14,10 +14,10 @@ import torch
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.backend import Choosing, Row
 from stillwing_vlm.core.catalog import Decoding, ModelSource
-from stillwing_vlm.core.engines.captured.decoding import StaticPasses, kernels_fit, make_decoder, no_capture
-from stillwing_vlm.core.engines.captured.static_append import StaticAppends
-from stillwing_vlm.core.engines.captured.static_step import PendingToken, StaticStep
-from stillwing_vlm.core.engines.captured.vision import CapturedVision
+from stillwing_vlm.core.engines.passes.decoding import StaticPasses, kernels_fit, make_decoder, no_capture
+from stillwing_vlm.core.engines.passes.static_append import StaticAppends
+from stillwing_vlm.core.engines.passes.static_step import PendingToken, StaticStep
+from stillwing_vlm.core.engines.passes.vision import CapturedVision
 from stillwing_vlm.core.engines.qwen.families import FAMILIES
 from stillwing_vlm.core.engines.qwen.layers import fused_between
 from stillwing_vlm.core.engines.qwen.vision import VisionEncoder
@@ -238,7 +238,7 @@ def test_a_token_is_fed_before_it_is_read(static: LocalEngine, monkeypatch: pyte
 def test_the_kernels_step_the_same(engines: tuple[LocalEngine, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Several sessions, a copied view, questions and single tokens, in Triton's interpreter where there is no card."""
     pytest.importorskip("triton", reason="needs triton: pip install triton")
-    from stillwing_vlm.core.engines.captured.kernel_segments import KernelAppend, KernelSegments
+    from stillwing_vlm.core.engines.passes.kernel_segments import KernelAppend, KernelSegments
 
     backends: list[Any] = [engine.loaded.backend for engine in engines]
     layers, rotary = backends[1]._layers, backends[1]._rotary

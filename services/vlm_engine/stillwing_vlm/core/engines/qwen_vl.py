@@ -18,18 +18,18 @@ from stillwing_vlm.core.backend import CacheSizes, Outcome, PinnedView, Row
 from stillwing_vlm.core.engines.attention.choice import Heads, choose_attention
 from stillwing_vlm.core.engines.cache import file as kv_file
 from stillwing_vlm.core.engines.cache.slab import BranchStore, CacheCopy, KeptChunk, KvSlab, SlabShape
-from stillwing_vlm.core.engines.captured.decoding import choose_decoding
-from stillwing_vlm.core.engines.captured.static_step import scratch_bytes
-from stillwing_vlm.core.engines.captured.vision import CapturedVision, Encode, PatchStager, StagedPatches
+from stillwing_vlm.core.engines.passes.decoding import choose_decoding
+from stillwing_vlm.core.engines.passes.static_step import scratch_bytes
+from stillwing_vlm.core.engines.passes.vision import CapturedVision, Encode, PatchStager, StagedPatches
 from stillwing_vlm.core.engines.qwen.families import Family, rotary_axes
 from stillwing_vlm.core.engines.qwen.figures import model_figures
 from stillwing_vlm.core.engines.qwen.fingerprint import fingerprint
 from stillwing_vlm.core.engines.qwen.host_memory import free_host_bytes
 from stillwing_vlm.core.engines.qwen.layers import LanguageLayers, TokenEmbeddings
-from stillwing_vlm.core.engines.qwen.rotary import Rotary
 from stillwing_vlm.core.engines.qwen.sampling import ReadToken, choose
-from stillwing_vlm.core.engines.qwen.transfer import to_device
 from stillwing_vlm.core.engines.qwen.vision import VisionEncoder
+from stillwing_vlm.core.engines.tensors.rotary import Rotary
+from stillwing_vlm.core.engines.tensors.transfer import to_device
 from stillwing_vlm.core.inputs.chunk_tokens import VISION, ChunkFormat, ChunkLayout
 from stillwing_vlm.core.inputs.images import PatchChunk, Preprocessing
 from stillwing_vlm.core.inputs.positions import Positions

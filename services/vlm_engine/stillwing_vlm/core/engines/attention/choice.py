@@ -22,8 +22,8 @@ from stillwing_vlm.core.engines.attention.plain import (
     decode_attention_on_cpu,
 )
 from stillwing_vlm.core.engines.attention.scaled import append_scaled, branch_scaled
-from stillwing_vlm.core.engines.cache.scaled import Cached, Scaled
-from stillwing_vlm.core.engines.cache.slab import KERNEL_HEADS
+from stillwing_vlm.core.engines.kernels.shares import KERNEL_HEADS
+from stillwing_vlm.core.engines.tensors.scaled import Cached, Scaled
 
 _MOST_DISAGREEMENT = 4 * 2**-8
 """bfloat16 keeps eight bits: one rounding of the output, one of the weights, one of the pieces, and one to spare."""
@@ -141,7 +141,7 @@ def _triton(device: torch.device, dtype: torch.dtype, heads: Heads) -> Attention
             f"of 2; this is {device} with heads of {dim}: say sdpa or auto",
             device=str(device),
         )
-    from stillwing_vlm.core.engines.kernels.attention import TRITON
+    from stillwing_vlm.core.engines.attention.triton import TRITON
 
     return TRITON
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from stillwing_vlm.core.engines.cache.scaled import CachedPair
+from stillwing_vlm.core.engines.tensors.scaled import CachedPair
 
 KeyValue = tuple[torch.Tensor, torch.Tensor]
 

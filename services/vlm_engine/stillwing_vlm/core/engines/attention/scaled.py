@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from stillwing_vlm.core.engines.cache.scaled import HALF_TO_ONE, Cached, CachedPair, Scaled, halves
+from stillwing_vlm.core.engines.tensors.scaled import HALF_TO_ONE, Cached, CachedPair, Scaled, halves
 
 _BLOCK_SCORES = 1 << 22
 """Scores held at once; the block of cached tokens is as long as they allow."""

@@ -19,8 +19,8 @@ from safetensors.torch import load_file, save_file
 
 from stillwing_common.errors import ExportUnusable
 from stillwing_vlm.core.backend import CacheSizes
-from stillwing_vlm.core.engines.cache.scaled import Cached, Scaled, stored
 from stillwing_vlm.core.engines.cache.slab import CacheCopy, SlabShape
+from stillwing_vlm.core.engines.tensors.scaled import Cached, Scaled, stored
 
 _FORMAT = "stillwing-session"
 _MOST_HEADER_BYTES = 1 << 24

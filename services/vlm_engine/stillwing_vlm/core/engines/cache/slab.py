@@ -18,13 +18,11 @@ import numpy.typing as npt
 import torch
 
 from stillwing_vlm.core.backend import PinnedView
-from stillwing_vlm.core.engines.cache.pages import in_huge_pages
-from stillwing_vlm.core.engines.cache.scaled import Cached, CachedPair, Scaled, joined, put, stored
-from stillwing_vlm.core.engines.qwen.rotary import Rotary, rotate
+from stillwing_vlm.core.engines.kernels.shares import KERNEL_HEADS
+from stillwing_vlm.core.engines.tensors.pages import in_huge_pages
+from stillwing_vlm.core.engines.tensors.rotary import Rotary, rotate
+from stillwing_vlm.core.engines.tensors.scaled import Cached, CachedPair, Scaled, joined, put, stored
 from stillwing_vlm.core.inputs.positions import Positions
-
-KERNEL_HEADS = (16, 32, 64, 128, 256)
-"""Sizes of heads that the kernels take."""
 
 _TURNED_TOKENS = 1024
 """Tokens that are turned at a time."""

@@ -13,11 +13,11 @@ import torch
 import triton
 import triton.language as tl
 
-from stillwing_vlm.core.engines.cache.scaled import Cached, Scaled, scale_address
 from stillwing_vlm.core.engines.kernels.codes import reads_codes, widened, widened_scale
 from stillwing_vlm.core.engines.kernels.decode import LN_2, LOG2_E
 from stillwing_vlm.core.engines.kernels.shares import append_splits
 from stillwing_vlm.core.engines.kernels.tables import TRITON_TYPES, multiprocessors
+from stillwing_vlm.core.engines.tensors.scaled import Cached, Scaled, scale_address
 
 
 class Segment(NamedTuple):

@@ -8,10 +8,10 @@ import torch
 import triton
 import triton.language as tl
 
-from stillwing_vlm.core.engines.cache.scaled import Cached, Scaled, scale_address
 from stillwing_vlm.core.engines.kernels.codes import narrowed
 from stillwing_vlm.core.engines.kernels.tables import check_rows, equal_strides
-from stillwing_vlm.core.engines.qwen.rotary import CosSin
+from stillwing_vlm.core.engines.tensors.rotary import CosSin
+from stillwing_vlm.core.engines.tensors.scaled import Cached, Scaled, scale_address
 
 _MOVED_TOKENS = 128
 _MOVED_BYTES = 64

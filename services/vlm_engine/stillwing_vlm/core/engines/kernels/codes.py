@@ -1,4 +1,4 @@
-"""8-bit floats inside kernels: read as numbers in registers, and rounded from float32, as `engines.scaled` does.
+"""8-bit floats inside kernels: read as numbers in registers, and rounded from float32, as `tensors.scaled` does.
 
 Codes are bytes to the kernels. Cards from compute capability 8.9 on turn them into numbers themselves; for others, and
 for the interpreter, their bits are put where float16 has them. It knows nothing of attention or of where things lie.
@@ -10,7 +10,7 @@ import torch
 import triton
 import triton.language as tl
 
-from stillwing_vlm.core.engines.cache.scaled import HALF_TO_ONE, LARGEST, LEAST
+from stillwing_vlm.core.engines.tensors.scaled import HALF_TO_ONE, LARGEST, LEAST
 
 _HALF_TO_ONE = tl.constexpr(HALF_TO_ONE)
 _LARGEST = tl.constexpr(LARGEST)

@@ -5,6 +5,9 @@ Arithmetic alone, so that a planner reckons with the same numbers as the kernels
 
 from typing import NamedTuple
 
+KERNEL_HEADS = (16, 32, 64, 128, 256)
+"""Sizes of heads that kernels take, these and those of the CPU."""
+
 MOST_LANES = 128
 """Queries of all heads that one program attends."""
 

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 import triton.language as tl
 
-from stillwing_vlm.core.engines.cache.scaled import CODES, Cached, Scaled, scale_address
 from stillwing_vlm.core.engines.kernels.shares import MOST_LANES, decode_shares
-from stillwing_vlm.core.engines.qwen.rotary import CosSin
+from stillwing_vlm.core.engines.tensors.rotary import CosSin
+from stillwing_vlm.core.engines.tensors.scaled import CODES, Cached, Scaled, scale_address
 
 TRITON_TYPES: dict[torch.dtype, Any] = {
     torch.float32: tl.float32,

@@ -8,10 +8,9 @@ import torch
 import triton
 import triton.language as tl
 
-from stillwing_vlm.core.engines.attention.plain import KeyValue
 from stillwing_vlm.core.engines.kernels.codes import narrowed
 from stillwing_vlm.core.engines.kernels.tables import TRITON_TYPES, SegmentTable, check_rows, equal_strides
-from stillwing_vlm.core.engines.qwen.rotary import CosSin
+from stillwing_vlm.core.engines.tensors.rotary import CosSin
 
 
 def turn_and_write(
@@ -59,7 +58,7 @@ def _launch(
     cos_sin: CosSin | None,
     turned: torch.Tensor | None,
     table: SegmentTable | None,
-    there: KeyValue | None,
+    there: tuple[torch.Tensor, torch.Tensor] | None,
     layer: int,
     width: int,
 ) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from stillwing_vlm.core.engines.cache.scaled import SCALE_BYTES
+from stillwing_vlm.core.engines.tensors.scaled import SCALE_BYTES
 from stillwing_vlm.core.planner import ModelFigures
 
 _FLOAT32_BYTES = 4

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from stillwing_vlm.core.engines.qwen.families import Family
 from stillwing_vlm.core.engines.qwen.int8 import Int8Linear
 from stillwing_vlm.core.engines.qwen.int8 import side_by_side as int8_side_by_side
-from stillwing_vlm.core.engines.qwen.rotary import CosSin, rotate
+from stillwing_vlm.core.engines.tensors.rotary import CosSin, rotate
 
 Attend = Callable[[int, torch.Tensor, torch.Tensor], torch.Tensor]
 """Per layer: un-rotated queries and keys one after the other `[heads + kv_heads, tokens, head_dim]`, and values; the

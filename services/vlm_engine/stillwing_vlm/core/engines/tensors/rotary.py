@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from stillwing_vlm.core.engines.qwen.transfer import to_device
+from stillwing_vlm.core.engines.tensors.transfer import to_device
 from stillwing_vlm.core.inputs.positions import Positions
 
 CosSin = tuple[torch.Tensor, torch.Tensor]

@@ -13,12 +13,12 @@ from weakref import WeakKeyDictionary
 import torch
 
 from stillwing_vlm.core.engines.attention.plain import Attention
-from stillwing_vlm.core.engines.cache.scaled import Cached
 from stillwing_vlm.core.engines.cache.slab import KvSlab
-from stillwing_vlm.core.engines.captured.static_step import Capture
+from stillwing_vlm.core.engines.passes.static_step import Capture
 from stillwing_vlm.core.engines.qwen.layers import LanguageLayers, TokenEmbeddings
-from stillwing_vlm.core.engines.qwen.rotary import CosSin
-from stillwing_vlm.core.engines.qwen.transfer import to_device
+from stillwing_vlm.core.engines.tensors.rotary import CosSin
+from stillwing_vlm.core.engines.tensors.scaled import Cached
+from stillwing_vlm.core.engines.tensors.transfer import to_device
 
 _MOST_SIZES = 2
 """Sizes of chunk that a session's appends are captured for; the one not used for longest gives way."""

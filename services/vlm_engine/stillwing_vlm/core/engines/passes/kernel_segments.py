@@ -4,14 +4,14 @@ nothing that the host reads.
 
 import torch
 
-from stillwing_vlm.core.engines.cache.scaled import Cached, Scaled
-from stillwing_vlm.core.engines.captured.static_step import StaticStep
 from stillwing_vlm.core.engines.kernels.append import append
 from stillwing_vlm.core.engines.kernels.decode import decode, plan_decode
 from stillwing_vlm.core.engines.kernels.tables import DecodeWorkspace, SegmentTable
 from stillwing_vlm.core.engines.kernels.writing import turn_and_write
+from stillwing_vlm.core.engines.passes.static_step import StaticStep
 from stillwing_vlm.core.engines.qwen.layers import LanguageLayers
-from stillwing_vlm.core.engines.qwen.rotary import CosSin
+from stillwing_vlm.core.engines.tensors.rotary import CosSin
+from stillwing_vlm.core.engines.tensors.scaled import Cached, Scaled
 
 
 class KernelSegments:

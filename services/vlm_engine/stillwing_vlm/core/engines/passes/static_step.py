@@ -14,18 +14,18 @@ import torch
 
 from stillwing_vlm.core.backend import Outcome, Row
 from stillwing_vlm.core.engines.attention.plain import Attention
-from stillwing_vlm.core.engines.cache.scaled import CachedPair, put, scale_address
 from stillwing_vlm.core.engines.cache.slab import BranchStore
-from stillwing_vlm.core.engines.captured.step_inputs import OWN, SEGMENTS, StepInputs
 from stillwing_vlm.core.engines.kernels.shares import (
     LEAST_TOKENS,
     MOST_SPLITS,
     append_scratch_bytes,
     decode_scratch_bytes,
 )
+from stillwing_vlm.core.engines.passes.step_inputs import OWN, SEGMENTS, StepInputs
 from stillwing_vlm.core.engines.qwen.layers import LanguageLayers, TokenEmbeddings
-from stillwing_vlm.core.engines.qwen.rotary import CosSin, Rotary
 from stillwing_vlm.core.engines.qwen.sampling import choose_tokens, draw_tokens
+from stillwing_vlm.core.engines.tensors.rotary import CosSin, Rotary
+from stillwing_vlm.core.engines.tensors.scaled import CachedPair, put, scale_address
 
 WIDTHS = (1, 8, 32, 64)
 """Tokens that a row of a step feeds at most; a question longer than the last goes the other way."""

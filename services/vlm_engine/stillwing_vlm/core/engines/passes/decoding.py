@@ -10,9 +10,10 @@ from functools import partial
 
 from stillwing_common.errors import DeviceAbsent, MissingExtra
 from stillwing_vlm.core.engines.attention.plain import Attention
-from stillwing_vlm.core.engines.cache.slab import KERNEL_HEADS
-from stillwing_vlm.core.engines.captured.static_append import StaticAppends, TorchAppend
-from stillwing_vlm.core.engines.captured.static_step import (
+from stillwing_vlm.core.engines.kernels.shares import KERNEL_HEADS
+from stillwing_vlm.core.engines.passes.graphs import GraphCapture
+from stillwing_vlm.core.engines.passes.static_append import StaticAppends, TorchAppend
+from stillwing_vlm.core.engines.passes.static_step import (
     Capture,
     SegmentKernels,
     StaticDecoder,
@@ -21,7 +22,7 @@ from stillwing_vlm.core.engines.captured.static_step import (
     VocabularyBuffers,
 )
 from stillwing_vlm.core.engines.qwen.layers import LanguageLayers
-from stillwing_vlm.core.engines.qwen.rotary import Rotary
+from stillwing_vlm.core.engines.tensors.rotary import Rotary
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +66,9 @@ def choose_decoding(
             f"{layers.head_dim}: say auto or eager",
             device=str(layers.device),
         )
-    from stillwing_vlm.core.engines.captured.kernel_segments import KernelAppend, KernelSegments
+    from stillwing_vlm.core.engines.passes.kernel_segments import KernelAppend, KernelSegments
 
-    capture: Capture = no_capture
-    if wanted == "graphs":
-        from stillwing_vlm.core.engines.captured.graphs import GraphCapture
-
-        capture = GraphCapture(layers.device)
+    capture: Capture = GraphCapture(layers.device) if wanted == "graphs" else no_capture
     decoder = make_decoder(layers, rotary, vocab_size, partial(KernelSegments, scaled=scaled), capture)
     return StaticPasses(decoder, StaticAppends(layers, KernelAppend, capture), capture), wanted
 

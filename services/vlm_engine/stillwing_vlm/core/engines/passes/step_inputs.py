@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from stillwing_vlm.core.engines.qwen.transfer import to_device
+from stillwing_vlm.core.engines.tensors.transfer import to_device
 
 SEGMENTS = 3
 """Pieces of cache a branch attends at most: what was copied aside for it, its part of the trunk, its own tokens."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from stillwing_vlm.core.engines.captured.static_step import Capture
+from stillwing_vlm.core.engines.passes.static_step import Capture
 from stillwing_vlm.core.engines.qwen.vision import VisionFeatures
 from stillwing_vlm.core.inputs.images import PatchChunk
 from stillwing_vlm.core.inputs.positions import Grid
