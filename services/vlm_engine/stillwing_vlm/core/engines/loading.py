@@ -16,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 from stillwing_common.errors import DeviceAbsent, ModelNotUsable
 from stillwing_vlm.core.engines.qwen.families import FAMILIES, Family
 from stillwing_vlm.core.engines.qwen.int8 import quantise
+from stillwing_vlm.core.engines.qwen.wide_linear import multiplies_bfloat16, widen
 from stillwing_vlm.core.engines.qwen_vl import QwenVlBackend
 from stillwing_vlm.core.inputs.generation import read_generation
 from stillwing_vlm.core.inputs.images import Preprocessing
@@ -78,6 +79,8 @@ def load_model(
     if weight_dtype == "int8":
         # Before they go to the device, which never holds both.
         quantise(model.model.language_model)
+    if where.type == "cpu" and as_type == torch.bfloat16 and not multiplies_bfloat16():
+        widen(model)
     model = model.to(where).eval().requires_grad_(False)
     # Angles stay in float32 whatever the type of the weights: a cast of the whole model would round them.
     rotary = model.model.visual.rotary_pos_emb

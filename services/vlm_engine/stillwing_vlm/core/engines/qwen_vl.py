@@ -19,6 +19,7 @@ from stillwing_vlm.core.engines.attention.choice import Heads, choose_attention
 from stillwing_vlm.core.engines.cache import file as kv_file
 from stillwing_vlm.core.engines.cache.slab import BranchStore, CacheCopy, KeptChunk, KvSlab, SlabShape
 from stillwing_vlm.core.engines.passes.decoding import choose_decoding
+from stillwing_vlm.core.engines.passes.eager import EagerAppend, attend_rows
 from stillwing_vlm.core.engines.passes.static_step import scratch_bytes
 from stillwing_vlm.core.engines.passes.vision import CapturedVision, Encode, PatchStager, StagedPatches
 from stillwing_vlm.core.engines.qwen.families import Family, rotary_axes
@@ -28,11 +29,14 @@ from stillwing_vlm.core.engines.qwen.host_memory import free_host_bytes
 from stillwing_vlm.core.engines.qwen.layers import LanguageLayers, TokenEmbeddings
 from stillwing_vlm.core.engines.qwen.sampling import ReadToken, choose
 from stillwing_vlm.core.engines.qwen.vision import VisionEncoder
-from stillwing_vlm.core.engines.tensors.rotary import Rotary
+from stillwing_vlm.core.engines.tensors.rotary import CosSin, Rotary
 from stillwing_vlm.core.engines.tensors.transfer import to_device
 from stillwing_vlm.core.inputs.chunk_tokens import VISION, ChunkFormat, ChunkLayout
 from stillwing_vlm.core.inputs.images import PatchChunk, Preprocessing
 from stillwing_vlm.core.inputs.positions import Positions
+
+Note = Callable[[int, torch.Tensor], object]
+"""Given a layer and its queries and keys before they are turned, one after the other."""
 
 
 class QwenVlBackend:
@@ -167,63 +171,55 @@ class QwenVlBackend:
 
         No hidden state leaves the last layer, so its end is not computed.
         """
-        end = tail + embedding.hidden.shape[0]
         cos_sin = self._rotary.cos_sin(positions)
         appends = self._static.appends if self._static is not None and offset is None else None
         if appends is not None and appends.run(store, start, tail, embedding, cos_sin):
             return None
         raw: list[torch.Tensor] = []
-
-        def attend(layer: int, unturned: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-            queries, keys = self._layers.turned(unturned, cos_sin)
-            store.keys[layer, :, tail:end] = keys
-            store.values[layer, :, tail:end] = values
-            if offset is not None:
-                raw.append(unturned[self._layers.heads :])
-            return self._attention.append(queries, store.keys[layer, :, start:end], store.values[layer, :, start:end])
-
-        self._layers.walk(embedding, attend, needs_output=False)
+        note = None if offset is None else lambda _, unturned: raw.append(unturned[self._layers.heads :])
+        self._append(store, start, tail, embedding, cos_sin, note)
         if offset is None:
             return None
-        return KeptChunk(torch.stack(raw), store.values[:, :, tail:end].clone(), positions - offset)
+        place = slice(tail, tail + embedding.hidden.shape[0])
+        return KeptChunk(torch.stack(raw), store.values[:, :, place].clone(), positions - offset)
 
     @torch.inference_mode()
     def mean_queries(
         self, store: KvSlab, tail: int, embedding: TokenEmbeddings, positions: Positions, layers: Sequence[int]
     ) -> npt.NDArray[np.float32]:
         """Mean queries before rotation, `[layers, heads, head_dim]`; the tokens are written at `tail`."""
-        end = tail + embedding.hidden.shape[0]
-        cos_sin = self._rotary.cos_sin(positions)
         means: dict[int, torch.Tensor] = {}
 
-        def attend(layer: int, unturned: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-            queries, keys = self._layers.turned(unturned, cos_sin)
-            store.keys[layer, :, tail:end] = keys
-            store.values[layer, :, tail:end] = values
+        def note(layer: int, unturned: torch.Tensor) -> None:
             if layer in layers:
                 means[layer] = unturned[: self._layers.heads].double().mean(dim=1)
-            return self._attention.append(queries, store.keys[layer, :, :end], store.values[layer, :, :end])
 
-        self._layers.walk(embedding, attend, needs_output=False)
+        self._append(store, 0, tail, embedding, self._rotary.cos_sin(positions), note)
         found: npt.NDArray[np.float32] = torch.stack([means[layer] for layer in layers]).float().cpu().numpy()
         return found
+
+    def _append(
+        self, store: KvSlab, start: int, tail: int, embedding: TokenEmbeddings, cos_sin: CosSin, note: Note | None
+    ) -> None:
+        tokens = embedding.hidden.shape[0]
+        append = EagerAppend(self._attention, self._layers, store.keys, store.values, tokens)
+        append.begin(cos_sin, torch.tensor((start, tail)))
+
+        def attend(layer: int, unturned: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+            if note is not None:
+                note(layer, unturned)
+            return append.attend(layer, unturned, values)
+
+        self._layers.walk(embedding, attend, needs_output=False)
 
     @torch.inference_mode()
     def step(self, rows: Sequence[Row]) -> list[torch.Tensor]:
         """Feed all rows in one pass: products over all their tokens together, attention for each row alone."""
         counts = [len(row.token_ids) for row in rows]
         ends = np.cumsum(counts)
-        passes = [row.branch.begin(count) for row, count in zip(rows, counts, strict=True)]
         ids = [token if isinstance(token, int) else token.read() for row in rows for token in row.token_ids]
         cos_sin = self._rotary.cos_sin(np.concatenate([row.positions for row in rows], axis=1))
-
-        def attend(layer: int, unturned: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-            queries, keys = self._layers.turned(unturned, cos_sin)
-            parts = zip(passes, torch.split(keys, counts, dim=1), torch.split(values, counts, dim=1), strict=True)
-            for each, row_keys, row_values in parts:
-                each.write(layer, row_keys, row_values)
-            return self._attention.rows(queries, counts, [each.segments[layer] for each in passes])
-
+        attend = attend_rows(self._attention, self._layers, rows, cos_sin)
         hidden = self._layers.walk(TokenEmbeddings(self._embed(ids)), attend)
         for row, count in zip(rows, counts, strict=True):
             row.branch.advance(count)

@@ -11,14 +11,14 @@ from functools import partial
 from stillwing_common.errors import DeviceAbsent, MissingExtra
 from stillwing_vlm.core.engines.attention.plain import Attention
 from stillwing_vlm.core.engines.kernels.shares import KERNEL_HEADS
+from stillwing_vlm.core.engines.passes.eager import EagerAppend, EagerSegments
 from stillwing_vlm.core.engines.passes.graphs import GraphCapture
-from stillwing_vlm.core.engines.passes.static_append import StaticAppends, TorchAppend
+from stillwing_vlm.core.engines.passes.static_append import StaticAppends
 from stillwing_vlm.core.engines.passes.static_step import (
     Capture,
     SegmentKernels,
     StaticDecoder,
     StaticStep,
-    TorchSegments,
     VocabularyBuffers,
 )
 from stillwing_vlm.core.engines.qwen.layers import LanguageLayers
@@ -55,8 +55,8 @@ def choose_decoding(
                 f"decoding 'graphs' needs CUDA; this is {layers.device}: say auto, eager or static",
                 device=str(layers.device),
             )
-        decoder = make_decoder(layers, rotary, vocab_size, lambda step: TorchSegments(step, attention), no_capture)
-        appends = StaticAppends(layers, partial(TorchAppend, attention), no_capture)
+        decoder = make_decoder(layers, rotary, vocab_size, partial(EagerSegments, attention), no_capture)
+        appends = StaticAppends(layers, partial(EagerAppend, attention), no_capture)
         return StaticPasses(decoder, appends, no_capture), wanted
     if not has_triton:
         raise MissingExtra(f"decoding '{wanted}' needs triton on CUDA; run: pip install triton", package="triton")

@@ -12,7 +12,6 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from stillwing_vlm.core.engines.attention.plain import Attention
 from stillwing_vlm.core.engines.cache.slab import KvSlab
 from stillwing_vlm.core.engines.passes.static_step import Capture
 from stillwing_vlm.core.engines.qwen.layers import LanguageLayers, TokenEmbeddings
@@ -122,28 +121,3 @@ class StaticAppends:
 def _parts(embedding: TokenEmbeddings, cos_sin: CosSin) -> list[torch.Tensor]:
     places = [] if embedding.places is None else [embedding.places]
     return [embedding.hidden, *places, *embedding.deep, *cos_sin]
-
-
-class TorchAppend:
-    """`AppendKernels` by an `Attention`'s own call: what others are held to. It reads the place from the inputs, so
-    that it works wherever that can be read without waiting, which is the CPU.
-    """
-
-    def __init__(self, attention: Attention, layers: LanguageLayers, keys: Cached, values: Cached, count: int) -> None:
-        self._attention = attention
-        self._layers = layers
-        self._keys, self._values = keys, values
-        self._count = count
-
-    def begin(self, cos_sin: CosSin, place: torch.Tensor) -> None:
-        """Note both."""
-        self._cos_sin, self._place = cos_sin, place
-
-    def attend(self, layer: int, raw: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """Turn, copy, attend."""
-        start, tail = self._place.tolist()
-        end = tail + self._count
-        queries, keys = self._layers.turned(raw, self._cos_sin)
-        self._keys[layer, :, tail:end] = keys
-        self._values[layer, :, tail:end] = values
-        return self._attention.append(queries, self._keys[layer, :, start:end], self._values[layer, :, start:end])

@@ -13,7 +13,6 @@ import numpy.typing as npt
 import torch
 
 from stillwing_vlm.core.backend import Outcome, Row
-from stillwing_vlm.core.engines.attention.plain import Attention
 from stillwing_vlm.core.engines.cache.slab import BranchStore
 from stillwing_vlm.core.engines.kernels.shares import (
     LEAST_TOKENS,
@@ -21,11 +20,11 @@ from stillwing_vlm.core.engines.kernels.shares import (
     append_scratch_bytes,
     decode_scratch_bytes,
 )
-from stillwing_vlm.core.engines.passes.step_inputs import OWN, SEGMENTS, StepInputs
+from stillwing_vlm.core.engines.passes.step_inputs import OWN, StepInputs
 from stillwing_vlm.core.engines.qwen.layers import LanguageLayers, TokenEmbeddings
 from stillwing_vlm.core.engines.qwen.sampling import choose_tokens, draw_tokens
 from stillwing_vlm.core.engines.tensors.rotary import CosSin, Rotary
-from stillwing_vlm.core.engines.tensors.scaled import CachedPair, put, scale_address
+from stillwing_vlm.core.engines.tensors.scaled import scale_address
 
 WIDTHS = (1, 8, 32, 64)
 """Tokens that a row of a step feeds at most; a question longer than the last goes the other way."""
@@ -77,8 +76,8 @@ class StaticStep:
         self.rows, self.width = rows, width
         self.layers = layers
         self.inputs = StepInputs(rows, width, vocabulary.allowed[:rows], device)
-        self.pieces: list[list[CachedPair]] = []
-        """What the rows attend, of all layers: the same that the inputs name by address."""
+        self.fed: Sequence[Row] = ()
+        """What is fed while it is: the same that the inputs tell of."""
         self._rotary = rotary
         self._lanes = torch.arange(width, device=device)
         self._rows = torch.arange(rows, device=device)
@@ -97,6 +96,8 @@ class StaticStep:
             self._run[drawn] = self._capture(lambda: self._forward(drawn=drawn))
         else:
             ready()
+        # A trunk is to go when its session goes.
+        self.fed = ()
         for row in rows:
             row.branch.advance(len(row.token_ids))
         return self._outcomes(rows)
@@ -105,7 +106,7 @@ class StaticStep:
         block, told = self.inputs.blank()
         allowed: dict[int, npt.NDArray[np.bool_]] = {}
         unread: list[tuple[int, int, torch.Tensor]] = []
-        self.pieces = []
+        self.fed = rows
         for at, row in enumerate(rows):
             count = len(row.token_ids)
             for lane, token in enumerate(row.token_ids):
@@ -115,7 +116,7 @@ class StaticStep:
                     told.token_ids[at, lane] = token if isinstance(token, int) else token.read()
             told.counts[at] = count
             told.first_position[at] = row.positions[0, 0]
-            self.pieces.append(self._point(told, at, row.branch, count))
+            _point(told, at, row.branch, count)
             if row.choosing is None:
                 continue
             if row.choosing.allowed is not None:
@@ -128,20 +129,6 @@ class StaticStep:
         self.inputs.fill(block, allowed)
         for at, lane, chosen in unread:
             self.inputs.told.token_ids[at, lane].copy_(chosen)
-
-    def _point(self, told: Any, row: int, branch: BranchStore, count: int) -> list[CachedPair]:
-        """Say where the row's pieces lie; all but its own are attended whole."""
-        seen, own, length = branch.pieces()
-        if length + count > own[0].shape[2]:
-            raise ValueError(f"{count} tokens behind {length} do not fit a branch of {own[0].shape[2]}")
-        for place, (keys, values) in [*enumerate(seen), (OWN, own)]:
-            if keys.stride() != values.stride():
-                raise ValueError(f"keys strided {keys.stride()} beside values strided {values.stride()}")
-            told.addresses[row, place] = keys.data_ptr(), values.data_ptr()
-            told.strides[row, place] = keys.stride()[:2]
-            told.scales[row, place] = scale_address(keys), scale_address(values)
-            told.spans[row, place] = 0, length if place == OWN else keys.shape[2]
-        return [*seen, own]
 
     @torch.inference_mode()
     def _forward(self, *, drawn: bool) -> None:
@@ -244,44 +231,18 @@ class StaticDecoder:
         return step
 
 
-class TorchSegments:
-    """`SegmentKernels` by an `Attention`'s own calls, row by row: what others are held to. It reads lengths from the
-    inputs, so that it works wherever they can be read without waiting, which is the CPU.
-    """
-
-    def __init__(self, step: StaticStep, attention: Attention) -> None:
-        self._step = step
-        self._attention = attention
-
-    def begin(self, cos_sin: CosSin) -> None:
-        """Note what is turned by."""
-        self._cos_sin = cos_sin
-
-    def attend(self, layer: int, raw: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """Turn all, copy the fed ones, attend those of all rows together, as the attention likes it."""
-        queries, keys = self._step.layers.turned(raw, self._cos_sin)
-        width, counts, segments = self._step.width, [], []
-        lanes: list[int] = []
-        for row, (fed, first, pieces) in enumerate(self._rows()):
-            mine = range(row * width, row * width + fed)
-            own_keys, own_values = (part[layer] for part in pieces[-1])
-            behind = (slice(None), slice(first, first + fed))
-            put(own_keys, behind, keys[:, mine.start : mine.stop])
-            put(own_values, behind, values[:, mine.start : mine.stop])
-            counts.append(fed)
-            lanes += mine
-            seen = [(key[layer], value[layer]) for key, value in pieces[:-1]]
-            segments.append([*seen, (own_keys[:, : first + fed], own_values[:, : first + fed])])
-        out = torch.zeros_like(queries)
-        out[:, lanes] = self._attention.rows(queries[:, lanes], counts, segments)
-        return out
-
-    def _rows(self) -> list[tuple[int, int, list[CachedPair]]]:
-        told = self._step.inputs.told
-        lengths = told.spans[:, OWN, 1].tolist()
-        return [
-            (int(told.counts[row]), int(lengths[row]), pieces) for row, pieces in enumerate(self._step.pieces)
-        ]  # fmt: skip
+def _point(told: Any, row: int, branch: BranchStore, count: int) -> None:
+    """Say where the row's pieces lie; all but its own are attended whole."""
+    seen, own, length = branch.pieces()
+    if length + count > own[0].shape[2]:
+        raise ValueError(f"{count} tokens behind {length} do not fit a branch of {own[0].shape[2]}")
+    for place, (keys, values) in [*enumerate(seen), (OWN, own)]:
+        if keys.stride() != values.stride():
+            raise ValueError(f"keys strided {keys.stride()} beside values strided {values.stride()}")
+        told.addresses[row, place] = keys.data_ptr(), values.data_ptr()
+        told.strides[row, place] = keys.stride()[:2]
+        told.scales[row, place] = scale_address(keys), scale_address(values)
+        told.spans[row, place] = 0, length if place == OWN else keys.shape[2]
 
 
 def _is_text(positions: npt.NDArray[np.int64]) -> bool:
@@ -316,6 +277,3 @@ def scratch_bytes(
         buffers = 2 * rows * width * heads[0] * heads[2] * element_bytes
         found += buffers + decode_scratch_bytes(rows, width, *heads, processors)
     return found + ROWS[-1] * vocab_size * (4 + 1) + MOST_TOKENS * token_bytes
-
-
-assert SEGMENTS == OWN + 1

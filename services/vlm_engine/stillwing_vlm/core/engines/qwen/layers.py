@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from stillwing_vlm.core.engines.qwen.families import Family
 from stillwing_vlm.core.engines.qwen.int8 import Int8Linear
 from stillwing_vlm.core.engines.qwen.int8 import side_by_side as int8_side_by_side
+from stillwing_vlm.core.engines.qwen.wide_linear import WideLinear, wide_product
 from stillwing_vlm.core.engines.tensors.rotary import CosSin, rotate
 
 Attend = Callable[[int, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -66,7 +67,9 @@ class LanguageLayers:
         self.between = fused_between() if has_kernels and plain else Between(_add_norm, self._gated)
         joined = [(layer.self_attn, layer.mlp) for layer in self._layers]
         self._projections = [_side_by_side(attn.q_proj, attn.k_proj, attn.v_proj) for attn, _ in joined]
+        self._outputs = [_side_by_side(attn.o_proj) for attn, _ in joined]
         self._gates = [_side_by_side(mlp.gate_proj, mlp.up_proj) for _, mlp in joined]
+        self._ends = [_side_by_side(mlp.down_proj) for _, mlp in joined]
 
     @property
     def count(self) -> int:
@@ -95,9 +98,9 @@ class LanguageLayers:
             out = attend(index, *self._projected(index, normed))
             if index == len(self._layers) - 1 and not needs_output:
                 break
-            added = layer.self_attn.o_proj(out.transpose(0, 1).reshape(tokens, -1))
+            added = self._outputs[index](out.transpose(0, 1).reshape(tokens, -1))
             hidden, normed = self.between.add_norm(hidden, added, layer.post_attention_layernorm)
-            added = layer.mlp.down_proj(self.between.gated(self._gates[index](normed)))
+            added = self._ends[index](self.between.gated(self._gates[index](normed)))
             behind = self._layers[index + 1].input_layernorm if index + 1 < len(self._layers) else self._final_norm
             if index < len(embedding.deep):
                 hidden = hidden + added
@@ -144,11 +147,16 @@ def fused_between() -> Between:
 
 
 def _side_by_side(*modules: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The product with linear modules as with one. They keep their parameters, as views of its."""
+    """The product with linear modules as with one. They keep their parameters, as views of its.
+
+    On the CPU, weights of float32 lie input by input: with one row they are multiplied a quarter faster (measured).
+    """
     if isinstance(modules[0], Int8Linear):
         return int8_side_by_side(modules)
     sizes = [module.weight.shape[0] for module in modules]
     weight = torch.cat([module.weight.data for module in modules])
+    if weight.device.type == "cpu" and weight.dtype == torch.float32:
+        weight = weight.t().contiguous().t()
     for module, part in zip(modules, torch.split(weight, sizes), strict=True):
         module.weight.data = part
     bias = None
@@ -156,7 +164,8 @@ def _side_by_side(*modules: Any) -> Callable[[torch.Tensor], torch.Tensor]:
         bias = torch.cat([module.bias.data for module in modules])
         for module, part in zip(modules, torch.split(bias, sizes), strict=True):
             module.bias.data = part
-    return lambda given: F.linear(given, weight, bias)
+    product = wide_product if isinstance(modules[0], WideLinear) else F.linear
+    return lambda given: product(given, weight, bias)
 
 
 def _norm(module: Any, hidden: torch.Tensor) -> torch.Tensor:
