@@ -9,16 +9,16 @@ import torch
 
 
 def in_huge_pages(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
-    """Zeros on the CPU, in pages of 2 MiB where the system has them for whoever asks: with pages of 4 KiB a processor
+    """Zeros on the CPU, some at least, in pages of 2 MiB where the system has them for whoever asks: with pages of 4 KiB a processor
     looks up an address so often that it reads a sixth fewer bytes a second (measured).
 
     Raises MemoryError.
     """
-    size_bytes = max(1, prod(shape) * dtype.itemsize)
+    size_bytes = prod(shape) * dtype.itemsize
     try:
         block = mmap.mmap(-1, size_bytes, **_PRIVATE)
-    except OSError as error:
-        if error.errno != errno.ENOMEM:
+    except (OSError, OverflowError) as error:
+        if isinstance(error, OSError) and error.errno != errno.ENOMEM:
             raise
         raise MemoryError(f"no {size_bytes} bytes") from error
     if hasattr(mmap, "MADV_HUGEPAGE"):
