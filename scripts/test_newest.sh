@@ -11,6 +11,11 @@ echo "newest: installing (minutes; the usual index has torch with gigabytes of C
 "$venv/bin/python" -m pip install --quiet --no-compile "${STILLWING_TORCH:-torch}"
 "$venv/bin/python" -m pip install --quiet --no-compile --upgrade --upgrade-strategy eager \
   --editable '.[all,dev]' ${STILLWING_TORCH:+"$STILLWING_TORCH"}
-other=$("$venv/bin/python" -m pip freeze --exclude-editable | grep -vixFf <(sed 's/ ;.*//' constraints/all.txt) || true)
+other=$("$venv/bin/python" -m pip freeze --exclude-editable | sed -E 's/^[^=]+/\L&/; :next; s/^([^=]*)[_.]/\1-/; t next' |
+  grep -vxFf <(sed 's/ ;.*//' constraints/all.txt) || true)
 echo "newest: not what constraints/ pins: ${other:-nothing}"
-PATH=$PWD/$venv/bin:$PATH OMP_NUM_THREADS=1 exec "$venv/bin/python" -m pytest "$@"
+export PATH=$PWD/$venv/bin:$PATH OMP_NUM_THREADS=1
+failed=0
+python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder -m "not serial" "$@" || failed=1
+python -m pytest -m serial "$@" || [ $? = 5 ] || failed=1 # 5: none of the tests that were named is serial
+exit "$failed"
