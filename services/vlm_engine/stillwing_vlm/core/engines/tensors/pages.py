@@ -9,8 +9,9 @@ import torch
 
 
 def in_huge_pages(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
-    """Zeros on the CPU, some at least, in pages of 2 MiB where the system has them for whoever asks: with pages of 4 KiB a processor
-    looks up an address so often that it reads a sixth fewer bytes a second (measured).
+    """Zeros on the CPU, some at least, in pages of 2 MiB where the system has them for whoever asks.
+
+    With pages of 4 KiB a processor looks up an address so often that it reads a sixth fewer bytes a second (measured).
 
     Raises MemoryError.
     """
