@@ -4,6 +4,7 @@ Every command that README and docs show exists and takes what is shown; each of 
 be run by one for a reason that stands here.
 """
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -94,6 +95,9 @@ def test_the_rest_that_is_shown_is_there() -> None:
         program, *words = shown.words
         if program == "make":
             assert words[0] in targets, shown
+        elif program == "python" and words[0] == "-m":
+            assert importlib.util.find_spec(words[1]) is not None, shown
+            assert all((ROOT / word).exists() for word in words[2:] if word.startswith("tests")), shown
         elif program == "python":
             source = (ROOT / words[0]).read_text()
             assert all(word in source for word in words if word.startswith("--")), shown
