@@ -11,7 +11,7 @@ TEST := .venv/.stillwing-test
 PINNED := pyproject.toml scripts/setup.sh $(wildcard constraints/*.txt)
 timed = start=$$SECONDS; trap 'echo "make $@: $$((SECONDS-start)) s"' EXIT
 
-.PHONY: help setup setup-test protos check protos-check up fly eval-quick test test-nightly test-newest check-windows constraints fuzz bench doctor
+.PHONY: help setup setup-test protos check protos-check up fly eval-quick test test-nightly coverage test-newest check-windows constraints fuzz bench doctor
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -82,6 +82,14 @@ test-nightly: setup-test  ## every test at its full size, and a million fuzzed i
 test-newest: setup  ## the tests on the newest versions that pyproject.toml allows, in .venv-newest: a report, no gate
 	@$(timed)
 	scripts/test_newest.sh
+
+coverage: setup-test  ## which lines the tests run, those of started processes too; htmlcov/ shows them
+	@$(timed)
+	coverage erase
+	OMP_NUM_THREADS=1 coverage run -m pytest -n $$(nproc) --dist loadgroup --no-loadscope-reorder || true
+	coverage combine --quiet
+	coverage html --quiet
+	coverage report --sort=cover
 
 fuzz: setup-test  ## a million inputs to everything that reads from a wire or a file
 	@$(timed)
