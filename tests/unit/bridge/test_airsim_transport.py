@@ -83,6 +83,7 @@ async def test_a_missed_deadline_leaves_the_connection_usable(transport: Transpo
     assert transport.alive
 
 
+@pytest.mark.serial
 async def test_the_death_of_the_server_fails_pending_calls_at_once(
     server: ScriptedServer, transport: Transport
 ) -> None:
