@@ -71,18 +71,17 @@ async def test_a_backup_of_a_serving_bank_is_restored_whole(
 
 
 async def test_a_folder_whose_restore_was_cut_short_is_not_served_as_an_empty_bank(
-    start: Callable[..., Any], folder: Path
+    start: Callable[..., Any], new_folder: Path
 ) -> None:
-    (folder / "restore.unfinished").mkdir(parents=True)
-    service = start()
+    (new_folder / "restore.unfinished").mkdir(parents=True)
+    service = start(new_folder)
     assert service.process.wait(60) == 1
     assert "was cut short; run it again" in service.text()
     assert "Traceback" not in service.text()
 
 
-def test_a_backup_looks_where_the_service_does_and_says_where_that_is(folder: Path) -> None:
-    folder.parent.mkdir(exist_ok=True)
-    for words in (("--folder", str(folder), "backup", "x.tar"), ("backup", "x.tar", "--folder", str(folder))):
+def test_a_backup_looks_where_the_service_does_and_says_where_that_is(new_folder: Path) -> None:
+    for words in (("--folder", str(new_folder), "backup", "x.tar"), ("backup", "x.tar", "--folder", str(new_folder))):
         done = command(*words)
         assert done.returncode == 1
-        assert f"{folder} holds no bank" in done.stderr
+        assert f"{new_folder} holds no bank" in done.stderr
