@@ -397,7 +397,10 @@ class Pair:
 
 @pytest.fixture
 def make_pair(engine: LocalEngine, short_engine: LocalEngine, hf_model: Any, run_seed: int) -> Any:
-    """The engine and the oracle; the run's seed and one of the test's draw their frames."""
+    """The engine and the oracle, in float64 unless told not to, so that what differs is the engine's own rounding.
+
+    The run's seed and one of the test's draw their frames.
+    """
 
     def make(
         budget: int,
@@ -407,12 +410,12 @@ def make_pair(engine: LocalEngine, short_engine: LocalEngine, hf_model: Any, run
         short: bool = False,
         gate_levels: float | None = None,
         kept_kv_bytes: int = 0,
+        exact: bool = True,
     ) -> Pair:
         loaded = (short_engine if short else engine).loaded
         limits = replace(loaded.limits, kept_kv_bytes=kept_kv_bytes)
-        return Pair(
-            LocalEngine(replace(loaded, limits=limits)), hf_model, budget, (run_seed, seed), eviction, gate_levels
-        )
+        model = copy.deepcopy(hf_model).double() if exact else hf_model
+        return Pair(LocalEngine(replace(loaded, limits=limits)), model, budget, (run_seed, seed), eviction, gate_levels)
 
     return make
 

@@ -90,7 +90,7 @@ def unpooled_queries(pair: Any, model: Any, text: str, layers: tuple[int, ...]) 
 def test_pooled_score_of_a_session_is_that_of_full_attention(
     make_pair: Any, exact_model: Any, layers: tuple[int, ...]
 ) -> None:
-    stream = Stream(make_pair(100_000), exact_model, layers)
+    stream = Stream(make_pair(100_000, exact=False), exact_model, layers)
     for _ in range(4):
         stream.append(stream.pair.frame())
     names = [f"local/{number}" for number in range(4)]
@@ -106,7 +106,7 @@ def test_pooled_score_of_a_session_is_that_of_full_attention(
 
 
 def test_keys_come_with_the_eviction_and_are_those_of_before(make_pair: Any, exact_model: Any) -> None:
-    stream = Stream(make_pair(64), exact_model, (1,), max_context_tokens=64)
+    stream = Stream(make_pair(64, exact=False), exact_model, (1,), max_context_tokens=64)
     session, told = stream.pair.session, {}
     for number in range(12):
         stream.append(stream.pair.frame())
@@ -154,7 +154,7 @@ def test_frames_of_one_grid_share_their_keys_and_others_do_not(engine: LocalEngi
 
 
 def test_only_tokens_that_the_gate_kept_count(make_pair: Any, exact_model: Any) -> None:
-    stream = Stream(make_pair(100_000, gate_levels=5.0), exact_model, (1,), gate_levels=5.0)
+    stream = Stream(make_pair(100_000, gate_levels=5.0, exact=False), exact_model, (1,), gate_levels=5.0)
     still = stream.pair.frame()
     stream.append(still)
     moved = still.copy()
