@@ -38,7 +38,7 @@ from stillwing_lab.speed.real_sizes import write_real_sizes
 from stillwing_lab.speed.roofline import Roofline, sizes_of
 from stillwing_lab.speed.scale import SMALL, Scale
 from stillwing_lab.tiny_model import write_tiny_model
-from stillwing_vlm.core.catalog import Decoding, KvCacheDtype, ModelSource, WeightDtype, load_engine
+from stillwing_vlm.core.catalog import AttentionKind, Decoding, KvCacheDtype, ModelSource, WeightDtype, load_engine
 from stillwing_vlm.core.planner import SLAB_SLACK
 
 _err = Console(stderr=True, highlight=False)
@@ -256,7 +256,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--budgets", type=int, nargs="+", default=list(Scale().budgets), help="tokens")
-    parser.add_argument("--decoding", type=Decoding, default=Decoding.AUTO, help="auto, eager, static or graphs")
+    parser.add_argument("--decoding", type=Decoding, default=Decoding.GRAPHS, help="eager, static or graphs")
+    parser.add_argument("--attention", type=AttentionKind, default=AttentionKind.TRITON, help="sdpa, triton or flash")
     parser.add_argument("--cpu-check", action="store_true", help="a tiny model on the CPU, to see that all of it runs")
     parser.add_argument("--out", type=Path, default=Path("results/cuda"), help="files to write, without their endings")
     flags = parser.parse_args(arguments)
@@ -274,8 +275,9 @@ def main(arguments: list[str] | None = None) -> int:
             shared = tuple(budget for budget in Scale().eight_bit_budgets if budget in flags.budgets)
             scale = Scale(budgets=tuple(flags.budgets), eight_bit_budgets=shared or tuple(flags.budgets[:1]))
             source = ModelSource(
-                str(write_real_sizes(Path(folder))), random_weights=True, device=flags.device, decoding=flags.decoding
-            )
+                str(write_real_sizes(Path(folder))), random_weights=True, device=flags.device, decoding=flags.decoding,
+                attention=flags.attention,
+            )  # fmt: skip
         results = measure(scale, source, status.update)
     results["about"] = about("cpu" if flags.cpu_check else flags.device)
     flags.out.parent.mkdir(parents=True, exist_ok=True)

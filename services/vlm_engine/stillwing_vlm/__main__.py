@@ -50,7 +50,7 @@ def serve(
     dtype: Annotated[Dtype | None, typer.Option(help="Type of weights and cache; auto is bfloat16 on CUDA.")] = None,
     attention: Annotated[
         AttentionKind | None,
-        typer.Option(help="Who carries out attention; auto is the fastest: measured on CUDA, llvm with AVX2."),
+        typer.Option(help="Who carries out attention; auto: torch's own on CUDA, llvm on a CPU with AVX2."),
     ] = None,
     decoding: Annotated[Decoding | None, typer.Option(help="How decoding steps are carried out.")] = None,
     kv_cache_dtype: Annotated[

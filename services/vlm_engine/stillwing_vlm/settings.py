@@ -37,11 +37,11 @@ class VlmSettings(ServerSettings):
     )
     attention: AttentionKind = Field(
         default=AttentionKind.AUTO,
-        description="auto (on CUDA the fastest, measured), sdpa (torch's own), triton or flash; llvm on the CPU.",
+        description="auto (torch's own on CUDA, llvm on a CPU with AVX2), sdpa (torch's own), triton, flash or llvm.",
     )
     decoding: Decoding = Field(
         default=Decoding.AUTO,
-        description="auto (graphs on CUDA with Triton), eager, static (buffers that stay) or graphs.",
+        description="auto (eager), eager, static (buffers that stay) or graphs (CUDA).",
     )
     kv_cache_dtype: KvCacheDtype = Field(
         default=KvCacheDtype.AUTO, description="auto (as the weights), or fp8: half the memory of bfloat16, less exact."

@@ -22,7 +22,12 @@ from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.core.catalog import AttentionKind, Dtype, ModelSource, load_engine
 from stillwing_vlm.core.engines.attention import choice as attention_choice
 from stillwing_vlm.core.engines.attention.choice import Heads, choose_attention, disagreement
-from stillwing_vlm.core.engines.attention.plain import Attention, branch_attention, merge_pieces
+from stillwing_vlm.core.engines.attention.plain import (
+    append_attention,
+    append_attention_in_blocks,
+    branch_attention,
+    merge_pieces,
+)
 from stillwing_vlm.core.engines.qwen.families import FAMILIES
 from stillwing_vlm.core.local import LocalEngine
 
@@ -146,53 +151,23 @@ def test_attention_that_cannot_run_is_refused_and_said_why(tmp_path: Path) -> No
         assert load_engine(ModelSource(str(directory), device="cpu", attention=kind)).info().attention == kind.value
 
 
-class Trial:
-    """Makes "auto" choose among attentions that run on this CPU as if it were a card."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
-        self._seconds = seconds
-        self._own = choose_attention("sdpa", torch.device("cpu"), torch.float32, Heads(4, 2, 64))
-        monkeypatch.setattr(attention_choice, "_torchs_own", lambda device: self._own)
-        monkeypatch.setattr(attention_choice, "_usable", self._usable)
-        monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
-
-    def _usable(self, name: str, *_: Any) -> Attention:
-        if name not in self._seconds:
-            raise MissingExtra(f"{name} is not there", package=name)
-        return replace(self._own, name=name)
-
-    def choose(self) -> Attention:
-        def seconds(attention: Attention, *_: Any) -> float:
-            return self._seconds[attention.name]
-
-        return choose_attention("auto", torch.device("cuda"), torch.bfloat16, Heads(4, 2, 64), seconds)
+def test_on_a_card_nothing_but_torchs_own_comes_by_itself() -> None:
+    for dtype, heads in ((torch.bfloat16, Heads(4, 2, 64)), (torch.float32, Heads(4, 2, 64, scaled=True))):
+        chosen = choose_attention("auto", torch.device("cuda"), dtype, heads)
+        assert (chosen.name, chosen.reason) == ("sdpa", "torch's own: others come by flag on CUDA")
 
 
-def test_the_fastest_attention_is_taken_and_said_by_how_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        chosen = Trial(patch, sdpa=0.003, triton=0.001, flash=0.002).choose()
-        assert chosen.name == "triton"
-        assert chosen.reason.endswith("tokens: sdpa 3.00 ms, triton 1.00 ms, flash 2.00 ms")
-        assert Trial(patch, sdpa=0.003, triton=0.002, flash=0.001).choose().name == "flash"
-        # Where there is no memory for the trial of one, the others are taken.
-        chosen = Trial(patch, sdpa=float("inf"), flash=0.001).choose()
-        assert chosen.name == "flash"
-        assert chosen.reason.endswith("triton is not there")
-        assert Trial(patch, sdpa=0.003).choose().name == "sdpa"
-
-
-def test_a_trial_measures_what_it_is_given() -> None:
-    heads, cpu = Heads(2, 1, 16), torch.device("cpu")
-    own = choose_attention("sdpa", cpu, torch.float32, heads)
-
-    def laboured(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        for _ in range(19):
-            own.append(queries, keys, values)
-        return own.append(queries, keys, values)
-
-    slow = replace(own, append=laboured)
-    took = [attention_choice.trial_seconds(each, cpu, torch.float32, heads) for each in (own, slow)]
-    assert 0 < took[0] < took[1]
+@pytest.mark.parametrize(("count", "total"), [(1, 40), (9, 9), (22, 300)])
+def test_a_cards_append_attends_as_torchs_own_call_and_holds_a_bounded_part_of_it(
+    count: int, total: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = torch.Generator().manual_seed(3)
+    keys, values = torch.randn(2, 2, total, 32, generator=draw)
+    queries = torch.randn(8, count, 32, generator=draw)
+    wanted = append_attention(queries, keys, values)
+    assert (append_attention_in_blocks(queries, keys, values) - wanted).abs().max() < 1e-5
+    monkeypatch.setattr("stillwing_vlm.core.engines.attention.plain._MAX_SCORES", 8 * total * 4)
+    assert (append_attention_in_blocks(queries, keys, values) - wanted).abs().max() < 1e-5
 
 
 def test_kernels_that_break_are_refused_with_what_they_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,9 +77,7 @@ class AttentionKind(Enum):
     """Who carries out attention."""
 
     AUTO = "auto"
-    """On CUDA the fastest of those that can run, measured at the start; on the CPU kernels of our own where there is
-    AVX2, else torch's own.
-    """
+    """On CUDA torch's own, or flash-attn where it proved itself; on the CPU kernels of our own where there is AVX2."""
     SDPA = "sdpa"
     """Torch's own."""
     TRITON = "triton"
@@ -112,7 +110,7 @@ class Decoding(Enum):
     """How decoding steps are carried out."""
 
     AUTO = "auto"
-    """Graphs on CUDA where Triton is installed, eager elsewhere."""
+    """Eager."""
     EAGER = "eager"
     """Each step as it comes."""
     STATIC = "static"

@@ -5,6 +5,7 @@ The library's cache and position code changes between releases and cannot evict,
 nothing of sessions, frames or order: it is told what to write where.
 """
 
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ import torch
 from stillwing_common.errors import Exhausted
 from stillwing_vlm.core.backend import CacheSizes, Outcome, PinnedView, Row
 from stillwing_vlm.core.engines.attention.choice import Heads, choose_attention
+from stillwing_vlm.core.engines.attention.plain import held_bytes
 from stillwing_vlm.core.engines.cache import file as kv_file
 from stillwing_vlm.core.engines.cache.slab import BranchStore, CacheCopy, KeptChunk, KvSlab, SlabShape
-from stillwing_vlm.core.engines.passes.decoding import choose_decoding
+from stillwing_vlm.core.engines.passes.decoding import choose_decoding, kernels_fit
 from stillwing_vlm.core.engines.passes.eager import EagerAppend, attend_rows
 from stillwing_vlm.core.engines.passes.static_step import scratch_bytes
 from stillwing_vlm.core.engines.passes.vision import CapturedVision, Encode, PatchStager, StagedPatches
@@ -59,15 +61,19 @@ class QwenVlBackend:
         self.published = model
         """The library's own module, over the same weights: to compare with."""
         config = model.config.text_config
-        self._layers = layers = LanguageLayers(model, family)
+        device = model.model.language_model.embed_tokens.weight.device
+        kernels = _uses_kernels(device, attention, decoding)
+        self._layers = layers = LanguageLayers(model, family, kernels=kernels)
         self._device, self._dtype = layers.device, layers.dtype
         scaled = kv_cache_dtype == "fp8"
         heads = Heads(layers.heads, layers.kv_heads, layers.head_dim, scaled)
         self._attention = choose_attention(attention, self._device, self._dtype, heads)
         self._rotary = _rotary(config, family, layers.head_dim, self._device)
         self._vision: Encode = VisionEncoder(model.model.visual, family, by_length=layers.device.type == "cuda")
-        self._stager = PatchStager(self._device, self._dtype) if self._device.type == "cuda" else None
-        self._shape = SlabShape(layers.count, layers.kv_heads, layers.head_dim, self._dtype, self._device, scaled)
+        kernels = kernels and kernels_fit(layers)
+        self._shape = SlabShape(
+            layers.count, layers.kv_heads, layers.head_dim, self._dtype, self._device, scaled, kernels
+        )
         self.name = family.name
         self.model = model_name
         self.device = str(self._device)
@@ -84,6 +90,9 @@ class QwenVlBackend:
             decoding, layers, self._rotary, self._attention, self.vocab_size, scaled=scaled
         )
         self.looks_ahead = self._static is not None
+        # As passes come, nothing overlaps: one stream, no events, no pinned memory.
+        overlaps = self._static is not None and self._device.type == "cuda"
+        self._stager = PatchStager(self._device, self._dtype) if overlaps else None
         if self._static is not None:
             self._vision = CapturedVision(self._vision, self._static.capture)
         self.figures = model_figures(model.config, self._dtype.itemsize, scaled=scaled)
@@ -99,7 +108,7 @@ class QwenVlBackend:
     # Embeddings
 
     def stage(self, chunk: PatchChunk) -> StagedPatches | None:
-        """On CUDA, patches go over while the device is busy with others; a CPU reads them where they are."""
+        """With static buffers on CUDA, patches go over while the device is busy with others."""
         return None if self._stager is None else self._stager(chunk)
 
     @torch.inference_mode()
@@ -125,7 +134,7 @@ class QwenVlBackend:
         return self._layers.embed(self._sent(torch.tensor(list(token_ids), dtype=torch.long)))
 
     def _sent(self, host: torch.Tensor) -> torch.Tensor:
-        return to_device(host, self._device)
+        return host.to(self._device) if self._static is None else to_device(host, self._device)
 
     # Caches
 
@@ -266,11 +275,14 @@ class QwenVlBackend:
             torch.cuda.current_stream(self._device).synchronize()
 
     def scratch_bytes(self, chunk_tokens: int) -> int:
-        """What the kernels' passes hold beside caches: partial results, and steps with their buffers."""
+        """What passes hold beside caches: scores or partial results, and steps with their buffers."""
         if self._device.type != "cuda":
             return 0
+        scores = held_bytes(self._dtype.itemsize) if self._attention.name == "sdpa" else 0
+        if not self._shape.kernels:
+            return scores
         layers, processors = self._layers, torch.cuda.get_device_properties(self._device).multi_processor_count
-        return scratch_bytes(
+        return scores + scratch_bytes(
             (layers.heads, layers.kv_heads, layers.head_dim),
             self._dtype.itemsize,
             self.figures.append_bytes,
@@ -284,6 +296,12 @@ class QwenVlBackend:
         if self._device.type == "cuda":
             return int(torch.cuda.mem_get_info(self._device)[0])
         return free_host_bytes()
+
+
+def _uses_kernels(device: torch.device, attention: str, decoding: str) -> bool:
+    """Whether Triton's kernels are asked for: what is carried out as it comes, with torch's attention, has none."""
+    asked = attention == "triton" or decoding in ("static", "graphs")
+    return device.type == "cuda" and asked and importlib.util.find_spec("triton") is not None
 
 
 def _rotary(config: Any, family: Family, head_dim: int, device: torch.device) -> Rotary:

@@ -1,13 +1,10 @@
-"""Who carries out attention on a device: what can run there, agrees with torch's own, and is fastest at it.
+"""Who carries out attention on a device: what was asked for, where it can run there and agrees with torch's own.
 
 It knows nothing of models beyond the sizes of their heads.
 """
 
 import importlib.util
 import math
-import statistics
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,6 +13,7 @@ from stillwing_common.errors import DeviceAbsent, MissingExtra, StillwingError
 from stillwing_vlm.core.engines.attention.plain import (
     Attention,
     append_attention,
+    append_attention_in_blocks,
     append_attention_on_cpu,
     branch_attention,
     branch_attention_on_cpu,
@@ -27,14 +25,6 @@ from stillwing_vlm.core.engines.tensors.scaled import Cached, Scaled
 
 _MOST_DISAGREEMENT = 4 * 2**-8
 """bfloat16 keeps eight bits: one rounding of the output, one of the weights, one of the pieces, and one to spare."""
-
-_TRIAL_QUERIES, _TRIAL_TOKENS = 400, 16_384
-"""A chunk of two frames of 640x480 behind a window of a few minutes."""
-
-_TRIAL_RUNS = 5
-
-CHOICES = ("triton", "flash")
-"""What "auto" tries beside torch's own."""
 
 _CPU_KINDS = {"AVX512": "AVX-512", "AVX2": "AVX2"}
 """Instructions that the CPU's kernels are laid out for, by torch's names: what torch itself uses in this process."""
@@ -51,16 +41,10 @@ class Heads:
     """Cached keys and values are 8-bit floats with scales."""
 
 
-def choose_attention(
-    wanted: str,
-    device: torch.device,
-    dtype: torch.dtype,
-    heads: Heads,
-    seconds: Callable[[Attention, torch.device, torch.dtype, Heads], float] | None = None,
-) -> Attention:
+def choose_attention(wanted: str, device: torch.device, dtype: torch.dtype, heads: Heads) -> Attention:
     """`wanted`: "sdpa" (torch's own, everywhere), "triton" (kernels of our own), "flash" (the flash-attn package),
-    "llvm" (kernels of our own for the CPU), or "auto": on CUDA the fastest of those that can run, measured by
-    `seconds`; on the CPU "llvm" where it was measured to be faster, which is with AVX2 or AVX-512.
+    "llvm" (kernels of our own for the CPU), or "auto": on CUDA torch's own, as nothing else has been measured on a
+    card; on the CPU "llvm" where it was measured to be faster, which is with AVX2 or AVX-512.
 
     Kernels differ between versions and devices, so each attends a small example first and must agree with torch's own.
     The choice says in `reason` how it came about.
@@ -73,21 +57,7 @@ def choose_attention(
         return replace(_usable(wanted, device, dtype, heads), reason="as set")
     if device.type == "cpu":
         return _for_this_cpu(sdpa, device, dtype, heads)
-    candidates, refused = [sdpa], []
-    for name in CHOICES:
-        try:
-            candidates.append(_usable(name, device, dtype, heads))
-        except StillwingError as error:
-            refused.append(f"{name}: {error}")
-    took = [(seconds or trial_seconds)(each, device, dtype, heads) for each in candidates]
-    if device.type == "cuda":
-        # What the trial took is the planner's to give away.
-        torch.cuda.empty_cache()
-    timings = ", ".join(f"{each.name} {each_s * 1e3:.2f} ms" for each, each_s in zip(candidates, took, strict=True))
-    reason = f"fastest over {_TRIAL_TOKENS} tokens: {timings}"
-    if refused:
-        reason += f"; not tried: {'; '.join(refused)}"
-    return replace(candidates[took.index(min(took))], reason=reason)
+    return replace(sdpa, reason="torch's own: others come by flag on CUDA")
 
 
 def _for_this_cpu(sdpa: Attention, device: torch.device, dtype: torch.dtype, heads: Heads) -> Attention:
@@ -106,7 +76,7 @@ def _for_this_cpu(sdpa: Attention, device: torch.device, dtype: torch.dtype, hea
 def _torchs_own(device: torch.device) -> Attention:
     if device.type == "cpu":
         return Attention("sdpa", append_attention_on_cpu, branch_attention_on_cpu, decode_attention_on_cpu)
-    return Attention("sdpa", append_attention, branch_attention)
+    return Attention("sdpa", append_attention_in_blocks, branch_attention)
 
 
 def _usable(name: str, device: torch.device, dtype: torch.dtype, heads: Heads) -> Attention:
@@ -217,36 +187,3 @@ def disagreement(
         (float((found.float() - exact).abs().max() / exact.abs().max()) for found, exact in pairs),
         key=lambda share: math.inf if math.isnan(share) else share,
     )
-
-
-def trial_seconds(attention: Attention, device: torch.device, dtype: torch.dtype, heads: Heads) -> float:
-    """Median time of an append and a question over a window, after one run that compiles what is to be compiled.
-
-    Infinite where memory does not suffice.
-    """
-    try:
-        return _trial_seconds(attention, device, dtype, heads)
-    except torch.OutOfMemoryError:
-        return math.inf
-
-
-def _trial_seconds(attention: Attention, device: torch.device, dtype: torch.dtype, heads: Heads) -> float:
-    drawn = torch.randn(2, heads.kv_heads, _TRIAL_TOKENS, heads.head_dim, device=device, dtype=dtype)
-    slab: Cached = Scaled.of(drawn) if heads.scaled else drawn
-    queries = torch.randn(_TRIAL_QUERIES, heads.query_heads, heads.head_dim, device=device, dtype=dtype).transpose(0, 1)
-    question = queries[:, :32]
-    own = _TRIAL_TOKENS - 32
-    pieces = [(slab[0, :, :own], slab[1, :, :own]), (slab[0, :, own:], slab[1, :, own:])]
-    took = []
-    for _ in range(1 + _TRIAL_RUNS):
-        start_s = _settled(device)
-        attention.append(queries, slab[0], slab[1])
-        attention.branch(question, pieces)
-        took.append(_settled(device) - start_s)
-    return statistics.median(took[1:])
-
-
-def _settled(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()

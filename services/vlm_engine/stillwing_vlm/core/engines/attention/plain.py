@@ -21,8 +21,8 @@ _fused: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _WORTH_SPLITTING = 1 << 20
 """Scores from which one append in two calls is faster than in one."""
 
-_MAX_SCORES = 1 << 26
-"""Scores held at once by `branch_attention`; longer questions go in blocks of queries."""
+_MAX_SCORES = 1 << 25
+"""Scores held at once by `branch_attention`; what is longer goes in blocks of queries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,20 @@ def append_attention(queries: torch.Tensor, keys: torch.Tensor, values: torch.Te
         mask = torch.ones(count, total, dtype=torch.bool, device=queries.device).tril(total - count)
     out = F.scaled_dot_product_attention(queries[None], keys[None], values[None], attn_mask=mask, enable_gqa=grouped)
     return out[0]
+
+
+def append_attention_in_blocks(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """The same as `append_attention`, by products and a softmax, and never more than a bounded number of scores.
+
+    On CUDA torch's fused kernels take no mask with grouped heads; its other way repeats and widens all keys and holds
+    all scores, gigabytes behind a long trunk.
+    """
+    return branch_attention(queries, [(keys, values)])
+
+
+def held_bytes(element_bytes: int) -> int:
+    """Most that `branch_attention` holds at once beside its results: scores, joined, as float32, and as weights."""
+    return _MAX_SCORES * (3 * element_bytes + 4)
 
 
 def append_attention_on_cpu(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

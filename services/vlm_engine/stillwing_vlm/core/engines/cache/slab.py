@@ -8,7 +8,6 @@ It knows nothing of chunks, budgets or frames: `core.memory.trunk` decides what 
 """
 
 import hashlib
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,6 @@ import numpy.typing as npt
 import torch
 
 from stillwing_vlm.core.backend import PinnedView
-from stillwing_vlm.core.engines.kernels.shares import KERNEL_HEADS
 from stillwing_vlm.core.engines.tensors.pages import in_huge_pages
 from stillwing_vlm.core.engines.tensors.rotary import Rotary, rotate
 from stillwing_vlm.core.engines.tensors.scaled import Cached, CachedPair, Scaled, joined, put, stored
@@ -39,6 +37,8 @@ class SlabShape:
     device: torch.device
     scaled: bool = False
     """Whether what lies in a slab is kept as 8-bit floats with scales; branches and un-rotated keys never are."""
+    kernels: bool = False
+    """Whether Triton's kernels move and rewrite it."""
 
     def empty(self, tokens: int) -> torch.Tensor:
         """`[layers, kv_heads, tokens, head_dim]` of the model's type."""
@@ -237,10 +237,10 @@ class KvSlab:
 
 
 def cache_kernels(shape: SlabShape) -> Any:
-    """What moves a window over itself, and writes a sink anew, in one launch for all layers; None where it cannot run
-    and torch's own operations do it piece by piece.
+    """What moves a window over itself, and writes a sink anew, in one launch for all layers; None where torch's own
+    operations do it piece by piece.
     """
-    if shape.device.type != "cuda" or importlib.util.find_spec("triton") is None or shape.head_dim not in KERNEL_HEADS:
+    if not shape.kernels:
         return None
     from stillwing_vlm.core.engines.kernels import cache
 

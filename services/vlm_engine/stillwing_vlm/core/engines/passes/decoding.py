@@ -38,17 +38,14 @@ def choose_decoding(
     wanted: str, layers: LanguageLayers, rotary: Rotary, attention: Attention, vocab_size: int, *, scaled: bool = False
 ) -> tuple[StaticPasses | None, str]:
     """What goes through static buffers, and its name. `wanted`: "eager" (None: everything as it comes), "static"
-    (static buffers, every operation launched), "graphs" (the same captured; CUDA), or "auto": graphs where they can
-    be, otherwise eager. `scaled`: over caches of 8-bit floats with scales.
+    (static buffers, every operation launched), "graphs" (the same captured; CUDA), or "auto": eager, as nothing else
+    has been measured on a card. `scaled`: over caches of 8-bit floats with scales.
 
     Raises DeviceAbsent or MissingExtra where it cannot be had.
     """
     on_cuda = layers.device.type == "cuda"
-    has_triton = importlib.util.find_spec("triton") is not None
-    if wanted == "auto":
-        wanted = "graphs" if on_cuda and has_triton and kernels_fit(layers) else "eager"
-    if wanted == "eager":
-        return None, wanted
+    if wanted in ("auto", "eager"):
+        return None, "eager"
     if not on_cuda:
         if wanted == "graphs":
             raise DeviceAbsent(
@@ -58,7 +55,7 @@ def choose_decoding(
         decoder = make_decoder(layers, rotary, vocab_size, partial(EagerSegments, attention), no_capture)
         appends = StaticAppends(layers, partial(EagerAppend, attention), no_capture)
         return StaticPasses(decoder, appends, no_capture), wanted
-    if not has_triton:
+    if importlib.util.find_spec("triton") is None:
         raise MissingExtra(f"decoding '{wanted}' needs triton on CUDA; run: pip install triton", package="triton")
     if not kernels_fit(layers):
         raise DeviceAbsent(

@@ -5,7 +5,6 @@ They are walked here because the library's own forward brings its cache and its 
 work alone and waits for nothing, so that it can be captured. It knows nothing of caches, branches or sessions.
 """
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -47,9 +46,10 @@ class TokenEmbeddings:
 class LanguageLayers:
     """Token ids to hidden states to logits."""
 
-    def __init__(self, model: Any, family: Family) -> None:
+    def __init__(self, model: Any, family: Family, *, kernels: bool = False) -> None:
         """`model`: the family's architecture in evaluation mode, on its device. Weights that always work on the same
-        input are laid side by side in memory, where its modules go on seeing them.
+        input are laid side by side in memory, where its modules go on seeing them. `kernels`: Triton's do what stands
+        between products.
         """
         text, config = model.model.language_model, model.config.text_config
         self.heads: int = config.num_attention_heads
@@ -63,8 +63,7 @@ class LanguageLayers:
         self._final_norm = text.norm
         self._head = model.lm_head
         plain = getattr(config, "hidden_act", None) == "silu"
-        has_kernels = self.device.type == "cuda" and importlib.util.find_spec("triton") is not None
-        self.between = fused_between() if has_kernels and plain else Between(_add_norm, self._gated)
+        self.between = fused_between() if kernels and plain else Between(_add_norm, self._gated)
         joined = [(layer.self_attn, layer.mlp) for layer in self._layers]
         self._projections = [_side_by_side(attn.q_proj, attn.k_proj, attn.v_proj) for attn, _ in joined]
         self._outputs = [_side_by_side(attn.o_proj) for attn, _ in joined]
