@@ -147,7 +147,7 @@ async def _fly_with(order: Order, state: StackState, supervisor: Supervisor | No
         if recorder is not None:
             recorder.follow_mission(links.agent, mission.mission_id)
         flight = asyncio.create_task(_follow(links, record, console))
-        failure = asyncio.create_task(supervisor.wait_exit()) if supervisor else None
+        failure = asyncio.create_task(supervisor.keep_up()) if supervisor else None
         try:
             await asyncio.wait({flight, failure} if failure else {flight}, return_when=asyncio.FIRST_COMPLETED)
             if failure is not None and failure.done() and not flight.done():

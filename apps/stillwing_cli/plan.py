@@ -28,6 +28,9 @@ SERVICES = {
 }
 """Full name of the service by which each part's health is asked; airfield has none and answers a ping instead."""
 
+RESTARTED = (MEMORY, ENGINE, AGENT)
+"""Parts that are started again when they die; without bridge or simulator there is no vehicle to hold."""
+
 PROFILES = {"auto": "auto", "cpu": "cpu", "gpu": "cuda"}
 """Device of the engine for each profile."""
 
@@ -57,7 +60,10 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One process: `after` names the parts that must be ready first; `service` "" means it is pinged, not asked."""
+    """One process: `after` names the parts that must be ready first; `service` "" means it is pinged, not asked.
+
+    `restarts`: it may be started again when it dies, because the vehicle holds without it.
+    """
 
     name: str
     argv: tuple[str, ...]
@@ -66,6 +72,7 @@ class Part:
     after: tuple[str, ...] = ()
     service: str = ""
     channel: ChannelSettings = field(default_factory=ChannelSettings)
+    restarts: bool = False
 
     @property
     def address(self) -> str:
@@ -162,7 +169,7 @@ def _service(
 ) -> Part:
     settings = {"PORT": str(ports[name]), "LOG_LEVEL": choices.log_level, **_tls(choices), **settings}
     env = {f"STILLWING_{area}_{key}": value for key, value in settings.items()}
-    return Part(name, _python(module), ports[name], env, after, SERVICES[name], channel_of(choices))
+    return Part(name, _python(module), ports[name], env, after, SERVICES[name], channel_of(choices), name in RESTARTED)
 
 
 def _tls(choices: Choices) -> dict[str, str]:

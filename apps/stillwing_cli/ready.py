@@ -3,14 +3,20 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Awaitable, Callable
+
+import grpc
 
 from stillwing_cli.plan import Part
 from stillwing_common.errors import LinkLost, Unavailable
 from stillwing_common.extras import needs_extra
-from stillwing_rpc.channel import connect
+from stillwing_rpc.channel import check_health, connect, open_channel
 
 _PING_INTERVAL_S = 0.1
 _PING_LIMIT_S = 2.0
+_ALIVE_INTERVAL_S = 1.0
+_ALIVE_LIMIT_S = 2.0
+_SILENCES = 3
 
 
 async def wait_ready(part: Part, limit_s: float) -> None:
@@ -26,6 +32,43 @@ async def wait_ready(part: Part, limit_s: float) -> None:
             return
         await asyncio.sleep(_PING_INTERVAL_S)
     raise Unavailable(f"{part.name} at {part.address} did not answer within {limit_s:g} s", part=part.name)
+
+
+async def wait_silent(part: Part, silent_after_s: float) -> None:
+    """Return once the part has answered none of at least three asks within `silent_after_s`. Any answer will do."""
+    async with contextlib.AsyncExitStack() as stack:
+        ask = await _asker(part, stack)
+        answered_s, silences = time.monotonic(), 0
+        while silences < _SILENCES or time.monotonic() < answered_s + silent_after_s:
+            await asyncio.sleep(min(_ALIVE_INTERVAL_S, silent_after_s / _SILENCES))
+            if await ask():
+                answered_s, silences = time.monotonic(), 0
+            else:
+                silences += 1
+
+
+async def _asker(part: Part, stack: contextlib.AsyncExitStack) -> Callable[[], Awaitable[bool]]:
+    """Asks whether the part answers at all."""
+    if not part.service:
+
+        async def pings() -> bool:
+            with contextlib.suppress(LinkLost):
+                await ping(part.address)
+                return True
+            return False
+
+        return pings
+    channel = open_channel(part.address, part.service, part.channel)
+    stack.push_async_callback(channel.close)
+
+    async def is_healthy() -> bool:
+        try:
+            await check_health(channel, part.service, timeout_s=_ALIVE_LIMIT_S)
+        except grpc.aio.AioRpcError as error:
+            return error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+        return True
+
+    return is_healthy
 
 
 async def ping(address: str) -> None:

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from stillwing_cli.part_process import KILL, Say, signal_group
 from stillwing_cli.plan import DEFAULT_PORTS, Choices, free_ports, make_parts, refuse_taken_ports
 from stillwing_cli.state import RUN_FOLDER, StackState, the_only_stack, write_state
-from stillwing_cli.supervisor import KILL, Say, Supervisor, signal_group
+from stillwing_cli.supervisor import Supervisor
 from stillwing_common.errors import InvalidInput
 
 LOG_FOLDER = RUN_FOLDER / "logs"
@@ -33,12 +34,23 @@ async def running_stack(choices: Choices, ports: str, say: Say) -> AsyncIterator
         operator_token = secrets.token_urlsafe(16)
         parts = make_parts(choices, numbers, operator_token)
         refuse_taken_ports(parts)
-        supervisor = Supervisor(parts, say, LOG_FOLDER, on_started=_note_pids)
+        used = {part.name: part.port for part in parts}
+        is_up = False
+
+        def note() -> StackState:
+            now = StackState(os.getpid(), supervisor.pids, used, choices, operator_token, supervisor.restarts)
+            write_state(now)
+            return now
+
+        def changed(supervisor: Supervisor) -> None:
+            _note_pids(supervisor.pids)
+            if is_up:
+                note()
+
+        supervisor = Supervisor(parts, say, LOG_FOLDER, on_change=changed)
         try:
             await supervisor.start()
-            used = {part.name: part.port for part in parts}
-            state = StackState(os.getpid(), supervisor.pids, used, choices, operator_token)
-            write_state(state)
+            state, is_up = note(), True
             yield state, supervisor
         finally:
             await asyncio.shield(supervisor.stop())

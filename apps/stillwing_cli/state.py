@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from stillwing_cli.errors import AlreadyUp
@@ -23,6 +23,7 @@ class StackState:
     """A running stack: process of its supervisor, its parts' processes and ports, and what was chosen.
 
     `operator_token` clears emergency stops; whoever may read the state file, its owner alone, is the operator.
+    `restarts`: how often each part was started again.
     """
 
     pid: int
@@ -30,6 +31,7 @@ class StackState:
     ports: Mapping[str, int]
     choices: Choices
     operator_token: str = ""
+    restarts: Mapping[str, int] = field(default_factory=dict)
 
     def address(self, name: str) -> str:
         """Where a part listens."""
@@ -81,7 +83,8 @@ def read_state() -> StackState | None:
     except FileNotFoundError:
         return None
     raw = json.loads(text)
-    return StackState(raw["pid"], raw["pids"], raw["ports"], Choices(**raw["choices"]), raw["operator_token"])
+    choices = Choices(**raw["choices"])
+    return StackState(raw["pid"], raw["pids"], raw["ports"], choices, raw["operator_token"], raw["restarts"])
 
 
 def _try_lock(fileno: int) -> bool:

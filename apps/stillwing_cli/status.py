@@ -26,12 +26,13 @@ Ask = Callable[[str, ChannelSettings], Awaitable[str]]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One part as it stands; `health` is "serving" or why not."""
+    """One part as it stands; `health` is "serving" or why not; `restarts`: how often `up` started it again."""
 
     part: str
     address: str
     health: str
     doing: str
+    restarts: int = 0
 
 
 def status(as_json: AsJson = False) -> None:
@@ -69,14 +70,15 @@ async def look(state: StackState) -> list[Row]:
     }
     names = [name for name in asks if name in state.ports]
     channel = state.channel
-    return list(await asyncio.gather(*(_row(name, state.address(name), channel, asks[name]) for name in names)))
+    return list(await asyncio.gather(*(_row(state, name, channel, asks[name]) for name in names)))
 
 
-async def _row(name: str, address: str, channel: ChannelSettings, ask: Ask) -> Row:
+async def _row(state: StackState, name: str, channel: ChannelSettings, ask: Ask) -> Row:
+    address, restarts = state.address(name), state.restarts.get(name, 0)
     try:
-        return Row(name, address, "serving", await ask(address, channel))
+        return Row(name, address, "serving", await ask(address, channel), restarts)
     except StillwingError as error:
-        return Row(name, address, f"{error.reason.lower()}", str(error.detail or error))
+        return Row(name, address, f"{error.reason.lower()}", str(error.detail or error), restarts)
 
 
 async def _airfield(address: str, channel: ChannelSettings) -> str:
@@ -144,9 +146,13 @@ async def _agent(address: str, channel: ChannelSettings) -> str:
 
 def _table(rows: list[Row]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for title in ("part", "address", "health", ""):
+    for title in ("part", "address", "health", "restarts", ""):
         table.add_column(title, overflow="fold")
     for row in rows:
         style = "green" if row.health == "serving" else "red"
-        table.add_row(row.part, row.address, Text(row.health, style), Text(row.doing))
+        table.add_row(row.part, row.address, Text(row.health, style), _restarts(row), Text(row.doing))
     return table
+
+
+def _restarts(row: Row) -> Text:
+    return Text(str(row.restarts) if row.restarts else "", "yellow")

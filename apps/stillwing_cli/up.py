@@ -1,4 +1,4 @@
-"""`stillwing up`: the whole stack in the foreground, until Ctrl-C or until any part exits."""
+"""`stillwing up`: the whole stack in the foreground, until Ctrl-C or until a part is gone for good."""
 
 import time
 from collections.abc import Callable
@@ -55,7 +55,7 @@ async def _up(choose: Callable[[], Choices], ports: str, as_json: bool) -> None:
         try:
             async with running_stack(choose(), ports, say) as (state, supervisor):
                 _tell_ready(state, time.monotonic() - began_s, as_json)
-                raise await supervisor.wait_exit()
+                raise await supervisor.keep_up()
         except AlreadyUp:
             present = read_state()
             if as_json:

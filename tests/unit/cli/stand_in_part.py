@@ -1,7 +1,8 @@
 """A process that stands in for a part of the stack in the supervisor's tests: `stand_in_part.py MODE PORT [FILE]`.
 
 Modes: serve (health says SERVING until told to end), exit (ends with code 3), silent (never answers), stubborn (serves,
-ignores SIGTERM, and has a child of its own, whose pid it writes to FILE).
+ignores SIGTERM, and has a child of its own, whose pid it writes to FILE), once (makes FILE and serves; exits with
+code 4 where there is one).
 """
 
 import asyncio
@@ -40,6 +41,10 @@ def main() -> None:
         sys.exit(3)
     if mode == "silent":
         signal.pause()
+    if mode == "once":
+        if Path(sys.argv[3]).exists():
+            sys.exit(4)
+        Path(sys.argv[3]).touch()
     if mode == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])

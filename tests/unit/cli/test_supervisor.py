@@ -1,6 +1,6 @@
 """python -m pytest tests/unit/cli/test_supervisor.py
 
-Order, readiness and one end for all, on real processes that stand in for the parts.
+Order, readiness, restarts and one end for all, on real processes that stand in for the parts.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stillwing_cli import stack, state, supervisor
+from stillwing_cli import part_process, stack, state
 from stillwing_cli.errors import AlreadyUp, PartFailed
 from stillwing_cli.plan import (
     AGENT,
@@ -27,7 +27,7 @@ from stillwing_cli.plan import (
     make_parts,
     refuse_taken_ports,
 )
-from stillwing_cli.supervisor import Supervisor
+from stillwing_cli.supervisor import Restarts, Supervisor
 from stillwing_common.errors import InvalidInput, PortInUse, WrongService
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="process groups are POSIX")
@@ -36,10 +36,13 @@ STAND_IN = Path(__file__).with_name("stand_in_part.py")
 Make = Callable[..., Supervisor]
 
 
-def part(name: str, mode: str, *more: str, after: tuple[str, ...] = ()) -> Part:
+QUICK = Restarts(most=2, first_pause_s=0.05, silent_after_s=1.5)
+
+
+def part(name: str, mode: str, *more: str, after: tuple[str, ...] = (), restarts: bool = False) -> Part:
     port = free_ports((name,))[name]
     argv = (sys.executable, str(STAND_IN), mode, str(port), *more)
-    return Part(name, argv, port, after=after, service="test.v1.Part")
+    return Part(name, argv, port, after=after, service="test.v1.Part", restarts=restarts)
 
 
 @pytest.fixture
@@ -52,7 +55,7 @@ async def make(tmp_path: Path, said: list[tuple[str, str]]) -> AsyncIterator[Mak
     made: list[Supervisor] = []
 
     def build(*parts: Part) -> Supervisor:
-        made.append(Supervisor(parts, lambda name, line: said.append((name, line)), tmp_path / "logs"))
+        made.append(Supervisor(parts, lambda name, line: said.append((name, line)), tmp_path / "logs", restarts=QUICK))
         return made[-1]
 
     yield build
@@ -64,8 +67,7 @@ async def test_parts_start_in_order_and_all_end(make: Make, said: list[tuple[str
     parts = (part("last", "serve", after=("first",)), part("first", "serve"))
     running = make(*parts)
     await running.start()
-    ready = [line.split()[0] for name, line in said if not name and "is ready" in line]
-    assert ready == ["first", "last"]
+    assert ready(said) == ["first", "last"]
     pids = running.pids
     await running.stop()
     assert [pid for pid in pids.values() if alive(pid)] == []
@@ -81,18 +83,69 @@ async def test_a_part_that_exits_is_named_with_its_last_lines(make: Make) -> Non
     assert not alive(running.pids["good"])
 
 
-async def test_any_exit_is_noticed(make: Make) -> None:
-    running = make(part("one", "serve"), part("two", "serve"))
+async def test_what_nothing_flies_without_ends_all(make: Make) -> None:
+    running = make(part("one", "serve", restarts=True), part("two", "serve"))
     await running.start()
     os.kill(running.pids["two"], signal.SIGKILL)
-    failed = await asyncio.wait_for(running.wait_exit(), 5)
+    failed = await asyncio.wait_for(running.keep_up(), 5)
     assert failed.metadata["part"] == "two"
+    assert "two has ended with exit code -9, and nothing flies without it" in str(failed)
+
+
+@pytest.mark.parametrize(
+    ("number", "why"),
+    [(signal.SIGKILL, "has ended with exit code -9"), (signal.SIGSTOP, "runs and has not answered for 1.5 s")],
+)
+async def test_a_dead_or_frozen_part_is_started_again(
+    make: Make, said: list[tuple[str, str]], tmp_path: Path, number: signal.Signals, why: str
+) -> None:
+    running = make(part("one", "serve"), part("two", "serve", after=("one",), restarts=True))
+    await running.start()
+    keeping = asyncio.create_task(running.keep_up())
+    first = running.pids
+    os.kill(first["two"], number)
+    await until(lambda: running.restarts["two"] == 1 and ready(said) == ["one", "two", "two"])
+    assert running.pids["one"] == first["one"]
+    assert not alive(first["two"])
+    assert alive(running.pids["two"])
+    assert ("", f"two {why}; restart 1 of 2 in 0.05 s") in said
+    # One log for both processes.
+    assert (tmp_path / "logs" / "two.log").read_text().count("up and serving") == 2
+    assert not keeping.done()
+    keeping.cancel()
+
+
+async def test_restarts_are_bounded_and_come_slower_each_time(make: Make, said: list[tuple[str, str]]) -> None:
+    running = make(part("one", "serve"), part("two", "serve", after=("one",), restarts=True))
+    await running.start()
+    keeping = asyncio.create_task(running.keep_up())
+    for restarts in range(3):
+        await until(lambda count=restarts: len(ready(said)) == 2 + count)
+        os.kill(running.pids["two"], signal.SIGKILL)
+    failed = await asyncio.wait_for(keeping, 5)
+    assert "two has ended with exit code -9, after 2 restarts within 10 minutes" in str(failed)
+    assert [line.rpartition(" in ")[2] for _, line in said if "restart" in line] == ["0.05 s", "0.1 s"]
+
+
+async def test_a_restart_that_fails_is_another_death(make: Make, tmp_path: Path) -> None:
+    port = free_ports(("once",))["once"]
+    argv = (sys.executable, str(STAND_IN), "once", str(port), str(tmp_path / "was here"))
+    running = make(Part("once", argv, port, service="test.v1.Part", restarts=True))
+    await running.start()
+    os.kill(running.pids["once"], signal.SIGKILL)
+    failed = await asyncio.wait_for(running.keep_up(), 10)
+    assert "once ended with exit code 4 before it was ready, after 2 restarts within 10 minutes" in str(failed)
+    assert running.restarts == {"once": 2}
+
+
+def test_pauses_double_up_to_a_bound() -> None:
+    assert [Restarts().pause_s(earlier) for earlier in (0, 1, 2, 9, 5000)] == [0.5, 1.0, 2.0, 30.0, 30.0]
 
 
 async def test_one_that_ignores_the_signal_is_killed_with_its_children(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "_END_LIMIT_S", 0.3)
+    monkeypatch.setattr(part_process, "_END_LIMIT_S", 0.3)
     running = make(part("stubborn", "stubborn", str(tmp_path / "child")))
     await running.start()
     child = int((tmp_path / "child").read_text())
@@ -103,8 +156,8 @@ async def test_one_that_ignores_the_signal_is_killed_with_its_children(
 
 
 async def test_says_what_it_waits_for(make: Make, said: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "STILL_WAITING_EVERY_S", 0.1)
-    monkeypatch.setattr(supervisor, "START_LIMIT_S", 0.5)
+    monkeypatch.setattr(part_process, "STILL_WAITING_EVERY_S", 0.1)
+    monkeypatch.setattr(part_process, "START_LIMIT_S", 0.5)
     with pytest.raises(Exception, match="not serving within"):
         await make(part("sleepy", "silent")).start()
     assert any(line.startswith("still waiting for sleepy after") for _, line in said)
@@ -121,6 +174,7 @@ async def test_another_service_on_the_port_is_told_apart(make: Make) -> None:
 def test_the_stack_in_order() -> None:
     parts = make_parts(Choices(seed=7, model="/m", agent="choice", profile="gpu"), DEFAULT_PORTS)
     assert [each.name for each in parts] == [AIRFIELD, BRIDGE, MEMORY, ENGINE, AGENT]
+    assert [each.name for each in parts if each.restarts] == [MEMORY, ENGINE, AGENT]
     by_name = {each.name: each for each in parts}
     assert by_name[AIRFIELD].argv[-4:] == ("--seed", "7", "--port", "41451")
     assert by_name[ENGINE].env["STILLWING_VLM_MODEL"] == "/m"
@@ -154,7 +208,7 @@ async def test_a_taken_port_names_the_part_and_the_way_out() -> None:
 def test_one_stack_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert state.read_state() is None
-    written = state.StackState(1, {AGENT: 2}, {AGENT: 3}, Choices(seed=5))
+    written = state.StackState(1, {AGENT: 2}, {AGENT: 3}, Choices(seed=5), restarts={AGENT: 4})
     with state.the_only_stack():
         state.write_state(written)
         assert state.read_state() == written
@@ -188,6 +242,17 @@ async def test_processes_left_over_are_ended(tmp_path: Path, monkeypatch: pytest
     assert stranger.returncode is None
     stranger.kill()
     await stranger.wait()
+
+
+def ready(said: list[tuple[str, str]]) -> list[str]:
+    """Names of the parts as they became ready."""
+    return [line.split()[0] for name, line in said if not name and "is ready" in line]
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():  # noqa: ASYNC110  # what changes is a process
+            await asyncio.sleep(0.02)
 
 
 def alive(pid: int) -> bool:
