@@ -131,6 +131,8 @@ def test_a_mission_is_flown_from_the_wheel(installed: Installed) -> None:
     summary = json.loads(flown.stdout)
     assert flown.returncode == 0, json.dumps(summary, indent=1) + flown.stderr[-2000:]
     assert summary["claimed"] and summary["verified"]
+    assert summary["distance_m"] <= 3.2
+    assert summary["collisions"] == 0
     assert summary["keyframes_filed"] >= 1
     assert summary["motions_while_thinking"] == 0
     assert (installed.folder / summary["report"] / "report.html").stat().st_size > 10_000

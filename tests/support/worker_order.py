@@ -13,6 +13,7 @@ from xdist.scheduler import LoadScopeScheduling
 SHARED = {
     "tests/contract/memory/": "the database server",
     "tests/e2e/test_first_flight.py": "the stack",
+    "tests/e2e/test_readme.py": "the stack",
     "tests/e2e/test_reflection.py": "the stack",
 }
 """Whose tests share a fixture of the session that is dear: those with one name belong to one worker."""
