@@ -46,6 +46,9 @@ from stillwing_bridge.core.judge.lease import LeaseBook
 from stillwing_bridge.core.judge.seen_frames import FrameRecord, FrameRegistry
 from stillwing_bridge.core.recent import Recent
 from stillwing_bridge.core.types import (
+    MAX_REASON_CHARS,
+    MAX_WHO_CHARS,
+    EmergencyStop,
     FrameUpdate,
     Lease,
     LeaseState,
@@ -71,6 +74,7 @@ from stillwing_common.errors import (
     Unsupported,
 )
 from stillwing_common.ids import new_id
+from stillwing_common.told_text import told_text
 from stillwing_common.types import Frame, ImageEncoding
 from stillwing_recording.base import Recording
 from stillwing_recording.playback import Playback, in_encoding
@@ -108,7 +112,7 @@ class ReplayBridge:
         self._statuses: Recent[CommandStatus] = Recent()
         self._answers: Recent[str | StillwingError] = Recent()
         self._thinking: ThinkingInterval | None = None
-        self._stop = StopLevel.NONE
+        self._stop: EmergencyStop | None = None
         self.playback = Playback(recording, speed, self._clock, self._remember)
 
     async def start(self) -> None:
@@ -236,14 +240,23 @@ class ReplayBridge:
         self._leases.retain(lease)
         self._end_thinking()
 
-    async def emergency_stop(self, vehicle_id: str, level: StopLevel, reason: str) -> StopLevel:
+    async def emergency_stop(self, vehicle_id: str, level: StopLevel, reason: str, *, who: str = "") -> StopLevel:
         """See `Bridge.emergency_stop`."""
         self._check_vehicle(vehicle_id)
-        self._stop = max(self._stop, level)
-        self._note(EmergencyStopChanged(self._stop, reason))
+        if level is StopLevel.NONE:
+            raise InvalidInput("an emergency stop has a level", field="level")
+        reason, who = told_text(reason, MAX_REASON_CHARS), told_text(who, MAX_WHO_CHARS)
+        if self._stop is None or level > self._stop.level:
+            self._stop = EmergencyStop(level, reason, self._clock.wall_ns(), who, "a replay keeps nothing")
+        self._note(EmergencyStopChanged(self._stop.level, reason, who))
+        return self._stop.level
+
+    async def get_emergency_stop(self, vehicle_id: str) -> EmergencyStop | None:
+        """See `Bridge.get_emergency_stop`."""
+        self._check_vehicle(vehicle_id)
         return self._stop
 
-    async def clear_emergency_stop(self, vehicle_id: str, operator_token: str) -> None:
+    async def clear_emergency_stop(self, vehicle_id: str, operator_token: str) -> str:
         """`NotPermitted`: a replay has no operator."""
         self._check_vehicle(vehicle_id)
         raise NotPermitted("a replay has no operator's token; start it anew")
@@ -311,8 +324,8 @@ class ReplayBridge:
             return
         if self._mode is CommandMode.REFUSE:
             raise Replayed
-        if self._stop is not StopLevel.NONE:
-            raise EmergencyStopped(level=self._stop.name)
+        if self._stop is not None:
+            raise EmergencyStopped(level=self._stop.level.name)
         if self._thinking is not None:
             raise Thinking(thinking_id=self._thinking.thinking_id)
         limits = self._vehicle.limits

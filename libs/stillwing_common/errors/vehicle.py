@@ -153,6 +153,12 @@ class LinkLost(Unavailable):
     reason = "LINK_LOST"
 
 
+class StopUnconfirmed(LinkLost):
+    """The emergency stop is latched, and the vehicle has not confirmed it; it is stopped as soon as it answers."""
+
+    reason = "ESTOP_UNCONFIRMED"
+
+
 class SimulatorError(WrongState):
     """The simulator refused the call."""
 

@@ -14,8 +14,9 @@ from stillwing_bridge.convert.commands import (
     lease_state_from_wire,
     lease_to_wire,
     level_from_wire,
-    level_to_wire,
     status_from_wire,
+    stop_from_wire,
+    stop_request,
 )
 from stillwing_bridge.convert.flight_log import entry_from_wire
 from stillwing_bridge.convert.names import VEHICLE_SERVICE
@@ -30,6 +31,7 @@ from stillwing_bridge.core.events import FlightLogEntry
 from stillwing_bridge.core.recent import Recent
 from stillwing_bridge.core.types import (
     RETAIN_PERIOD_S,
+    EmergencyStop,
     FrameUpdate,
     GroundTruth,
     Lease,
@@ -55,7 +57,7 @@ from stillwing_rpc.convert import (
     timestamp_to_wire,
     velocity_from_wire,
 )
-from stillwing_rpc.errors import domain_errors
+from stillwing_rpc.errors import domain_errors, sendable_values
 
 _WAIT_SLICE_S = RETAIN_PERIOD_S + 0.05
 _REATTEND_S = 0.5
@@ -231,17 +233,24 @@ class RemoteBridge:
         with domain_errors():
             await self._vehicles.EndThinking(vehicle_pb2.EndThinkingRequest(lease=lease_to_wire(lease)))
 
-    async def emergency_stop(self, vehicle_id: str, level: StopLevel, reason: str) -> StopLevel:
-        """See `Bridge.emergency_stop`."""
-        request = vehicle_pb2.EmergencyStopRequest(vehicle_id=vehicle_id, level=level_to_wire(level), reason=reason)
+    async def emergency_stop(self, vehicle_id: str, level: StopLevel, reason: str, *, who: str = "") -> StopLevel:
+        """See `Bridge.emergency_stop`; "" as `who` takes this client's address."""
+        request = stop_request(vehicle_id, level, reason, who)
         with domain_errors():
             return level_from_wire((await self._vehicles.EmergencyStop(request)).level)
 
-    async def clear_emergency_stop(self, vehicle_id: str, operator_token: str) -> None:
-        """See `Bridge.clear_emergency_stop`."""
-        request = vehicle_pb2.ClearEmergencyStopRequest(vehicle_id=vehicle_id, operator_token=operator_token)
+    async def get_emergency_stop(self, vehicle_id: str) -> EmergencyStop | None:
+        """See `Bridge.get_emergency_stop`."""
         with domain_errors():
-            await self._vehicles.ClearEmergencyStop(request)
+            answer = await self._vehicles.GetEmergencyStop(vehicle_pb2.GetEmergencyStopRequest(vehicle_id=vehicle_id))
+        return stop_from_wire(answer.stop) if answer.HasField("stop") else None
+
+    async def clear_emergency_stop(self, vehicle_id: str, operator_token: str) -> str:
+        """See `Bridge.clear_emergency_stop`."""
+        with sendable_values():
+            request = vehicle_pb2.ClearEmergencyStopRequest(vehicle_id=vehicle_id, operator_token=operator_token)
+        with domain_errors():
+            return (await self._vehicles.ClearEmergencyStop(request)).not_on_disk
 
     async def time_sync(self, vehicle_id: str) -> TimeSync:
         """See `Bridge.time_sync`."""

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any, Protocol, cast
+from urllib.parse import unquote
 
 from stillwing.sim.v1 import sim_pb2, sim_pb2_grpc
 from stillwing.vehicle.v1 import lease_pb2, lease_pb2_grpc, vehicle_pb2, vehicle_pb2_grpc
@@ -13,6 +14,7 @@ from stillwing_bridge.convert.commands import (
     level_from_wire,
     level_to_wire,
     status_to_wire,
+    stop_to_wire,
 )
 from stillwing_bridge.convert.flight_log import entry_to_wire
 from stillwing_bridge.convert.names import LEASE_SERVICE, SIM_SERVICE, VEHICLE_SERVICE, id_from_wire, text_from_wire
@@ -168,16 +170,26 @@ class VehicleServicer(vehicle_pb2_grpc.VehicleServiceServicer):
         level = level_from_wire(request.level)
         if level is StopLevel.NONE:
             raise InvalidInput("level is not said", field="level")
-        reason = text_from_wire("reason", request.reason)
-        latched = await self._bridge.emergency_stop(request.vehicle_id, level, reason)
-        return vehicle_pb2.EmergencyStopResponse(level=level_to_wire(latched))
+        who = request.who or unquote(context.peer())
+        latched = await self._bridge.emergency_stop(request.vehicle_id, level, request.reason, who=who)
+        stop = await self._bridge.get_emergency_stop(request.vehicle_id)
+        return vehicle_pb2.EmergencyStopResponse(
+            level=level_to_wire(latched), stop=None if stop is None else stop_to_wire(stop)
+        )
+
+    async def GetEmergencyStop(
+        self, request: vehicle_pb2.GetEmergencyStopRequest, context: Context
+    ) -> vehicle_pb2.GetEmergencyStopResponse:
+        """The stop in force."""
+        stop = await self._bridge.get_emergency_stop(request.vehicle_id)
+        return vehicle_pb2.GetEmergencyStopResponse(stop=None if stop is None else stop_to_wire(stop))
 
     async def ClearEmergencyStop(
         self, request: vehicle_pb2.ClearEmergencyStopRequest, context: Context
     ) -> vehicle_pb2.ClearEmergencyStopResponse:
         """Unlatch."""
-        await self._bridge.clear_emergency_stop(request.vehicle_id, request.operator_token)
-        return vehicle_pb2.ClearEmergencyStopResponse()
+        not_on_disk = await self._bridge.clear_emergency_stop(request.vehicle_id, request.operator_token)
+        return vehicle_pb2.ClearEmergencyStopResponse(not_on_disk=not_on_disk)
 
     async def TimeSync(self, request: vehicle_pb2.TimeSyncRequest, context: Context) -> vehicle_pb2.TimeSyncResponse:
         """Half a round trip."""

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stillwing_bridge.core.judge.stops import KeptStop
-from stillwing_bridge.core.types import StopLevel
+from stillwing_bridge.core.types import EmergencyStop, StopLevel
 from stillwing_common.durable import replace_durably
 from stillwing_common.errors import InvalidInput
 
@@ -17,6 +16,7 @@ class _Entry(BaseModel):
     level: str
     reason: str
     latched_time_ns: int
+    who: str = ""
 
 
 class _Content(BaseModel):
@@ -30,12 +30,12 @@ class StopFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def load(self) -> dict[str, KeptStop]:
+    def load(self) -> dict[str, EmergencyStop]:
         """See `StopStore.load`; a file that is not there holds no stops."""
         try:
             content = _Content.model_validate_json(self.path.read_bytes())
             return {
-                vehicle_id: KeptStop(StopLevel[entry.level], entry.reason, entry.latched_time_ns)
+                vehicle_id: EmergencyStop(StopLevel[entry.level], entry.reason, entry.latched_time_ns, entry.who)
                 for vehicle_id, entry in content.emergency_stops.items()
             }
         except FileNotFoundError:
@@ -47,10 +47,15 @@ class StopFile:
                 field="stop_file",
             ) from error
 
-    def save(self, stops: Mapping[str, KeptStop]) -> None:
+    def save(self, stops: Mapping[str, EmergencyStop]) -> None:
         """See `StopStore.save`."""
         content = {
-            vehicle_id: {"level": stop.level.name, "reason": stop.reason, "latched_time_ns": stop.latched_time_ns}
+            vehicle_id: {
+                "level": stop.level.name,
+                "reason": stop.reason,
+                "latched_time_ns": stop.latched_time_ns,
+                "who": stop.who,
+            }
             for vehicle_id, stop in stops.items()
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)

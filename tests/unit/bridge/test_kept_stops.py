@@ -17,18 +17,19 @@ from hypothesis import strategies as st
 
 from stillwing_bridge.core.bridge import LocalBridge
 from stillwing_bridge.core.commands import Takeoff
-from stillwing_bridge.core.judge.stops import KeptStop
-from stillwing_bridge.core.types import StopLevel
+from stillwing_bridge.core.types import EmergencyStop, StopLevel
 from stillwing_bridge.settings import SimBridgeSettings
 from stillwing_bridge.stop_file import StopFile
 from stillwing_common.errors import EmergencyStopped, InvalidInput
 
 LATCHED = st.sampled_from([level for level in StopLevel if level is not StopLevel.NONE])
-STOPS = st.dictionaries(st.text(min_size=1), st.builds(KeptStop, LATCHED, st.text(), st.integers(0, 2**63)))
+STOPS = st.dictionaries(
+    st.text(min_size=1), st.builds(EmergencyStop, LATCHED, st.text(), st.integers(0, 2**63), st.text())
+)
 
 
 @given(STOPS, STOPS)
-def test_a_file_holds_what_was_saved_last(first: dict[str, KeptStop], last: dict[str, KeptStop]) -> None:
+def test_a_file_holds_what_was_saved_last(first: dict[str, EmergencyStop], last: dict[str, EmergencyStop]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = StopFile(Path(folder) / "new" / "stops.json")
         assert file.load() == {}
@@ -39,14 +40,14 @@ def test_a_file_holds_what_was_saved_last(first: dict[str, KeptStop], last: dict
 
 async def test_stops_are_latched_again_before_anybody_is_served(tmp_path: Path) -> None:
     file = StopFile(tmp_path / "stops.json")
-    file.save({"elsewhere": KeptStop(StopLevel.LAND, "wind", 1)})
+    file.save({"elsewhere": EmergencyStop(StopLevel.LAND, "wind", 1)})
     bridge = LocalBridge([ToyVehicle()], toy_settings(), stops=file)
     await bridge.start()
     await bridge.emergency_stop("drone", StopLevel.KILL, "a bird")
     # Read while the first bridge still runs, as one would find it after a loss of power.
     kept = file.load()
     assert (kept["drone"].level, kept["drone"].reason) == (StopLevel.KILL, "a bird")
-    assert kept["elsewhere"] == KeptStop(StopLevel.LAND, "wind", 1)
+    assert kept["elsewhere"] == EmergencyStop(StopLevel.LAND, "wind", 1)
     await bridge.close()
 
     bridge = LocalBridge([ToyVehicle()], toy_settings(), stops=file)
@@ -85,13 +86,13 @@ class SlowStore:
 
     def __init__(self) -> None:
         self.leave = threading.Event()
-        self.saved: list[dict[str, KeptStop]] = []
+        self.saved: list[dict[str, EmergencyStop]] = []
         self.fails = False
 
-    def load(self) -> dict[str, KeptStop]:
+    def load(self) -> dict[str, EmergencyStop]:
         return {}
 
-    def save(self, stops: Mapping[str, KeptStop]) -> None:
+    def save(self, stops: Mapping[str, EmergencyStop]) -> None:
         assert self.leave.wait(30)
         if self.fails:
             raise OSError("no space left on device")
@@ -130,15 +131,60 @@ async def test_a_full_disk_stops_no_stop_and_is_said(caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.ERROR):
         assert await bridge.emergency_stop("drone", StopLevel.HOLD, "a bird") is StopLevel.HOLD
     assert "would not survive a restart" in caplog.text
+    assert await not_on_disk(bridge) == "no space left on device"
     store.fails = False
     assert await bridge.emergency_stop("drone", StopLevel.HOLD, "again") is StopLevel.HOLD
+    assert [stops["drone"].reason for stops in store.saved] == ["a bird"]
+    assert await not_on_disk(bridge) == ""
+    store.fails = True
+    assert await bridge.clear_emergency_stop("drone", "secret") == "no space left on device"
+    store.fails = False
+    assert await bridge.clear_emergency_stop("drone", "secret") == ""
+    await bridge.close()
+
+
+async def not_on_disk(bridge: LocalBridge) -> str:
+    stop = await bridge.get_emergency_stop("drone")
+    assert stop is not None
+    return stop.not_on_disk
+
+
+@pytest.mark.serial
+async def test_a_disk_that_hangs_is_said_and_keeps_no_answer_back() -> None:
+    store = SlowStore()
+    bridge = LocalBridge([ToyVehicle()], toy_settings(), stops=store)
+    await bridge.start()
+    try:
+        async with asyncio.timeout(5):
+            assert await bridge.emergency_stop("drone", StopLevel.HOLD, "a bird") is StopLevel.HOLD
+        assert "has not taken it" in await not_on_disk(bridge)
+    finally:
+        store.leave.set()
+    async with asyncio.timeout(5):
+        while await not_on_disk(bridge):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     assert [stops["drone"].reason for stops in store.saved] == ["a bird"]
     await bridge.close()
 
 
+@pytest.mark.parametrize("words", ["a\0b\ud83d\x1b[2J" + "x" * 2000, ""])
+async def test_a_stop_of_any_words_is_kept_and_latched_again(tmp_path: Path, words: str) -> None:
+    file = StopFile(tmp_path / "stops.json")
+    bridge = LocalBridge([ToyVehicle()], toy_settings(), stops=file)
+    await bridge.start()
+    await bridge.emergency_stop("drone", StopLevel.HOLD, words, who=words)
+    told = await bridge.get_emergency_stop("drone")
+    assert told is not None and told.not_on_disk == ""
+    bridge_after = LocalBridge([ToyVehicle()], toy_settings(), stops=StopFile(file.path))
+    await bridge_after.start()
+    assert await bridge_after.get_emergency_stop("drone") == told, "as it was, with its own time"
+    await bridge.close()
+    await bridge_after.close()
+
+
 async def test_a_vehicle_that_cannot_be_held_is_latched_all_the_same(tmp_path: Path) -> None:
     file, vehicle = StopFile(tmp_path / "stops.json"), ToyVehicle()
-    file.save({"drone": KeptStop(StopLevel.HOLD, "a bird", 1)})
+    file.save({"drone": EmergencyStop(StopLevel.HOLD, "a bird", 1)})
     vehicle.fail.add("hold")
     bridge = LocalBridge([vehicle], toy_settings(), stops=file)
     await bridge.start()

@@ -18,10 +18,18 @@ from stillwing_bridge.core.commands import (
     Takeoff,
     Turn,
 )
-from stillwing_bridge.core.types import Lease, LeaseState, StopLevel
+from stillwing_bridge.core.types import (
+    MAX_REASON_CHARS,
+    MAX_WHO_CHARS,
+    EmergencyStop,
+    Lease,
+    LeaseState,
+    StopLevel,
+)
 from stillwing_common.errors import InvalidInput, UnsetOneof
+from stillwing_common.told_text import told_text
 from stillwing_rpc.convert import position_from_wire, position_to_wire, timestamp_from_wire, timestamp_to_wire
-from stillwing_rpc.errors import from_status, to_status
+from stillwing_rpc.errors import from_status, sendable_values, to_status
 
 _STATE_TO_WIRE: dict[CommandState, vehicle_pb2.CommandStatus.State] = {
     CommandState.RUNNING: vehicle_pb2.CommandStatus.STATE_RUNNING,
@@ -155,3 +163,33 @@ def level_from_wire(value: int) -> StopLevel:
     if level is None:
         raise InvalidInput(f"emergency stop level {value} is unknown", field="level", value=value)
     return level
+
+
+def stop_request(vehicle_id: str, level: StopLevel, reason: object, who: object) -> vehicle_pb2.EmergencyStopRequest:
+    """What asks for a stop; no words are refused. `InvalidInput` for a vehicle or a level that cannot be."""
+    with sendable_values():
+        return vehicle_pb2.EmergencyStopRequest(
+            vehicle_id=vehicle_id,
+            level=level_to_wire(StopLevel(level)),
+            reason=told_text(reason, MAX_REASON_CHARS),
+            who=told_text(who, MAX_WHO_CHARS),
+        )
+
+
+def stop_to_wire(stop: EmergencyStop) -> vehicle_pb2.EmergencyStop:
+    """A latched stop."""
+    return vehicle_pb2.EmergencyStop(
+        level=level_to_wire(stop.level),
+        reason=stop.reason,
+        who=stop.who,
+        latch_time=timestamp_to_wire(stop.latched_time_ns),
+        not_on_disk=stop.not_on_disk,
+    )
+
+
+def stop_from_wire(message: vehicle_pb2.EmergencyStop) -> EmergencyStop:
+    """A latched stop."""
+    latched_time_ns = timestamp_from_wire(message.latch_time)
+    return EmergencyStop(
+        level_from_wire(message.level), message.reason, latched_time_ns, message.who, message.not_on_disk
+    )

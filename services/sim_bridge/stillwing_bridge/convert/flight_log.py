@@ -89,9 +89,10 @@ def _event_to_wire(event: FlightEvent, message: vehicle_pb2.WatchFlightLogRespon
             message.lease_changed.CopyFrom(
                 vehicle_pb2.LeaseChanged(change=change, state=lease_state_to_wire(state), reason=reason)
             )
-        case EmergencyStopChanged(level, reason):
-            message.emergency_stop_changed.level = level_to_wire(level)
-            message.emergency_stop_changed.reason = reason
+        case EmergencyStopChanged(level, reason, who):
+            message.emergency_stop_changed.CopyFrom(
+                vehicle_pb2.EmergencyStopChanged(level=level_to_wire(level), reason=reason, who=who)
+            )
         case Collided(object_name):
             message.collided.object_name = object_name
         case SilenceNoticed(silence_s):
@@ -123,7 +124,7 @@ _EVENT_FROM_WIRE: dict[str, Callable[[Any], FlightEvent]] = {
     "thinking_began": lambda m: ThinkingBegan(m.thinking_id, duration_from_wire(m.expected)),
     "thinking_ended": lambda m: ThinkingEnded(m.thinking_id),
     "lease_changed": lambda m: LeaseChanged(m.change, lease_state_from_wire(m.state), m.reason),
-    "emergency_stop_changed": lambda m: EmergencyStopChanged(level_from_wire(m.level), m.reason),
+    "emergency_stop_changed": lambda m: EmergencyStopChanged(level_from_wire(m.level), m.reason, m.who),
     "collided": lambda m: Collided(m.object_name),
     "silence_noticed": lambda m: SilenceNoticed(m.silence_s),
     "landing_began": lambda m: LandingBegan(m.cause),

@@ -18,6 +18,7 @@ from stillwing_bridge.core.judge.stops import StopKeeper, StopStore
 from stillwing_bridge.core.sight.camera_hub import FrameSettings
 from stillwing_bridge.core.types import (
     RETAIN_PERIOD_S,
+    EmergencyStop,
     FrameUpdate,
     Lease,
     LeaseState,
@@ -30,7 +31,14 @@ from stillwing_bridge.core.types import (
 )
 from stillwing_bridge.core.vehicle import Vehicle
 from stillwing_common.clock import Clock, WallClock
-from stillwing_common.errors import InvalidInput, NotPermitted, StillwingError, UnknownCommand, UnknownVehicle
+from stillwing_common.errors import (
+    InvalidInput,
+    NotPermitted,
+    StillwingError,
+    StopUnconfirmed,
+    UnknownCommand,
+    UnknownVehicle,
+)
 from stillwing_common.ids import new_id
 from stillwing_common.types import Frame, ImageEncoding
 
@@ -62,7 +70,7 @@ class LocalBridge:
     ) -> None:
         """`stops` keeps emergency stops over a restart; without it they end with this bridge."""
         self._settings = settings
-        self._keeper = None if stops is None else StopKeeper(stops)
+        self._keeper = StopKeeper(stops)
         self._clock = clock or WallClock()
         epoch = new_id("epo")
         self._drivers = {vehicle.spec.vehicle_id: self._driver(vehicle, epoch) for vehicle in vehicles}
@@ -83,13 +91,12 @@ class LocalBridge:
 
     async def start(self) -> None:
         """Begin to supervise every vehicle, stopped as it was kept; `LinkLost`, `InvalidInput` from the store."""
-        kept = {} if self._keeper is None else await self._keeper.load()
+        kept = await self._keeper.load()
         for vehicle_id, driver in self._drivers.items():
             await driver.start()
             if (stop := kept.get(vehicle_id)) is not None:
-                driver.latch_again(stop.level, stop.reason)
-            if self._keeper is not None:
-                self._keeper.follow(vehicle_id, driver.log)
+                driver.emergency_stop(stop.level, stop.reason, stop.who)
+            self._keeper.follow(vehicle_id, driver.log)
 
     async def run(self) -> None:
         """Wait until a driver breaks, which must never happen; raises what broke it."""
@@ -226,27 +233,39 @@ class LocalBridge:
         finally:
             driver.pump()
 
-    async def emergency_stop(self, vehicle_id: str, level: StopLevel, reason: str) -> StopLevel:
+    async def emergency_stop(self, vehicle_id: str, level: StopLevel, reason: str, *, who: str = "") -> StopLevel:
         """See `Bridge.emergency_stop`."""
-        # Side by side, and in this order: the latch falls in the first step of the first.
-        latched, _ = await asyncio.gather(self.driver(vehicle_id).emergency_stop(level, reason), self._settle_stops())
-        return latched
+        driver = self.driver(vehicle_id)
+        # Nothing is awaited before the latch has fallen: a caller that goes away at once has stopped the vehicle.
+        confirmed = driver.emergency_stop(level, reason, who)
+        settled = asyncio.ensure_future(self._keeper.settle())
+        try:
+            if confirmed is not None:
+                await asyncio.shield(confirmed)
+        except StillwingError as error:
+            level_name = driver.commander.stop_level.name
+            raise StopUnconfirmed(f"level {level_name}; {error}", vehicle_id=vehicle_id, level=level_name) from error
+        finally:
+            # Shielded: a caller that goes away takes no write with it.
+            await asyncio.shield(settled)
+        return driver.commander.stop_level
 
-    async def clear_emergency_stop(self, vehicle_id: str, operator_token: str) -> None:
+    async def get_emergency_stop(self, vehicle_id: str) -> EmergencyStop | None:
+        """See `Bridge.get_emergency_stop`."""
+        self.driver(vehicle_id)
+        return self._keeper.stop_of(vehicle_id)
+
+    async def clear_emergency_stop(self, vehicle_id: str, operator_token: str) -> str:
         """See `Bridge.clear_emergency_stop`."""
         driver = self.driver(vehicle_id)
         if not self._settings.operator_token:
             raise NotPermitted("the bridge was started without an operator token")
-        if not hmac.compare_digest(operator_token.encode(), self._settings.operator_token.encode()):
+        offered = operator_token.encode("utf-8", "surrogatepass")
+        if not hmac.compare_digest(offered, self._settings.operator_token.encode()):
             raise NotPermitted("this is not the operator's token")
         driver.commander.clear_emergency_stop()
         driver.pump()
-        await self._settle_stops()
-
-    async def _settle_stops(self) -> None:
-        if self._keeper is not None:
-            # Shielded: a caller that goes away takes no write with it.
-            await asyncio.shield(asyncio.ensure_future(self._keeper.settle()))
+        return await asyncio.shield(asyncio.ensure_future(self._keeper.settle()))
 
     async def time_sync(self, vehicle_id: str, client_send_time_ns: int | None = None) -> TimeSync:
         """See `Bridge.time_sync`; `client_send_time_ns` is the present for a caller in this process."""

@@ -69,10 +69,11 @@ class LeaseChanged:
 
 @dataclass(frozen=True, slots=True)
 class EmergencyStopChanged:
-    """The latched level changed; NONE when it was cleared."""
+    """The latched level changed, `who` changed it and why; NONE when it was cleared."""
 
     level: StopLevel
     reason: str
+    who: str = ""
 
 
 @dataclass(frozen=True, slots=True)

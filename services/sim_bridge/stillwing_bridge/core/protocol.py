@@ -17,6 +17,7 @@ from typing import Protocol
 from stillwing_bridge.core.commands import Command, CommandStatus
 from stillwing_bridge.core.events import FlightLogEntry
 from stillwing_bridge.core.types import (
+    EmergencyStop,
     FrameUpdate,
     GroundTruth,
     Lease,
@@ -96,11 +97,21 @@ class Bridge(Protocol):
     async def end_thinking(self, lease: Lease) -> None:
         """Allow motion again; ending what never began succeeds."""
 
-    async def emergency_stop(self, vehicle_id: str, level: StopLevel, reason: str) -> StopLevel:
-        """Stop at once and latch; returns the level now latched. Needs no lease."""
+    async def emergency_stop(self, vehicle_id: str, level: StopLevel, reason: str, *, who: str = "") -> StopLevel:
+        """Stop at once and latch; returns the level now latched. Needs no lease, and no words of it are refused.
 
-    async def clear_emergency_stop(self, vehicle_id: str, operator_token: str) -> None:
-        """Unlatch; `NotPermitted` without the token the bridge was started with."""
+        Answers when the vehicle has confirmed it and it is on the disk, or could not be put there, which
+        `get_emergency_stop` says. `StopUnconfirmed` where it is latched and the vehicle has not confirmed it.
+        """
+
+    async def get_emergency_stop(self, vehicle_id: str) -> EmergencyStop | None:
+        """The stop in force, None if there is none. Answers whether or not the vehicle does."""
+
+    async def clear_emergency_stop(self, vehicle_id: str, operator_token: str) -> str:
+        """Unlatch; `NotPermitted` without the token the bridge was started with.
+
+        Returns "", or why a bridge that is started anew would stop the vehicle again: the disk holds the stop still.
+        """
 
     async def time_sync(self, vehicle_id: str) -> TimeSync:
         """Relate this clock to the vehicle's."""

@@ -13,6 +13,11 @@ RETAIN_PERIOD_S = 0.25
 """How often a waiting author gives a sign of life; the watchdog holds after a second of silence."""
 
 
+MAX_REASON_CHARS = 1000
+MAX_WHO_CHARS = 200
+"""What is kept of the words of an emergency stop; the rest is cut."""
+
+
 @dataclass(frozen=True, slots=True)
 class Camera:
     """One camera of a vehicle; `hfov_deg` is horizontal."""
@@ -93,6 +98,20 @@ class StopLevel(IntEnum):
     HOLD = 1
     LAND = 2
     KILL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class EmergencyStop:
+    """A latched stop: how hard, why, when (nanoseconds of the epoch) and who.
+
+    `not_on_disk` says why a bridge that is started anew would not know of it; "" where it is on the bridge's disk.
+    """
+
+    level: StopLevel
+    reason: str
+    latched_time_ns: int
+    who: str = ""
+    not_on_disk: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -255,7 +255,7 @@ class EndThinkingResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class EmergencyStopRequest(_message.Message):
-    __slots__ = ("vehicle_id", "reason", "level")
+    __slots__ = ("vehicle_id", "reason", "level", "who")
     class Level(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         LEVEL_UNSPECIFIED: _ClassVar[EmergencyStopRequest.Level]
@@ -269,16 +269,46 @@ class EmergencyStopRequest(_message.Message):
     VEHICLE_ID_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     LEVEL_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
     vehicle_id: str
     reason: str
     level: EmergencyStopRequest.Level
-    def __init__(self, vehicle_id: _Optional[str] = ..., reason: _Optional[str] = ..., level: _Optional[_Union[EmergencyStopRequest.Level, str]] = ...) -> None: ...
+    who: str
+    def __init__(self, vehicle_id: _Optional[str] = ..., reason: _Optional[str] = ..., level: _Optional[_Union[EmergencyStopRequest.Level, str]] = ..., who: _Optional[str] = ...) -> None: ...
+
+class EmergencyStop(_message.Message):
+    __slots__ = ("level", "reason", "who", "latch_time", "not_on_disk")
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    LATCH_TIME_FIELD_NUMBER: _ClassVar[int]
+    NOT_ON_DISK_FIELD_NUMBER: _ClassVar[int]
+    level: EmergencyStopRequest.Level
+    reason: str
+    who: str
+    latch_time: _timestamp_pb2.Timestamp
+    not_on_disk: str
+    def __init__(self, level: _Optional[_Union[EmergencyStopRequest.Level, str]] = ..., reason: _Optional[str] = ..., who: _Optional[str] = ..., latch_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., not_on_disk: _Optional[str] = ...) -> None: ...
 
 class EmergencyStopResponse(_message.Message):
-    __slots__ = ("level",)
+    __slots__ = ("level", "stop")
     LEVEL_FIELD_NUMBER: _ClassVar[int]
+    STOP_FIELD_NUMBER: _ClassVar[int]
     level: EmergencyStopRequest.Level
-    def __init__(self, level: _Optional[_Union[EmergencyStopRequest.Level, str]] = ...) -> None: ...
+    stop: EmergencyStop
+    def __init__(self, level: _Optional[_Union[EmergencyStopRequest.Level, str]] = ..., stop: _Optional[_Union[EmergencyStop, _Mapping]] = ...) -> None: ...
+
+class GetEmergencyStopRequest(_message.Message):
+    __slots__ = ("vehicle_id",)
+    VEHICLE_ID_FIELD_NUMBER: _ClassVar[int]
+    vehicle_id: str
+    def __init__(self, vehicle_id: _Optional[str] = ...) -> None: ...
+
+class GetEmergencyStopResponse(_message.Message):
+    __slots__ = ("stop",)
+    STOP_FIELD_NUMBER: _ClassVar[int]
+    stop: EmergencyStop
+    def __init__(self, stop: _Optional[_Union[EmergencyStop, _Mapping]] = ...) -> None: ...
 
 class ClearEmergencyStopRequest(_message.Message):
     __slots__ = ("vehicle_id", "operator_token")
@@ -289,8 +319,10 @@ class ClearEmergencyStopRequest(_message.Message):
     def __init__(self, vehicle_id: _Optional[str] = ..., operator_token: _Optional[str] = ...) -> None: ...
 
 class ClearEmergencyStopResponse(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("not_on_disk",)
+    NOT_ON_DISK_FIELD_NUMBER: _ClassVar[int]
+    not_on_disk: str
+    def __init__(self, not_on_disk: _Optional[str] = ...) -> None: ...
 
 class TimeSyncRequest(_message.Message):
     __slots__ = ("vehicle_id", "client_send_time")
@@ -487,12 +519,14 @@ class LeaseChanged(_message.Message):
     def __init__(self, change: _Optional[str] = ..., state: _Optional[_Union[_lease_pb2.LeaseState, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class EmergencyStopChanged(_message.Message):
-    __slots__ = ("level", "reason")
+    __slots__ = ("level", "reason", "who")
     LEVEL_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
     level: EmergencyStopRequest.Level
     reason: str
-    def __init__(self, level: _Optional[_Union[EmergencyStopRequest.Level, str]] = ..., reason: _Optional[str] = ...) -> None: ...
+    who: str
+    def __init__(self, level: _Optional[_Union[EmergencyStopRequest.Level, str]] = ..., reason: _Optional[str] = ..., who: _Optional[str] = ...) -> None: ...
 
 class Collided(_message.Message):
     __slots__ = ("object_name",)

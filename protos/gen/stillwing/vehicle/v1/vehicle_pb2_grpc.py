@@ -65,6 +65,11 @@ class VehicleServiceStub(object):
                 request_serializer=stillwing_dot_vehicle_dot_v1_dot_vehicle__pb2.EmergencyStopRequest.SerializeToString,
                 response_deserializer=stillwing_dot_vehicle_dot_v1_dot_vehicle__pb2.EmergencyStopResponse.FromString,
                 _registered_method=True)
+        self.GetEmergencyStop = channel.unary_unary(
+                '/stillwing.vehicle.v1.VehicleService/GetEmergencyStop',
+                request_serializer=stillwing_dot_vehicle_dot_v1_dot_vehicle__pb2.GetEmergencyStopRequest.SerializeToString,
+                response_deserializer=stillwing_dot_vehicle_dot_v1_dot_vehicle__pb2.GetEmergencyStopResponse.FromString,
+                _registered_method=True)
         self.ClearEmergencyStop = channel.unary_unary(
                 '/stillwing.vehicle.v1.VehicleService/ClearEmergencyStop',
                 request_serializer=stillwing_dot_vehicle_dot_v1_dot_vehicle__pb2.ClearEmergencyStopRequest.SerializeToString,
@@ -138,6 +143,13 @@ class VehicleServiceServicer(object):
 
     def EmergencyStop(self, request, context):
         """EmergencyStop stops a vehicle at once and latches. Needs no lease.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetEmergencyStop(self, request, context):
+        """GetEmergencyStop tells the stop in force: who stopped, when and why. Answers whether or not the vehicle does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -218,6 +230,11 @@ def add_VehicleServiceServicer_to_server(servicer, server):
                     servicer.EmergencyStop,
                     request_deserializer=stillwing_dot_vehicle_dot_v1_dot_vehicle__pb2.EmergencyStopRequest.FromString,
                     response_serializer=stillwing_dot_vehicle_dot_v1_dot_vehicle__pb2.EmergencyStopResponse.SerializeToString,
+            ),
+            'GetEmergencyStop': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEmergencyStop,
+                    request_deserializer=stillwing_dot_vehicle_dot_v1_dot_vehicle__pb2.GetEmergencyStopRequest.FromString,
+                    response_serializer=stillwing_dot_vehicle_dot_v1_dot_vehicle__pb2.GetEmergencyStopResponse.SerializeToString,
             ),
             'ClearEmergencyStop': grpc.unary_unary_rpc_method_handler(
                     servicer.ClearEmergencyStop,
@@ -413,6 +430,33 @@ class VehicleService(object):
             '/stillwing.vehicle.v1.VehicleService/EmergencyStop',
             stillwing_dot_vehicle_dot_v1_dot_vehicle__pb2.EmergencyStopRequest.SerializeToString,
             stillwing_dot_vehicle_dot_v1_dot_vehicle__pb2.EmergencyStopResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEmergencyStop(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stillwing.vehicle.v1.VehicleService/GetEmergencyStop',
+            stillwing_dot_vehicle_dot_v1_dot_vehicle__pb2.GetEmergencyStopRequest.SerializeToString,
+            stillwing_dot_vehicle_dot_v1_dot_vehicle__pb2.GetEmergencyStopResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -121,6 +121,22 @@ _VehicleServiceEmergencyStopType = typing_extensions.TypeVar(
     ],
 )
 
+_VehicleServiceGetEmergencyStopType = typing_extensions.TypeVar(
+    '_VehicleServiceGetEmergencyStopType',
+    grpc.UnaryUnaryMultiCallable[
+        stillwing.vehicle.v1.vehicle_pb2.GetEmergencyStopRequest,
+        stillwing.vehicle.v1.vehicle_pb2.GetEmergencyStopResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        stillwing.vehicle.v1.vehicle_pb2.GetEmergencyStopRequest,
+        stillwing.vehicle.v1.vehicle_pb2.GetEmergencyStopResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        stillwing.vehicle.v1.vehicle_pb2.GetEmergencyStopRequest,
+        stillwing.vehicle.v1.vehicle_pb2.GetEmergencyStopResponse,
+    ],
+)
+
 _VehicleServiceClearEmergencyStopType = typing_extensions.TypeVar(
     '_VehicleServiceClearEmergencyStopType',
     grpc.UnaryUnaryMultiCallable[
@@ -217,7 +233,7 @@ _VehicleServiceWatchFlightLogType = typing_extensions.TypeVar(
     ],
 )
 
-class VehicleServiceStub(typing.Generic[_VehicleServiceListVehiclesType, _VehicleServiceCommandType, _VehicleServiceWaitCommandType, _VehicleServiceBeginThinkingType, _VehicleServiceEndThinkingType, _VehicleServiceEmergencyStopType, _VehicleServiceClearEmergencyStopType, _VehicleServiceTimeSyncType, _VehicleServiceCaptureFrameType, _VehicleServiceWatchTelemetryType, _VehicleServiceWatchFramesType, _VehicleServiceWatchFlightLogType]):
+class VehicleServiceStub(typing.Generic[_VehicleServiceListVehiclesType, _VehicleServiceCommandType, _VehicleServiceWaitCommandType, _VehicleServiceBeginThinkingType, _VehicleServiceEndThinkingType, _VehicleServiceEmergencyStopType, _VehicleServiceGetEmergencyStopType, _VehicleServiceClearEmergencyStopType, _VehicleServiceTimeSyncType, _VehicleServiceCaptureFrameType, _VehicleServiceWatchTelemetryType, _VehicleServiceWatchFramesType, _VehicleServiceWatchFlightLogType]):
     """VehicleService commands vehicles and shows what they see. Real and simulated vehicles stand behind it alike."""
 
     @typing.overload
@@ -245,6 +261,10 @@ class VehicleServiceStub(typing.Generic[_VehicleServiceListVehiclesType, _Vehicl
         grpc.UnaryUnaryMultiCallable[
             stillwing.vehicle.v1.vehicle_pb2.EmergencyStopRequest,
             stillwing.vehicle.v1.vehicle_pb2.EmergencyStopResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            stillwing.vehicle.v1.vehicle_pb2.GetEmergencyStopRequest,
+            stillwing.vehicle.v1.vehicle_pb2.GetEmergencyStopResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             stillwing.vehicle.v1.vehicle_pb2.ClearEmergencyStopRequest,
@@ -299,6 +319,10 @@ class VehicleServiceStub(typing.Generic[_VehicleServiceListVehiclesType, _Vehicl
             stillwing.vehicle.v1.vehicle_pb2.EmergencyStopResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            stillwing.vehicle.v1.vehicle_pb2.GetEmergencyStopRequest,
+            stillwing.vehicle.v1.vehicle_pb2.GetEmergencyStopResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             stillwing.vehicle.v1.vehicle_pb2.ClearEmergencyStopRequest,
             stillwing.vehicle.v1.vehicle_pb2.ClearEmergencyStopResponse,
         ],
@@ -341,6 +365,9 @@ class VehicleServiceStub(typing.Generic[_VehicleServiceListVehiclesType, _Vehicl
 
     EmergencyStop: _VehicleServiceEmergencyStopType
     """EmergencyStop stops a vehicle at once and latches. Needs no lease."""
+
+    GetEmergencyStop: _VehicleServiceGetEmergencyStopType
+    """GetEmergencyStop tells the stop in force: who stopped, when and why. Answers whether or not the vehicle does."""
 
     ClearEmergencyStop: _VehicleServiceClearEmergencyStopType
     """ClearEmergencyStop unlatches it. Needs the operator's token."""
@@ -386,6 +413,10 @@ VehicleServiceAsyncStub: typing_extensions.TypeAlias = VehicleServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         stillwing.vehicle.v1.vehicle_pb2.EmergencyStopRequest,
         stillwing.vehicle.v1.vehicle_pb2.EmergencyStopResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        stillwing.vehicle.v1.vehicle_pb2.GetEmergencyStopRequest,
+        stillwing.vehicle.v1.vehicle_pb2.GetEmergencyStopResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         stillwing.vehicle.v1.vehicle_pb2.ClearEmergencyStopRequest,
@@ -463,6 +494,14 @@ class VehicleServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[stillwing.vehicle.v1.vehicle_pb2.EmergencyStopResponse, collections.abc.Awaitable[stillwing.vehicle.v1.vehicle_pb2.EmergencyStopResponse]]:
         """EmergencyStop stops a vehicle at once and latches. Needs no lease."""
+
+    @abc.abstractmethod
+    def GetEmergencyStop(
+        self,
+        request: stillwing.vehicle.v1.vehicle_pb2.GetEmergencyStopRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[stillwing.vehicle.v1.vehicle_pb2.GetEmergencyStopResponse, collections.abc.Awaitable[stillwing.vehicle.v1.vehicle_pb2.GetEmergencyStopResponse]]:
+        """GetEmergencyStop tells the stop in force: who stopped, when and why. Answers whether or not the vehicle does."""
 
     @abc.abstractmethod
     def ClearEmergencyStop(

@@ -82,14 +82,13 @@ class Actuator:
         # Shielded: the hold goes on even if nobody waits for it any more.
         await asyncio.shield(self._holds[hold_id])
 
-    def forget_hold(self, hold_id: int) -> None:
-        """Nobody will wait for this hold, which is under way: its failure is nobody's surprise."""
-        self._holds[hold_id].add_done_callback(_forget_outcome)
+    def outcome_of_stop(self, hold_id: int | None) -> asyncio.Future[None] | None:
+        """Done when an emergency stop that the commander asked for is in force, by a hold or by stopped motors.
 
-    async def motors_stopped(self) -> None:
-        """Return when a stop of the motors that is under way is over; raises why they could not be stopped."""
-        if self._killing is not None:
-            await asyncio.shield(self._killing)
+        Its error says why it is not. None for a landing, whose end nobody waits for.
+        """
+        self.pump()
+        return self._killing if hold_id is None else self._holds[hold_id]
 
     def judge_progress(self, state: VehicleState) -> None:
         """End the motion in force where this reading shows that it is done, or will not be."""
@@ -208,8 +207,3 @@ class Actuator:
     def _end_motion(self, command_id: str, state: CommandState, error: StillwingError | None = None) -> None:
         self._commander.motion_ended(command_id, state, error)
         self.pump()
-
-
-def _forget_outcome(hold: asyncio.Future[None]) -> None:
-    if not hold.cancelled():
-        hold.exception()

@@ -135,22 +135,13 @@ class VehicleDriver:
         await self._actuator.hold_in_force(hold_id)
         return self.commander.thinking or thinking
 
-    async def emergency_stop(self, level: StopLevel, reason: str) -> StopLevel:
-        """See `Bridge.emergency_stop`."""
-        latched, hold_id = self.commander.emergency_stop(level, reason)
-        self.pump()
-        if hold_id is not None:
-            await self._actuator.hold_in_force(hold_id)
-        elif latched is StopLevel.KILL:
-            await self._actuator.motors_stopped()
-        return latched
+    def emergency_stop(self, level: StopLevel, reason: str, who: str) -> asyncio.Future[None] | None:
+        """Latch, waiting for nothing: a vehicle out of reach is stopped once it answers.
 
-    def latch_again(self, level: StopLevel, reason: str) -> None:
-        """Stop as before a restart, waiting for nothing: a vehicle out of reach is stopped once it answers."""
-        _, hold_id = self.commander.emergency_stop(level, reason)
-        self.pump()
-        if hold_id is not None:
-            self._actuator.forget_hold(hold_id)
+        Returns what is done when the vehicle has confirmed the stop, and fails where it could not; None for a landing.
+        """
+        _, hold_id = self.commander.emergency_stop(level, reason, who)
+        return self._actuator.outcome_of_stop(hold_id)
 
     async def attend_lease(self, lease: Lease) -> AsyncIterator[LeaseState]:
         """See `Bridge.attend_lease`."""

@@ -49,7 +49,15 @@ from stillwing_bridge.core.judge.lease import LeaseBook
 from stillwing_bridge.core.judge.records import CommandRecords
 from stillwing_bridge.core.judge.seen_frames import FrameRegistry
 from stillwing_bridge.core.judge.watchdog import Rung, Watchdog
-from stillwing_bridge.core.types import Lease, LeaseState, Limits, StopLevel, ThinkingInterval
+from stillwing_bridge.core.types import (
+    MAX_REASON_CHARS,
+    MAX_WHO_CHARS,
+    Lease,
+    LeaseState,
+    Limits,
+    StopLevel,
+    ThinkingInterval,
+)
 from stillwing_bridge.core.vehicle import Plan, VehicleState
 from stillwing_common.clock import Clock
 from stillwing_common.errors import (
@@ -67,6 +75,7 @@ from stillwing_common.errors import (
     TtlTooLong,
 )
 from stillwing_common.ids import new_id
+from stillwing_common.told_text import told_text
 from stillwing_common.types import Stamp
 
 
@@ -117,6 +126,7 @@ class Commander:
         self._thinking: ThinkingInterval | None = None
         self._expected_s = 0.0
         self._stop = StopLevel.NONE
+        self._stop_told = ""
         self._link_up = False
         self._state: VehicleState | None = None
         self._held_s = clock.monotonic_s()
@@ -398,8 +408,8 @@ class Commander:
 
     # Emergency stop
 
-    def emergency_stop(self, level: StopLevel, reason: str) -> tuple[StopLevel, int | None]:
-        """Latch; returns the level in force and the hold to wait for, if the level is to hold."""
+    def emergency_stop(self, level: StopLevel, reason: str, who: str = "") -> tuple[StopLevel, int | None]:
+        """Latch; returns the level in force and the hold to wait for, if the level is to hold. No words are refused."""
         self.tick()
         if level is StopLevel.NONE:
             raise InvalidInput("an emergency stop has a level", field="level")
@@ -407,7 +417,9 @@ class Commander:
         self._battery_landing = False
         if level > self._stop:
             self._stop = level
-            self._records.note(EmergencyStopChanged(level, reason))
+            reason, who = told_text(reason, MAX_REASON_CHARS), told_text(who, MAX_WHO_CHARS)
+            self._stop_told = f"level {level.name}, by {who or 'somebody'}: {reason or 'no reason given'}"
+            self._records.note(EmergencyStopChanged(level, reason, who))
         motion = self._mark_ending(CommandState.ESTOP)
         if self._stop is StopLevel.HOLD:
             return self._stop, self._hold("estop", motion)
@@ -571,7 +583,7 @@ class Commander:
         if not is_motion(command):
             raise InternalFault("a hold is no motion")
         if self._stop is not StopLevel.NONE:
-            raise EmergencyStopped(f"level {self._stop.name}", level=self._stop.name)
+            raise EmergencyStopped(self._stop_told, level=self._stop.name)
         if self._thinking is not None:
             raise Thinking(thinking_id=self._thinking.thinking_id, sequence=lease.sequence)
         if not self._link_up or self._state is None:
@@ -586,7 +598,7 @@ class Commander:
     def _check_may_hold(self) -> None:
         # A hold would end a landing that has to be, or lift what was killed.
         if self._stop in (StopLevel.LAND, StopLevel.KILL):
-            raise EmergencyStopped(f"level {self._stop.name}", level=self._stop.name)
+            raise EmergencyStopped(self._stop_told, level=self._stop.name)
         if self._battery_landing and self.state is not None and self.state.flying:
             raise self._battery_low()
 
