@@ -25,7 +25,7 @@ from stillwing_cli.stack import running_stack
 from stillwing_cli.state import StackState, default_state, read_state
 from stillwing_cli.supervisor import Supervisor
 from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run
-from stillwing_cli.up import AgentName, Certs, Model, Profile, Scene, Seed, absolute
+from stillwing_cli.up import AgentName, Certs, Endpoint, Model, Profile, Scene, Seed, absolute
 from stillwing_common.errors import NotFound, StillwingError
 from stillwing_common.ids import new_id
 from stillwing_common.signals import end_on_signals
@@ -65,6 +65,7 @@ def fly(
     scene: Scene = "meadow",
     seed: Seed = 3,
     model: Model = "",
+    endpoint: Endpoint = "",
     agent: AgentName = "tool_calling",
     profile: Profile = "auto",
     goal_thing: Annotated[
@@ -89,7 +90,11 @@ def fly(
 ) -> None:
     """Fly one mission, show it live, and store a report. Exit code 0 only if it was achieved."""
     order = Order(goal, goal_thing, vehicle, time_limit_s, runs, record_fps, as_json)
-    exit_code = run(_fly(order, lambda: Choices(scene, seed, model, agent, profile, certs=absolute(certs)), attach))
+
+    def choose() -> Choices:
+        return Choices(scene, seed, model, agent, profile, certs=absolute(certs), endpoint=endpoint)
+
+    exit_code = run(_fly(order, choose, attach))
     if exit_code:
         raise typer.Exit(exit_code)
 

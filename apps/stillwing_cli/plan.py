@@ -41,7 +41,8 @@ LOOPBACK = "127.0.0.1"
 class Choices:
     """What the user may choose of a stack. `simulator` "" means airfield; else the address of an AirSim server.
 
-    `certs` "" means plaintext on loopback; else the folder of `stillwing certs` that all parts use.
+    `certs` "" means plaintext on loopback; else the folder of `stillwing certs` that all parts use. `endpoint` "" means
+    an engine of this machine; else the url of a model that answers behind it, of which `model` is the name.
     """
 
     scene: str = "meadow"
@@ -52,8 +53,11 @@ class Choices:
     simulator: str = ""
     log_level: str = "info"
     certs: str = ""
+    endpoint: str = ""
 
     def __post_init__(self) -> None:
+        if self.endpoint and not self.model:
+            raise InvalidInput("an endpoint needs the name of its model: add --model NAME", endpoint=self.endpoint)
         if self.profile not in PROFILES:
             raise InvalidInput(f"profile is one of {', '.join(PROFILES)}, not {self.profile!r}", profile=self.profile)
 
@@ -126,10 +130,7 @@ def make_parts(choices: Choices, ports: Mapping[str, int], operator_token: str =
     bridge_env = {"AIRSIM_ADDRESS": simulator, "OPERATOR_TOKEN": operator_token}
     bridge = _service(BRIDGE, "stillwing_bridge", "BRIDGE", ports, choices, first, **bridge_env)
     memory = _service(MEMORY, "stillwing_memory", "MEMORY", ports, choices, first)
-    engine_env = {"MODEL": choices.model} if choices.model else {}
-    engine = _service(
-        ENGINE, "stillwing_vlm", "VLM", ports, choices, first, DEVICE=PROFILES[choices.profile], **engine_env
-    )
+    engine = _engine(ports, choices, first)
     peers = CertificateFolder(Path(choices.certs))
     peer_env = (
         {
@@ -156,6 +157,15 @@ def make_parts(choices: Choices, ports: Mapping[str, int], operator_token: str =
     )
     services = (bridge, memory, engine, agent)
     return services if choices.simulator else (airfield, *services)
+
+
+def _engine(ports: Mapping[str, int], choices: Choices, after: tuple[str, ...]) -> Part:
+    """The engine of this machine, or the one before an endpoint, whose key it takes from the environment."""
+    if choices.endpoint:
+        asked = {"URL": choices.endpoint, "MODEL": choices.model}
+        return _service(ENGINE, "stillwing_vlm.endpoint", "ENDPOINT", ports, choices, after, **asked)
+    model = {"MODEL": choices.model} if choices.model else {}
+    return _service(ENGINE, "stillwing_vlm", "VLM", ports, choices, after, DEVICE=PROFILES[choices.profile], **model)
 
 
 def _service(

@@ -16,7 +16,11 @@ from stillwing_common.signals import end_on_signals
 
 Scene = Annotated[str, typer.Option(help="Which kind of scene airfield shows.")]
 Seed = Annotated[int, typer.Option(min=0, help="The scene is drawn from this number.")]
-Model = Annotated[str, typer.Option(help="Directory of a model; empty takes the pilot.")]
+Model = Annotated[str, typer.Option(help="Directory of a model, or its name at --endpoint; empty takes the pilot.")]
+Endpoint = Annotated[
+    str,
+    typer.Option(help="Url of an OpenAI-compatible model, up to /chat/completions; its key: STILLWING_ENDPOINT_KEY."),
+]
 AgentName = Annotated[str, typer.Option("--agent", help="tool_calling or choice.")]
 Profile = Annotated[str, typer.Option(help="Where the engine runs: auto, cpu or gpu.")]
 Simulator = Annotated[str, typer.Option(help="HOST:PORT of a running AirSim, flown instead of airfield.")]
@@ -30,6 +34,7 @@ def up(
     scene: Scene = "meadow",
     seed: Seed = 3,
     model: Model = "",
+    endpoint: Endpoint = "",
     agent: AgentName = "tool_calling",
     profile: Profile = "auto",
     simulator: Simulator = "",
@@ -39,7 +44,11 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """Start simulator, bridge, memory, engine and agent, and keep them up until Ctrl-C."""
-    run(_up(lambda: Choices(scene, seed, model, agent, profile, simulator, log_level, absolute(certs)), ports, as_json))
+
+    def choose() -> Choices:
+        return Choices(scene, seed, model, agent, profile, simulator, log_level, absolute(certs), endpoint)
+
+    run(_up(choose, ports, as_json))
 
 
 def absolute(folder: str) -> str:

@@ -146,3 +146,27 @@ class DeviceAbsent(WrongState):
     """The wanted device is not in this machine."""
 
     reason = "DEVICE_ABSENT"
+
+
+class EndpointUnreachable(Unavailable):
+    """The endpoint that answers for the model does not answer."""
+
+    reason = "ENDPOINT_UNREACHABLE"
+
+
+class EndpointBusy(Exhausted):
+    """The endpoint that answers for the model takes no more requests for now."""
+
+    reason = "ENDPOINT_BUSY"
+
+
+class EndpointRefused(WrongState):
+    """The endpoint that answers for the model refused the request."""
+
+    reason = "ENDPOINT_REFUSED"
+
+
+class EndpointUnreadable(WrongState):
+    """What the endpoint that answers for the model sent is no chat completion."""
+
+    reason = "ENDPOINT_UNREADABLE"

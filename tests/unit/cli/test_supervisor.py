@@ -196,6 +196,16 @@ def test_wrong_profile_is_refused() -> None:
         Choices(profile="tpu")
 
 
+def test_a_model_behind_an_endpoint() -> None:
+    url = "https://a.b/v1"
+    parts = make_parts(Choices(model="eyes-1", endpoint=url), DEFAULT_PORTS)
+    engine = next(part for part in parts if part.name == ENGINE)
+    assert engine.argv[1:] == ("-m", "stillwing_vlm.endpoint")
+    assert (engine.env["STILLWING_ENDPOINT_URL"], engine.env["STILLWING_ENDPOINT_MODEL"]) == (url, "eyes-1")
+    with pytest.raises(InvalidInput, match="--model"):
+        Choices(endpoint=url)
+
+
 async def test_a_taken_port_names_the_part_and_the_way_out() -> None:
     server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]

@@ -36,6 +36,7 @@ from stillwing_common.errors import (
     TimeLimitReached,
     Unavailable,
     UnknownVehicle,
+    Unsupported,
 )
 from stillwing_common.ids import new_id
 from stillwing_vlm.core.protocol import VideoStream
@@ -167,7 +168,7 @@ class MissionLoop:
         """What the model says of the claim it has just made; a claim stands where it cannot be asked."""
         try:
             return await parts.cockpit.verify(parts.toolbox.goal)
-        except (AnswerTimeout, FramesStopped) as error:
+        except (AnswerTimeout, FramesStopped, Unsupported) as error:
             _log.warning("mission %s: its claim is not verified: %s", self.record.mission.mission_id, error)
             return None
 

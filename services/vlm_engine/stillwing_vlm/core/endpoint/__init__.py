@@ -1,0 +1,1 @@
+"""An engine whose model is somebody else's: any server of chat completions over pictures."""
