@@ -31,6 +31,8 @@ _ENCODING_TO_WIRE: dict[ImageEncoding, common_pb2.Image.Encoding] = {
 _ENCODING_FROM_WIRE: dict[int, ImageEncoding] = {int(wire): encoding for encoding, wire in _ENCODING_TO_WIRE.items()}
 
 _QUATERNION_NORM_TOLERANCE = 1e-3
+_FIRST_S, _LAST_S = -62_135_596_800, 253_402_300_799
+"""What google.protobuf.Timestamp may hold: 0001-01-01 to 9999-12-31."""
 
 
 def timestamp_to_wire(time_ns: int) -> Timestamp:
@@ -39,7 +41,9 @@ def timestamp_to_wire(time_ns: int) -> Timestamp:
 
 
 def timestamp_from_wire(message: Timestamp) -> int:
-    """Nanoseconds since the clock's zero."""
+    """Nanoseconds since the clock's zero; `InvalidInput` beyond the years 1 to 9999, all that the type may hold."""
+    if not (_FIRST_S <= message.seconds <= _LAST_S and 0 <= message.nanos < 1_000_000_000):
+        raise InvalidInput(f"{message.seconds} s and {message.nanos} ns are no instant", field="seconds")
     return message.seconds * 1_000_000_000 + message.nanos
 
 

@@ -1,16 +1,15 @@
 """Reads our MCAP files, whole ones and those that were cut off. Knows nothing of how they were made."""
 
 import os
-import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, TypeVar
 
-import zstandard
-from mcap.exceptions import EndOfFile, McapError
+from google.protobuf.message import DecodeError
+from google.protobuf.message import Message as WireMessage
 from mcap.records import Channel, Footer, Header, McapRecord, Message, Metadata
-from mcap.stream_reader import StreamReader
 from mcap.writer import MCAP0_MAGIC
 
 from stillwing.agent.v1 import agent_pb2
@@ -23,16 +22,24 @@ from stillwing_bridge.core.types import FrameUpdate, VehicleInfo
 from stillwing_common.errors import InvalidInput
 from stillwing_recording import topics
 from stillwing_recording.base import Content, Entry, Losses, Recording, RecordingInfo
+from stillwing_recording.files import open_file
+from stillwing_recording.mcap_records import UnpackLimits, read_records
+from stillwing_recording.steady_times import SteadyTimes
 
-_MOST_RECORD_BYTES = 1 << 28
-_DAMAGE = (McapError, struct.error, ValueError, OverflowError, MemoryError, zstandard.ZstdError)
+_ENCODING = "protobuf"
+_K = TypeVar("_K", bound=WireMessage)
 
 
 class McapRecording(Recording):
-    """See `Recording`. `InvalidInput` for a file that is none of ours or holds not even its first chunk."""
+    """See `Recording`. `InvalidInput` for a file that is none of ours or holds not even its first chunk.
 
-    def __init__(self, path: Path) -> None:
+    Every reading of it raises `InvalidInput`, too, for a message that is not what its topic holds and for a file that
+    unpacks beyond `limits`. Where the clock it was recorded by was set back, time stands still and goes on from there.
+    """
+
+    def __init__(self, path: Path, limits: UnpackLimits | None = None) -> None:
         self._path = path
+        self._limits = limits
         self._vehicle = self._read_vehicle()
 
     @property
@@ -43,6 +50,7 @@ class McapRecording(Recording):
     def info(self) -> RecordingInfo:
         """See `Recording.info`; reads the whole file."""
         counts: Counter[str] = Counter()
+        times = SteadyTimes()
         first_ns = last_ns = 0
         whole, metadata = False, {}
         losses = Losses()
@@ -56,10 +64,12 @@ class McapRecording(Recording):
                 case Message() if record.channel_id in channels:
                     topic = channels[record.channel_id]
                     counts[topic] += 1
-                    first_ns = first_ns or record.log_time
-                    last_ns = record.log_time
                     if topic == topics.RECORDER:
-                        losses = _losses(recording_pb2.RecorderReport.FromString(record.data))
+                        losses = _losses(self._parsed(recording_pb2.RecorderReport, topic, record))
+                        last_ns = max(last_ns, times.shifted(record.log_time))
+                    else:
+                        last_ns = max(last_ns, times.at(record.log_time))
+                    first_ns = first_ns or last_ns
                 case Footer():
                     whole = self._ends_whole()
                 case _:
@@ -72,27 +82,34 @@ class McapRecording(Recording):
     def entries(self) -> Iterator[Entry[Content]]:
         """See `Recording.entries`; ends where a cut file ends."""
         pixels: dict[str, tuple[int, bytes]] = {}
+        times = SteadyTimes()
         for topic, message in self._messages():
             if topic.startswith("/camera/") and topic.endswith("/image"):
-                pixels[topic] = (message.sequence, _compressed_data(message.data))
+                pixels[topic] = (message.sequence, self._pixels(topic, message))
             elif topic.startswith("/camera/") and topic.endswith("/frame"):
                 number, data = pixels.pop(topic.removesuffix("frame") + "image", (-1, b""))
                 if number == message.sequence:
-                    yield Entry(message.log_time, _frame(message.data, data))
+                    yield Entry(times.at(message.log_time), self._frame(topic, message, data))
             elif topic in _READ:
-                yield Entry(message.log_time, _READ[topic](message.data))
+                kind, read = _READ[topic]
+                parsed = self._parsed(kind, topic, message)
+                with self._blamed(topic):
+                    value = read(parsed)
+                yield Entry(times.at(message.log_time), value)
 
     def _read_vehicle(self) -> VehicleInfo:
         for topic, message in self._messages():
             if topic == topics.VEHICLE:
-                return vehicle_from_wire(vehicle_pb2.Vehicle.FromString(message.data))
+                vehicle = self._parsed(vehicle_pb2.Vehicle, topic, message)
+                with self._blamed(topic):
+                    return vehicle_from_wire(vehicle)
         raise InvalidInput(
             f"{self._path} holds no flight: it is no recording of ours, or was cut off in its first second",
             path=self._path,
         )
 
     def _ends_whole(self) -> bool:
-        with self._path.open("rb") as file:
+        with open_file(self._path) as file:
             file.seek(-len(MCAP0_MAGIC), os.SEEK_END)
             return file.read() == MCAP0_MAGIC
 
@@ -105,47 +122,45 @@ class McapRecording(Recording):
                 yield channels[record.channel_id], record
 
     def _records(self) -> Iterator[McapRecord]:
-        """Records up to where the file ends or makes no sense any more."""
-        with self._path.open("rb") as file:
-            records = StreamReader(
-                cast(Any, _Bounded(file)), validate_crcs=True, record_size_limit=_MOST_RECORD_BYTES
-            ).records
-            while True:
-                try:
-                    record = next(records)
-                except StopIteration:
-                    return
-                except _DAMAGE:
-                    return
-                if isinstance(record, Header) and record.profile != topics.PROFILE:
-                    return
-                yield record
+        for record in read_records(self._path, self._limits):
+            if isinstance(record, Header) and record.profile != topics.PROFILE:
+                return
+            if isinstance(record, Channel) and _is_ours(record.topic) and record.message_encoding != _ENCODING:
+                raise InvalidInput(
+                    f"{self._path}: {record.topic} is in the encoding {record.message_encoding!r}, not {_ENCODING}",
+                    path=self._path,
+                )
+            yield record
+
+    def _frame(self, topic: str, message: Message, pixels: bytes) -> FrameUpdate:
+        parsed = self._parsed(vehicle_pb2.WatchFramesResponse, topic, message)
+        parsed.frame.image.data = pixels
+        with self._blamed(topic):
+            return frame_update_from_wire(parsed)
+
+    def _pixels(self, topic: str, message: Message) -> bytes:
+        from foxglove_schemas_protobuf.CompressedImage_pb2 import CompressedImage
+
+        return self._parsed(CompressedImage, topic, message).data
+
+    def _parsed(self, kind: type[_K], topic: str, message: Message) -> _K:
+        with self._blamed(topic):
+            return kind.FromString(message.data)
+
+    @contextmanager
+    def _blamed(self, topic: str) -> Iterator[None]:
+        """What is wrong with a message is told with the file and the topic it is from."""
+        try:
+            yield
+        except (DecodeError, InvalidInput) as error:
+            raise InvalidInput(
+                f"{self._path}: a message of {topic} is not what this topic holds: {error}", path=self._path
+            ) from error
 
 
-class _Bounded:
-    """A file that refuses to be asked for more than it holds: a damaged length must not cost that much memory."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._left = os.fstat(file.fileno()).st_size
-
-    def read(self, length: int) -> bytes:
-        if not 0 <= length <= self._left:
-            raise EndOfFile
-        self._left -= length
-        return self._file.read(length)
-
-
-def _frame(data: bytes, pixels: bytes) -> FrameUpdate:
-    message = vehicle_pb2.WatchFramesResponse.FromString(data)
-    message.frame.image.data = pixels
-    return frame_update_from_wire(message)
-
-
-def _compressed_data(data: bytes) -> bytes:
-    from foxglove_schemas_protobuf.CompressedImage_pb2 import CompressedImage
-
-    return CompressedImage.FromString(data).data
+def _is_ours(topic: str) -> bool:
+    camera = topic.startswith("/camera/") and topic.endswith(("/frame", "/image"))
+    return camera or topic in (topics.VEHICLE, topics.RECORDER, *_READ)
 
 
 def _losses(report: recording_pb2.RecorderReport) -> Losses:
@@ -156,12 +171,8 @@ def _losses(report: recording_pb2.RecorderReport) -> Losses:
     )
 
 
-def _entry(data: bytes) -> Any:
-    return entry_from_wire(vehicle_pb2.WatchFlightLogResponse.FromString(data))
-
-
-_READ: dict[str, Callable[[bytes], Any]] = {
-    topics.TELEMETRY: lambda data: telemetry_from_wire(vehicle_pb2.WatchTelemetryResponse.FromString(data)),
-    topics.MISSION: lambda data: agent_convert.event_from_wire(agent_pb2.WatchMissionResponse.FromString(data)),
-    **dict.fromkeys(topics.FLIGHT_LOG_TOPICS, _entry),
+_READ: dict[str, tuple[type[WireMessage], Callable[[Any], Content]]] = {
+    topics.TELEMETRY: (vehicle_pb2.WatchTelemetryResponse, telemetry_from_wire),
+    topics.MISSION: (agent_pb2.WatchMissionResponse, agent_convert.event_from_wire),
+    **dict.fromkeys(topics.FLIGHT_LOG_TOPICS, (vehicle_pb2.WatchFlightLogResponse, entry_from_wire)),
 }

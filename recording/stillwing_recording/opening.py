@@ -7,10 +7,12 @@
 
 from pathlib import Path
 
-from stillwing_common.errors import NotFound
+from stillwing_common.errors import InvalidInput, NotFound
 from stillwing_common.extras import needs_extra
 from stillwing_recording.base import Recording
-from stillwing_recording.pictures import PictureFolder, PictureOptions, Video
+from stillwing_recording.files import why
+from stillwing_recording.pictures import PictureFolder, PictureOptions
+from stillwing_recording.videos import Video
 
 
 def open_recording(path: Path, options: PictureOptions | None = None) -> Recording:
@@ -19,8 +21,12 @@ def open_recording(path: Path, options: PictureOptions | None = None) -> Recordi
     `NotFound`, `InvalidInput` where it is none of these, `MissingExtra` where a package to read it is not installed.
     """
     options = options or PictureOptions()
-    if not path.exists():
-        raise NotFound(str(path), path=path)
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotFound(str(path), path=path) from error
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{path} cannot be read: {why(error)}", path=path) from error
     if path.is_dir():
         return PictureFolder(path, options)
     if path.suffix != ".mcap":

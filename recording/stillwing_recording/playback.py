@@ -9,15 +9,16 @@ import io
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 from PIL import Image as Pillow
 
 from stillwing_bridge.core.types import FrameUpdate, Telemetry
 from stillwing_common.clock import Clock
 from stillwing_common.errors import InvalidInput, Unsupported
 from stillwing_common.mailbox import Closed, Mailbox
+from stillwing_common.pictures import decode_rgb
 from stillwing_common.types import Image, ImageEncoding, Stamp
 from stillwing_recording.base import Content, Entry, Recording
+from stillwing_recording.pictures import MOST_PIXELS
 
 
 @dataclass(eq=False, slots=True)
@@ -244,18 +245,21 @@ def _period_ns(max_rate_hz: float) -> int:
 
 
 def in_encoding(update: FrameUpdate, encoding: ImageEncoding) -> FrameUpdate:
-    """The frame in another encoding; the recorded one is handed on as it is. `Unsupported` for depth."""
+    """The frame in another encoding, upright; the recorded one is handed on as it is.
+
+    `Unsupported` for depth, `ImageUndecodable` for pixels that are no picture.
+    """
     image = update.frame.image
     if image.encoding is encoding:
         return update
     if encoding is ImageEncoding.DEPTH_F32:
         raise Unsupported("recordings hold no depth")
-    with Pillow.open(io.BytesIO(image.data)) as picture:
-        rgb = picture.convert("RGB")
+    pixels = decode_rgb(image.data, image.encoding, max_pixels=MOST_PIXELS)
     if encoding is ImageEncoding.RGB8:
-        data = np.asarray(rgb).tobytes()
+        data = pixels.tobytes()
     else:
         file = io.BytesIO()
-        rgb.save(file, encoding.name)
+        Pillow.fromarray(pixels).save(file, encoding.name)
         data = file.getvalue()
-    return replace(update, frame=replace(update.frame, image=Image(encoding, image.width_px, image.height_px, data)))
+    shown = Image(encoding, pixels.shape[1], pixels.shape[0], data)
+    return replace(update, frame=replace(update.frame, image=shown))

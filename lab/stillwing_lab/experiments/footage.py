@@ -10,24 +10,22 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image as PilImage
 
 from stillwing_airfield.axes import quaternion_from_euler
 from stillwing_airfield.camera import Camera, CameraPose
 from stillwing_airfield.scenes import build_scene
 from stillwing_airfield.world import World
-from stillwing_common.errors import ImageEmpty, ImageTooLarge, ImageUndecodable, InvalidInput
-from stillwing_common.extras import needs_extra
-from stillwing_common.pictures import decode_rgb, encoding_of
+from stillwing_common.errors import ImageUndecodable, InvalidInput
+from stillwing_common.pictures import decode_rgb
+from stillwing_recording.pictures import MOST_PIXELS, picture_files, read_picture
+from stillwing_recording.videos import video_frames as read_video
 from stillwing_vlm.core.inputs.images import Pixels, resize
 
 WIDTH_PX, HEIGHT_PX = 640, 480
 _SCENE, _SEED = "meadow", 7
 _LAP_FRAMES = 96
-_MAX_PIXELS = 40_000_000
 _RADIUS_M, _HEIGHT_M = 6.0, 2.0
-_PICTURES = (".jpg", ".jpeg", ".png")
 
 OnProgress = Callable[[int, int], None]
 
@@ -84,32 +82,22 @@ def _draw_lap() -> Iterator[Pixels]:
 
 def folder_frames(folder: Path) -> FrameLoop:
     """All pictures of a folder in the order of their names. Raises InvalidInput where there are none."""
-    paths = sorted(path for path in folder.glob("[!.]*") if path.suffix.lower() in _PICTURES) if folder.is_dir() else []
-    if not paths:
-        raise InvalidInput(f"{folder} holds no pictures ({', '.join(_PICTURES)})", field="frames")
+    paths = picture_files(folder)
     first = _read(paths[0])
     return FrameLoop(str(folder), [resize(_read(path), *first.shape[:2]) for path in paths])
 
 
 def video_frames(path: Path, most: int = 400) -> FrameLoop:
     """The first `most` frames of a video file, at its own rate. Raises InvalidInput, MissingExtra."""
-    with needs_extra("video", "videos"):
-        import av
-    if not path.is_file():
-        raise InvalidInput(f"{path} is no file", field="video")
-    try:
-        with av.open(str(path)) as container:
-            frames = [frame.to_ndarray(format="rgb24") for frame in islice(container.decode(video=0), most)]
-    except (av.FFmpegError, IndexError) as error:
-        raise InvalidInput(f"{path} is no video that can be read: {error}", field="video") from error
+    frames = [pixels for _, pixels in islice(read_video(path), most)]
     if not frames:
         raise InvalidInput(f"{path} holds no frames", field="video")
-    return FrameLoop(str(path), [np.ascontiguousarray(frame) for frame in frames])
+    return FrameLoop(str(path), frames)
 
 
 def _read(path: Path) -> Pixels:
-    data = path.read_bytes()
+    image = read_picture(path)
     try:
-        return decode_rgb(data, encoding_of(data), max_pixels=_MAX_PIXELS)
-    except (ImageEmpty, ImageTooLarge, ImageUndecodable) as error:
+        return decode_rgb(image.data, image.encoding, max_pixels=MOST_PIXELS)
+    except ImageUndecodable as error:
         raise InvalidInput(f"{path} is no picture that can be read: {error}", field="frames") from error

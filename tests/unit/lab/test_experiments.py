@@ -99,7 +99,7 @@ def test_frames_come_from_a_folder_or_a_video(tmp_path: Path) -> None:
     for index in range(3):
         PilImage.new("RGB", (64, 48), (80 * index, 0, 0)).save(tmp_path / f"{index}.png")
     assert [int(frame[0, 0, 0]) for frame in folder_frames(tmp_path).frames] == [0, 80, 160]
-    with pytest.raises(InvalidInput, match="no pictures"):
+    with pytest.raises(InvalidInput, match="cannot be read: No such file"):
         folder_frames(tmp_path / "nothing")
     video = tmp_path / "clip.mp4"
     with av.open(str(video), "w") as container:
@@ -110,7 +110,7 @@ def test_frames_come_from_a_folder_or_a_video(tmp_path: Path) -> None:
         container.mux(stream.encode(None))
     assert len(video_frames(video).frames) == 6
     (tmp_path / "broken.mp4").write_bytes(b"no video")
-    with pytest.raises(InvalidInput, match="no video that can be read"):
+    with pytest.raises(InvalidInput, match="cannot be read as a video"):
         video_frames(tmp_path / "broken.mp4")
 
 

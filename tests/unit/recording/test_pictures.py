@@ -1,21 +1,28 @@
 """python -m pytest tests/unit/recording/test_pictures.py
 
-A folder of pictures and a video are recordings too.
+A folder of pictures is a recording too, whatever lies in it beside them.
 """
 
 import io
+import os
+import stat
+import struct
+import sys
+import zlib
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
+from PIL import ExifTags
 from PIL import Image as Pillow
 from recording_values import jpeg
 
 from stillwing_common.errors import InvalidInput
-from stillwing_common.types import ImageEncoding
+from stillwing_common.pictures import decode_rgb
+from stillwing_common.types import Image, ImageEncoding
 from stillwing_recording.opening import open_recording
 from stillwing_recording.pictures import PictureOptions
+from stillwing_recording.playback import in_encoding
 
 
 @pytest.fixture
@@ -46,20 +53,6 @@ def test_a_table_of_times_is_believed(folder: Path) -> None:
     assert entries[1].value.frame.image.data == jpeg(9)
 
 
-@pytest.mark.parametrize(
-    ("table", "said"),
-    [
-        ("frame_1.jpg,0.5\n", "no time for frame_2.jpg"),
-        ("frame_1.jpg;0.5\n", "line 1"),
-        ("frame_1.jpg,soon\n", "line 1"),
-    ],
-)
-def test_a_bad_table_is_refused(folder: Path, table: str, said: str) -> None:
-    (folder / "timestamps.csv").write_text(table)
-    with pytest.raises(InvalidInput, match=said):
-        open_recording(folder)
-
-
 def test_what_is_no_picture_is_named(folder: Path) -> None:
     (folder / "frame_3.jpg").write_bytes(b"no picture")
     with pytest.raises(InvalidInput, match=r"frame_3\.jpg"):
@@ -70,35 +63,102 @@ def test_what_is_no_picture_is_named(folder: Path) -> None:
         open_recording(empty)
 
 
-@pytest.fixture
-def video(tmp_path: Path) -> Path:
-    path = tmp_path / "flight.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for number in range(20):
-            pixels = np.full((48, 64, 3), number * 12, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode())
-    return path
+def picture(kind: str, **options: object) -> bytes:
+    """80 columns and 40 rows, the left half red."""
+    pixels = np.full((40, 80, 3), 240, np.uint8)
+    pixels[:, :40] = (250, 5, 5)
+    file = io.BytesIO()
+    Pillow.fromarray(pixels).save(file, kind, **options)
+    return file.getvalue()
 
 
-def test_a_video_at_its_own_times(video: Path) -> None:
-    recording = open_recording(video)
-    frames = list(recording.frames())
-    assert len(frames) == recording.info().frames == 20
-    assert [round(entry.time_ns / 1e8) for entry in frames] == list(range(20))
-    brightness = [np.asarray(Pillow.open(io.BytesIO(entry.value.frame.image.data))).mean() for entry in frames]
-    assert all(b == pytest.approx(number * 12, abs=12) for number, b in enumerate(brightness))
+def turned(orientation: int) -> Pillow.Exif:
+    exif = Pillow.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    return exif
 
 
-def test_a_video_thinned(video: Path) -> None:
-    frames = list(open_recording(video, PictureOptions(fps=2)).frames())
-    assert [round(entry.time_ns / 1e8) for entry in frames] == [0, 5, 10, 15]
+def test_hidden_files_are_passed_over(folder: Path) -> None:
+    """What macOS writes beside each file on a disk that is none of its own."""
+    for number in (1, 2):
+        (folder / f"._frame_{number}.jpg").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X        " + bytes(60))
+    (folder / ".hidden.png").write_bytes(b"nothing")
+    (folder / ".DS_Store").write_bytes(b"nothing")
+    assert open_recording(folder).info().frames == 4
+    only = folder / "only"
+    only.mkdir()
+    (only / "._a.jpg").write_bytes(b"nothing")
+    with pytest.raises(InvalidInput, match="no JPEG or PNG"):
+        open_recording(only)
 
 
-def test_what_is_no_video_says_so(tmp_path: Path) -> None:
-    strange = tmp_path / "strange.mp4"
-    strange.write_bytes(b"nothing" * 100)
-    with pytest.raises(InvalidInput, match="cannot be read as a video"):
-        open_recording(strange)
+@pytest.mark.skipif(sys.platform == "win32", reason="links and pipes as POSIX has them")
+@pytest.mark.parametrize("kind", ["dangling", "loop", "folder", "pipe", "socket"])
+def test_what_is_called_like_a_picture_and_is_no_file(folder: Path, kind: str) -> None:
+    path = folder / "frame_3.jpg"
+    match kind:
+        case "dangling":
+            path.symlink_to(folder / "gone.jpg")
+        case "loop":
+            path.symlink_to(path)
+        case "folder":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+        case "socket":
+            os.mknod(path, stat.S_IFSOCK | 0o600)
+    with pytest.raises(InvalidInput, match=r"frame_3\.jpg"):
+        open_recording(folder)
+
+
+def test_a_picture_that_goes_away_meanwhile(folder: Path) -> None:
+    recording = open_recording(folder)
+    (folder / "frame_9.jpg").unlink()
+    with pytest.raises(InvalidInput, match=r"frame_9\.jpg cannot be read: No such file"):
+        list(recording.frames())
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.jpg", "PNG"), ("a.png", "JPEG"), ("a.JPEG", "PNG")])
+def test_a_picture_is_what_its_content_is(tmp_path: Path, name: str, kind: str) -> None:
+    (tmp_path / name).write_bytes(picture(kind))
+    (frame,) = [entry.value.frame for entry in open_recording(tmp_path).frames()]
+    assert frame.image == Image(ImageEncoding[kind], 80, 40, picture(kind))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize(("orientation", "size"), [(3, (80, 40)), (6, (40, 80)), (8, (40, 80))])
+def test_a_photo_is_upright(tmp_path: Path, kind: str, orientation: int, size: tuple[int, int]) -> None:
+    (tmp_path / "photo.jpg").write_bytes(picture(kind, exif=turned(orientation)))
+    recording = open_recording(tmp_path)
+    camera = recording.vehicle.cameras[0]
+    assert (camera.width_px, camera.height_px) == size
+    (update,) = [entry.value for entry in recording.frames()]
+    assert (update.frame.image.width_px, update.frame.image.height_px) == size
+    other = ImageEncoding.PNG if kind == "JPEG" else ImageEncoding.JPEG
+    for encoding in (ImageEncoding.RGB8, other):
+        shown = in_encoding(update, encoding).frame.image
+        assert (shown.width_px, shown.height_px) == size
+        if encoding is ImageEncoding.RGB8:
+            rgb = np.frombuffer(shown.data, np.uint8).reshape(size[1], size[0], 3)
+        else:
+            rgb = decode_rgb(shown.data, encoding, max_pixels=10_000)
+        red = rgb[{3: (20, 60), 6: (20, 20), 8: (60, 20)}[orientation]]
+        assert np.abs(red.astype(int) - (250, 5, 5)).max() < 20, "where a viewer shows it"
+
+
+def test_16_bits_and_transparency_are_read_by_the_same_rules(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16)[None].repeat(4, 0)
+    Pillow.fromarray(ramp).save(tmp_path / "1.png")
+    Pillow.new("RGBA", (256, 4), (0, 255, 0, 0)).save(tmp_path / "2.png")
+    first, second = (in_encoding(entry.value, ImageEncoding.RGB8) for entry in open_recording(tmp_path).frames())
+    assert list(first.frame.image.data[: 256 * 3 : 3]) == list(range(256))
+    assert set(second.frame.image.data) == {255}
+
+
+def test_a_picture_of_400_million_pixels_is_refused_by_name(tmp_path: Path) -> None:
+    data = bytearray(picture("PNG"))
+    data[16:24] = struct.pack(">II", 20_000, 20_000)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    (tmp_path / "big.png").write_bytes(data)
+    with pytest.raises(InvalidInput, match=r"big\.png is no picture: .*20000x20000"):
+        open_recording(tmp_path)
