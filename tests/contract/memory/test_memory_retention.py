@@ -103,6 +103,24 @@ async def test_what_a_mission_has_in_sight_is_not_forgotten(fresh_dsn: str, make
     await bank.close()
 
 
+async def test_what_missions_of_the_past_had_in_sight_is_forgotten(fresh_dsn: str, make_keyframe: Make) -> None:
+    """Nobody tells a bank that a mission is over: each would keep its last keyframes for good, until none fits."""
+    bank = await opened(fresh_dsn, Retention(max_keyframes=2, forget=True))
+    for number, thing in enumerate(("van", "tree", "gate", "house", "lamp"), 1):
+        mission_id = f"mis_{number}"
+        await bank.begin_instruction(Instruction(mission_id, 1, thing, (ThingMention(thing),)))
+        keyframe = make_keyframe(number, thing, mission_id=mission_id)
+        filed = await bank.file_chunk(Chunk(mission_id, 1, 1, (ChunkFrame(keyframe),)))
+        assert filed.memory_frame_ids == (f"drone/front/{number}",)
+    kept = [(await bank.get_keyframe(f"drone/front/{number}")).forgotten for number in range(1, 6)]
+    assert kept == [True, True, True, False, False]
+    # A mission that goes on after all has lost what it had in sight, and no more.
+    again = await bank.file_chunk(Chunk("mis_1", 1, 2, (ChunkFrame(make_keyframe(6, mission_id="mis_1")),)))
+    assert again.memory_frame_ids == ("drone/front/6",)
+    assert (await bank.get_keyframe("drone/front/6", include_image=True)).frame.image.data
+    await bank.close()
+
+
 async def test_large_images_lie_by_content_outside_the_rows(
     fresh_dsn: str, tmp_path: Path, make_keyframe: Make, make_jpeg: Callable[..., Image]
 ) -> None:

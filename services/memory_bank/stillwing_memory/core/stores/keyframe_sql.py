@@ -7,7 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, RowMapping, Select, bindparam, func, select, text, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    RowMapping,
+    Select,
+    Subquery,
+    bindparam,
+    delete,
+    func,
+    select,
+    text,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from stillwing_common.errors import StoreUnavailable
@@ -102,31 +115,54 @@ def matches(
     return [Match(loaded[row.revision], float(row.score)) for row in rows]
 
 
-def oldest_to_forget(connection: Connection, limit: int) -> list[Mapping[str, Any]]:
-    """The oldest keyframes with pixels that no mission's newest instruction has in sight."""
-    newest = (
+def _newest_instructions() -> Subquery:
+    """The mission and number of each mission's newest instruction."""
+    return (
         select(instructions.c.mission_id, func.max(instructions.c.number).label("number"))
         .group_by(instructions.c.mission_id)
         .subquery()
     )
-    in_sight = select(active.c.keyframe_revision).join(
+
+
+def oldest_to_forget(connection: Connection, limit: int, put: int) -> list[Mapping[str, Any]]:
+    """Keyframes with pixels that may go so that the keyframe of revision `put` stays, the first to go first.
+
+    The oldest come first that no mission's newest instruction has in sight, then the oldest that another mission has:
+    nobody tells a bank that a mission is over.
+    """
+    newest = _newest_instructions()
+    in_sight = select(active.c.keyframe_revision, active.c.mission_id).join(
         newest, (active.c.mission_id == newest.c.mission_id) & (active.c.instruction == newest.c.number)
     )
+    by_any = in_sight.with_only_columns(active.c.keyframe_revision)
+    mission_id = select(keyframes.c.mission_id).where(keyframes.c.revision == put).scalar_subquery()
+    by_this = by_any.where(active.c.mission_id == mission_id)
     query = (
         select(keyframes.c.revision, keyframes.c.image_bytes, keyframes.c.image_ref)
-        .where(keyframes.c.forgotten_revision.is_(None), keyframes.c.revision.not_in(in_sight))
-        .order_by(keyframes.c.revision)
+        .where(
+            keyframes.c.forgotten_revision.is_(None),
+            keyframes.c.revision != put,
+            keyframes.c.revision.not_in(by_this),
+        )
+        .order_by(keyframes.c.revision.in_(by_any), keyframes.c.revision)
         .limit(limit)
     )
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def forget(connection: Connection, revision: int, at_revision: int) -> None:
-    """Take a keyframe's pixels and its place in searches, and log it as the change `at_revision`."""
+    """Take a keyframe's pixels and its place in searches and in sight, and log it as the change `at_revision`."""
     connection.execute(
         update(keyframes)
         .where(keyframes.c.revision == revision)
         .values(image=None, embedding=None, tokens=[], forgotten_revision=at_revision)
+    )
+    newest = _newest_instructions()
+    connection.execute(
+        delete(active).where(
+            active.c.keyframe_revision == revision,
+            tuple_(active.c.mission_id, active.c.instruction).in_(select(newest.c.mission_id, newest.c.number)),
+        )
     )
     connection.execute(insert(changes).values(revision=at_revision, forgotten_keyframe=revision))
 

@@ -13,8 +13,9 @@ _FORGET_AT_ONCE = 16
 class Retention:
     """How much a tenant's bank holds: keyframes with pixels, and bytes of pixels; 0 is without limit.
 
-    `forget` False refuses what goes beyond (BankFull). True lets the oldest keyframes go that no mission has in sight:
-    each becomes a change of the log and keeps everything but its pixels and its place in searches.
+    `forget` False refuses what goes beyond (BankFull). True lets the oldest keyframes go: first those that no mission
+    has in sight, then those that other missions have, never what the mission that puts has in sight. Each becomes a
+    change of the log and keeps everything but its pixels and its place in searches.
     """
 
     max_keyframes: int = 0
@@ -37,8 +38,7 @@ def make_room(write: Write, limits: Retention, newest: int) -> list[str]:
     """Hold the limits; the keyframe just put stays. Returns the images that rows stopped naming. Raises BankFull."""
     freed: list[str] = []
     while limits.exceeded(write.kept_keyframes, write.kept_image_bytes):
-        candidates = keyframe_sql.oldest_to_forget(write.connection, _FORGET_AT_ONCE) if limits.forget else []
-        candidates = [row for row in candidates if row["revision"] != newest]
+        candidates = keyframe_sql.oldest_to_forget(write.connection, _FORGET_AT_ONCE, newest) if limits.forget else []
         if not candidates:
             raise BankFull(
                 f"{write.kept_keyframes - 1} keyframes; raise the limit, or start with forgetting",
