@@ -1,6 +1,6 @@
 """Kills a process of the memory bank's own code at its n-th step to the disk or the database, for every n.
 
-    python crash_points.py writes DSN IMAGES FIRST STEP ROUNDS
+    python crash_points.py writes DSN IMAGES FIRST STEP SEED ROUNDS
     python crash_points.py backup FOLDER TO FIRST STEP
     python crash_points.py restore BACKUP FOLDER FIRST STEP
 
@@ -224,10 +224,10 @@ async def look_at_bank(dsn: str, images: Path, acknowledged: list[list[str]]) ->
     return info.revision, info.keyframes
 
 
-def writes(dsn: str, images: Path, first: int, step: int, rounds: int) -> int:
+def writes(dsn: str, images: Path, first: int, step: int, first_seed: int, rounds: int) -> int:
     flushed, acknowledged = images.with_suffix(".flushed"), images.with_suffix(".acknowledged")
     died = 0
-    for seed in range(rounds):
+    for seed in range(first_seed, first_seed + rounds):
         for last in range(first, 10_000, step):
             prefix = f"mis_{seed}_{last}"
 

@@ -159,10 +159,10 @@ def run_all(runner: Runner, *, nightly: bool) -> None:
         side.append(
             runner.pytest("without-avx-512", "-m", "not triton and not serial", *EXACT, environment=WITHOUT_AVX_512)
         )
+    if nightly:
+        side.append(Job("fuzz", [sys.executable, "tests/fuzz/run.py", "--inputs", "1000000"]))
     runner.run(runner.pytest("tests", *spread, "-m", "not serial"), beside=side)
     runner.run(runner.pytest("serial", "-m", "serial"))
-    if nightly:
-        runner.run(Job("fuzz", [sys.executable, "tests/fuzz/run.py", "--inputs", "1000000"]))
 
 
 def tell(outcomes: Sequence[Outcome]) -> None:

@@ -11,9 +11,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import crash_points
+import psycopg
 import pytest
 from run_profile import sized
 
@@ -21,9 +23,11 @@ from stillwing_memory.core.bank import StoredBank
 from stillwing_memory.core.stores.backup import back_up
 from stillwing_memory.core.stores.embedded import EmbeddedPostgres
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(sized(ci=300, nightly=3600))]
 
-WRITES = sized(ci=("11", "37", "1"), nightly=("1", "1", "14"))
+WRITES = sized(ci=("11", "37"), nightly=("1", "1"))
+BANKS, ROUNDS = sized(ci=(1, 1), nightly=(4, 4))
+"""Each bank has a database of its own, and so many orders in which it is written to."""
 BACKUP = sized(ci=("3", "9"), nightly=("1", "1"))
 RESTORE = sized(ci=("14", "31"), nightly=("1", "1"))
 
@@ -59,8 +63,15 @@ def fill(dsn: str, images: Path) -> None:
 
 
 def test_no_acknowledged_write_is_lost_at_any_step(server: EmbeddedPostgres, tmp_path: Path) -> None:
-    count = died("writes", server.dsn, tmp_path / "images", *WRITES)
-    assert count >= sized(ci=2, nightly=1000)
+    def work(number: int) -> int:
+        dsn = server.dsn.replace("dbname=stillwing", f"dbname=bank_{number}")
+        return died("writes", dsn, tmp_path / f"images_{number}", *WRITES, number * ROUNDS, ROUNDS)
+
+    with psycopg.connect(server.dsn.replace("dbname=stillwing", "dbname=postgres"), autocommit=True) as connection:
+        for number in range(BANKS):
+            connection.execute(f"CREATE DATABASE bank_{number} TEMPLATE stillwing")
+    with ThreadPoolExecutor() as threads:
+        assert sum(threads.map(work, range(BANKS))) >= sized(ci=2, nightly=2000)
 
 
 def test_a_backup_is_whole_or_not_there_at_any_step(server: EmbeddedPostgres, tmp_path: Path) -> None:
