@@ -1,0 +1,90 @@
+"""`stillwing check-simulator`: whether an AirSim at HOST:PORT answers as the bridge needs it to, check by check."""
+
+import asyncio
+from dataclasses import replace
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from stillwing_bridge.core.vehicles.airsim.settings import AirSimSettings
+from stillwing_cli.simulator_checks import Check, Level, SimulatorChecks
+from stillwing_cli.simulator_flight import SmallFlight
+from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, told_errors
+from stillwing_common.errors import InvalidInput
+from stillwing_common.signals import end_on_signals
+
+_MARKS = {
+    Level.OK: ("✓", "green"),
+    Level.WARNING: ("!", "yellow"),
+    Level.FAILED: ("✗", "red"),
+    Level.SKIPPED: ("–", "yellow"),
+}
+_FLIGHT_CALL_S = 2.0
+
+
+def check_simulator(
+    address: Annotated[str, typer.Argument(help="HOST:PORT of an AirSim; the port is 41451 unless given.")],
+    vehicle: Annotated[str, typer.Option(help="The vehicle's name in settings.json; empty is its only one.")] = "",
+    camera: Annotated[list[str] | None, typer.Option(help="A camera's name; may be given again.")] = None,
+    fly: Annotated[
+        bool,
+        typer.Option("--fly", help="Take off, climb 2 m, turn and land on the spot: clear the air above it first."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check what an AirSim simulator answers, line by line, with what to do.
+
+    It only reads, unless `--fly`. Exit code 1 where something would keep the bridge from flying it.
+    """
+    with told_errors():
+        host, port = _host_and_port(address)
+        settings = AirSimSettings(host, port, vehicle, camera_names=tuple(camera or ("front_center",)))
+        checks = asyncio.run(_examined(settings, fly=fly, shown=not as_json))
+    failed = [check for check in checks if check.level is Level.FAILED]
+    if as_json:
+        rows = [{"what": one.what, "level": one.level.value, "found": one.found, "fix": one.fix} for one in checks]
+        print_json({"address": f"{host}:{port}", "ok": not failed, "checks": rows})
+    console = err if as_json else out
+    if failed:
+        next_step(console, f"stillwing check-simulator {address}", f"again, when this is done: {failed[0].fix}")
+        raise typer.Exit(1)
+    next_step(console, f"stillwing up --simulator {host}:{port}", "fly it")
+
+
+async def _examined(settings: AirSimSettings, *, fly: bool, shown: bool) -> list[Check]:
+    found: list[Check] = []
+
+    def tell(check: Check) -> None:
+        found.append(check)
+        if shown:
+            _show(check)
+
+    with end_on_signals():
+        reading = SimulatorChecks(settings)
+        try:
+            await reading.run(tell)
+        finally:
+            reading.close()
+        if fly and any(check.level is Level.FAILED for check in found):
+            tell(Check("flight", Level.SKIPPED, "not flown: something failed before", "put that right first"))
+        elif fly:
+            await SmallFlight(replace(settings, state_timeout_s=_FLIGHT_CALL_S)).run(tell)
+    return found
+
+
+def _show(check: Check) -> None:
+    mark, colour = _MARKS[check.level]
+    parts: list[Any] = [(f"{mark} ", colour), (f"{check.what:<20} ", "bold"), check.found]
+    if check.fix:
+        parts.append((f"   → {check.fix}", "cyan"))
+    out.print(Text.assemble(*parts), soft_wrap=True)
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        host, port = address, "41451"
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise InvalidInput(f"{address!r} is no HOST:PORT, such as 127.0.0.1:41451", field="address")
+    return host, int(port)
