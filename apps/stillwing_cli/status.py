@@ -116,8 +116,11 @@ async def _engine(address: str, channel: ChannelSettings) -> str:
         sessions = await engine.list_sessions()
         seen = "".join(f"; {session_text(each)}" for each in sessions)
         kept = f", {info.weight_dtype} weights" if info.weight_dtype not in ("", info.dtype) else ""
+        left = "".join(
+            f"; {proof.setting} {proof.wanted} left: {proof.reason}" for proof in info.path_proofs if not proof.is_taken
+        )
         kept += f", {info.kv_cache_dtype} cache" if info.kv_cache_dtype not in ("", info.dtype) else ""
-        return f"{info.model} on {info.device} {info.dtype}{kept}, {len(sessions)} sessions{seen}"
+        return f"{info.model} on {info.device} {info.dtype}{kept}, {len(sessions)} sessions{left}{seen}"
     finally:
         await engine.close()
 

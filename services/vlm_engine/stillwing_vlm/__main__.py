@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import structlog
 import typer
@@ -26,6 +26,7 @@ with command_needs("engine", "stillwing-vlm"):
         WeightDtype,
         load_engine,
     )
+    from stillwing_vlm.core.proof.paths import prove, unproved
     from stillwing_vlm.core.serving.engine import AsyncEngine
     from stillwing_vlm.core.serving.warmup import warm_up
     from stillwing_vlm.metrics import HeldCollector, MetricsServer, PrometheusObserver
@@ -115,9 +116,9 @@ def _metrics(settings: VlmSettings, observer: PrometheusObserver) -> Iterator[No
 async def _load(settings: VlmSettings) -> LoadedEngine:
     """In a thread that the event loop's end does not wait for: a load takes up to minutes and cannot be stopped."""
     load = partial(
-        load_engine,
-        settings.source(),
-        settings.limits(),
+        _proved_and_loaded,
+        settings,
+        limits=settings.limits(),
         max_context_tokens=settings.max_context_tokens,
         eviction=settings.eviction(),
         gate_levels=settings.gate_levels,
@@ -128,6 +129,21 @@ async def _load(settings: VlmSettings) -> LoadedEngine:
         return await asyncio.get_running_loop().run_in_executor(loader, load)
     finally:
         loader.shutdown(wait=False)
+
+
+def _proved_and_loaded(settings: VlmSettings, **how: Any) -> LoadedEngine:
+    """Load with the faster paths that proved themselves, and tell of all that were asked for."""
+    source = settings.source()
+    source, proofs = prove(source, settings.proof_deadline_s) if settings.proves_paths else (source, unproved(source))
+    for proof in proofs:
+        tell = _log.info if proof.is_taken else _log.warning
+        tell(
+            "path.taken" if proof.is_taken else "path.left",
+            setting=proof.setting,
+            wanted=proof.wanted,
+            reason=proof.reason,
+        )
+    return load_engine(source, path_proofs=proofs, **how)
 
 
 async def _serve(settings: VlmSettings, observer: PrometheusObserver) -> None:

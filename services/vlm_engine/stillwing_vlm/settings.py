@@ -50,6 +50,12 @@ class VlmSettings(ServerSettings):
         default=WeightDtype.AUTO,
         description="auto, or int8 for the language model's linear layers: half the memory of bfloat16, less exact.",
     )
+    proves_paths: bool = Field(
+        default=True, description="Hold faster paths that are asked for to the plain one before they are used."
+    )
+    proof_deadline_s: float = Field(
+        default=120.0, gt=0, description="Longest that one of them may take for it; or four times the plain one's time."
+    )
     threads: int = Field(default=1, ge=1, description="CPU threads of the tensor library; small models want one.")
     max_context_tokens: int = Field(
         default=0, ge=0, description="Default budget of a session; 0 lets the planner choose."

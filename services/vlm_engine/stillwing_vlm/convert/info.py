@@ -12,7 +12,7 @@ from stillwing_vlm.convert.conversation import chat_from_wire, chat_to_wire
 from stillwing_vlm.convert.session import eviction_from_wire, eviction_to_wire, layout_from_wire, layout_to_wire
 from stillwing_vlm.core.limits import Limits
 from stillwing_vlm.core.planner import BudgetPlan, BudgetPolicy
-from stillwing_vlm.core.results import ExportInfo, ModelInfo, SessionInfo, SnapshotInfo
+from stillwing_vlm.core.results import ExportInfo, ModelInfo, PathProof, SessionInfo, SnapshotInfo
 
 
 def model_to_wire(info: ModelInfo) -> vlm_pb2.GetModelResponse:
@@ -50,6 +50,10 @@ def model_to_wire(info: ModelInfo) -> vlm_pb2.GetModelResponse:
         max_messages=info.limits.max_messages,
         max_conversation_chars=info.limits.max_conversation_chars,
         budget_plan=None if info.budget_plan is None else _plan_to_wire(info.budget_plan),
+        path_proofs=[
+            vlm_pb2.PathProof(setting=proof.setting, wanted=proof.wanted, is_taken=proof.is_taken, reason=proof.reason)
+            for proof in info.path_proofs
+        ],
     )
 
 
@@ -110,6 +114,9 @@ def model_from_wire(message: vlm_pb2.GetModelResponse) -> ModelInfo:
         budget_plan=_plan_from_wire(message) if message.HasField("budget_plan") else None,
         limits=_limits_from_wire(message),
         chat=chat_from_wire(message.chat),
+        path_proofs=tuple(
+            PathProof(proof.setting, proof.wanted, proof.is_taken, proof.reason) for proof in message.path_proofs
+        ),
     )
 
 

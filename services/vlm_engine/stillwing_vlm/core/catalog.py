@@ -38,7 +38,7 @@ from stillwing_vlm.core.planner import (
     set_by_operator,
 )
 from stillwing_vlm.core.requests import DEFAULT_EVICTION, Eviction, EvictionLevel, FrameLayout, SessionConfig
-from stillwing_vlm.core.results import ModelInfo
+from stillwing_vlm.core.results import ModelInfo, PathProof
 
 PILOT = "pilot"
 PILOT_WINDOW_FRAMES = 23
@@ -173,6 +173,7 @@ class LoadedEngine:
     layout: FrameLayout | None = None
     """Sink, memory and window in frames where a session does not say."""
     chat_format: ChatFormat = field(default_factory=ChatFormat)
+    path_proofs: tuple[PathProof, ...] = ()
 
     def info(self) -> ModelInfo:
         """What is loaded."""
@@ -199,6 +200,7 @@ class LoadedEngine:
             layers=backend.figures.layers,
             default_layout=self.layout,
             chat=self.chat_format,
+            path_proofs=self.path_proofs,
         )
 
     def budget(self, config: SessionConfig, opening_ids: list[int]) -> int:
@@ -307,9 +309,11 @@ def load_engine(
     eviction: Eviction | None = None,
     gate_levels: float = 0.0,
     layout: FrameLayout | None = None,
+    path_proofs: tuple[PathProof, ...] = (),
 ) -> LoadedEngine:
     """Load a model and everything around it; `max_context_tokens` above 0 replaces the planned default budget,
-    `eviction`, `gate_levels` and `layout` are those of sessions that do not say.
+    `eviction`, `gate_levels` and `layout` are those of sessions that do not say. `path_proofs`: what `proof` found out
+    about `source`, to be told.
 
     Raises ModelNotUsable, DeviceAbsent, MissingExtra.
     """
@@ -367,4 +371,5 @@ def load_engine(
         gate_levels,
         layout,
         chat.format(backend.pointing),
+        path_proofs,
     )

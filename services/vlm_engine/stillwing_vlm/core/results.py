@@ -190,6 +190,18 @@ class ExportInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class PathProof:
+    """What became of a faster path that was asked for: `setting` ("decoding") and `wanted` ("graphs"). One that is not
+    taken was left for the plain path; `reason` says why, or how near it came.
+    """
+
+    setting: str
+    wanted: str
+    is_taken: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What is loaded, where it runs and what the planner chose for it."""
 
@@ -222,6 +234,8 @@ class ModelInfo:
     default_layout: FrameLayout | None = None
     chat: ChatFormat = field(default_factory=ChatFormat)
     """How the model is spoken to."""
+    path_proofs: tuple[PathProof, ...] = ()
+    """Of each faster path that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)

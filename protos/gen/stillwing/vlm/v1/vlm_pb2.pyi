@@ -28,7 +28,7 @@ class GetModelRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetModelResponse(_message.Message):
-    __slots__ = ("engine", "model", "device", "dtype", "parameters", "cache_bytes_per_token", "default_max_context_tokens", "budget_reason", "can_snapshot", "can_recall", "max_sessions", "max_asks", "max_text_chars", "max_watches", "idle_timeout", "default_eviction", "can_export", "can_recall_kept", "attention", "attention_reason", "decoding", "default_gate_levels", "budget_plan", "layers", "default_layout", "kv_cache_dtype", "weight_dtype", "chat", "max_question_tokens", "max_tools", "max_messages", "max_conversation_chars")
+    __slots__ = ("engine", "model", "device", "dtype", "parameters", "cache_bytes_per_token", "default_max_context_tokens", "budget_reason", "can_snapshot", "can_recall", "max_sessions", "max_asks", "max_text_chars", "max_watches", "idle_timeout", "default_eviction", "can_export", "can_recall_kept", "attention", "attention_reason", "decoding", "default_gate_levels", "budget_plan", "layers", "default_layout", "kv_cache_dtype", "weight_dtype", "chat", "max_question_tokens", "max_tools", "max_messages", "max_conversation_chars", "path_proofs")
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
@@ -61,6 +61,7 @@ class GetModelResponse(_message.Message):
     MAX_TOOLS_FIELD_NUMBER: _ClassVar[int]
     MAX_MESSAGES_FIELD_NUMBER: _ClassVar[int]
     MAX_CONVERSATION_CHARS_FIELD_NUMBER: _ClassVar[int]
+    PATH_PROOFS_FIELD_NUMBER: _ClassVar[int]
     engine: str
     model: str
     device: str
@@ -93,7 +94,20 @@ class GetModelResponse(_message.Message):
     max_tools: int
     max_messages: int
     max_conversation_chars: int
-    def __init__(self, engine: _Optional[str] = ..., model: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., parameters: _Optional[int] = ..., cache_bytes_per_token: _Optional[int] = ..., default_max_context_tokens: _Optional[int] = ..., budget_reason: _Optional[str] = ..., can_snapshot: bool = ..., can_recall: bool = ..., max_sessions: _Optional[int] = ..., max_asks: _Optional[int] = ..., max_text_chars: _Optional[int] = ..., max_watches: _Optional[int] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., default_eviction: _Optional[_Union[Eviction, _Mapping]] = ..., can_export: bool = ..., can_recall_kept: bool = ..., attention: _Optional[str] = ..., attention_reason: _Optional[str] = ..., decoding: _Optional[str] = ..., default_gate_levels: _Optional[float] = ..., budget_plan: _Optional[_Union[BudgetPlan, _Mapping]] = ..., layers: _Optional[int] = ..., default_layout: _Optional[_Union[FrameLayout, _Mapping]] = ..., kv_cache_dtype: _Optional[str] = ..., weight_dtype: _Optional[str] = ..., chat: _Optional[_Union[_conversation_pb2.ChatFormat, _Mapping]] = ..., max_question_tokens: _Optional[int] = ..., max_tools: _Optional[int] = ..., max_messages: _Optional[int] = ..., max_conversation_chars: _Optional[int] = ...) -> None: ...
+    path_proofs: _containers.RepeatedCompositeFieldContainer[PathProof]
+    def __init__(self, engine: _Optional[str] = ..., model: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., parameters: _Optional[int] = ..., cache_bytes_per_token: _Optional[int] = ..., default_max_context_tokens: _Optional[int] = ..., budget_reason: _Optional[str] = ..., can_snapshot: bool = ..., can_recall: bool = ..., max_sessions: _Optional[int] = ..., max_asks: _Optional[int] = ..., max_text_chars: _Optional[int] = ..., max_watches: _Optional[int] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., default_eviction: _Optional[_Union[Eviction, _Mapping]] = ..., can_export: bool = ..., can_recall_kept: bool = ..., attention: _Optional[str] = ..., attention_reason: _Optional[str] = ..., decoding: _Optional[str] = ..., default_gate_levels: _Optional[float] = ..., budget_plan: _Optional[_Union[BudgetPlan, _Mapping]] = ..., layers: _Optional[int] = ..., default_layout: _Optional[_Union[FrameLayout, _Mapping]] = ..., kv_cache_dtype: _Optional[str] = ..., weight_dtype: _Optional[str] = ..., chat: _Optional[_Union[_conversation_pb2.ChatFormat, _Mapping]] = ..., max_question_tokens: _Optional[int] = ..., max_tools: _Optional[int] = ..., max_messages: _Optional[int] = ..., max_conversation_chars: _Optional[int] = ..., path_proofs: _Optional[_Iterable[_Union[PathProof, _Mapping]]] = ...) -> None: ...
+
+class PathProof(_message.Message):
+    __slots__ = ("setting", "wanted", "is_taken", "reason")
+    SETTING_FIELD_NUMBER: _ClassVar[int]
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    IS_TAKEN_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    setting: str
+    wanted: str
+    is_taken: bool
+    reason: str
+    def __init__(self, setting: _Optional[str] = ..., wanted: _Optional[str] = ..., is_taken: bool = ..., reason: _Optional[str] = ...) -> None: ...
 
 class BudgetPlan(_message.Message):
     __slots__ = ("free_bytes", "reserved_bytes", "safe_tokens", "aggressive_tokens", "window_frames", "policy", "memory_tokens", "frame_tokens")
