@@ -1,7 +1,7 @@
 """The autopilot's rules, after simple_flight: who may command, motors armed or not, taken off or landed, and the hold.
 
-A setpoint lives for 60 ms of simulated time; when none follows and the vehicle has taken off, it holds its position. It
-knows nothing of tasks or wires, and time is what it is told.
+A setpoint lives for 60 ms of simulated time; when none follows and the vehicle has taken off, it brakes and holds the
+position where it comes to rest. It knows nothing of tasks or wires, and time is what it is told.
 """
 
 from stillwing_airfield.flight.controller import (
@@ -16,6 +16,7 @@ from stillwing_airfield.flight.controller import (
 
 API_GOAL_TIMEOUT_S = 0.060
 _STILL_M_S = 0.08
+_BRAKED_M_S = 0.05
 _MOVING_M_S = 0.01
 _IDLE = Wrench((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
 
@@ -35,6 +36,7 @@ class Autopilot:
         self.armed = False
         self.taken_off = False
         self.holding = False
+        self._braking = False
         self.goal: Goal | None = None
         self.rotors = _IDLE
         self._goal_time_s = 0.0
@@ -61,18 +63,20 @@ class Autopilot:
         """Fly `goal` from now; dropped silently without API control, as the real one drops it."""
         if not self.api_control:
             return
-        self.goal, self._goal_time_s, self.holding = goal, time_s, False
+        self.goal, self._goal_time_s, self.holding, self._braking = goal, time_s, False, False
 
     def place(self, state: VehicleState) -> None:
         """The vehicle was teleported to `state`: where it hovered before no longer counts."""
         if self.taken_off and self.goal is not None:
-            self.goal, self.holding = Goal.hold(state), True
+            self.goal, self.holding, self._braking = Goal.hold(state), True, False
 
     def update(self, state: VehicleState, time_s: float, on_ground: bool) -> Wrench:
         """Wrench of rotors and air for one physics step at `time_s`."""
         drag = drag_ned_n(state, self._mass_kg, self.wind_ned_m_s)
         if self.taken_off and not self.holding and self._lapsed(time_s):
-            self.goal, self.holding = Goal.hold(state), True
+            self.goal, self.holding, self._braking = Goal.brake(state), True, True
+        if self._braking and state.speed_m_s < _BRAKED_M_S:
+            self.goal, self._braking = Goal.hold(state), False
         self._detect_landing(state, on_ground)
         if not self.armed or self.goal is None or (self.landed and not self._climbs(state)):
             self.rotors = _IDLE
@@ -99,7 +103,7 @@ class Autopilot:
         if not self.taken_off or not on_ground or state.speed_m_s > _STILL_M_S:
             return
         if not self.armed or self.goal is None or self._sinks(state):
-            self.taken_off, self.holding = False, False
+            self.taken_off, self.holding, self._braking = False, False, False
 
     def _sinks(self, state: VehicleState) -> bool:
         assert self.goal is not None

@@ -66,6 +66,7 @@ class Goal:
         tilt_rad: Roll (right side down) and pitch (nose up) to take instead of any level velocity or position.
         tilt_rates_rad_s: Rates of roll and pitch instead of angles.
         throttle: 0 to 1 instead of a height, where a tilt or rates are given.
+        firm: Follow a level velocity as firmly as a position is held, and not as softly as velocities else are.
     """
 
     velocity_ned_m_s: Triple = (0.0, 0.0, 0.0)
@@ -76,6 +77,12 @@ class Goal:
     tilt_rad: tuple[float, float] | None = None
     tilt_rates_rad_s: tuple[float, float] | None = None
     throttle: float | None = None
+    firm: bool = False
+
+    @classmethod
+    def brake(cls, state: VehicleState) -> "Goal":
+        """Come to rest, wherever that is, with the heading of `state`."""
+        return cls(yaw_deg=math.degrees(state.yaw_rad), firm=True)
 
     @classmethod
     def hold(cls, state: VehicleState) -> "Goal":
@@ -126,7 +133,7 @@ class Controller:
         north, east, down = state.position_ned_m
         v_north, v_east, v_down = state.velocity_ned_m_s
         want_north, want_east, want_down = goal.velocity_ned_m_s
-        time_s = _VELOCITY_TIME_S
+        time_s = _HOLD_VELOCITY_TIME_S if goal.firm else _VELOCITY_TIME_S
         if goal.position_ne_m is not None:
             want_north = _POSITION_GAIN_1_S * (goal.position_ne_m[0] - north)
             want_east = _POSITION_GAIN_1_S * (goal.position_ne_m[1] - east)
