@@ -48,6 +48,7 @@ from stillwing_bridge.core.recent import Recent
 from stillwing_bridge.core.types import (
     MAX_REASON_CHARS,
     MAX_WHO_CHARS,
+    STILL_WITHIN_S,
     EmergencyStop,
     FrameUpdate,
     Lease,
@@ -222,7 +223,9 @@ class ReplayBridge:
         """`wait_command`."""
         return await self.wait_command(command_id, timeout_s)
 
-    async def begin_thinking(self, lease: Lease, expected_s: float) -> ThinkingInterval:
+    async def begin_thinking(
+        self, lease: Lease, expected_s: float, *, within_s: float = STILL_WITHIN_S
+    ) -> ThinkingInterval:
         """See `Bridge.begin_thinking`; the recording goes on, as the world does."""
         if not 0 <= expected_s < 3600:
             raise InvalidInput("expected is between 0 and 3600 s", field="expected")

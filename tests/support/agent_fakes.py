@@ -33,6 +33,7 @@ from stillwing_bridge.core.commands import (
     kind_of,
 )
 from stillwing_bridge.core.types import (
+    STILL_WITHIN_S,
     FrameUpdate,
     Lease,
     LeaseState,
@@ -172,7 +173,9 @@ class FakeBridge:
             await asyncio.wait({self._running}, timeout=timeout_s)
         return self._statuses[command_id]
 
-    async def begin_thinking(self, lease: Lease, expected_s: float) -> ThinkingInterval:
+    async def begin_thinking(
+        self, lease: Lease, expected_s: float, *, within_s: float = STILL_WITHIN_S
+    ) -> ThinkingInterval:
         self._check(lease)
         await asyncio.sleep(0)
         self._stop()

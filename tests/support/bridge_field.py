@@ -14,12 +14,11 @@ import pytest
 
 from stillwing_bridge.client import RemoteBridge, RemoteSimulation
 from stillwing_bridge.core.commands import Command, CommandState, CommandStatus, Takeoff
-from stillwing_bridge.core.types import Lease
+from stillwing_bridge.core.types import PROMISED_STILL_S, STILL_M_S, Lease
 from stillwing_bridge.core.vehicles.airsim.transport import Transport
 
 # These tests fly sideways for long, which no camera sees.
 ENV = os.environ | {"OMP_NUM_THREADS": "1", "STILLWING_BRIDGE_MAX_UNSEEN_STEP_M": "10"}
-STILL_M_S = 0.1
 
 FLYING_CLIENT = """
 import asyncio, dataclasses, pathlib, sys
@@ -133,7 +132,7 @@ class Pilot:
         velocity = kinematics["linear_velocity"]
         return sum(velocity[axis] ** 2 for axis in ("x_val", "y_val", "z_val")) ** 0.5
 
-    async def comes_to_rest(self, within_s: float) -> bool:
+    async def comes_to_rest(self, within_s: float = PROMISED_STILL_S) -> bool:
         """Whether it is still for half a second on end; a vehicle that turns back is still for an instant only."""
         until_s = time.monotonic() + within_s
         still_since_s = time.monotonic()

@@ -38,7 +38,7 @@ STEP_S = 0.01
 class ToyVehicle:
     """See `core.vehicle.Vehicle`. `fail` names coroutines that raise `LinkLost`; `slow_capture_s` delays pictures.
 
-    A hold waits for `may_hold`.
+    A hold waits for `may_hold`; the speed is gone `coast_s` after it.
     """
 
     def __init__(self) -> None:
@@ -63,6 +63,7 @@ class ToyVehicle:
         self.may_hold.set()
         self.holding = asyncio.Event()
         self.kills = 0
+        self.coast_s = 0.0
 
     def _check(self, what: str) -> None:
         if what in self.fail:
@@ -108,6 +109,9 @@ class ToyVehicle:
         self.holding.set()
         await self.may_hold.wait()
         self.holds += 1
+        asyncio.get_running_loop().call_later(self.coast_s, self._stand) if self.coast_s else self._stand()
+
+    def _stand(self) -> None:
         self.speed = VelocityNed(0, 0, 0)
 
     async def kill(self) -> None:

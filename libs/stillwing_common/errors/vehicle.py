@@ -63,6 +63,13 @@ class Thinking(WrongState):
     reason = "THINKING"
 
 
+class StillMoving(WrongState):
+    """The vehicle did not come to rest in time; it is held: begin to think again."""
+
+    reason = "STILL_MOVING"
+    retryable = True
+
+
 class ObservationStale(WrongState):
     """The frame this motion is based on is too old; look again."""
 

@@ -15,6 +15,7 @@ from stillwing_rpc.server import RpcServer
 
 with command_needs("bridge", "stillwing-bridge"):
     from stillwing_bridge.core.bridge import LocalBridge
+    from stillwing_bridge.core.types import PROMISED_STILL_S
     from stillwing_bridge.core.vehicles.airsim.settings import AirSimSettings
     from stillwing_bridge.core.vehicles.airsim.simulation import AirSimSimulation
     from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimVehicle
@@ -47,6 +48,9 @@ def serve(
 async def _serve(settings: SimBridgeSettings) -> None:
     airsim, enforced, stops = settings.airsim(), settings.bridge(), settings.stops()
     vehicle = await _discover(airsim, settings.wait_s)
+    still_s = airsim.still_after_s(settings.max_speed_m_s)
+    say = _log.warning if still_s > PROMISED_STILL_S else _log.info
+    say("bridge.still_after_death", still_s=round(still_s, 2), promised_s=PROMISED_STILL_S)
     bridge = LocalBridge([vehicle], enforced, stops=stops)
     simulation = AirSimSimulation(airsim, bridge) if settings.simulated else None
     recorders = [

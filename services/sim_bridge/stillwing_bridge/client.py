@@ -1,6 +1,7 @@
 """A `Bridge` and a `Simulation` behind the wire. Their caller cannot tell them from those of this process."""
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -31,6 +32,7 @@ from stillwing_bridge.core.events import FlightLogEntry
 from stillwing_bridge.core.recent import Recent
 from stillwing_bridge.core.types import (
     RETAIN_PERIOD_S,
+    STILL_WITHIN_S,
     EmergencyStop,
     FrameUpdate,
     GroundTruth,
@@ -61,6 +63,8 @@ from stillwing_rpc.errors import domain_errors, sendable_values
 
 _WAIT_SLICE_S = RETAIN_PERIOD_S + 0.05
 _REATTEND_S = 0.5
+# For the answer's way, beside the time that a vehicle gets to come to rest.
+_ANSWER_S = 0.5
 
 
 class RemoteBridge:
@@ -160,7 +164,7 @@ class RemoteBridge:
                     pass
                 return
             except Unsupported:
-                return  # a bridge from before there were lifelines: its watchdog notices after a second
+                return  # a bridge from before there were lifelines: its watchdog notices the silence
             except StillwingError:
                 await asyncio.sleep(_REATTEND_S)  # cut off, and held by now; the lease may still be ours
 
@@ -192,10 +196,21 @@ class RemoteBridge:
         if ttl_s is not None:
             request.ttl.CopyFrom(duration_to_wire(ttl_s))
         command_to_wire(command, request)
-        with domain_errors():
-            command_id = (await self._vehicles.Command(request)).command_id
+        # Its way may be looked at for longer than an author may be silent.
+        signs = asyncio.create_task(self._give_signs(lease))
+        try:
+            with domain_errors():
+                command_id = (await self._vehicles.Command(request)).command_id
+        finally:
+            signs.cancel()
         self._authors.put(command_id, lease)
         return command_id
+
+    async def _give_signs(self, lease: Lease) -> None:
+        with contextlib.suppress(StillwingError):  # lost, and with it the command: its answer says so
+            while True:
+                await asyncio.sleep(RETAIN_PERIOD_S)
+                await self.retain_lease(lease)
 
     async def wait_command(self, command_id: str, timeout_s: float) -> CommandStatus:
         """See `Bridge.wait_command`."""
@@ -220,11 +235,13 @@ class RemoteBridge:
         except Expired:
             return None  # the answer came after this slice of the wait
 
-    async def begin_thinking(self, lease: Lease, expected_s: float) -> ThinkingInterval:
-        """See `Bridge.begin_thinking`."""
+    async def begin_thinking(
+        self, lease: Lease, expected_s: float, *, within_s: float = STILL_WITHIN_S
+    ) -> ThinkingInterval:
+        """See `Bridge.begin_thinking`; the bridge refuses shortly before the call's deadline."""
         request = vehicle_pb2.BeginThinkingRequest(lease=lease_to_wire(lease), expected=duration_to_wire(expected_s))
         with domain_errors():
-            response = await self._vehicles.BeginThinking(request)
+            response = await self._vehicles.BeginThinking(request, timeout=within_s + _ANSWER_S)
         held_since = stamp_from_wire(response.held_since) if response.HasField("held_since") else None
         return ThinkingInterval(response.thinking_id, held_since)
 

@@ -26,7 +26,7 @@ from stillwing_bridge.convert.vehicles import (
 )
 from stillwing_bridge.core.commands import CommandStatus
 from stillwing_bridge.core.protocol import Bridge, Simulation
-from stillwing_bridge.core.types import GroundTruth, StopLevel, TimeSync
+from stillwing_bridge.core.types import STILL_WITHIN_S, GroundTruth, StopLevel, TimeSync
 from stillwing_common.errors import InvalidInput, UnsetOneof
 from stillwing_common.types import ImageEncoding
 from stillwing_rpc.convert import (
@@ -150,7 +150,9 @@ class VehicleServicer(vehicle_pb2_grpc.VehicleServiceServicer):
     ) -> vehicle_pb2.BeginThinkingResponse:
         """Hold, and refuse motion."""
         lease = lease_from_wire(request.lease)
-        interval = await self._bridge.begin_thinking(lease, duration_from_wire(request.expected))
+        left_s = context.time_remaining()
+        within_s = STILL_WITHIN_S if left_s is None else left_s - min(0.5, left_s / 5)
+        interval = await self._bridge.begin_thinking(lease, duration_from_wire(request.expected), within_s=within_s)
         return vehicle_pb2.BeginThinkingResponse(
             thinking_id=interval.thinking_id,
             held_since=None if interval.held_since is None else stamp_to_wire(interval.held_since),

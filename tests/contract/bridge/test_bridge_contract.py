@@ -5,6 +5,7 @@ What every `Bridge` and `Simulation` does, in this process and behind the wire, 
 
 import asyncio
 import itertools
+import time
 from dataclasses import replace
 
 import pytest
@@ -39,6 +40,7 @@ from stillwing_common.errors import (
     ObservationStale,
     Obstructed,
     SimulatorError,
+    StillMoving,
     Thinking,
     TtlRequired,
     TtlTooLong,
@@ -144,6 +146,35 @@ async def test_nothing_moves_while_its_author_thinks(rig) -> None:
     assert [type(event) for event in events[began + 1 : ended]] == [Refused]
     preempted = [i for i, e in enumerate(events) if isinstance(e, CommandEnded) and e.status.command_id == command_id]
     assert preempted[0] > ended
+
+
+async def test_thinking_begins_when_the_vehicle_stands_still(rig) -> None:
+    lease = await rig.take_off()
+    velocity = SetVelocity(forward_m_s=1)
+    await rig.bridge.command(lease, velocity, ttl_s=5, based_on_frame_id=await rig.frame_id())
+    await asyncio.sleep(0.1)
+    rig.vehicle.coast_s = 0.4
+    began_s = time.monotonic()
+    interval = await rig.bridge.begin_thinking(lease, 1.0)
+    assert time.monotonic() - began_s >= 0.4
+    assert not rig.vehicle.moving
+    assert interval.held_since is not None
+    await rig.bridge.end_thinking(lease)
+
+
+async def test_thinking_is_refused_where_the_vehicle_does_not_come_to_rest(rig) -> None:
+    lease = await rig.take_off()
+    frame_id = await rig.frame_id()
+    await rig.bridge.command(lease, SetVelocity(forward_m_s=1), ttl_s=5, based_on_frame_id=frame_id)
+    await asyncio.sleep(0.1)
+    rig.vehicle.coast_s = 60.0
+    with pytest.raises(StillMoving, match=r"0\.1 m/s"):
+        await rig.bridge.begin_thinking(lease, 1.0, within_s=0.4)
+    await rig.bridge.command(lease, Turn(10), ttl_s=5, based_on_frame_id=frame_id)
+    rig.vehicle.coast_s = 0.0
+    assert (await rig.bridge.begin_thinking(lease, 1.0, within_s=1.0)).held_since is not None
+    with pytest.raises(Thinking):
+        await rig.bridge.command(lease, Step(forward_m=1), ttl_s=5, based_on_frame_id=frame_id)
 
 
 async def test_a_taken_lease_stops_the_old_holder(rig) -> None:

@@ -56,11 +56,11 @@ async def test_a_frozen_bridge_stops_and_wakes_up_to_a_hold(field: Field, pilot:
     command_id = await fly_sideways(pilot)
     field.bridge.send_signal(signal.SIGSTOP)
     try:
-        assert await pilot.comes_to_rest(5)
+        assert await pilot.comes_to_rest()
     finally:
         field.bridge.send_signal(signal.SIGCONT)
     assert (await pilot.bridge.wait_command(command_id, 10)).ended
-    assert await pilot.comes_to_rest(5)
+    assert await pilot.comes_to_rest()
     await flies_again(pilot)
 
 
@@ -90,7 +90,7 @@ async def test_a_client_behind_a_half_open_link_is_held(field: Field, pilot: Pil
         await far.command(lease, SetVelocity(right_m_s=0.8), ttl_s=5, based_on_frame_id=frame_id)
         await pilot.moves()
         relay.fall_silent()
-        assert await pilot.comes_to_rest(5)
+        assert await pilot.comes_to_rest()
         relay.close()
         await far.close()
     await flies_again(pilot)
@@ -108,7 +108,7 @@ async def test_a_bridge_behind_a_half_open_link_leaves_a_vehicle_that_stops(tmp_
             with looking(remote, simulator) as pilot:
                 command_id = await fly_sideways(pilot)
                 relay.fall_silent()
-                assert await pilot.comes_to_rest(5)
+                assert await pilot.comes_to_rest()
                 assert (await remote.wait_command(command_id, 10)).state is CommandState.LINK_LOST
             relay.close()
             await remote.close()
@@ -158,7 +158,7 @@ async def test_the_operator_stops_it_with_one_command_when_all_else_is_dead(
     assert stopped.returncode == 0, stopped.stderr
     assert json.loads(stopped.stdout) == {"latched": {"drone": "HOLD"}}
     assert time.monotonic() - began_s < 30
-    assert await pilot.comes_to_rest(5)
+    assert await pilot.comes_to_rest()
     with pytest.raises(StillwingError, match="emergency stop"):
         await flies_again(pilot)
     assert await pilot.bridge.emergency_stop("drone", StopLevel.KILL, "test") is StopLevel.KILL

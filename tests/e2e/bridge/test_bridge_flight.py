@@ -55,16 +55,17 @@ async def test_every_command_flies(pilot: Pilot) -> None:
         break
 
 
+@pytest.mark.serial
 async def test_a_lapsed_ttl_and_a_thinking_author_stop_it(pilot: Pilot) -> None:
     lease = await pilot.take_off()
     frame_id = (await pilot.bridge.capture_frame("drone")).frame_id
     command_id = await pilot.bridge.command(lease, SetVelocity(right_m_s=1), ttl_s=1.5, based_on_frame_id=frame_id)
     assert (await pilot.bridge.wait_command(command_id, 5)).state is CommandState.TIMEOUT
-    assert await pilot.comes_to_rest(3)
+    assert await pilot.comes_to_rest()
     await pilot.bridge.command(lease, SetVelocity(right_m_s=-1), ttl_s=5, based_on_frame_id=frame_id)
     await pilot.moves()
     await pilot.bridge.begin_thinking(lease, 2)
-    assert await pilot.comes_to_rest(3)
+    assert await pilot.comes_to_rest()
     for _ in range(4):
         await asyncio.sleep(0.5)
         await pilot.bridge.retain_lease(lease)
@@ -72,6 +73,7 @@ async def test_a_lapsed_ttl_and_a_thinking_author_stop_it(pilot: Pilot) -> None:
     await pilot.bridge.end_thinking(lease)
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize(("number", "cause"), [(signal.SIGKILL, "author_gone"), (signal.SIGSTOP, "watchdog")])
 async def test_a_dead_or_frozen_client_is_held(field: Field, pilot: Pilot, number: signal.Signals, cause: str) -> None:
     await pilot.simulation.reset()
@@ -81,7 +83,7 @@ async def test_a_dead_or_frozen_client_is_held(field: Field, pilot: Pilot, numbe
         assert await asyncio.to_thread(client.stdout.readline) == b"moving\n"
         await pilot.moves()
         client.send_signal(number)
-        assert await pilot.comes_to_rest(5)
+        assert await pilot.comes_to_rest()
     finally:
         end(client)
         assert client.stdout is not None
@@ -91,13 +93,14 @@ async def test_a_dead_or_frozen_client_is_held(field: Field, pilot: Pilot, numbe
     assert ended.event.cause == cause  # type: ignore[union-attr]
 
 
+@pytest.mark.serial
 async def test_a_killed_bridge_leaves_a_vehicle_that_stops_and_old_leases_void(field: Field, pilot: Pilot) -> None:
     lease = await pilot.take_off()
     frame_id = (await pilot.bridge.capture_frame("drone")).frame_id
     await pilot.bridge.command(lease, Step(right_m=8, speed_m_s=1), ttl_s=20, based_on_frame_id=frame_id)
     await pilot.moves()
     end(field.bridge)
-    assert await pilot.comes_to_rest(5)
+    assert await pilot.comes_to_rest()
     with pytest.raises((Unavailable, StillwingError)):
         await pilot.bridge.retain_lease(lease)
     await asyncio.to_thread(field.start_bridge)
@@ -111,6 +114,7 @@ async def test_a_killed_bridge_leaves_a_vehicle_that_stops_and_old_leases_void(f
     await again.close()
 
 
+@pytest.mark.serial
 async def test_a_paused_world_holds_and_resumes(pilot: Pilot) -> None:
     lease = await pilot.take_off()
     frame_id = (await pilot.bridge.capture_frame("drone")).frame_id
@@ -124,7 +128,7 @@ async def test_a_paused_world_holds_and_resumes(pilot: Pilot) -> None:
         assert (await pilot.simulation.get_world()).paused
     finally:
         await pilot.simulation.pause(False)
-    assert await pilot.comes_to_rest(5)
+    assert await pilot.comes_to_rest()
 
 
 async def test_the_record_on_disk_is_the_log(field: Field, pilot: Pilot) -> None:

@@ -99,7 +99,7 @@ async def flies_until_the_cable_is_cut(field: FarField, pilot: Pilot, author: su
     await pilot.moves()
     assert field.connections() == 1
     field.network.cut()
-    assert await pilot.comes_to_rest(5)
+    assert await pilot.comes_to_rest()
     log = [entry.event async for entry in pilot.bridge.watch_flight_log("drone", until_now=True)]
     holds = [event for event in log if isinstance(event, Held)]
     assert holds[-1].cause == "watchdog"

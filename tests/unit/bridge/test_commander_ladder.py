@@ -89,13 +89,13 @@ def test_silence_is_noticed_held_stale_sunk_and_landed_in_that_order() -> None:
     command_id = flight.fly()
     flight.wait(70)
     assert flight.times(StartMotion) == [0.0]
-    assert flight.times(HoldNow) == pytest.approx([1.0], abs=0.01)
+    assert flight.times(HoldNow) == pytest.approx([0.55], abs=0.01)
     assert flight.times(DescendNow) == pytest.approx([30], abs=0.6)
     assert flight.times(LandNow) == pytest.approx([60], abs=0.6)
     assert flight.commander.status(command_id).state is CommandState.PREEMPTED
     events = [entry.event for entry in flight.log.after(0)]
     (noticed,) = (event for event in events if isinstance(event, SilenceNoticed))
-    assert noticed.silence_s == pytest.approx(0.5, abs=0.01)
+    assert noticed.silence_s == pytest.approx(0.3, abs=0.01)
     assert Held("watchdog") in events
     assert [event for event in events if isinstance(event, LandingBegan)] == [
         LandingBegan("watchdog_descend"), LandingBegan("watchdog_land"),
@@ -119,7 +119,7 @@ def test_a_sign_of_life_begins_the_ladder_anew() -> None:
     flight = Flight()
     flight.fly()
     for _ in range(10):
-        flight.wait(0.45)
+        flight.wait(0.25)
         flight.commander.retain_lease(flight.state.lease)
         flight.carry_out()
     assert flight.times(HoldNow) == []

@@ -18,6 +18,7 @@ from stillwing_bridge.core.judge.stops import StopKeeper, StopStore
 from stillwing_bridge.core.sight.camera_hub import FrameSettings
 from stillwing_bridge.core.types import (
     RETAIN_PERIOD_S,
+    STILL_WITHIN_S,
     EmergencyStop,
     FrameUpdate,
     Lease,
@@ -219,11 +220,13 @@ class LocalBridge:
             return driver
         raise UnknownCommand(command_id=command_id)
 
-    async def begin_thinking(self, lease: Lease, expected_s: float) -> ThinkingInterval:
+    async def begin_thinking(
+        self, lease: Lease, expected_s: float, *, within_s: float = STILL_WITHIN_S
+    ) -> ThinkingInterval:
         """See `Bridge.begin_thinking`."""
         if not 0 <= expected_s < 3600:
             raise InvalidInput("expected is between 0 and 3600 s", field="expected")
-        return await self.driver(lease.vehicle_id).begin_thinking(lease, expected_s)
+        return await self.driver(lease.vehicle_id).begin_thinking(lease, expected_s, min(within_s, STILL_WITHIN_S))
 
     async def end_thinking(self, lease: Lease) -> None:
         """See `Bridge.end_thinking`."""

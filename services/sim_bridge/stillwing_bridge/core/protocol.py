@@ -17,6 +17,7 @@ from typing import Protocol
 from stillwing_bridge.core.commands import Command, CommandStatus
 from stillwing_bridge.core.events import FlightLogEntry
 from stillwing_bridge.core.types import (
+    STILL_WITHIN_S,
     EmergencyStop,
     FrameUpdate,
     GroundTruth,
@@ -36,9 +37,9 @@ class Bridge(Protocol):
     """Commands vehicles and shows what they see. Every method may raise `UnknownVehicle` and `LinkLost`.
 
     A method that takes a lease may raise `LeaseStale`, `LeaseSuperseded` or `LeaseWrongEpoch`, whose metadata name the
-    present holder, and is a sign of life of its holder. While a motion is in force the holder gives one at least twice
-    a second, or the vehicle holds after one second of silence; `wait_command` does so by itself while it is awaited.
-    While the vehicle holds, one sign a second keeps the lease.
+    present holder, and is a sign of life of its holder. While a motion is in force the holder gives one at least four
+    times a second, or the vehicle holds after half a second of silence; `wait_command` does so by itself while it is
+    awaited. While the vehicle holds, one sign a second keeps the lease.
     """
 
     async def list_vehicles(self) -> tuple[VehicleInfo, ...]:
@@ -91,8 +92,14 @@ class Bridge(Protocol):
         A sign of life of the lease the command was given under, as long as it is awaited by who gave the command.
         """
 
-    async def begin_thinking(self, lease: Lease, expected_s: float) -> ThinkingInterval:
-        """Hold, and refuse motion from this lease until `end_thinking`; returns when the hold is in force."""
+    async def begin_thinking(
+        self, lease: Lease, expected_s: float, *, within_s: float = STILL_WITHIN_S
+    ) -> ThinkingInterval:
+        """Hold, and refuse motion from this lease until `end_thinking`; returns once the vehicle stands still.
+
+        `StillMoving` where two readings in a row have not shown it below 0.1 m/s within `within_s`, at most
+        `STILL_WITHIN_S`: then it is held, and nobody counts as thinking.
+        """
 
     async def end_thinking(self, lease: Lease) -> None:
         """Allow motion again; ending what never began succeeds."""

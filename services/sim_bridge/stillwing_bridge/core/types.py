@@ -9,8 +9,17 @@ from enum import IntEnum
 from stillwing_bridge.core.commands import CommandStatus
 from stillwing_common.types import Frame, Pose, Stamp, VelocityNed
 
-RETAIN_PERIOD_S = 0.25
-"""How often a waiting author gives a sign of life; the watchdog holds after a second of silence."""
+RETAIN_PERIOD_S = 0.1
+"""How often a waiting author gives a sign of life; see the watchdog's `hold_after_s`."""
+
+STILL_M_S = 0.1
+"""Below this speed a vehicle counts as standing still."""
+
+PROMISED_STILL_S = 1.5
+"""How long a vehicle takes at most to stand still once whoever flies it, or this process, is dead or frozen."""
+
+STILL_WITHIN_S = 2.5
+"""How long a vehicle that is held may take to stand still before its author begins to think; a lease lasts longer."""
 
 
 MAX_REASON_CHARS = 1000

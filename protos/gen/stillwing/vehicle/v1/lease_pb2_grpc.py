@@ -100,8 +100,8 @@ class LeaseServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def AttendLease(self, request, context):
-        """AttendLease is a lifeline: kept open by the holder, the vehicle is held as soon as it breaks, and not only after a
-        second of silence. It is no sign of life by itself: a process that hangs keeps its connections.
+        """AttendLease is a lifeline: kept open by the holder, the vehicle is held as soon as it breaks, and not only after
+        half a second of silence. It is no sign of life by itself: a process that hangs keeps its connections.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

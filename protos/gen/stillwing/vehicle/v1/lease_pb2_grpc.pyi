@@ -193,8 +193,8 @@ class LeaseServiceStub(typing.Generic[_LeaseServiceAcquireLeaseType, _LeaseServi
     """GetLease says who holds a vehicle."""
 
     AttendLease: _LeaseServiceAttendLeaseType
-    """AttendLease is a lifeline: kept open by the holder, the vehicle is held as soon as it breaks, and not only after a
-    second of silence. It is no sign of life by itself: a process that hangs keeps its connections.
+    """AttendLease is a lifeline: kept open by the holder, the vehicle is held as soon as it breaks, and not only after
+    half a second of silence. It is no sign of life by itself: a process that hangs keeps its connections.
     """
 
     ReturnLease: _LeaseServiceReturnLeaseType
@@ -268,8 +268,8 @@ class LeaseServiceServicer(metaclass=abc.ABCMeta):
         request: stillwing.vehicle.v1.lease_pb2.AttendLeaseRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[stillwing.vehicle.v1.lease_pb2.AttendLeaseResponse], collections.abc.AsyncIterator[stillwing.vehicle.v1.lease_pb2.AttendLeaseResponse]]:
-        """AttendLease is a lifeline: kept open by the holder, the vehicle is held as soon as it breaks, and not only after a
-        second of silence. It is no sign of life by itself: a process that hangs keeps its connections.
+        """AttendLease is a lifeline: kept open by the holder, the vehicle is held as soon as it breaks, and not only after
+        half a second of silence. It is no sign of life by itself: a process that hangs keeps its connections.
         """
 
     @abc.abstractmethod

@@ -128,7 +128,8 @@ class VehicleServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def BeginThinking(self, request, context):
-        """BeginThinking holds the vehicle and refuses motion from this lease until EndThinking; it returns once the hold is in force.
+        """BeginThinking holds the vehicle and refuses motion from this lease until EndThinking; it returns once the vehicle
+        stands still, slower than 0.1 m/s, or is refused with STILL_MOVING shortly before the call's deadline.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -358,7 +358,9 @@ class VehicleServiceStub(typing.Generic[_VehicleServiceListVehiclesType, _Vehicl
     """WaitCommand returns when a command has ended, or at the call's deadline with the state it then has."""
 
     BeginThinking: _VehicleServiceBeginThinkingType
-    """BeginThinking holds the vehicle and refuses motion from this lease until EndThinking; it returns once the hold is in force."""
+    """BeginThinking holds the vehicle and refuses motion from this lease until EndThinking; it returns once the vehicle
+    stands still, slower than 0.1 m/s, or is refused with STILL_MOVING shortly before the call's deadline.
+    """
 
     EndThinking: _VehicleServiceEndThinkingType
     """EndThinking allows motion again. Ending what never began succeeds."""
@@ -477,7 +479,9 @@ class VehicleServiceServicer(metaclass=abc.ABCMeta):
         request: stillwing.vehicle.v1.vehicle_pb2.BeginThinkingRequest,
         context: _ServicerContext,
     ) -> typing.Union[stillwing.vehicle.v1.vehicle_pb2.BeginThinkingResponse, collections.abc.Awaitable[stillwing.vehicle.v1.vehicle_pb2.BeginThinkingResponse]]:
-        """BeginThinking holds the vehicle and refuses motion from this lease until EndThinking; it returns once the hold is in force."""
+        """BeginThinking holds the vehicle and refuses motion from this lease until EndThinking; it returns once the vehicle
+        stands still, slower than 0.1 m/s, or is refused with STILL_MOVING shortly before the call's deadline.
+        """
 
     @abc.abstractmethod
     def EndThinking(

@@ -22,14 +22,31 @@ from stillwing_bridge.core.judge.flight_log import FlightLog
 from stillwing_bridge.core.judge.seen_frames import FrameRegistry
 from stillwing_bridge.core.sight.camera_hub import CameraHub, FrameSettings
 from stillwing_bridge.core.sight.telemetry_hub import TelemetryHub
-from stillwing_bridge.core.types import Lease, LeaseState, Limits, StopLevel, Telemetry, ThinkingInterval
+from stillwing_bridge.core.types import (
+    STILL_M_S,
+    Lease,
+    LeaseState,
+    Limits,
+    StopLevel,
+    Telemetry,
+    ThinkingInterval,
+)
 from stillwing_bridge.core.vehicle import Vehicle, VehicleState
 from stillwing_common.clock import Clock
-from stillwing_common.errors import InternalFault, LinkLost, SimulatorError, StillwingError, UnknownCamera
+from stillwing_common.errors import (
+    InternalFault,
+    LinkLost,
+    SimulatorError,
+    StillMoving,
+    StillwingError,
+    UnknownCamera,
+)
 
 _log = logging.getLogger(__name__)
 
 _ATTEND_PERIOD_S = 1.0
+_NEEDED_READINGS = 2
+_BRAKING_S = 2.0
 
 
 class VehicleDriver:
@@ -93,8 +110,10 @@ class VehicleDriver:
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self._actuator.close()
-        with contextlib.suppress(StillwingError):  # a vehicle that cannot be reached holds by itself
-            await self.vehicle.hold()
+        with contextlib.suppress(StillwingError, TimeoutError):  # a vehicle that cannot be reached holds by itself
+            async with asyncio.timeout(_BRAKING_S):
+                await self.vehicle.hold()
+                await self._stands_still()
         for camera in self._cameras.values():
             await camera.close()
         self.telemetry.close()
@@ -129,11 +148,30 @@ class VehicleDriver:
             finally:
                 self.pump()
 
-    async def begin_thinking(self, lease: Lease, expected_s: float) -> ThinkingInterval:
+    async def begin_thinking(self, lease: Lease, expected_s: float, within_s: float) -> ThinkingInterval:
         """See `Bridge.begin_thinking`."""
         thinking, hold_id = self.commander.begin_thinking(lease, expected_s)
-        await self._actuator.hold_in_force(hold_id)
+        try:
+            async with asyncio.timeout(within_s):
+                await self._actuator.hold_in_force(hold_id)
+                await self._stands_still()
+        except TimeoutError:
+            self.commander.refuse_thinking(thinking.thinking_id)
+            raise StillMoving(
+                f"not below {STILL_M_S:g} m/s within {within_s:.1f} s", within_s=round(within_s, 1)
+            ) from None
+        except StillwingError:
+            self.commander.refuse_thinking(thinking.thinking_id)
+            raise
         return self.commander.thinking or thinking
+
+    async def _stands_still(self) -> None:
+        # A vehicle that swings back is slow for an instant only.
+        slow = 0
+        while slow < _NEEDED_READINGS:
+            state = await self.refresh()
+            slow = slow + 1 if state.velocity.speed_m_s < STILL_M_S else 0
+            await asyncio.sleep(self._state_period_s)
 
     def emergency_stop(self, level: StopLevel, reason: str, who: str) -> asyncio.Future[None] | None:
         """Latch, waiting for nothing: a vehicle out of reach is stopped once it answers.

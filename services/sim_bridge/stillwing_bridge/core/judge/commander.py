@@ -220,7 +220,7 @@ class Commander:
         return self._retain(lease)
 
     def author_gone(self, lease: Lease) -> None:
-        """The holder of `lease` was cut off: a motion of its is held at once, not only after a second of silence."""
+        """The holder of `lease` was cut off: a motion of its is held at once, not only after a silence."""
         self.tick()
         if self._is_current(lease):
             self._void_drafts()
@@ -360,6 +360,11 @@ class Commander:
             self._expected_s = expected_s
         motion = self._mark_ending(CommandState.PREEMPTED)
         return self._thinking, self._hold("thinking", motion, thinking_id=self._thinking.thinking_id)
+
+    def refuse_thinking(self, thinking_id: str) -> None:
+        """The vehicle did not come to rest: its author, if it still is the one that asked, does not think."""
+        if self._thinking is not None and self._thinking.thinking_id == thinking_id:
+            self._end_thinking()
 
     def end_thinking(self, lease: Lease) -> None:
         """Allow motion again; ending what never began succeeds."""

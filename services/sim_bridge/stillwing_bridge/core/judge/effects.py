@@ -11,8 +11,8 @@ from stillwing_bridge.core.vehicle import Plan
 class WatchdogSettings:
     """What happens on silence of the holder, in seconds since the last sign of life."""
 
-    notice_after_s: float = 0.5
-    hold_after_s: float = 1.0
+    notice_after_s: float = 0.3
+    hold_after_s: float = 0.55
     descend_after_s: float = 30.0
     land_after_s: float = 60.0
 
