@@ -189,11 +189,23 @@ async def write(dsn: str, images: Path, prefix: str, seed: int, steps: Steps, ac
     await bank.close()
 
 
+def connected(dsn: str) -> psycopg.Connection[Any]:
+    """A connection; a server that starts a dozen processes a second now and then fails to draw one's random key."""
+    for _ in range(5):
+        try:
+            return psycopg.connect(dsn)
+        except psycopg.OperationalError as error:
+            if "random cancel key" not in str(error):
+                raise
+            time.sleep(0.2)
+    return psycopg.connect(dsn)
+
+
 def look(dsn: str, images: Path, acknowledged: Path) -> None:
     """Raises for anything acknowledged that is not there, and for a file or a row too many."""
     told = [line.split() for line in acknowledged.read_text().splitlines()]
     revision, keyframes = asyncio.run(look_at_bank(dsn, images, told))
-    with psycopg.connect(dsn) as connection:
+    with connected(dsn) as connection:
         rows = connection.execute(
             "SELECT image_ref FROM keyframes WHERE image_ref IS NOT NULL AND forgotten_revision IS NULL"
         ).fetchall()
