@@ -165,6 +165,23 @@ def test_what_there_is_no_room_for_is_folded_oldest_first() -> None:
     ]
 
 
+def test_what_came_of_the_newest_call_is_told_however_long() -> None:
+    entries: list[Entry] = [
+        Action("turn", {"direction": "left"}, "Done.", "Trees."),
+        Action("look", {"question": "What is there?"}, "A van. " * 300, "A van, perhaps."),
+    ]
+    turns = conversation("Land.", entries, (), "Now?", Room(120, 256))
+    answer = next(turn for turn in turns if isinstance(turn, ToolTurn))
+    assert answer.text.startswith("A van. A van.") and answer.text.endswith(" …")
+    assert turns[0].text.startswith("Instruction: Land.\n1 earlier actions: turn once.")
+
+
+def test_the_newest_note_is_told_however_long() -> None:
+    turns = conversation("Land.", [], ("Trees.", "这里有一辆白色的面包车。" * 30), "Now?", Room(200, 256))
+    (note,) = [line for line in turns[0].text.split("\n") if line.startswith("- ")]
+    assert note.startswith("- 这里有一辆白色的面包车。") and note.endswith(" …")
+
+
 _ENTRIES = st.lists(
     st.one_of(
         st.builds(

@@ -10,7 +10,7 @@ from stillwing_agent.core.prompting.native_tools import ToolLimits
 from stillwing_bridge.core.types import VehicleInfo
 from stillwing_vlm.core.results import ModelInfo
 
-_MOST_TOKENS = 2000
+_LEAST_TOKENS, _MOST_TOKENS = 600, 2000
 _SHARE_OF_MEMORY = 4
 
 
@@ -28,8 +28,11 @@ def profile_of(
 
 
 def room_for(settings: FlightSettings, model: ModelInfo) -> Room:
-    """What the conversation of an ask may take up: what is set, else a share of the video memory's budget."""
+    """What the conversation of an ask may take up: what is set, else a share of the video memory's budget.
+
+    With less than some hundred tokens a model would forget its notes and what its calls brought back.
+    """
     budget = settings.max_context_tokens or model.default_max_context_tokens
-    tokens = settings.conversation_tokens or min(_MOST_TOKENS, budget // _SHARE_OF_MEMORY)
+    tokens = settings.conversation_tokens or min(_MOST_TOKENS, max(_LEAST_TOKENS, budget // _SHARE_OF_MEMORY))
     # What comes after the history, the state and advice, and the template's own words, take the rest.
     return Room(min(tokens, model.limits.max_question_tokens * 3 // 4), model.limits.max_messages)

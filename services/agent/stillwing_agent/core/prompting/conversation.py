@@ -1,13 +1,14 @@
 """A mission's history as turns of a conversation, within a budget of tokens.
 
 What there is no room for is folded, oldest first, into one line that counts it; what the model said it saw then stays a
-while longer. It knows nothing of templates: the engine writes turns as the model's own does.
+while longer. What came of the newest call is always told, cut where it is too long: a model that did not read what its
+call brought back would make it again. It knows nothing of templates: the engine writes turns as the model's own does.
 """
 
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stillwing_agent.core.prompting.base import Action, Entry, Told
 from stillwing_vlm.core.conversation import AssistantTurn, ToolCall, ToolTurn, Turn, UserTurn
@@ -19,6 +20,7 @@ _TURN_TOKENS = 12
 _SEEN_SHARE = 4
 """One part in so many of the budget is for what was seen in actions that are folded."""
 _NOTES_SHARE = 4
+_LEAST_PART_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +38,15 @@ def conversation(
     notes = newest_within(notes, room.tokens // _NOTES_SHARE)
     left = room.tokens - sum(map(tokens, notes))
     kept = _newest(entries, left, room.messages - 2)
-    folded = entries[: len(entries) - kept]
+    shown = list(entries[len(entries) - kept :]) or _cut_to(entries[-1:], left, room.messages - 2)
+    folded = entries[: len(entries) - len(shown)]
     opening = [f"Instruction: {instruction}"]
     if folded:
-        opening.append(fold(folded, left // _SEEN_SHARE))
+        opening.append(fold(folded, (left - sum(map(_cost, shown)) if len(shown) > kept else left) // _SEEN_SHARE))
     if notes:
         opening.append("Your notes:\n" + "\n".join(f"- {note}" for note in notes))
     turns: list[Turn] = [UserTurn("\n".join(opening))]
-    for entry in entries[len(entries) - kept :]:
+    for entry in shown:
         _add(turns, entry)
     if isinstance(turns[-1], UserTurn):
         turns[-1] = UserTurn(f"{turns[-1].text}\n\n{closing}")
@@ -68,14 +71,24 @@ def fold(entries: Sequence[Entry], seen_tokens: int) -> str:
 
 
 def newest_within(texts: Sequence[str], room_tokens: int) -> list[str]:
-    """The newest texts that fit, in order."""
+    """The newest texts that fit, in order; where not even the newest does, what fits of it."""
     kept: list[str] = []
+    left = room_tokens
     for text in reversed(texts):
-        room_tokens -= tokens(text)
-        if room_tokens < 0:
+        left -= tokens(text)
+        if left < 0:
             break
         kept.insert(0, text)
-    return kept
+    return kept or [part for text in texts[-1:] if (part := cut(text, room_tokens))]
+
+
+def cut(text: str, room_tokens: int) -> str:
+    """As much of a text as fits, with a sign that there was more; "" where that would say nothing."""
+    if tokens(text) <= room_tokens:
+        return text
+    ended = " …"
+    room_bytes = (room_tokens - 1) * _BYTES_A_TOKEN - len(ended.encode())
+    return text.encode()[:room_bytes].decode(errors="ignore") + ended if room_bytes >= _LEAST_PART_BYTES else ""
 
 
 def tokens(text: str) -> int:
@@ -95,6 +108,18 @@ def _newest(entries: Sequence[Entry], room_tokens: int, room_messages: int) -> i
             break
         kept += 1
     return kept
+
+
+def _cut_to(newest: Sequence[Entry], room_tokens: int, room_messages: int) -> list[Entry]:
+    """The newest entry with as much of its words as there is room for; none where there is room for next to nothing."""
+    for entry in newest:
+        if isinstance(entry, Told):
+            text = cut(entry.text, room_tokens - _TURN_TOKENS)
+            return [replace(entry, text=text)] if text and room_messages >= 2 else []
+        bare = replace(entry, outcome="", seen="")
+        outcome = cut(entry.outcome, room_tokens - _cost(bare))
+        return [replace(bare, outcome=outcome)] if outcome and room_messages >= 2 else []
+    return []
 
 
 def _cost(entry: Entry) -> int:

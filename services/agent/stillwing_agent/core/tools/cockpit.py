@@ -103,8 +103,7 @@ class Cockpit:
         sightings: list[Sighting] = []
         done = await self.asking.ask(question, sampling, while_held=lambda seen: self._look(seen, sightings))
         thought = self._thought(done)
-        # What a model says it sees is what a search by words should find; the pilot says nothing but its call.
-        await self._decided(done.thought if done.tool_call is not None else done.text, sightings)
+        await self._decided(self._caption(done), sightings)
         return thought
 
     async def decide_choice(self, prompt: str, options: Sequence[str]) -> ChoiceResult:
@@ -113,7 +112,7 @@ class Cockpit:
         sightings: list[Sighting] = []
         result = await self.asking.ask_choice(prompt, options, while_held=lambda seen: self._look(seen, sightings))
         self.seen_frame_id = result.provenance.last_frame_id
-        await self._decided(options[result.best_index], sightings)
+        await self._decided(f"{self.flight.record.mission.goal} {options[result.best_index]}", sightings)
         return result
 
     async def verify(self, instruction: str) -> Verification | None:
@@ -194,9 +193,15 @@ class Cockpit:
         if self.decisions_left <= 0:
             raise DecisionsUsedUp
 
-    async def _decided(self, answer: str, sightings: Sequence[Sighting]) -> None:
+    def _caption(self, done: AnswerDone) -> str:
+        """What a search by words should find. A model that converses says what it sees, and that alone: with the goal's
+        words on every keyframe a search for any of them would find the newest. The pilot says nothing but its call.
+        """
+        return done.thought if self.profile.converses else f"{self.flight.record.mission.goal} {done.text}"
+
+    async def _decided(self, caption: str, sightings: Sequence[Sighting]) -> None:
         self._count_decision()
-        self._file_keyframe(answer, tuple(sightings))
+        self._file_keyframe(caption, tuple(sightings))
         await self.asking.go_on()
 
     def _count_decision(self) -> None:
@@ -222,7 +227,7 @@ class Cockpit:
         if self.memory is not None:
             sightings.extend(await self.memory.look(seen.last_frame_id))
 
-    def _file_keyframe(self, answer: str, sightings: tuple[Sighting, ...]) -> None:
+    def _file_keyframe(self, caption: str, sightings: tuple[Sighting, ...]) -> None:
         frame = self.pump.frame(self.seen_frame_id)
         if self.filer is None or frame is None:
             return
@@ -231,7 +236,7 @@ class Cockpit:
             Keyframe(
                 frame=frame,
                 sightings=sightings,
-                caption=f"{mission.goal} {answer}"[:2000],
+                caption=caption[:2000],
                 mission_id=mission.mission_id,
                 score=1.0,
                 vehicle_id=mission.vehicle_id,
