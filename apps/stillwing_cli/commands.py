@@ -5,7 +5,7 @@ and only the module of the command that is called is imported.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -99,3 +99,23 @@ def _load(name: str) -> Any:
         function, target = target, application("")
         target.command(name)(function)
     return typer.main.get_command(target)
+
+
+app = application("Fly a drone with a vision-language model, and hold it still while it thinks.", LazyGroup)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # takes longer to import than the help to print
+
+        print(f"stillwing {version('stillwing')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Take what stands before the name of a command."""

@@ -1,30 +1,32 @@
-"""The `stillwing` command: its own options, above the commands of the table in `commands`."""
+"""The `stillwing` command.
 
-from typing import Annotated
+An emergency stop goes its own short way: who stops waits for no import that stopping does not need. All else is an
+application of typer, with the commands of the table in `commands`.
+"""
 
-import typer
-
-from stillwing_cli.commands import LazyGroup, application
-
-app = application("Fly a drone with a vision-language model, and hold it still while it thinks.", LazyGroup)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version  # takes longer to import than the help to print
-
-        print(f"stillwing {version('stillwing')}")
-        raise typer.Exit
+import sys
+from typing import Any
 
 
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-) -> None:
-    """Take what stands before the name of a command."""
+def main() -> None:
+    """Run what the command line says."""
+    if sys.argv[1:2] == ["stop"]:
+        from stillwing_cli.stopping import run_stop
+
+        raise SystemExit(run_stop(sys.argv[2:]))
+    from stillwing_cli.commands import app
+
+    app()
+
+
+def __getattr__(name: str) -> Any:
+    """`app`, the application, which is made when somebody asks for it."""
+    if name != "app":
+        raise AttributeError(name)
+    from stillwing_cli.commands import app
+
+    return app
 
 
 if __name__ == "__main__":
-    app()
+    main()

@@ -116,8 +116,13 @@ def refuse_taken_ports(parts: tuple[Part, ...]) -> None:
                 ) from error
 
 
-def make_parts(choices: Choices, ports: Mapping[str, int], operator_token: str = "") -> tuple[Part, ...]:
-    """The processes of a stack in the order in which they are started; the token is what clears emergency stops."""
+def make_parts(
+    choices: Choices, ports: Mapping[str, int], operator_token: str = "", stop_file: Path | None = None
+) -> tuple[Part, ...]:
+    """The processes of a stack in the order in which they are started.
+
+    The token clears emergency stops, and the file keeps them from one run to the next.
+    """
     simulator = choices.simulator or f"{LOOPBACK}:{ports[AIRFIELD]}"
     airfield = Part(
         AIRFIELD,
@@ -128,6 +133,8 @@ def make_parts(choices: Choices, ports: Mapping[str, int], operator_token: str =
     )
     first = () if choices.simulator else (AIRFIELD,)
     bridge_env = {"AIRSIM_ADDRESS": simulator, "OPERATOR_TOKEN": operator_token}
+    if stop_file is not None:
+        bridge_env["STOP_FILE"] = str(stop_file)
     bridge = _service(BRIDGE, "stillwing_bridge", "BRIDGE", ports, choices, first, **bridge_env)
     memory = _service(MEMORY, "stillwing_memory", "MEMORY", ports, choices, first)
     engine = _engine(ports, choices, first)

@@ -11,12 +11,11 @@ from pathlib import Path
 
 from stillwing_cli.part_process import KILL, Say, signal_group
 from stillwing_cli.plan import DEFAULT_PORTS, Choices, free_ports, make_parts, refuse_taken_ports
-from stillwing_cli.state import RUN_FOLDER, StackState, the_only_stack, write_state
+from stillwing_cli.state import PID_FILE, RUN_FOLDER, STOP_FILE, StackState, the_only_stack, write_state
 from stillwing_cli.supervisor import Supervisor
 from stillwing_common.errors import InvalidInput
 
 LOG_FOLDER = RUN_FOLDER / "logs"
-_PID_FILE = RUN_FOLDER / "pids"
 _LEFTOVER_LIMIT_S = 10.0
 
 
@@ -32,7 +31,8 @@ async def running_stack(choices: Choices, ports: str, say: Say) -> AsyncIterator
         await end_leftovers(say)
         numbers = free_ports(tuple(DEFAULT_PORTS)) if ports == "auto" else DEFAULT_PORTS
         operator_token = secrets.token_urlsafe(16)
-        parts = make_parts(choices, numbers, operator_token)
+        stop_file = None if "STILLWING_BRIDGE_STOP_FILE" in os.environ else STOP_FILE.resolve()
+        parts = make_parts(choices, numbers, operator_token, stop_file)
         refuse_taken_ports(parts)
         used = {part.name: part.port for part in parts}
         is_up = False
@@ -54,13 +54,13 @@ async def running_stack(choices: Choices, ports: str, say: Say) -> AsyncIterator
             yield state, supervisor
         finally:
             await asyncio.shield(supervisor.stop())
-            _PID_FILE.unlink(missing_ok=True)
+            PID_FILE.unlink(missing_ok=True)
 
 
 async def end_leftovers(say: Say) -> None:
     """End parts whose supervisor was killed before it could; they hold ports and the memory bank's folder."""
     try:
-        pids = [int(word) for word in _PID_FILE.read_text(encoding="utf-8").split()]
+        pids = [int(word) for word in PID_FILE.read_text(encoding="utf-8").split()]
     except FileNotFoundError:
         return
     left = [pid for pid in pids if _is_ours(pid)]
@@ -74,11 +74,11 @@ async def end_leftovers(say: Say) -> None:
     for pid in left:
         if _is_ours(pid):
             signal_group(pid, KILL)
-    _PID_FILE.unlink(missing_ok=True)
+    PID_FILE.unlink(missing_ok=True)
 
 
 def _note_pids(pids: Mapping[str, int]) -> None:
-    _PID_FILE.write_text(" ".join(str(pid) for pid in pids.values()), encoding="utf-8")
+    PID_FILE.write_text(" ".join(str(pid) for pid in pids.values()), encoding="utf-8")
 
 
 def _is_ours(pid: int) -> bool:

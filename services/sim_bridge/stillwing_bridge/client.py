@@ -10,17 +10,10 @@ import grpc
 
 from stillwing.sim.v1 import sim_pb2, sim_pb2_grpc
 from stillwing.vehicle.v1 import lease_pb2, lease_pb2_grpc, vehicle_pb2, vehicle_pb2_grpc
-from stillwing_bridge.convert.commands import (
-    command_to_wire,
-    lease_state_from_wire,
-    lease_to_wire,
-    level_from_wire,
-    status_from_wire,
-    stop_from_wire,
-    stop_request,
-)
+from stillwing_bridge.convert.commands import command_to_wire, lease_state_from_wire, lease_to_wire, status_from_wire
 from stillwing_bridge.convert.flight_log import entry_from_wire
 from stillwing_bridge.convert.names import VEHICLE_SERVICE
+from stillwing_bridge.convert.stops import level_from_wire, stop_from_wire, stop_request
 from stillwing_bridge.convert.vehicles import (
     frame_update_from_wire,
     telemetry_from_wire,

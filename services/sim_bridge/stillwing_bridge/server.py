@@ -7,17 +7,10 @@ from urllib.parse import unquote
 
 from stillwing.sim.v1 import sim_pb2, sim_pb2_grpc
 from stillwing.vehicle.v1 import lease_pb2, lease_pb2_grpc, vehicle_pb2, vehicle_pb2_grpc
-from stillwing_bridge.convert.commands import (
-    command_from_wire,
-    lease_from_wire,
-    lease_state_to_wire,
-    level_from_wire,
-    level_to_wire,
-    status_to_wire,
-    stop_to_wire,
-)
+from stillwing_bridge.convert.commands import command_from_wire, lease_from_wire, lease_state_to_wire, status_to_wire
 from stillwing_bridge.convert.flight_log import entry_to_wire
 from stillwing_bridge.convert.names import LEASE_SERVICE, SIM_SERVICE, VEHICLE_SERVICE, id_from_wire, text_from_wire
+from stillwing_bridge.convert.stops import level_from_wire, level_to_wire, stop_to_wire
 from stillwing_bridge.convert.vehicles import (
     frame_update_to_wire,
     telemetry_to_wire,

@@ -156,7 +156,7 @@ async def test_the_operator_stops_it_with_one_command_when_all_else_is_dead(
         subprocess.run, command, cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=60, check=False
     )
     assert stopped.returncode == 0, stopped.stderr
-    assert json.loads(stopped.stdout) == {"latched": {"drone": "HOLD"}}
+    assert json.loads(stopped.stdout)["latched"] == {"drone": "HOLD"}
     assert time.monotonic() - began_s < 30
     assert await pilot.comes_to_rest()
     with pytest.raises(StillwingError, match="emergency stop"):

@@ -63,12 +63,18 @@ def test_status_tells_a_sessions_snapshots() -> None:
     assert told == "patrol: 7 frames, snapshots home (overwritten) snp_2"
 
 
-@pytest.mark.parametrize("command", ["watch", "stop"])
-def test_without_a_stack_it_is_said_what_to_start(cli: Any, command: str) -> None:
-    told = cli(command)
+def test_without_a_stack_it_is_said_what_to_start(cli: Any) -> None:
+    told = cli("watch")
     assert told.exit_code == 1
     assert "127.0.0.1:1 was not serving" in told.stderr
     assert "Next: stillwing up" in told.stderr
+
+
+def test_a_stop_without_a_stack_says_that_nothing_was_stopped(cli: Any) -> None:
+    told = cli("stop", "--reason", "a bird", "--unheard")
+    assert told.exit_code == 1
+    assert "127.0.0.1:1: nobody listens there" in told.stdout
+    assert "NOTHING WAS STOPPED" in told.stderr
 
 
 def test_unknown_scene_is_told_before_anything_starts(cli: Any) -> None:

@@ -11,12 +11,11 @@ from stillwing_bridge.convert.commands import (
     command_to_wire,
     lease_state_from_wire,
     lease_state_to_wire,
-    level_from_wire,
-    level_to_wire,
     status_from_wire,
     status_to_wire,
 )
 from stillwing_bridge.convert.names import VEHICLE_SERVICE
+from stillwing_bridge.convert.stops import level_from_wire, level_to_wire
 from stillwing_bridge.core.events import (
     Collided,
     CommandEnded,

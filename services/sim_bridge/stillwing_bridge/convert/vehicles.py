@@ -1,7 +1,8 @@
 """Vehicles and what they show: states, frames, clocks."""
 
 from stillwing.vehicle.v1 import vehicle_pb2
-from stillwing_bridge.convert.commands import level_from_wire, level_to_wire, status_from_wire, status_to_wire
+from stillwing_bridge.convert.commands import status_from_wire, status_to_wire
+from stillwing_bridge.convert.stops import level_from_wire, level_to_wire
 from stillwing_bridge.core.types import Camera, FrameUpdate, Limits, Telemetry, TimeSync, VehicleInfo
 from stillwing_common.errors import InvalidInput
 from stillwing_rpc.convert import (
