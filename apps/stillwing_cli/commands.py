@@ -22,6 +22,7 @@ COMMANDS = {
     "record": "Fly by keyboard or script, and record it. Exit code 1 if a command of a script failed.",
     "replay": "Serve a recording through the bridge's own protos, so that agents and engines can be tried on it.",
     "certs": "Make a development authority, a server's and a client's certificate, and a bearer token.",
+    "check-model": "Check what a model is and does on this machine: agreement, speed, answers, pointing.",
     "check-simulator": "Check what an AirSim simulator answers, line by line, with what to do.",
     "doctor": "Say what is missing on this machine and the command that fixes it.",
     "eval": "Fly unseen scenes with the model and with what it must beat, and print the table.",

@@ -42,6 +42,7 @@ RUN_BY = {
     "stillwing eval all": "tests/unit/lab/test_evaluate.py",
     "stillwing eval-recording": "tests/e2e/test_readme.py",
     "stillwing lab --help": "tests/unit/cli/test_commands.py",
+    "stillwing check-model": "tests/unit/lab/test_check_model.py",
     "stillwing check-simulator": "tests/rpc/airfield/test_check_simulator.py",
     "stillwing doctor": "tests/e2e/test_readme.py",
     "grpcurl": "tests/e2e/test_reflection.py",

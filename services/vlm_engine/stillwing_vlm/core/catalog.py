@@ -253,7 +253,7 @@ class LoadedEngine:
         return VideoSession(self.backend, self.text, self.clock, self.limits, config, made, [], saved)
 
 
-def _model_type(directory: Path) -> str:
+def model_type(directory: Path) -> str:
     """The engine that a directory asks for.
 
     Raises ModelNotUsable where it does not say, or names none that is known.
@@ -318,7 +318,7 @@ def load_engine(
     Raises ModelNotUsable, DeviceAbsent, MissingExtra.
     """
     directory = source.directory()
-    load: Any = ENGINES.load(_model_type(directory))
+    load: Any = ENGINES.load(model_type(directory))
     found = load(
         directory,
         device=source.device,
