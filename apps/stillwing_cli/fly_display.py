@@ -10,12 +10,20 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from stillwing_agent.core.events import ActionStarted, Instructed, MissionEvent, MotionRefused, StateChanged
+from stillwing_agent.core.events import (
+    ActionStarted,
+    Instructed,
+    MissionEvent,
+    MotionRefused,
+    ServiceBack,
+    ServiceLost,
+    StateChanged,
+)
 from stillwing_cli.flight_record import FlightRecord
 from stillwing_cli.watch import describe
 
 _REFRESH_HZ = 4
-_TOLD = (StateChanged, Instructed, ActionStarted, MotionRefused)
+_TOLD = (StateChanged, Instructed, ActionStarted, MotionRefused, ServiceLost, ServiceBack)
 
 
 class FlightDisplay:

@@ -3,6 +3,7 @@
 It starts nothing; `supervisor` does.
 """
 
+import os
 import socket
 import sys
 from collections.abc import Mapping
@@ -35,6 +36,11 @@ PROFILES = {"auto": "auto", "cpu": "cpu", "gpu": "cuda"}
 """Device of the engine for each profile."""
 
 LOOPBACK = "127.0.0.1"
+
+EXPORTS_FOLDER = Path(".stillwing/run/exports")
+"""Where the engine keeps sessions that outlive it, unless the environment says where."""
+
+_EXPORTS_SETTING = "STILLWING_VLM_EXPORTS_DIR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +177,10 @@ def _engine(ports: Mapping[str, int], choices: Choices, after: tuple[str, ...]) 
     if choices.endpoint:
         asked = {"URL": choices.endpoint, "MODEL": choices.model}
         return _service(ENGINE, "stillwing_vlm.endpoint", "ENDPOINT", ports, choices, after, **asked)
-    model = {"MODEL": choices.model} if choices.model else {}
-    return _service(ENGINE, "stillwing_vlm", "VLM", ports, choices, after, DEVICE=PROFILES[choices.profile], **model)
+    more = {"MODEL": choices.model} if choices.model else {}
+    if _EXPORTS_SETTING not in os.environ:
+        more["EXPORTS_DIR"] = str(EXPORTS_FOLDER)
+    return _service(ENGINE, "stillwing_vlm", "VLM", ports, choices, after, DEVICE=PROFILES[choices.profile], **more)
 
 
 def _service(

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -10,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from stillwing_cli.part_process import KILL, Say, signal_group
-from stillwing_cli.plan import DEFAULT_PORTS, Choices, free_ports, make_parts, refuse_taken_ports
+from stillwing_cli.plan import DEFAULT_PORTS, EXPORTS_FOLDER, Choices, free_ports, make_parts, refuse_taken_ports
 from stillwing_cli.state import PID_FILE, RUN_FOLDER, STOP_FILE, StackState, the_only_stack, write_state
 from stillwing_cli.supervisor import Supervisor
 from stillwing_common.errors import InvalidInput
@@ -29,6 +30,7 @@ async def running_stack(choices: Choices, ports: str, say: Say) -> AsyncIterator
         raise InvalidInput(f"ports is default or auto, not {ports!r}", ports=ports)
     with the_only_stack():
         await end_leftovers(say)
+        shutil.rmtree(EXPORTS_FOLDER, ignore_errors=True)  # of missions that ended with their agent
         numbers = free_ports(tuple(DEFAULT_PORTS)) if ports == "auto" else DEFAULT_PORTS
         operator_token = secrets.token_urlsafe(16)
         stop_file = None if "STILLWING_BRIDGE_STOP_FILE" in os.environ else STOP_FILE.resolve()

@@ -29,6 +29,8 @@ from stillwing_agent.core.events import (
     PlanMade,
     QuestionAnswered,
     Reported,
+    ServiceBack,
+    ServiceLost,
     StateChanged,
     ThinkingFinished,
     ThinkingStarted,
@@ -114,6 +116,10 @@ def describe(happening: Happening) -> Text:
             return Text(f"the operator answered: {answer}", "bold")
         case QuestionAnswered(question, answer):
             return Text(f"asked by the operator: {question} → {answer}", "bold")
+        case ServiceLost(service, error):
+            return Text(f"{service} is gone: {error}", "bold yellow")
+        case ServiceBack(service, away_s, detail):
+            return Text(f"{service} is back after {away_s:.1f} s" + (f", {detail}" if detail else ""), "bold")
         case FramesRecalled(frame_ids):
             return Text(f"recalled {', '.join(frame_ids)}", "dim")
         case KeyframeFiled(frame_id, revision):

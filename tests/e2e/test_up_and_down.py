@@ -3,6 +3,7 @@
 Run: python -m pytest tests/e2e/test_up_and_down.py -v
 """
 
+import asyncio
 import json
 import os
 import signal
@@ -16,6 +17,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+
+from stillwing_agent.client import RemoteAgent
+from stillwing_agent.core.events import FramesEvicted, ServiceBack, ThinkingFinished
+from stillwing_agent.core.types import MissionRequest, MissionState
 
 pytestmark = [
     pytest.mark.e2e,
@@ -36,7 +41,7 @@ class Up:
         self.folder = folder
         self.mark = f"STILLWING_TEST_MARK={uuid4()}"
         name, _, value = self.mark.partition("=")
-        self.env = {**os.environ, name: value}
+        self.env = {**os.environ, name: value, "STILLWING_AGENT_EXPORT_EVERY_CHUNKS": "3"}
         self.log = folder / "up.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -142,8 +147,33 @@ def test_up_is_seen_stopped_cleared_and_ended(up: Up) -> None:
     assert json.loads(up.command("status", "--json").stdout)["managed"] is False
 
 
+async def flies_on_over_a_killed_engine(addresses: dict[str, str], up: Up) -> None:
+    """A mission of the pilot's: the engine killed with -9 is back with its memory, and it flies on."""
+    agent = await RemoteAgent.connect(addresses["agent"])
+    mission = await agent.start_mission(MissionRequest("over", "Fly to the red beacon.", "drone", 200.0))
+    seen: list[object] = []
+    killed = False
+    async with asyncio.timeout(120):
+        async for event in agent.watch_mission(mission.mission_id):
+            seen.append(event.happening)
+            decided = sum(isinstance(one, ThinkingFinished) for one in seen)
+            if decided == 4 and not killed:
+                os.kill(up.pids()["vlm_engine"], signal.SIGKILL)
+                killed = True
+            if decided == 8:
+                break
+    back = [one for one in seen if isinstance(one, ServiceBack)]
+    assert [one.service for one in back] == ["vlm_engine"]
+    assert "its memory from the export up to" in back[0].detail
+    told = [one for event in seen if isinstance(event, FramesEvicted) for one in event.frame_ids]
+    assert len(told) == len(set(told))
+    assert (await agent.cancel_mission(mission.mission_id)).state is MissionState.CANCELLED
+    assert list((up.folder / ".stillwing" / "run" / "exports").glob("*.safetensors")) == []
+    await agent.close()
+
+
 def test_what_dies_comes_back_and_what_nothing_flies_without_ends_all(up: Up) -> None:
-    up.ready()
+    told = up.ready()
     pids = up.pids()
     for part in RESTARTED:
         os.kill(pids[part], signal.SIGKILL)
@@ -152,6 +182,7 @@ def test_what_dies_comes_back_and_what_nothing_flies_without_ends_all(up: Up) ->
     assert up.pids()["airfield"] == pids["airfield"]
     assert all(up.pids()[part] != pids[part] for part in RESTARTED)
     assert "vlm_engine has ended with exit code -9; restart 1 of 5 in 0.5 s" in up.log.read_text()
+    asyncio.run(flies_on_over_a_killed_engine(told["addresses"], up))
     os.kill(pids["sim_bridge"], signal.SIGKILL)
     assert up.end() == 1
     assert up.left() == []

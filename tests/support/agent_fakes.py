@@ -65,6 +65,8 @@ FAST = FlightSettings(
     retain_interval_s=0.02,
     answer_timeout_s=1.0,
     put_timeout_s=0.5,
+    engine_wait_s=0.3,
+    engine_retry_s=0.01,
 )
 
 
@@ -270,6 +272,6 @@ def make_rig(
     world = World()
     bridge, engine, memory = FakeBridge(world), FakeEngine(world, script), FakeMemory()
     engine.chat = chat or engine.chat
-    crew = Crew(bridge, engine, memory)  # type: ignore[arg-type]
+    crew = Crew(bridge, engine, memory, exports=engine)  # type: ignore[arg-type]
     agent = MissionAgent(crew, implementation, POLICIES.load(implementation), AgentConfig(flight=flight, **settings))
     return Rig(world, bridge, engine, memory, agent)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from fake_world import DONE, World
 
-from stillwing_common.errors import FrameNotKept, StillwingError, Unavailable
+from stillwing_common.errors import FrameNotKept, StillwingError, Unavailable, UnknownExport
 from stillwing_common.types import (
     Frame,
 )
@@ -57,14 +57,17 @@ class FakeSession:
     session_id = "ses_fake"
     frame_credits = 2
     max_context_tokens = 1000
-    restored_frame_id = ""
 
-    def __init__(self, world: World, engine: "FakeEngine", window: int = 6) -> None:
+    def __init__(self, world: World, engine: "FakeEngine", config: SessionConfig, window: int = 6) -> None:
         self._world = world
         self._engine = engine
+        self._config = config
         self._window = window
-        self._evicted: asyncio.Queue[Evicted] = asyncio.Queue()
-        self.frame_ids: list[str] = []
+        self._evicted: asyncio.Queue[Evicted | None] = asyncio.Queue()
+        self.frame_ids: list[str] = list(engine.exports[config.from_export]) if config.from_export else []
+        self.restored_frame_id = self.frame_ids[-1] if self.frame_ids else ""
+        self.appended: list[str] = []
+        self._dead = False
         self._placed = 0
         self.recalled: list[tuple[str, tuple[str, ...]]] = []
         self.kept: set[str] = set()
@@ -81,14 +84,17 @@ class FakeSession:
             refusal = refusals[self._placed % len(refusals)]
             if refusal is not None:
                 raise refusal
-        if self._world.engine_dead:
-            raise Unavailable("the engine is gone")
+        self._check_alive()
+        self.appended += [frame.frame_id for frame in frames]
         self.frame_ids += [frame.frame_id for frame in frames]
         if len(self.frame_ids) > self._window:
             oldest = self.frame_ids.pop(0)
             if self._engine.keeps:
                 self.kept.add(oldest)
             self._evicted.put_nowait(Evicted((oldest,), self.frame_ids[0], 100))
+        export = self._config.periodic_export
+        if export is not None and len(self.appended) % export.every_chunks == 0:
+            self._engine.exports[export.name] = tuple(self.frame_ids)
         return AppendResult(tuple(frame.frame_id for frame in frames), 20, 100, 0.0, shown_px=(364, 644))
 
     def _provenance(self) -> Provenance:
@@ -102,8 +108,7 @@ class FakeSession:
     async def _answer(self, request: AskRequest) -> AnswerDone:
         provenance = self._provenance()
         await asyncio.sleep(self._engine.think_s)
-        if self._world.engine_dead:
-            raise Unavailable("the engine is gone")
+        self._check_alive()
         self._world.check_still("answer")
         text = self._engine.next_answer(request)
         if request.messages:
@@ -119,6 +124,7 @@ class FakeSession:
     async def _choose(self, request: ChoiceRequest) -> ChoiceResult:
         provenance = self._provenance()
         await asyncio.sleep(self._engine.think_s)
+        self._check_alive()
         self._world.check_still("answer")
         judged = request.options == ("yes", "no")
         wanted = self._engine.judgement if judged else self._engine.next_answer(None)
@@ -141,8 +147,17 @@ class FakeSession:
         return RecallResult(frame_ids, 100)
 
     async def evictions(self) -> AsyncIterator[Evicted]:
-        while True:
-            yield await self._evicted.get()
+        while (evicted := await self._evicted.get()) is not None:
+            yield evicted
+
+    def die(self) -> None:
+        """Its process is gone."""
+        self._dead = True
+        self._evicted.put_nowait(None)
+
+    def _check_alive(self) -> None:
+        if self._dead or self._world.engine_dead:
+            raise Unavailable("the engine is gone")
 
     async def wait_closed(self) -> StillwingError | None:
         await asyncio.get_running_loop().create_future()
@@ -150,6 +165,7 @@ class FakeSession:
 
     async def close(self) -> None:
         self._world.session_closed = True
+        self._evicted.put_nowait(None)
 
 
 def _conversing(text: str, request: AskRequest, provenance: Provenance) -> AnswerDone:
@@ -184,6 +200,10 @@ class FakeEngine:
         self.choices: list[ChoiceRequest] = []
         self.configs: list[SessionConfig] = []
         self.sessions: list[FakeSession] = []
+        self.can_export = False
+        self.exports: dict[str, tuple[str, ...]] = {}
+        """Frames of each, by name."""
+        self.name = "fake"
 
     def next_answer(self, request: AskRequest | None) -> str:
         if self.mind is not None and request is not None:
@@ -191,9 +211,31 @@ class FakeEngine:
         return self.script.pop(0) if self.script else self.past_end
 
     async def model_info(self) -> ModelInfo:
-        return ModelInfo("fake", "fake", "cpu", "float32", 0, 0, 4000, "", limits=EngineLimits(), chat=self.chat)
+        if self.world.engine_dead:
+            raise Unavailable("nobody listens")
+        return ModelInfo(
+            "fake", self.name, "cpu", "float32", 0, 0, 4000, "", can_export=self.can_export, limits=EngineLimits(),
+            chat=self.chat,
+        )  # fmt: skip
 
     async def open_session(self, config: SessionConfig) -> FakeSession:
+        if self.world.engine_dead:
+            raise Unavailable("nobody listens")
+        if config.from_export and config.from_export not in self.exports:
+            raise UnknownExport(config.from_export)
         self.configs.append(config)
-        self.sessions.append(FakeSession(self.world, self))
+        self.sessions.append(FakeSession(self.world, self, config))
         return self.sessions[-1]
+
+    async def delete_export(self, name: str) -> None:
+        self.exports.pop(name, None)
+
+    def die(self) -> None:
+        """As if killed: sessions are gone, and nobody listens until it comes back."""
+        self.world.engine_dead = True
+        for session in self.sessions:
+            session.die()
+
+    def come_back(self) -> None:
+        """As if started again: exports are there, sessions are not."""
+        self.world.engine_dead = False

@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 
 from stillwing_agent.core.events import FramesRecalled, Happening, MotionRefused
-from stillwing_agent.core.flight import FlightSettings, MissionSession
+from stillwing_agent.core.flight import FlightSettings
+from stillwing_agent.core.lasting_session import MissionSession
 from stillwing_agent.core.mission.assembly import Crew
 from stillwing_agent.core.mission.loop import MissionLoop
 from stillwing_agent.core.mission_record import MissionRecord

@@ -123,6 +123,11 @@ class InlineSession:
         self._think_s = think_s
         self._evicted: asyncio.Queue[Evicted] = asyncio.Queue()
 
+    @property
+    def restored_frame_id(self) -> str:
+        """See `Session`; it goes on from nothing."""
+        return ""
+
     def append(
         self, *frames: Frame, deadline_s: float | None = None, skipped_frames: int = 0
     ) -> Awaitable[AppendResult]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from stillwing_agent.core.agent import AgentConfig, MissionAgent
 from stillwing_agent.core.events import ActionFinished, ActionStarted, Happening
-from stillwing_agent.core.flight import FlightSettings, MissionSession
+from stillwing_agent.core.flight import FlightSettings
+from stillwing_agent.core.lasting_session import MissionSession
 from stillwing_agent.core.mission.assembly import Crew
 from stillwing_agent.core.types import Mission, MissionRequest
 from stillwing_airfield.scenes.base import SceneSpec

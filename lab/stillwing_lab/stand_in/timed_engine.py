@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from stillwing_agent.core.flight import MissionSession
+from stillwing_agent.core.lasting_session import MissionSession
 from stillwing_common.types import Frame
 from stillwing_lab.evaluate.simulated_loop import SimulatedLoop
 from stillwing_vlm.core.protocol import Answer, SessionSource
@@ -66,6 +66,11 @@ class TimedSession:
         self._thinking_s = thinking_s
         self._heard = heard
         self._answered = answered
+
+    @property
+    def restored_frame_id(self) -> str:
+        """See `MissionSession`."""
+        return self._session.restored_frame_id
 
     def append(
         self, *frames: Frame, deadline_s: float | None = None, skipped_frames: int = 0

@@ -58,6 +58,24 @@ class AnswerUnreadable(WrongState):
     reason = "ANSWER_UNREADABLE"
 
 
+class EngineAway(Unavailable):
+    """The engine is gone for now; the vehicle holds until it is back."""
+
+    reason = "ENGINE_AWAY"
+
+
+class EngineGone(Unavailable):
+    """The mission cannot go on without the engine; the vehicle holds."""
+
+    reason = "ENGINE_GONE"
+
+
+class BridgeGone(Unavailable):
+    """The bridge is gone or was started anew, and no mission goes on over that; start another one."""
+
+    reason = "BRIDGE_GONE"
+
+
 class FramesStopped(Unavailable):
     """No new camera frame reached the model in time."""
 

@@ -62,7 +62,7 @@ async def _serve(settings: AgentSettings) -> None:
             _waiting("memory_bank", settings.memory_address)
             memory = await RemoteMemoryBank.connect(settings.memory_address, channel, wait_s=wait_s)
             stack.push_async_callback(memory.close)
-        agent = MissionAgent(Crew(bridge, engine, memory), settings.agent, policy, settings.core())
+        agent = MissionAgent(Crew(bridge, engine, memory, exports=engine), settings.agent, policy, settings.core())
         server = RpcServer([registration(agent)], settings, on_drain=agent.close)
         stack.push_async_callback(server.drain)
         await server.start()

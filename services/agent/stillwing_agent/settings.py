@@ -84,6 +84,14 @@ class AgentSettings(ServerSettings):
         default=48, ge=0, le=512, description="Tokens of what a model may say of its own before each call."
     )
     operator_wait_s: float = Field(default=120.0, gt=0, description="Wait for the operator's answer to a question.")
+    export_every_chunks: int = Field(
+        default=30,
+        ge=0,
+        description="So often a mission's session is kept in a file of the engine's, where that keeps any; 0: never.",
+    )
+    engine_wait_s: float = Field(
+        default=120.0, gt=0, description="Wait, the vehicle holding, for an engine that died in a mission."
+    )
     max_context_tokens: int = Field(default=0, ge=0, description="Video memory in tokens; 0: the engine's default.")
 
     @field_validator("memory_layout")
@@ -114,6 +122,8 @@ class AgentSettings(ServerSettings):
                 conversation_tokens=self.conversation_tokens,
                 max_thought_tokens=self.max_thought_tokens,
                 operator_wait_s=self.operator_wait_s,
+                export_every_chunks=self.export_every_chunks,
+                engine_wait_s=self.engine_wait_s,
                 memory=MissionMemorySettings(
                     chunk_frames=self.memory_chunk_frames,
                     recall=self.memory_recall,

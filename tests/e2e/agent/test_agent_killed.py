@@ -1,6 +1,6 @@
 """python -m pytest tests/e2e/agent/test_agent_killed.py -v
 
-Real processes, killed without warning in the middle of a mission: the vehicle stops, and the next mission flies.
+Real processes, killed without warning in the middle of a mission: the vehicle stops, and it or the next one flies on.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from fake_world import FORWARD, LEFT
+from fake_world import FORWARD
 
 from stillwing_agent.client import RemoteAgent
 from stillwing_agent.core.events import (
@@ -24,13 +24,15 @@ from stillwing_agent.core.events import (
     KeyframeFiled,
     KeyframeLost,
     MissionEvent,
+    ServiceBack,
+    ServiceLost,
     ThinkingFinished,
+    ThinkingStarted,
 )
 from stillwing_agent.core.types import MissionRequest, MissionState
 from stillwing_bridge.client import RemoteBridge
 from stillwing_common.ids import new_id
 from stillwing_memory.client import RemoteMemoryBank
-from stillwing_vlm.client import RemoteEngine
 
 pytestmark = [pytest.mark.e2e, pytest.mark.serial]
 
@@ -157,25 +159,37 @@ async def fly_until(agent: RemoteAgent, kind: type, count: int) -> str:
 
 
 async def test_the_engine_killed_mid_mission(processes: Processes, bridge: RemoteBridge) -> None:
-    processes.start("engine", LEFT)
+    """The vehicle is held, and the mission goes on with the engine that comes back; with another bridge it ends."""
+    processes.start("engine", FORWARD)
     processes.start("agent")
     agent = await reach(processes)
-    mission_id = await fly_until(agent, ThinkingFinished, 2)
+    mission = await agent.start_mission(request())
+    events = agent.watch_mission(mission.mission_id)
+    await seen_until(events, ActionStarted, 3)
     processes.kill("engine")
-    async with asyncio.timeout(15):
-        _ = [event async for event in agent.watch_mission(mission_id)]
-    mission = await agent.get_mission(mission_id)
-    assert mission.state is MissionState.FAILED
-    assert mission.error is not None
-    assert mission.error.reason == "UNAVAILABLE"
+    (*_, lost) = await seen_until(events, ServiceLost)
+    assert isinstance(lost, ServiceLost)
+    assert (lost.service, lost.error.reason) == ("vlm_engine", "ENGINE_AWAY")
     assert await seconds_until_still(bridge) < STOPS_WITHIN_S
-    assert await bridge.get_lease("drone") is None
+    waiting = await agent.get_mission(mission.mission_id)
+    assert (waiting.state, waiting.error) == (MissionState.RUNNING, None)
+    assert await bridge.get_lease("drone") is not None, "it is the mission's vehicle all the while"
 
-    processes.start("engine", LEFT)
-    again = await RemoteEngine.connect(f"127.0.0.1:{processes.ports['engine']}", wait_s=READY_S)
-    await again.close()
-    mission_id = await fly_until(agent, ThinkingFinished, 2)
-    assert (await agent.cancel_mission(mission_id)).state is MissionState.CANCELLED
+    processes.start("engine", FORWARD)
+    away = await seen_until(events, ServiceBack)
+    broken_off = [one for one in away if isinstance(one, ActionFinished)]
+    assert [one.error.reason for one in broken_off if one.error is not None] == ["ENGINE_AWAY"]
+    assert not any(isinstance(one, ActionStarted | ThinkingStarted) for one in away)
+    assert any(isinstance(one, ThinkingFinished) for one in await seen_until(events, ActionStarted))
+
+    processes.kill("bridge")
+    processes.start("bridge")
+    async with asyncio.timeout(30):
+        _ = [event async for event in events]
+    ended = await agent.get_mission(mission.mission_id)
+    assert ended.state is MissionState.FAILED
+    assert ended.error is not None
+    assert ended.error.reason == "BRIDGE_GONE"
     await agent.close()
 
 
@@ -224,6 +238,7 @@ async def test_the_memory_bank_frozen_and_killed_mid_mission(processes: Processe
         seen = await seen_until(events, KeyframeLost)
         assert isinstance(seen[-1], KeyframeLost)
         assert seen[-1].error.reason == reason
+        assert [one.service for one in seen if isinstance(one, ServiceLost)] == ["memory_bank"]
         seen += await seen_until(events, ActionFinished)
         assert any(isinstance(one, ActionFinished) and one.error is None for one in seen)
 
@@ -231,10 +246,14 @@ async def test_the_memory_bank_frozen_and_killed_mid_mission(processes: Processe
     processes.freeze("memory")
     await flies_without_it("EXPIRED")
     processes.wake("memory")
+    await seen_until(events, ServiceBack)
     await seen_until(events, KeyframeFiled)
     processes.kill("memory")
     await flies_without_it("UNAVAILABLE")
     processes.start("memory")
+    (*_, back) = await seen_until(events, ServiceBack)
+    assert isinstance(back, ServiceBack)
+    assert back.service == "memory_bank"
     await seen_until(events, KeyframeFiled)
 
     assert (await agent.cancel_mission(mission.mission_id)).state is MissionState.CANCELLED

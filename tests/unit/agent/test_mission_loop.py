@@ -300,7 +300,7 @@ async def test_the_engine_lost_mid_ask_ends_it_with_the_vehicle_holding() -> Non
     mission = await rig.agent.get_mission(started.mission_id)
     assert mission.state is MissionState.FAILED
     assert mission.error is not None
-    assert mission.error.reason == "UNAVAILABLE"
+    assert mission.error.reason == "ENGINE_GONE"
     assert_left_holding(rig)
 
 

@@ -30,6 +30,8 @@ from stillwing_agent.core.events import (
     PlanMade,
     QuestionAnswered,
     Reported,
+    ServiceBack,
+    ServiceLost,
     StateChanged,
     ThinkingFinished,
     ThinkingStarted,
@@ -60,6 +62,16 @@ def event_to_wire(event: MissionEvent) -> agent_pb2.WatchMissionResponse:
             message.no_call.CopyFrom(agent_pb2.NoCall(answer=happening.answer))
         case Reported():
             message.reported.CopyFrom(agent_pb2.Reported(text=happening.text))
+        case ServiceLost():
+            message.service_lost.CopyFrom(
+                agent_pb2.ServiceLost(service=happening.service, status=to_status(happening.error, service=SERVICE))
+            )
+        case ServiceBack():
+            message.service_back.CopyFrom(
+                agent_pb2.ServiceBack(
+                    service=happening.service, away=duration_to_wire(happening.away_s), detail=happening.detail
+                )
+            )
         case OperatorAsked():
             message.operator_asked.CopyFrom(agent_pb2.OperatorAsked(question=happening.question))
         case OperatorAnswered():
@@ -202,5 +214,7 @@ _HAPPENING_FROM_WIRE: Mapping[str, Callable[[Any], Happening]] = {
     "reported": lambda message: Reported(message.text),
     "operator_asked": lambda message: OperatorAsked(message.question),
     "operator_answered": lambda message: OperatorAnswered(message.answer),
+    "service_lost": lambda message: ServiceLost(message.service, from_status(message.status)),
+    "service_back": lambda message: ServiceBack(message.service, duration_from_wire(message.away), message.detail),
     "question_answered": lambda message: QuestionAnswered(message.question, message.answer),
 }

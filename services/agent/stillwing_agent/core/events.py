@@ -147,6 +147,23 @@ class MotionRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceLost:
+    """A service died under the mission: "vlm_engine", without which the vehicle holds, or "memory_bank"."""
+
+    service: str
+    error: StillwingError
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceBack:
+    """A service is back and the mission goes on; `detail` says with what."""
+
+    service: str
+    away_s: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Briefed:
     """The model's session was opened with this; `profile` says how the model is spoken to."""
 
@@ -213,6 +230,8 @@ Happening = (
     | OperatorAsked
     | OperatorAnswered
     | QuestionAnswered
+    | ServiceLost
+    | ServiceBack
 )
 
 

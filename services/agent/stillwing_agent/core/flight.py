@@ -8,8 +8,8 @@ import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
 
+from stillwing_agent.core.lasting_session import LastingSession
 from stillwing_agent.core.lease_keeper import Life
 from stillwing_agent.core.mission_record import MissionRecord
 from stillwing_agent.core.prompting.base import ProfileName
@@ -17,7 +17,6 @@ from stillwing_agent.core.prompting.prompts import ToolStyle
 from stillwing_bridge.core.protocol import Bridge
 from stillwing_bridge.core.types import Lease
 from stillwing_common.clock import Clock
-from stillwing_vlm.core.protocol import Questions, Recall, VideoStream
 from stillwing_vlm.core.requests import FrameLayout
 
 
@@ -62,6 +61,8 @@ class FlightSettings:
     `tool_style` says how the pilot tells a step. `prompt_profile`: how the model is spoken to; a model that converses
     is told what happened in `conversation_tokens`, 0: a quarter of its video memory, at most 2000, and may say a
     sentence of `max_thought_tokens` before a call. A question to the operator is waited for `operator_wait_s`.
+    `export_every_chunks`: so often the session is kept in a file of the engine's, to go on from should it die; 0 never.
+    A dead engine is waited for `engine_wait_s`, asked first after `engine_retry_s`, which doubles each time.
     """
 
     takeoff_altitude_m: float = 2.0
@@ -90,6 +91,9 @@ class FlightSettings:
     conversation_tokens: int = 0
     max_thought_tokens: int = 48
     operator_wait_s: float = 120.0
+    export_every_chunks: int = 30
+    engine_wait_s: float = 120.0
+    engine_retry_s: float = 0.25
     memory: MissionMemorySettings = field(default_factory=MissionMemorySettings)
 
     def __post_init__(self) -> None:
@@ -100,17 +104,13 @@ class FlightSettings:
             raise ValueError("a lease is retained at least once a second")
 
 
-class MissionSession(VideoStream, Questions, Recall, Protocol):
-    """What a mission asks of its session with the engine."""
-
-
 @dataclass(frozen=True, slots=True)
 class Flight:
     """One mission under way: the vehicle and the lease on it, the session that sees for it, its record and its life."""
 
     bridge: Bridge
     lease: Lease
-    session: MissionSession
+    session: LastingSession
     record: MissionRecord
     life: Life
     clock: Clock

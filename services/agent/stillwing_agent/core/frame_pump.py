@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from stillwing_bridge.core.protocol import Bridge
 from stillwing_common.errors import (
+    EngineAway,
     FramesStopped,
     FrameSuperseded,
     ImageEmpty,
@@ -26,8 +27,8 @@ from stillwing_vlm.core.results import AppendResult
 
 _BAD_PICTURES = (ImageEmpty, ImageUndecodable, ImageTooLarge)
 
-_NO_ROOM = (FrameSuperseded, OutOfCredits)
-"""The engine let the frame go for a newer one, or takes none before it has caught up; the next frame is on its way."""
+_NO_ROOM = (FrameSuperseded, OutOfCredits, EngineAway)
+"""The engine let the frame go for a newer one, takes none before it has caught up, or is gone: another one comes."""
 
 
 class FramePump:
@@ -98,6 +99,15 @@ class FramePump:
         ids = list(self._kept)
         return tuple(ids[ids.index(frame_id) + 1 :] if frame_id in self._kept else ids)
 
+    def frames_since(self, frame_id: str) -> tuple[Frame, ...]:
+        """The frames it still has that came after this one, oldest first; after "", those in the model's sight."""
+        ids = list(self._kept)
+        if frame_id in self._kept:
+            first = ids.index(frame_id) + 1
+        else:
+            first = ids.index(self._oldest_in_sight) if not frame_id and self._oldest_in_sight in self._kept else 0
+        return tuple(self._kept[one] for one in ids[first:])
+
     def kept_before(self, frame_id: str) -> tuple[str, ...]:
         """Ids of the frames it still has that came before this one, oldest first; none for an unknown id."""
         ids = list(self._kept)
@@ -142,7 +152,10 @@ class FramePump:
     async def _read(self) -> None:
         async for update in self._bridge.watch_frames(self._vehicle_id, self._camera_id, max_rate_hz=self._max_rate_hz):
             # Placed here and not in the task: what is asked after this sees it.
-            placed = self._session.append(update.frame)
+            try:
+                placed = self._session.append(update.frame)
+            except EngineAway:
+                continue
             task = asyncio.create_task(self._settle(update.frame, placed), name="frame-append")
             self._appends.add(task)
             task.add_done_callback(self._appends.discard)

@@ -15,7 +15,7 @@ from stillwing_agent.core.events import ThinkingFinished, ThinkingStarted
 from stillwing_agent.core.flight import Flight
 from stillwing_agent.core.prompting.base import Question
 from stillwing_bridge.core.commands import Hold
-from stillwing_common.errors import AnswerTimeout, StillwingError
+from stillwing_common.errors import AnswerTimeout, EngineAway, StillwingError
 from stillwing_vlm.core.requests import FULL_VIEW, AskRequest, ChoiceRequest, Sampling, View
 from stillwing_vlm.core.results import AnswerDone, ChoiceResult, Provenance
 
@@ -55,8 +55,8 @@ class HeldAsking:
     ) -> AnswerDone:
         """Hold, ask, allow motion again.
 
-        Raises AnswerTimeout, InstructionChanged where another one is to be followed now, and what bridge and engine
-        raise.
+        Raises AnswerTimeout, EngineAway, InstructionChanged where another one is to be followed now, and what bridge
+        and engine raise.
         """
         request = AskRequest(
             question.prompt,
@@ -106,10 +106,17 @@ class HeldAsking:
         self._flight.life.beat()
 
     async def go_on(self) -> None:
-        """Hold and raise InstructionChanged where another instruction is to be followed now."""
+        """Hold and raise InstructionChanged where another instruction is to be followed now, EngineAway where the
+        engine is gone.
+        """
         if self._flight.record.breaks_off:
             await self.hold()
             raise InstructionChanged
+        try:
+            self._flight.session.check()
+        except EngineAway:
+            await self.hold()
+            raise
 
     async def _think(
         self, question: Question, answer: Callable[[], Awaitable[tuple[_T, _Said]]], while_held: WhileHeld
@@ -122,7 +129,7 @@ class HeldAsking:
         flight.record.add(ThinkingStarted(interval.thinking_id, question.words, question.messages))
         try:
             with flight.life.waiting():
-                result, said = await answer()
+                result, said = await flight.session.while_there(answer())
                 await while_held(said.seen)
         except StillwingError:
             # A cancelled mission skips this: motion stays refused until the lease is returned.

@@ -225,7 +225,7 @@ class WatchMissionRequest(_message.Message):
     def __init__(self, mission_id: _Optional[str] = ..., after_event_seq: _Optional[int] = ...) -> None: ...
 
 class WatchMissionResponse(_message.Message):
-    __slots__ = ("event_seq", "event_time", "state_changed", "plan_made", "action_started", "action_finished", "observed", "thinking_started", "thinking_finished", "frames_evicted", "keyframe_filed", "motion_refused", "keyframe_lost", "instruction_begun", "instruction_lost", "instructed", "frames_recalled", "briefed", "no_call", "reported", "operator_asked", "operator_answered", "question_answered")
+    __slots__ = ("event_seq", "event_time", "state_changed", "plan_made", "action_started", "action_finished", "observed", "thinking_started", "thinking_finished", "frames_evicted", "keyframe_filed", "motion_refused", "keyframe_lost", "instruction_begun", "instruction_lost", "instructed", "frames_recalled", "briefed", "no_call", "reported", "operator_asked", "operator_answered", "question_answered", "service_lost", "service_back")
     EVENT_SEQ_FIELD_NUMBER: _ClassVar[int]
     EVENT_TIME_FIELD_NUMBER: _ClassVar[int]
     STATE_CHANGED_FIELD_NUMBER: _ClassVar[int]
@@ -249,6 +249,8 @@ class WatchMissionResponse(_message.Message):
     OPERATOR_ASKED_FIELD_NUMBER: _ClassVar[int]
     OPERATOR_ANSWERED_FIELD_NUMBER: _ClassVar[int]
     QUESTION_ANSWERED_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_LOST_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_BACK_FIELD_NUMBER: _ClassVar[int]
     event_seq: int
     event_time: _timestamp_pb2.Timestamp
     state_changed: Mission
@@ -272,7 +274,9 @@ class WatchMissionResponse(_message.Message):
     operator_asked: OperatorAsked
     operator_answered: OperatorAnswered
     question_answered: QuestionAnswered
-    def __init__(self, event_seq: _Optional[int] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state_changed: _Optional[_Union[Mission, _Mapping]] = ..., plan_made: _Optional[_Union[PlanMade, _Mapping]] = ..., action_started: _Optional[_Union[ActionStarted, _Mapping]] = ..., action_finished: _Optional[_Union[ActionFinished, _Mapping]] = ..., observed: _Optional[_Union[Observed, _Mapping]] = ..., thinking_started: _Optional[_Union[ThinkingStarted, _Mapping]] = ..., thinking_finished: _Optional[_Union[ThinkingFinished, _Mapping]] = ..., frames_evicted: _Optional[_Union[FramesEvicted, _Mapping]] = ..., keyframe_filed: _Optional[_Union[KeyframeFiled, _Mapping]] = ..., motion_refused: _Optional[_Union[MotionRefused, _Mapping]] = ..., keyframe_lost: _Optional[_Union[KeyframeLost, _Mapping]] = ..., instruction_begun: _Optional[_Union[InstructionBegun, _Mapping]] = ..., instruction_lost: _Optional[_Union[InstructionLost, _Mapping]] = ..., instructed: _Optional[_Union[Instructed, _Mapping]] = ..., frames_recalled: _Optional[_Union[FramesRecalled, _Mapping]] = ..., briefed: _Optional[_Union[Briefed, _Mapping]] = ..., no_call: _Optional[_Union[NoCall, _Mapping]] = ..., reported: _Optional[_Union[Reported, _Mapping]] = ..., operator_asked: _Optional[_Union[OperatorAsked, _Mapping]] = ..., operator_answered: _Optional[_Union[OperatorAnswered, _Mapping]] = ..., question_answered: _Optional[_Union[QuestionAnswered, _Mapping]] = ...) -> None: ...
+    service_lost: ServiceLost
+    service_back: ServiceBack
+    def __init__(self, event_seq: _Optional[int] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state_changed: _Optional[_Union[Mission, _Mapping]] = ..., plan_made: _Optional[_Union[PlanMade, _Mapping]] = ..., action_started: _Optional[_Union[ActionStarted, _Mapping]] = ..., action_finished: _Optional[_Union[ActionFinished, _Mapping]] = ..., observed: _Optional[_Union[Observed, _Mapping]] = ..., thinking_started: _Optional[_Union[ThinkingStarted, _Mapping]] = ..., thinking_finished: _Optional[_Union[ThinkingFinished, _Mapping]] = ..., frames_evicted: _Optional[_Union[FramesEvicted, _Mapping]] = ..., keyframe_filed: _Optional[_Union[KeyframeFiled, _Mapping]] = ..., motion_refused: _Optional[_Union[MotionRefused, _Mapping]] = ..., keyframe_lost: _Optional[_Union[KeyframeLost, _Mapping]] = ..., instruction_begun: _Optional[_Union[InstructionBegun, _Mapping]] = ..., instruction_lost: _Optional[_Union[InstructionLost, _Mapping]] = ..., instructed: _Optional[_Union[Instructed, _Mapping]] = ..., frames_recalled: _Optional[_Union[FramesRecalled, _Mapping]] = ..., briefed: _Optional[_Union[Briefed, _Mapping]] = ..., no_call: _Optional[_Union[NoCall, _Mapping]] = ..., reported: _Optional[_Union[Reported, _Mapping]] = ..., operator_asked: _Optional[_Union[OperatorAsked, _Mapping]] = ..., operator_answered: _Optional[_Union[OperatorAnswered, _Mapping]] = ..., question_answered: _Optional[_Union[QuestionAnswered, _Mapping]] = ..., service_lost: _Optional[_Union[ServiceLost, _Mapping]] = ..., service_back: _Optional[_Union[ServiceBack, _Mapping]] = ...) -> None: ...
 
 class PlanMade(_message.Message):
     __slots__ = ("steps", "rationale")
@@ -445,3 +449,21 @@ class QuestionAnswered(_message.Message):
     question: str
     answer: str
     def __init__(self, question: _Optional[str] = ..., answer: _Optional[str] = ...) -> None: ...
+
+class ServiceLost(_message.Message):
+    __slots__ = ("service", "status")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    status: _status_pb2.Status
+    def __init__(self, service: _Optional[str] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
+
+class ServiceBack(_message.Message):
+    __slots__ = ("service", "away", "detail")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    AWAY_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    away: _duration_pb2.Duration
+    detail: str
+    def __init__(self, service: _Optional[str] = ..., away: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., detail: _Optional[str] = ...) -> None: ...

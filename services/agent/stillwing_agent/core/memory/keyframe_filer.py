@@ -6,12 +6,13 @@ nothing of what makes a frame worth keeping.
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from stillwing_agent.core.events import KeyframeFiled, KeyframeLost
+from stillwing_agent.core.events import KeyframeFiled, KeyframeLost, ServiceBack, ServiceLost
 from stillwing_agent.core.mission_record import MissionRecord
-from stillwing_common.errors import Exhausted, Expired, StillwingError
+from stillwing_common.errors import Exhausted, Expired, StillwingError, Unavailable
 from stillwing_memory.core.instructions import Chunk, ChunkFiled
 from stillwing_memory.core.keyframes import Keyframe, PutResult
 from stillwing_memory.core.protocol import MemoryBank
@@ -39,6 +40,7 @@ class KeyframeFiler:
         self._record = record
         self._queue: asyncio.Queue[Keyframe | _Offered] = asyncio.Queue(queue_size)
         self._put_timeout_s = put_timeout_s
+        self._away_since_s: float | None = None
 
     def offer(self, keyframe: Keyframe) -> None:
         """Queue a keyframe; returns at once. A full queue loses it, and the event log says so."""
@@ -85,15 +87,30 @@ class KeyframeFiler:
             async with asyncio.timeout(self._put_timeout_s):
                 filed = await self._put(item)
         except TimeoutError:
-            self._lost(item, Expired(f"the memory bank took longer than {self._put_timeout_s:g} s"))
+            self._lost(item, self._away(Expired(f"the memory bank took longer than {self._put_timeout_s:g} s")))
+        except Unavailable as error:
+            self._lost(item, self._away(error))
         except StillwingError as error:
             self._lost(item, error)
         else:
+            self._back()
             # What was there already is no news: two decisions on one picture file it once.
             if filed.created:
                 self._record.add(KeyframeFiled(filed.keyframe.frame.frame_id, filed.revision))
             if isinstance(item, _Offered) and isinstance(filed, ChunkFiled):
                 await item.on_filed(filed)
+
+    def _away(self, error: StillwingError) -> StillwingError:
+        """The bank does not answer: said once, until it does again."""
+        if self._away_since_s is None:
+            self._away_since_s = time.monotonic()
+            self._record.add(ServiceLost("memory_bank", error))
+        return error
+
+    def _back(self) -> None:
+        if self._away_since_s is not None:
+            self._record.add(ServiceBack("memory_bank", time.monotonic() - self._away_since_s))
+            self._away_since_s = None
 
     async def _put(self, item: Keyframe | _Offered) -> PutResult | ChunkFiled:
         if isinstance(item, _Offered):

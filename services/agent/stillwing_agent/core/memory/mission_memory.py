@@ -16,8 +16,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from stillwing_agent.core.events import FramesRecalled, InstructionBegun, InstructionLost
-from stillwing_agent.core.flight import MissionMemorySettings, MissionSession, RecallBy
+from stillwing_agent.core.flight import MissionMemorySettings, RecallBy
 from stillwing_agent.core.frame_pump import FramePump
+from stillwing_agent.core.lasting_session import LastingSession
 from stillwing_agent.core.memory.keyframe_filer import KeyframeFiler
 from stillwing_agent.core.memory.reading import registry as reading
 from stillwing_agent.core.memory.reading.noun_phrases import slot_of
@@ -51,7 +52,7 @@ class MissionMemory:
 
     bank: MemoryBank
     reader: InstructionReader
-    session: MissionSession
+    session: LastingSession
     pump: FramePump
     record: MissionRecord
     filer: KeyframeFiler
@@ -75,6 +76,10 @@ class MissionMemory:
     """Frames of the active memory that show one of the things, with their captures."""
     _recalled: tuple[str, ...] = ()
     _over: bool = False
+
+    def follows(self, number: int) -> bool:
+        """Whether the instruction of this number was taken in."""
+        return self._followed is not None and self._followed.number == number
 
     async def begin(self, text: str, number: int) -> None:
         """Take instruction 1, 2, … in and recall what was filed of its things; what fails is logged as lost, and frames

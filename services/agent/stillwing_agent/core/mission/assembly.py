@@ -5,10 +5,12 @@ It knows nothing of how a mission begins, ends, or goes on.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
-from stillwing_agent.core.flight import Flight, FlightSettings, MissionSession
+from stillwing_agent.core.flight import Flight, FlightSettings
 from stillwing_agent.core.frame_pump import FramePump
 from stillwing_agent.core.held_asking import HeldAsking
+from stillwing_agent.core.lasting_session import MissionSession
 from stillwing_agent.core.memory.keyframe_filer import KeyframeFiler
 from stillwing_agent.core.memory.mission_memory import MissionMemory
 from stillwing_agent.core.memory.reading.readers import make_reader
@@ -21,20 +23,28 @@ from stillwing_bridge.core.types import VehicleInfo
 from stillwing_memory.core.protocol import MemoryBank
 from stillwing_vlm.core.conversation import Briefing
 from stillwing_vlm.core.protocol import SessionSource
-from stillwing_vlm.core.requests import MAX_DEADLINE_S, FramePolicy, SessionConfig
+from stillwing_vlm.core.requests import MAX_DEADLINE_S, FramePolicy, PeriodicExport, SessionConfig
 from stillwing_vlm.core.results import ModelInfo
 
 _MOST_RECALLED = 3
 """Frames of the engine's memory segment where no layout says."""
 
 
+class ExportBin(Protocol):
+    """Where a mission's exports are taken out at its end."""
+
+    async def delete_export(self, name: str) -> None:
+        """See `Engine`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """The three services a mission needs; `memory` None flies without a memory bank."""
+    """The three services a mission needs; `memory` None flies without a memory bank, `exports` None makes none."""
 
     bridge: Bridge
     engine: SessionSource[MissionSession]
     memory: MemoryBank | None
+    exports: ExportBin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +60,11 @@ class Parts:
 
 
 def session_config(
-    briefing: Briefing, settings: FlightSettings, label: str, scored_layers: tuple[int, ...]
+    briefing: Briefing, settings: FlightSettings, label: str, scored_layers: tuple[int, ...], *, exports: bool = False
 ) -> SessionConfig:
     """What a mission opens its session with; `scored_layers` are those whose attention the memory bank scores by.
+
+    `exports`: it is kept in a file of the engine's, by its label.
 
     Where its frames come at a rate, the engine is told, so that of several missions' frames the most urgent go first.
     """
@@ -65,6 +77,7 @@ def session_config(
         frame_period_s=min(1 / settings.frame_rate_hz, MAX_DEADLINE_S) if settings.frame_rate_hz else 0.0,
         pooled_layers=scored_layers,
         layout=settings.layout,
+        periodic_export=PeriodicExport(label, settings.export_every_chunks) if exports else None,
     )
 
 

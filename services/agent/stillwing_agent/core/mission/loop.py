@@ -11,11 +11,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 
-from stillwing_agent.core.events import ActionFinished, ActionStarted, Briefed, FramesEvicted
+from stillwing_agent.core.events import ActionFinished, ActionStarted, Briefed, FramesEvicted, ServiceLost
 from stillwing_agent.core.flight import Flight, FlightSettings
 from stillwing_agent.core.held_asking import InstructionChanged
+from stillwing_agent.core.lasting_session import LastingSession
 from stillwing_agent.core.lease_keeper import LeaseKeeper, Life
-from stillwing_agent.core.mission.assembly import Crew, Parts, assemble, session_config
+from stillwing_agent.core.mission.assembly import Crew, ExportBin, Parts, assemble, session_config
+from stillwing_agent.core.mission.engine_return import ENGINE, EngineReturn, needed_engine
 from stillwing_agent.core.mission.speaking import profile_of
 from stillwing_agent.core.mission_record import MissionRecord
 from stillwing_agent.core.policy import Policy
@@ -28,10 +30,14 @@ from stillwing_bridge.core.types import Lease, VehicleInfo
 from stillwing_common.clock import Clock
 from stillwing_common.errors import (
     AnswerTimeout,
+    BridgeGone,
     DecisionsUsedUp,
+    EngineAway,
+    Expired,
     FramesStopped,
     InternalFault,
     LeaseHeld,
+    LeaseWrongEpoch,
     StillwingError,
     TimeLimitReached,
     Unavailable,
@@ -45,6 +51,9 @@ from stillwing_vlm.core.results import ModelInfo
 _log = logging.getLogger(__name__)
 
 _LEASE_RETRY_S = 0.25
+
+_OF_A_BRIDGE_GONE = (Unavailable, Expired, LeaseWrongEpoch)
+"""These themselves, none of their kinds: what a call fails with that does not get through, or meets a new bridge."""
 
 _EVICTED_AT_ONCE = 64
 """Evictions are logged in batches, so that the log's length follows the decisions and not the frames."""
@@ -81,6 +90,11 @@ class MissionLoop:
             if not limit.expired():
                 raise
             raise TimeLimitReached(f"{self.time_limit_s:g} s", time_limit_s=self.time_limit_s) from error
+        except _OF_A_BRIDGE_GONE as error:
+            # The engine's say EngineGone, and the memory bank's end no mission.
+            if type(error) in _OF_A_BRIDGE_GONE:
+                raise BridgeGone(str(error.detail or error)) from error
+            raise
         finally:
             await self._leave_holding(lease)
 
@@ -98,7 +112,8 @@ class MissionLoop:
 
     async def _fly(self, lease: Lease, deadline_s: float) -> Claim:
         await self._take_off(lease)
-        model = await self.crew.engine.model_info()
+        with needed_engine():
+            model = await self.crew.engine.model_info()
         layers = await self._scored_layers(model)
         vehicle = await self._vehicle(lease.vehicle_id)
         profile = profile_of(
@@ -106,9 +121,14 @@ class MissionLoop:
         )
         briefing = profile.briefing()
         self.record.add(Briefed(profile.name.value, briefing.system_prompt, briefing.tools))
-        config = session_config(briefing, self.settings, self.record.mission.mission_id, layers)
+        exports = self.crew.exports if model.can_export and self.settings.export_every_chunks else None
+        mission_id = self.record.mission.mission_id
+        config = session_config(briefing, self.settings, mission_id, layers, exports=exports is not None)
         async with AsyncExitStack() as stack:
-            session = await self.crew.engine.open_session(config)
+            with needed_engine():
+                session = await LastingSession.open(self.crew.engine, model, config, self._engine_lost)
+            if exports is not None:
+                stack.push_async_callback(self._delete_export, exports, mission_id)
             stack.push_async_callback(self._close, session)
             flight = Flight(
                 self.crew.bridge,
@@ -131,26 +151,32 @@ class MissionLoop:
                 max_decisions=self.max_decisions,
                 on_taken=self._frames_taken,
             )
-            beside = [parts.pump.run(), self._watch_evictions(session, parts)]
+            returning = EngineReturn(flight, parts.asking, parts.pump)
+            beside = [parts.pump.run(), self._watch_evictions(session, parts), returning.hold_when_lost()]
             if parts.filer is not None:
                 beside.append(parts.filer.run())
             try:
-                return await self._beside(self._decide(parts), *beside)
+                return await self._beside(self._decide(parts, returning), *beside)
             finally:
                 self._log_evicted()
 
-    async def _decide(self, parts: Parts) -> Claim:
+    async def _decide(self, parts: Parts, returning: EngineReturn) -> Claim:
         """Follow the goal and then each further instruction; the claim of the last. The vehicle holds between two."""
         toolbox, memory, claim = parts.toolbox, parts.memory, Claim("", achieved=False)
-        await parts.cockpit.wait_fresh_frame()
+        await self._look(parts, returning)
         while True:
             try:
-                if memory is not None:
+                number = self.record.mission.instruction_number
+                if memory is not None and not memory.follows(number):
                     with self._life.waiting():
-                        await memory.begin(toolbox.goal, self.record.mission.instruction_number)
+                        await memory.begin(toolbox.goal, number)
                 claim = await self.policy.fly(toolbox)
                 if claim.achieved and not self.record.mission.waiting_instructions:
                     claim = replace(claim, verification=await self._verify(parts))
+            except EngineAway:
+                # What was under way is broken off, and decided anew by what the model sees then.
+                await self._look(parts, returning)
+                continue
             except InstructionChanged:
                 _log.info("mission %s: broken off for another instruction", self.record.mission.mission_id)
             except DecisionsUsedUp:
@@ -164,11 +190,20 @@ class MissionLoop:
             if memory is not None:
                 await memory.flush()
 
+    async def _look(self, parts: Parts, returning: EngineReturn) -> None:
+        """Wait until the engine, which may have to come back, has a frame of the present."""
+        while True:
+            try:
+                await returning.wait()
+                return await parts.cockpit.wait_fresh_frame()
+            except EngineAway:
+                _log.info("mission %s: the engine died again", self.record.mission.mission_id)
+
     async def _verify(self, parts: Parts) -> Verification | None:
         """What the model says of the claim it has just made; a claim stands where it cannot be asked."""
         try:
             return await parts.cockpit.verify(parts.toolbox.goal)
-        except (AnswerTimeout, FramesStopped, Unsupported) as error:
+        except (AnswerTimeout, EngineAway, FramesStopped, Unsupported) as error:
             _log.warning("mission %s: its claim is not verified: %s", self.record.mission.mission_id, error)
             return None
 
@@ -231,12 +266,15 @@ class MissionLoop:
             self._evicted.extend(evicted.frame_ids)
             if len(self._evicted) >= _EVICTED_AT_ONCE:
                 self._log_evicted()
-        raise Unavailable("the engine ended the session")
 
     def _log_evicted(self) -> None:
         if self._evicted:
             self.record.add(FramesEvicted(tuple(self._evicted)))
             self._evicted.clear()
+
+    def _engine_lost(self, error: EngineAway) -> None:
+        _log.warning("mission %s: %s", self.record.mission.mission_id, error)
+        self.record.add(ServiceLost(ENGINE, error))
 
     def _frames_taken(self, frames: int) -> None:
         self.record.count_frames_seen(frames)
@@ -263,6 +301,9 @@ class MissionLoop:
 
     async def _close(self, session: VideoStream) -> None:
         await self._try("close the engine session", session.close())
+
+    async def _delete_export(self, exports: ExportBin, name: str) -> None:
+        await self._try("delete the session's export", exports.delete_export(name))
 
     async def _leave_holding(self, lease: Lease) -> None:
         bridge = self.crew.bridge

@@ -18,6 +18,7 @@ from stillwing_agent.core.tools.instruments import Instruments
 from stillwing_agent.core.types import Verification
 from stillwing_bridge.core.commands import Command, CommandState, CommandStatus, Land, Takeoff
 from stillwing_common.errors import (
+    CommandSuperseded,
     DecisionsUsedUp,
     EmergencyStopped,
     LinkLost,
@@ -138,20 +139,24 @@ class Cockpit:
         """Give one command, wait for its end and for a frame captured after it; returns how it ended.
 
         Raises what the bridge refuses with, Obstructed, OutsideFence or MotionFailed if it was broken off, and
-        EmergencyStopped or LinkLost, after which no mission goes on; InstructionChanged where another one is to be
-        followed now.
+        EmergencyStopped or LinkLost, after which no mission goes on; EngineAway, and InstructionChanged where another
+        one is to be followed now.
         """
         flight, settings = self.flight, self.flight.settings
         ttl_s = {Takeoff: settings.takeoff_ttl_s, Land: settings.land_ttl_s}.get(type(command), settings.motion_ttl_s)
         flight.life.beat()
         await self.asking.go_on()
-        command_id = await flight.bridge.command(
-            flight.lease,
-            command,
-            ttl_s=ttl_s,
-            based_on_frame_id="" if isinstance(command, Takeoff | Land) else self.seen_frame_id,
-            request_id=str(uuid.uuid4()),
-        )
+        try:
+            command_id = await flight.bridge.command(
+                flight.lease,
+                command,
+                ttl_s=ttl_s,
+                based_on_frame_id="" if isinstance(command, Takeoff | Land) else self.seen_frame_id,
+                request_id=str(uuid.uuid4()),
+            )
+        except CommandSuperseded:
+            flight.session.check()  # the hold at the engine's death overtook it
+            raise
         status = await self._wait_end(command_id, ttl_s)
         await self.wait_fresh_frame()
         raise_unless_succeeded(status)
@@ -175,14 +180,15 @@ class Cockpit:
         await self.wait_fresh_frame()
 
     async def wait_fresh_frame(self) -> None:
-        """Wait until the engine has a frame captured after now. Raises FramesStopped, LinkLost."""
+        """Wait until the engine has a frame captured after now. Raises FramesStopped, LinkLost, EngineAway."""
         flight = self.flight
         with flight.life.waiting():
             sync = await flight.bridge.time_sync(flight.lease.vehicle_id)
             if sync.vehicle is None:
                 raise LinkLost("the bridge does not know the vehicle's time")
             since = Stamp(sync.vehicle.time_ns + round(flight.settings.settle_s * 1e9), sync.vehicle.clock_id)
-            await self.pump.wait_captured_since(since, flight.settings.frame_timeout_s)
+            arrival = self.pump.wait_captured_since(since, flight.settings.frame_timeout_s)
+            await flight.session.while_there(arrival)
 
     def _thought(self, done: AnswerDone) -> Thought:
         self.seen_frame_id = done.provenance.last_frame_id
