@@ -232,7 +232,7 @@ class Backend(Protocol):
 
     def advance(self, rows: Sequence[Row]) -> list[Outcome]:
         """Feed every row's tokens and choose where a row says so; in the order of the rows. Waits for nothing that it
-        need not wait for.
+        need not wait for. Where it raises, no row has been fed: each may be fed again.
         """
 
     def log_probabilities(self, logits: Logits) -> npt.NDArray[np.float64]:

@@ -22,7 +22,7 @@ from stillwing_vlm.core.engines.cache import file as kv_file
 from stillwing_vlm.core.engines.cache.slab import BranchStore, CacheCopy, KeptChunk, KvSlab, SlabShape
 from stillwing_vlm.core.engines.passes.decoding import choose_decoding, kernels_fit
 from stillwing_vlm.core.engines.passes.eager import EagerAppend, attend_rows
-from stillwing_vlm.core.engines.passes.static_step import scratch_bytes
+from stillwing_vlm.core.engines.passes.static_step import StaticDecoder, scratch_bytes
 from stillwing_vlm.core.engines.passes.vision import CapturedVision, Encode, PatchStager, StagedPatches
 from stillwing_vlm.core.engines.qwen.families import Family, rotary_axes
 from stillwing_vlm.core.engines.qwen.figures import model_figures
@@ -224,14 +224,18 @@ class QwenVlBackend:
     @torch.inference_mode()
     def step(self, rows: Sequence[Row]) -> list[torch.Tensor]:
         """Feed all rows in one pass: products over all their tokens together, attention for each row alone."""
+        found = self._fed(rows)
+        _count(rows)
+        return found
+
+    def _fed(self, rows: Sequence[Row]) -> list[torch.Tensor]:
+        """The same before the rows' tokens count: where it breaks, they may be fed again."""
         counts = [len(row.token_ids) for row in rows]
         ends = np.cumsum(counts)
         ids = [token if isinstance(token, int) else token.read() for row in rows for token in row.token_ids]
         cos_sin = self._rotary.cos_sin(np.concatenate([row.positions for row in rows], axis=1))
         attend = attend_rows(self._attention, self._layers, rows, cos_sin)
         hidden = self._layers.walk(TokenEmbeddings(self._embed(ids)), attend)
-        for row, count in zip(rows, counts, strict=True):
-            row.branch.advance(count)
         wanted = [
             range(end - count if row.every else end - 1, end)
             for row, count, end in zip(rows, counts, ends.tolist(), strict=True)
@@ -243,9 +247,11 @@ class QwenVlBackend:
     @torch.inference_mode()
     def advance(self, rows: Sequence[Row]) -> list[Outcome]:
         """One pass for all rows; or, where there is a decoder, one for each length and one for rows it cannot take."""
-        if self._static is None:
-            return self._stepped(rows)
-        decoder = self._static.decoder
+        found = self._stepped(rows) if self._static is None else self._shared(rows, self._static.decoder)
+        _count(rows)
+        return found
+
+    def _shared(self, rows: Sequence[Row], decoder: StaticDecoder) -> list[Outcome]:
         found: list[Outcome] = [None] * len(rows)
         taken = [at for at, row in enumerate(rows) if decoder.takes(row)]
         left = [at for at in range(len(rows)) if at not in taken]
@@ -258,7 +264,7 @@ class QwenVlBackend:
     def _stepped(self, rows: Sequence[Row]) -> list[Outcome]:
         return [
             logits if row.choosing is None else ReadToken(int(choose(logits, row.choosing)))
-            for row, logits in zip(rows, self.step(rows), strict=True)
+            for row, logits in zip(rows, self._fed(rows), strict=True)
         ]
 
     # Tokens
@@ -302,6 +308,12 @@ def _uses_kernels(device: torch.device, attention: str, decoding: str) -> bool:
     """Whether Triton's kernels are asked for: what is carried out as it comes, with torch's attention, has none."""
     asked = attention == "triton" or decoding in ("static", "graphs")
     return device.type == "cuda" and asked and importlib.util.find_spec("triton") is not None
+
+
+def _count(rows: Sequence[Row]) -> None:
+    """The rows' tokens are in their branches."""
+    for row in rows:
+        row.branch.advance(len(row.token_ids))
 
 
 def _rotary(config: Any, family: Family, head_dim: int, device: torch.device) -> Rotary:

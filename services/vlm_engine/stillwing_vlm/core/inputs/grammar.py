@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from stillwing_common.errors import BadGrammar, InvalidInput
 from stillwing_vlm.core.conversation import Tool, json_object
+from stillwing_vlm.core.inputs.schemas import check_schema
 from stillwing_vlm.core.inputs.templates.tool_calls import CallForm
 from stillwing_vlm.core.inputs.text import ChatText
 from stillwing_vlm.core.inputs.thought import ThoughtBound, TokenBytes
@@ -49,6 +50,8 @@ class Matcher:
     def allowed(self) -> npt.NDArray[np.bool_]:
         """`bool[vocab_size]`: tokens that keep the answer valid; an end token only where the answer is whole."""
         bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
+        if self._matcher.is_error():
+            raise self._gave_up()
         mask = np.zeros(self._vocab_size, np.bool_)
         unpacked = np.unpackbits(bits, bitorder="little")[: self._vocab_size]
         mask[: unpacked.size] = unpacked
@@ -67,9 +70,16 @@ class Matcher:
 
     def _consume(self, tokens: list[int]) -> None:
         if not self._matcher.consume_tokens(tokens):
-            raise BadGrammar(f"the grammar gave up: {self._matcher.get_error()}")
+            raise self._gave_up()
         if self._thought is not None:
             self._thought.take(tokens)
+
+    def _gave_up(self) -> BadGrammar:
+        problem = _in_one_line(self._matcher.get_error())
+        return BadGrammar(
+            f"the answer came to a place that is too wide for a grammar: {problem}; ask for fewer properties that may "
+            "be left out, or for shorter patterns"
+        )
 
     @property
     def finished(self) -> bool:
@@ -152,27 +162,41 @@ class GrammarCompiler:
     def _matcher(self, grammar: str, thought: Thought | None) -> Matcher:
         with self._lock:
             compiled = self._compiled.get(grammar)
-            if compiled is None:
-                compiled = self._compile(grammar)
-                self._compiled[grammar] = compiled
-                while len(self._compiled) > _CACHED_GRAMMARS:
-                    self._compiled.popitem(last=False)
+        if compiled is None:
+            # Beside the lock: one caller's large schema keeps no other's small one waiting.
+            compiled = self._compile(grammar)
+        with self._lock:
+            compiled = self._compiled.setdefault(grammar, compiled)
             self._compiled.move_to_end(grammar)
-            bound = None if thought is None else ThoughtBound(self._bytes, thought.stops, thought.max_tokens)
-            return Matcher(compiled.deep_copy(), self._vocab_size, bound)
+            while len(self._compiled) > _CACHED_GRAMMARS:
+                self._compiled.popitem(last=False)
+            copied = compiled.deep_copy()
+        bound = None if thought is None else ThoughtBound(self._bytes, thought.stops, thought.max_tokens)
+        return Matcher(copied, self._vocab_size, bound)
 
     def _compile(self, grammar: str) -> Any:
         matcher = llguidance.LLMatcher(self._tokenizer, grammar, log_level=0)
         if matcher.is_error():
-            raise BadGrammar(str(matcher.get_error()).splitlines()[0])
+            raise _refused(matcher.get_error())
         return matcher
+
+
+def _in_one_line(problem: object) -> str:
+    """The library's words without the parser's state, which it puts behind them."""
+    return " ".join(str(problem).partition("<state>")[0].split())[:400]
+
+
+def _refused(problem: object) -> BadGrammar:
+    return BadGrammar(f"{_in_one_line(problem)}; leave that out or say it in another way")
 
 
 def _schema(json_schema: str) -> dict[str, Any]:
     try:
-        return json_object("json_schema", json_schema)
+        schema = json_object("json_schema", json_schema)
     except InvalidInput as error:
         raise BadGrammar(error.detail) from error
+    check_schema(schema)
+    return schema
 
 
 def _arguments(tool: Tool) -> dict[str, Any]:
@@ -193,7 +217,7 @@ def _json_grammar(schema: dict[str, Any], separators: tuple[str, str]) -> str:
     try:
         return llguidance.LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=_style(separators))
     except ValueError as error:
-        raise BadGrammar(str(error)) from error
+        raise _refused(error) from error
 
 
 def _with_style(schema: dict[str, Any], separators: tuple[str, str]) -> str:

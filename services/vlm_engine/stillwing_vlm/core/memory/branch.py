@@ -79,6 +79,7 @@ class AskBranch:
         self._first_s: float | None = None
         self._answer: list[int] = []
         self._cut = False
+        self._broken = False
         self._shown = 0
         self._deltas: list[str] = []
         self._written: list[str] = []
@@ -92,8 +93,8 @@ class AskBranch:
 
     @property
     def finished(self) -> bool:
-        """The answer is complete."""
-        return self.done is not None
+        """The answer is complete, or will never be."""
+        return self.done is not None or self._broken
 
     @property
     def next_tokens(self) -> int:
@@ -181,9 +182,13 @@ class AskBranch:
             self._finish(reason)
 
     def cancel(self, reason: DoneReason = DoneReason.CANCELLED) -> None:
-        """End with what has been decoded so far."""
+        """End with what has been decoded so far; without a result where that cannot be put into words."""
         if not self.finished:
-            self._finish(reason)
+            try:
+                self._finish(reason)
+            except BaseException:
+                self._broken = True
+                raise
 
     def take_deltas(self) -> list[str]:
         """Text that has become ready since the last call."""

@@ -83,12 +83,14 @@ class AskUnderWay(UnderWay[AnswerDone]):
     def _progressed(self) -> None:
         branch = self._branch
         assert branch is not None
+        if branch.finished:
+            # First, so that nothing stays pinned whatever the rest comes to.
+            self._video.release(branch)
         self._observe(branch)
         deltas = branch.take_deltas()
         if deltas:
             self._lane.on_loop(self.answer.progress, deltas, None)
-        if branch.finished:
-            self._video.release(branch)
+        if branch.done is not None:
             self.finish(branch.done)
 
     def _observe(self, branch: AskBranch) -> None:

@@ -28,5 +28,5 @@ class DeviceThread:
         while self._scheduler.wait():
             try:
                 self._scheduler.turn()
-            except Exception:  # one broken request must not take every session's device away
+            except BaseException:  # one broken request must not take every session's device away
                 _log.exception("a turn broke")

@@ -5,6 +5,7 @@ the device's own thread; results come back to the event loop. Nothing here block
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -20,12 +21,14 @@ from stillwing_vlm.core.serving.device import DeviceThread
 from stillwing_vlm.core.serving.engine_exports import EngineExports
 from stillwing_vlm.core.serving.hand_over import LoopCalls
 from stillwing_vlm.core.serving.machinery import Machinery
-from stillwing_vlm.core.serving.observer import EngineLoad, Observer, SilentObserver
+from stillwing_vlm.core.serving.observer import EngineLoad, Observer, SilentObserver, UnfailingObserver
 from stillwing_vlm.core.serving.quotas import Quotas, Resource
 from stillwing_vlm.core.serving.scheduler import Lane, Request, Scheduler
 from stillwing_vlm.core.serving.served_session import AsyncSession
 
 _WORKERS = 2
+
+_log = logging.getLogger("stillwing.vlm.engine")
 
 
 class AsyncEngine:
@@ -35,7 +38,7 @@ class AsyncEngine:
         self, loaded: LoadedEngine, observer: Observer | None = None, exports: ExportFolder | None = None
     ) -> None:
         """`exports`: where sessions are kept in files; None keeps none."""
-        observer = observer or SilentObserver()
+        observer = SilentObserver() if observer is None else UnfailingObserver(observer)
         self.machinery = Machinery(
             loaded=loaded,
             scheduler=Scheduler(loaded.backend, loaded.clock, observer),
@@ -163,7 +166,10 @@ class AsyncEngine:
             return
         self._closed = True
         for session in list(self._sessions.values()):
-            await session.close()
+            try:
+                await session.close()
+            except Exception:  # the others are still to be closed
+                _log.exception("a session could not be closed")
         await asyncio.to_thread(self._device.stop)
         self.machinery.workers.shutdown(wait=True, cancel_futures=True)
         await asyncio.to_thread(self.machinery.exports.close)

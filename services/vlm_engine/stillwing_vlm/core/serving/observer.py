@@ -1,12 +1,13 @@
 """What the engine tells about its own work, for metrics. It knows nothing of how they are kept or shown.
 
-Methods are called on the device's thread and on the event loop; they return at once and never raise.
+Methods are called on the device's thread and on the event loop; they return at once.
 """
 
 from dataclasses import dataclass
 from typing import Protocol
 
 from stillwing_vlm.core.results import DoneReason
+from stillwing_vlm.core.serving.faults import unfailing
 
 
 class Observer(Protocol):
@@ -69,6 +70,49 @@ class SilentObserver:
 
     def refused(self, reason: str) -> None:
         """Nothing."""
+
+
+class UnfailingObserver:
+    """Tells another observer, whose own faults are logged and end nothing."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def stepped(self, branches: int, device_s: float) -> None:
+        """See `Observer`."""
+        unfailing(self._observer.stepped, branches, device_s)
+
+    def chunk_appended(self, frames: int, tokens: int, elapsed_s: float, device_s: float) -> None:
+        """See `Observer`."""
+        unfailing(self._observer.chunk_appended, frames, tokens, elapsed_s, device_s)
+
+    def frames_evicted(self, frames: int) -> None:
+        """See `Observer`."""
+        unfailing(self._observer.frames_evicted, frames)
+
+    def frames_dropped(self, frames: int) -> None:
+        """See `Observer`."""
+        unfailing(self._observer.frames_dropped, frames)
+
+    def first_token(self, elapsed_s: float) -> None:
+        """See `Observer`."""
+        unfailing(self._observer.first_token, elapsed_s)
+
+    def tokens(self, count: int, elapsed_s: float) -> None:
+        """See `Observer`."""
+        unfailing(self._observer.tokens, count, elapsed_s)
+
+    def answer_ended(self, reason: DoneReason) -> None:
+        """See `Observer`."""
+        unfailing(self._observer.answer_ended, reason)
+
+    def watch_evaluated(self, changed: bool) -> None:
+        """See `Observer`."""
+        unfailing(self._observer.watch_evaluated, changed)
+
+    def refused(self, reason: str) -> None:
+        """See `Observer`."""
+        unfailing(self._observer.refused, reason)
 
 
 @dataclass(frozen=True, slots=True)

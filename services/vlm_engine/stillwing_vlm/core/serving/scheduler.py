@@ -6,6 +6,9 @@ a recall, an opening): of those ready, the one whose lane has the earliest deadl
 by at most one step, an append delays an answer by at most one append, and as every deadline is a bounded time after its
 request, a lane that asks often cannot starve one that asks rarely.
 
+What breaks in one request or one branch ends that one, with its own reason; all others go on as if it had not been
+there.
+
 It knows nothing of frames, questions, threads of its own or event loops: `core.serving.device` turns it, requests are
 callables and report for themselves.
 """
@@ -18,12 +21,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from stillwing_common.clock import Clock
-from stillwing_common.errors import InternalFault, QueueFull, StillwingError
-from stillwing_vlm.core.backend import Backend
+from stillwing_common.errors import QueueFull, StillwingError
+from stillwing_vlm.core.backend import Backend, Row
 from stillwing_vlm.core.memory.branch import Branch
+from stillwing_vlm.core.serving.faults import fault_of, unfailing
 from stillwing_vlm.core.serving.observer import Observer, SilentObserver
 
 MAX_READS = 256
@@ -36,6 +41,8 @@ _ANSWERING_TOKENS = 32
 """A branch that feeds at most this many tokens is past its question and takes part in every step."""
 
 _log = logging.getLogger("stillwing.vlm.scheduler")
+
+_Result = TypeVar("_Result")
 
 
 class Queued(Protocol):
@@ -92,6 +99,11 @@ class Live:
     deadline_s: float = math.inf
     expires_s: float = math.inf
     expired: Callable[[], None] = lambda: None
+    broken: bool = False
+
+    def is_over(self) -> bool:
+        """Whether it takes part in no further step."""
+        return self.broken or self.branch.finished
 
 
 @dataclass(slots=True, eq=False)
@@ -106,7 +118,7 @@ class Lane:
 
     def urgency(self) -> tuple[float, int]:
         """The earliest deadline in the lane: what stands behind a request lends it its own."""
-        return min(request.deadline_s for request in self.requests), self.order
+        return min(_deadline_s(request) for request in self.requests), self.order
 
 
 class Scheduler:
@@ -192,12 +204,12 @@ class Scheduler:
                 lane.requests.clear()
                 if lane in self._lanes:
                     self._lanes.remove(lane)
-            for live in lane.live:
-                live.branch.cancel()
-                live.progressed()
-            lane.live.clear()
+            lives, lane.live = lane.live, []
+            for live in lives:
+                unfailing(live.branch.cancel)
+                unfailing(live.progressed)
             for request in waiting:
-                request.fail(reason)
+                unfailing(request.fail, reason)
 
         return self.call(close)
 
@@ -226,7 +238,7 @@ class Scheduler:
     def has_work(self) -> bool:
         """Whether a turn would do anything."""
         return bool(self._control) or any(
-            lane.live or (lane.requests and lane.requests[0].is_ready()) for lane in self._lanes
+            lane.live or (lane.requests and _is_ready(lane.requests[0])) for lane in self._lanes
         )
 
     def waiting(self) -> int:
@@ -270,77 +282,123 @@ class Scheduler:
         try:
             request.run()
         except StillwingError as error:
-            request.fail(error)
-        except Exception as error:
+            unfailing(request.fail, error)
+        except BaseException as error:  # a library's panic is no Exception
             _log.exception("a request broke")
-            request.fail(fault_of(error))
+            unfailing(request.fail, fault_of(error))
         if lane is None:
             return
         with self._changed:
             # It stayed at the head while it ran, so that what was placed meanwhile knew what it stands behind.
-            if request.spent() and lane.requests and lane.requests[0] is request:
+            if _is_spent(request) and lane.requests and lane.requests[0] is request:
                 lane.requests.popleft()
 
     def _step(self) -> None:
         with self._changed:
             lanes = list(self._lanes)
         now_s = self._clock.monotonic_s()
-        for live in [
-            live for lane in lanes for live in lane.live if live.expires_s <= now_s and not live.branch.finished
-        ]:
-            live.expired()
-            live.progressed()
-        batch = _batch([live for lane in lanes for live in lane.live if not live.branch.finished])
+        going = [sized for lane in lanes for live in lane.live if (sized := self._sized(live, now_s)) is not None]
+        batch = _batch(going)
         if batch:
-            try:
-                self._decode(batch)
-            except Exception as error:
-                _log.exception("a decoding step broke")
-                for live in batch:
-                    live.branch.cancel()
-                    live.fail(InternalFault(f"while decoding: {type(error).__name__}"))
+            self._decode(batch)
             self._observer.stepped(len(batch), self._clock.monotonic_s() - now_s)
             for live in batch:
-                live.progressed()
+                self._alone(live, live.progressed)
         for lane in lanes:
             if lane.live:
-                lane.live = [live for live in lane.live if not live.branch.finished]
+                lane.live = [live for live in lane.live if not live.broken and not self._alone(live, live.is_over)]
+
+    def _sized(self, live: Live, now_s: float) -> tuple[Live, int] | None:
+        """A branch that goes on, with the tokens that it feeds next; one past its time is ended."""
+
+        def size() -> int | None:
+            if live.expires_s <= now_s and not live.branch.finished:
+                live.expired()
+                live.progressed()
+            return None if live.branch.finished else live.branch.next_tokens
+
+        tokens = None if live.broken else self._alone(live, size)
+        return None if tokens is None else (live, tokens)
 
     def _decode(self, lives: Sequence[Live]) -> None:
-        parts = [live.branch.rows() for live in lives]
-        outcomes = self._backend.advance([row for rows in parts for row in rows])
+        fed = [(live, rows) for live in lives if (rows := self._alone(live, live.branch.rows)) is not None]
+        if fed:
+            self._feed(fed)
+
+    def _feed(self, fed: Sequence[tuple[Live, list[Row]]]) -> None:
+        try:
+            outcomes = self._backend.advance([row for _, rows in fed for row in rows])
+        except BaseException as error:
+            if len(fed) == 1:
+                self._end(fed[0][0], error)
+                return
+            # None of them has been fed; whose rows broke the pass shows where each is fed alone.
+            for one in fed:
+                self._feed([one])
+            return
         at = 0
-        for live, rows in zip(lives, parts, strict=True):
-            live.branch.accept(outcomes[at : at + len(rows)])
+        for live, rows in fed:
+            self._alone(live, partial(live.branch.accept, outcomes[at : at + len(rows)]))
             at += len(rows)
 
+    def _alone(self, live: Live, act: Callable[[], _Result]) -> _Result | None:
+        """What `act` gives; where it breaks, that branch alone ends, and the result is None."""
+        try:
+            return act()
+        except BaseException as error:
+            self._end(live, error)
+            return None
 
-def fault_of(error: BaseException) -> StillwingError:
-    """The error as one that callers may see: itself, or an internal fault caused by it."""
-    if isinstance(error, StillwingError):
-        return error
-    fault = InternalFault(type(error).__name__)
-    fault.__cause__ = error
-    return fault
+    def _end(self, live: Live, error: BaseException) -> None:
+        if live.broken:
+            return
+        live.broken = True
+        if not isinstance(error, StillwingError):
+            _log.error("a branch broke", exc_info=error)
+        unfailing(live.branch.cancel)
+        unfailing(live.fail, fault_of(error))
+        unfailing(live.progressed)
+
+
+def _is_ready(request: Queued) -> bool:
+    try:
+        return request.is_ready()
+    except BaseException:
+        return True  # `run` then fails in its own name
+
+
+def _is_spent(request: Queued) -> bool:
+    try:
+        return request.spent()
+    except BaseException:
+        _log.exception("a request broke")
+        return True
+
+
+def _deadline_s(request: Queued) -> float:
+    try:
+        return request.deadline_s
+    except BaseException:
+        return -math.inf
 
 
 def _has_light(lane: Lane) -> bool:
-    return bool(lane.requests) and not lane.requests[0].heavy and lane.requests[0].is_ready()
+    return bool(lane.requests) and not lane.requests[0].heavy and _is_ready(lane.requests[0])
 
 
 def _has_heavy(lane: Lane) -> bool:
-    return bool(lane.requests) and lane.requests[0].heavy and lane.requests[0].is_ready()
+    return bool(lane.requests) and lane.requests[0].heavy and _is_ready(lane.requests[0])
 
 
-def _batch(lives: list[Live]) -> list[Live]:
+def _batch(going: Sequence[tuple[Live, int]]) -> list[Live]:
     """All that are answering, and of those still reading their questions as many as a step holds, at least one."""
-    answering = [live for live in lives if live.branch.next_tokens <= _ANSWERING_TOKENS]
+    answering = [live for live, tokens in going if tokens <= _ANSWERING_TOKENS]
     asking = sorted(
-        (live for live in lives if live.branch.next_tokens > _ANSWERING_TOKENS), key=lambda live: live.deadline_s
+        ((live, tokens) for live, tokens in going if tokens > _ANSWERING_TOKENS), key=lambda each: each[0].deadline_s
     )
     room = MAX_STEP_TOKENS
-    for place, live in enumerate(asking):
-        room -= live.branch.next_tokens
+    for place, (live, tokens) in enumerate(asking):
+        room -= tokens
         if place == 0 or room >= 0:
             answering.append(live)
     return answering

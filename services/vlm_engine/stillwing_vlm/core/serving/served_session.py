@@ -228,12 +228,14 @@ class AsyncSession:
     async def _close(self, reason: StillwingError | None) -> None:
         self._idle.cancel()
         self._forget(self.session_id)
-        await self._lane.close(reason)
-        await asyncio.wrap_future(self._lane.on_device(partial(self._watches.close, reason)))
-        self._spread(None)
-        for give in self._held:
-            give()
-        self._over.set_result(reason)
+        try:
+            await self._lane.close(reason)
+            await asyncio.wrap_future(self._lane.on_device(partial(self._watches.close, reason)))
+        finally:
+            self._spread(None)
+            for give in self._held:
+                give()
+            self._over.set_result(reason)
 
     def _is_busy(self) -> bool:
         held = self._lane.quotas.held

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
-from stillwing_common.errors import StillwingError
+from stillwing_vlm.core.serving.faults import fault_of
 from stillwing_vlm.core.serving.quotas import Give, Resource
-from stillwing_vlm.core.serving.scheduler import Request, fault_of
+from stillwing_vlm.core.serving.scheduler import Request
 from stillwing_vlm.core.serving.session_lane import SessionLane
 from stillwing_vlm.core.streams import new_future, settle
 
@@ -31,9 +31,10 @@ class UnderWay(ABC, Generic[T]):
         try:
             self._lane.check_open()
             self._begin()
-        except StillwingError as error:
-            self._lane.observer.refused(error.reason)
-            self._end(None, error)
+        except Exception as error:
+            fault = fault_of(error)
+            self._lane.observer.refused(fault.reason)
+            self._end(None, fault)
 
     @abstractmethod
     def _begin(self) -> None:
@@ -57,11 +58,13 @@ class UnderWay(ABC, Generic[T]):
         self._lane.on_loop(self._end, None, fault)
 
     def _end(self, result: T | None, error: Exception | None) -> None:
-        for give in self._held:
-            give()
-        if not self._over:
-            self._over = True
-            self._tell(result, error)
+        try:
+            for give in self._held:
+                give()
+        finally:
+            if not self._over:
+                self._over = True
+                self._tell(result, error)
 
 
 class FutureUnderWay(UnderWay[T]):

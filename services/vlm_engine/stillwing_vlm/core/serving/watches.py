@@ -6,11 +6,11 @@ Used on the device's owner thread. It knows nothing of event loops, transports o
 from collections.abc import Callable
 
 from stillwing_common.clock import Clock
-from stillwing_common.errors import StillwingError
 from stillwing_vlm.core.inputs.prepare import PreparedChoice
 from stillwing_vlm.core.memory.video_session import VideoSession
 from stillwing_vlm.core.requests import WatchRequest
 from stillwing_vlm.core.results import ChoiceResult, WatchEvent
+from stillwing_vlm.core.serving.faults import fault_of, unfailing
 from stillwing_vlm.core.serving.observer import Observer
 from stillwing_vlm.core.serving.scheduler import Live
 
@@ -48,10 +48,12 @@ class Condition:
             return
         self._over = True
         live = self.live
-        if live is not None and not live.branch.finished:
-            live.branch.cancel()
-            live.progressed()
-        self._on_end(error)
+        try:
+            if live is not None and not live.branch.finished:
+                live.branch.cancel()
+                live.progressed()
+        finally:
+            self._on_end(error)
 
     def is_due(self) -> bool:
         """Count a chunk; whether the question is to be asked after it."""
@@ -117,12 +119,12 @@ class Watches:
     def close(self, error: Exception | None = None) -> None:
         """End all, with what ended the session; readings under way end with the lane."""
         for condition in self._conditions:
-            condition.end(error)
+            unfailing(condition.end, error)
         self._conditions.clear()
 
     def _ask(self, condition: Condition) -> None:
         try:
             self._start(condition.fork(self._video, self._clock, self._observer))
-        except StillwingError as error:
+        except Exception as error:
             # The chunk is in the trunk whatever becomes of the question.
-            condition.end(error)
+            condition.end(fault_of(error))

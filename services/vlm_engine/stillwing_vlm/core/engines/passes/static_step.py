@@ -88,18 +88,18 @@ class StaticStep:
         self._run: dict[bool, Callable[[], None]] = {}
 
     def run(self, rows: Sequence[Row]) -> list[Outcome]:
-        """Feed the rows, at most as many as fit. Waits for nothing."""
-        self._tell(rows)
-        drawn = any(row.choosing is not None and row.choosing.sampling is not None for row in rows)
-        ready = self._run.get(drawn)
-        if ready is None:
-            self._run[drawn] = self._capture(lambda: self._forward(drawn=drawn))
-        else:
-            ready()
-        # A trunk is to go when its session goes.
-        self.fed = ()
-        for row in rows:
-            row.branch.advance(len(row.token_ids))
+        """Feed the rows, at most as many as fit; whoever called makes their tokens count. Waits for nothing."""
+        try:
+            self._tell(rows)
+            drawn = any(row.choosing is not None and row.choosing.sampling is not None for row in rows)
+            ready = self._run.get(drawn)
+            if ready is None:
+                self._run[drawn] = self._capture(lambda: self._forward(drawn=drawn))
+            else:
+                ready()
+        finally:
+            # A trunk is to go when its session goes.
+            self.fed = ()
         return self._outcomes(rows)
 
     def _tell(self, rows: Sequence[Row]) -> None:
@@ -210,7 +210,7 @@ class StaticDecoder:
         return 0 < count <= WIDTHS[-1] and row.branch.can_be_static and _is_text(row.positions)
 
     def advance(self, rows: Sequence[Row]) -> list[Outcome]:
-        """Feed rows that `takes` took, those of about a length together."""
+        """Feed rows that `takes` took, those of about a length together; whoever called makes their tokens count."""
         found: list[Outcome] = [None] * len(rows)
         by_width: dict[int, list[int]] = {}
         for at, row in enumerate(rows):

@@ -1,0 +1,71 @@
+"""JSON Schemas that no answer can be held to, by what is wrong with them."""
+
+
+def nested(levels: int) -> str:
+    return '{"type":"array","items":' * levels + '{"type":"integer"}' + "}" * levels
+
+
+REFUSED = {
+    "NaN": '{"type": "number", "maximum": NaN}',
+    "infinity": '{"type": "number", "maximum": -Infinity}',
+    "a number beyond all floats": '{"type": "number", "maximum": 1e999}',
+    "200 arrays deep": nested(200),
+    "1500 levels": '{"items":' * 1500 + "{}" + "}" * 1500,
+    "half of a surrogate pair in an enum": r'{"enum": ["\ud83d"]}',
+    "half of a surrogate pair as a name": r'{"type": "object", "properties": {"\udcff": {}}}',
+    "half of a surrogate pair in a pattern": r'{"type": "string", "pattern": "\ud83d"}',
+    "a reference to itself": '{"$ref": "#"}',
+    "two that refer to each other": '{"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, '
+    '"$ref": "#/$defs/a"}',
+    "an object that must hold itself": '{"type": "object", "properties": {"x": {"$ref": "#"}}, "required": ["x"]}',
+    "an array that must hold itself": '{"type": "array", "items": {"$ref": "#"}, "minItems": 1}',
+    "one that may hold what must hold itself": '{"$defs": {"a": {"type": "array", "items": {"$ref": "#/$defs/a"}, '
+    '"minItems": 1}}, "type": "object", "properties": {"x": {"$ref": "#/$defs/a"}}}',
+    "a reference to nothing": '{"$ref": "#/$defs/a"}',
+    "a reference to another host": '{"$ref": "http://example.com/schema.json"}',
+    "a reference to a file": '{"$ref": "file:///etc/passwd"}',
+    "a reference that is no text": '{"$ref": 5}',
+    "a reference to a name": '{"$ref": "#a", "$defs": {"x": {"$anchor": "a"}}}',
+    "a name of its own inside": '{"$defs": {"a": {"$id": "http://example.com/a", "$ref": "#/$defs/a"}}, '
+    '"$ref": "#/$defs/a"}',
+    "a dynamic reference": '{"$dynamicRef": "#node"}',
+    "an integer that floats cannot hold": '{"const": 9007199254740993}',
+    "an integer beyond int64": '{"enum": [1, 9223372036854775808]}',
+    "a fraction that loses its last digit": '{"enum": [5.960464477539063e-08]}',
+    "bounds beyond int64": '{"type": "integer", "minimum": -9223372036854775809, "maximum": -9223372036854775809}',
+    "an integer of 5000 digits": '{"const": ' + "9" * 5000 + "}",
+    "a bound that is no number": '{"type": "integer", "minimum": "1"}',
+    "a multiple of nothing": '{"type": "number", "multipleOf": 0}',
+    "a negative multiple": '{"type": "number", "multipleOf": -2}',
+    "a multiple that takes millions of states": '{"type": "integer", "multipleOf": 7777777}',
+    "a multiple of many digits": '{"type": "number", "multipleOf": 1.23456789}',
+    "a string that cannot end": '{"type": "string", "minLength": 2000000000}',
+    "an array that cannot end": '{"type": "array", "minItems": 100000}',
+    "an object that cannot end": '{"type": "object", "minProperties": 100000}',
+    "a few arrays that cannot end": '{"type": "array", "minItems": 99, "items": {"type": "array", "minItems": 99, '
+    '"items": {"type": "string", "minLength": 99}}}',
+    "a negative length": '{"type": "string", "minLength": -1}',
+    "half a length": '{"type": "string", "maxLength": 1.5}',
+    "a pattern that is none": '{"type": "string", "pattern": "("}',
+    "a pattern that looks ahead": '{"type": "string", "pattern": "(?=a)b"}',
+    "a pattern that nothing fits": r'{"type": "string", "pattern": "[^\\s\\S]"}',
+    "bounds that cross": '{"type": "integer", "minimum": 5, "maximum": 1}',
+    "lengths that cross": '{"type": "string", "minLength": 5, "maxLength": 1}',
+    "sizes that cross": '{"type": "array", "minItems": 5, "maxItems": 1}',
+    "two types at once": '{"allOf": [{"type": "integer"}, {"type": "string"}]}',
+    "a property that must be and cannot": '{"type": "object", "properties": {"a": false}, "required": ["a"]}',
+    "a name that must be and may not": '{"type": "object", "required": ["a"], "additionalProperties": false}',
+    "no value": '{"enum": []}',
+    "no choice": '{"anyOf": []}',
+    "no type": '{"type": []}',
+    "a type that is none": '{"type": "strin"}',
+    "types that are no text": '{"type": [["string"]]}',
+    "properties that are none": '{"type": "object", "properties": null}',
+    "a property that is no schema": '{"type": "object", "properties": {"a": 5}}',
+    "required as text": '{"type": "object", "required": "a"}',
+    "what is not known": '{"not": {"type": "string"}}',
+    "an option of the library's": '{"type": "string", "x-guidance": {"lenient": true}}',
+    "a list": "[1]",
+    "nothing but true": "true",
+    "two schemas": "{} {}",
+}
