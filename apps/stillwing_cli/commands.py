@@ -25,6 +25,8 @@ COMMANDS = {
     "check-model": "Check what a model is and does on this machine: agreement, speed, answers, pointing.",
     "check-simulator": "Check what an AirSim simulator answers, line by line, with what to do.",
     "doctor": "Say what is missing on this machine and the command that fixes it.",
+    "check-agent": "Put any agent through its contract, in a simulator of its own, and print a page. Exit code 1 if it "
+    "breaks it.",
     "eval": "Fly unseen scenes with the model and with what it must beat, and print the table.",
     "eval-recording": "Have a model decide over a recording, and compare with what was flown where the recording says.",
     "train-pilot": "Train the pilot by imitating an expert in airfield, from scratch or from an earlier pilot.",

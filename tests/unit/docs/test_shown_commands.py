@@ -47,6 +47,7 @@ RUN_BY = {
     "stillwing doctor": "tests/e2e/test_readme.py",
     "grpcurl": "tests/e2e/test_reflection.py",
     "stillwing up --model": "needs published weights; tests/contract/vlm runs each family with random ones",
+    "stillwing check-agent": "tests/e2e/agent/test_check_agent_command.py",
     "stillwing up --endpoint": "tests/e2e/agent/test_endpoint_stack.py",
     "stillwing up --agent choice": "tests/unit/lab/test_evaluate.py",
     "stillwing up --simulator": "needs AirSim; tests/e2e/test_airsim_compat.py flies what answers like one",
