@@ -40,11 +40,13 @@ def check_simulator(
     with told_errors():
         host, port = _host_and_port(address)
         settings = AirSimSettings(host, port, vehicle, camera_names=tuple(camera or ("front_center",)))
-        checks = asyncio.run(_examined(settings, fly=fly, shown=not as_json))
+        checks, was_interrupted = asyncio.run(_examined(settings, fly=fly, shown=not as_json))
     failed = [check for check in checks if check.level is Level.FAILED]
     if as_json:
         rows = [{"what": one.what, "level": one.level.value, "found": one.found, "fix": one.fix} for one in checks]
-        print_json({"address": f"{host}:{port}", "ok": not failed, "checks": rows})
+        print_json({"address": f"{host}:{port}", "ok": not failed and not was_interrupted, "checks": rows})
+    if was_interrupted:
+        raise typer.Exit(130)
     console = err if as_json else out
     if failed:
         next_step(console, f"stillwing check-simulator {address}", f"again, when this is done: {failed[0].fix}")
@@ -52,7 +54,8 @@ def check_simulator(
     next_step(console, f"stillwing up --simulator {host}:{port}", "fly it")
 
 
-async def _examined(settings: AirSimSettings, *, fly: bool, shown: bool) -> list[Check]:
+async def _examined(settings: AirSimSettings, *, fly: bool, shown: bool) -> tuple[list[Check], bool]:
+    """The checks, and whether a signal ended them early."""
     found: list[Check] = []
 
     def tell(check: Check) -> None:
@@ -60,7 +63,7 @@ async def _examined(settings: AirSimSettings, *, fly: bool, shown: bool) -> list
         if shown:
             _show(check)
 
-    with end_on_signals():
+    with end_on_signals() as watch:
         reading = SimulatorChecks(settings)
         try:
             await reading.run(tell)
@@ -70,7 +73,7 @@ async def _examined(settings: AirSimSettings, *, fly: bool, shown: bool) -> list
             tell(Check("flight", Level.SKIPPED, "not flown: something failed before", "put that right first"))
         elif fly:
             await SmallFlight(replace(settings, state_timeout_s=_FLIGHT_CALL_S)).run(tell)
-    return found
+    return found, watch.came
 
 
 def _show(check: Check) -> None:

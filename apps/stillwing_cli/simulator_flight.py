@@ -69,7 +69,9 @@ class SmallFlight:
 
     async def _flown(self, vehicle: AirSimVehicle, start: VehicleState, tell: Tell) -> None:
         before_m = start.pose.position.down_m
-        await _until(vehicle.fly(ClimbTo(HEIGHT_M - before_m), _CLIMB_S), vehicle, _CLIMB_S, above_m=HEIGHT_M - 0.4)
+        await _until(
+            vehicle.fly(ClimbTo(HEIGHT_M - before_m), _CLIMB_S), vehicle, _CLIMB_S, above_m=HEIGHT_M - before_m - 0.4
+        )
         up = await vehicle.state()
         climbed_m = before_m - up.pose.position.down_m
         found = f"down went from {before_m:.2f} to {up.pose.position.down_m:.2f} m"

@@ -182,7 +182,7 @@ async def test_broken_paths_are_left_and_told(
     how = {
         "PYTHONPATH": os.pathsep.join((str(packages), os.environ.get("PYTHONPATH", ""))),
         "BREAKS": json.dumps(breaks),
-        "STILLWING_VLM_PROOF_DEADLINE_S": "1",
+        "STILLWING_VLM_PROOF_DEADLINE_S": "6",
     }
     with started(model, log, *FLAGS, **how) as address:
         found = await served(address)

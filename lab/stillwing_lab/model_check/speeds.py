@@ -3,11 +3,14 @@
 A way is proved in a process of its own first, as when an engine starts. It knows nothing of probes.
 """
 
+import gc
 import importlib.util
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
+
+import torch
 
 from stillwing_vlm.core.catalog import (
     AttentionKind,
@@ -94,6 +97,7 @@ def measure(
         on_way(way.name)
         wanted = replace(source, device=device, **way.settings)
         asked = [] if way.name == PLAIN else list(way.settings.items())
+        _release(device)
         if any(each not in known for each in asked):
             # What asks for more proves this one on its way.
             most = max((each for each in every if set(asked) <= set(each.settings.items())), key=_settings)
@@ -106,6 +110,13 @@ def measure(
         told = "; ".join(f"{known[each].wanted}: {known[each].reason}" for each in asked)
         found = _measured(load_engine(wanted), pictures)
         yield replace(found, way=way.name, flags=way.flags, rounds=way.rounds, reason=told)
+
+
+def _release(device: str) -> None:
+    """Give the device back what the engine before had: the next one is loaded in this process and in others."""
+    gc.collect()
+    if device != "cpu":
+        torch.cuda.empty_cache()
 
 
 def _settings(way: Way) -> int:

@@ -85,7 +85,7 @@ def test_a_flight_that_is_interrupted_lands(client: Any, port: int) -> None:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
-    assert "✓ landing" in said
+    assert "✓ landing" in said and "Next" not in said and process.returncode == 130
     assert client("getMultirotorState", "")["landed_state"] == 0
 
 

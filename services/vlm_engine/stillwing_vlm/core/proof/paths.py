@@ -65,7 +65,7 @@ def prove(source: ModelSource, deadline_s: float) -> tuple[ModelSource, tuple[Pa
     that raises, gives no answer within `deadline_s`, ends its process or gives other answers is left.
     """
     left = candidates(source)
-    plain = with_faster(source, [replace(each, value=_PLAIN[each.setting]) for each in left])
+    plain = with_faster(source, [replace(each, value=_plain(source, each)) for each in left])
     held: list[Candidate] = []
     proofs: list[PathProof] = []
     while left:
@@ -75,6 +75,12 @@ def prove(source: ModelSource, deadline_s: float) -> tuple[ModelSource, tuple[Pa
             if outcome.is_taken:
                 held.append(candidate)
     return with_faster(plain, held), tuple(proofs)
+
+
+def _plain(source: ModelSource, candidate: Candidate) -> Enum:
+    """What stands in for a candidate: what was asked for, where that was not the candidate, otherwise the plainest."""
+    asked: Enum = getattr(source, candidate.setting)
+    return _PLAIN[candidate.setting] if asked is candidate.value else asked
 
 
 def unproved(source: ModelSource) -> tuple[PathProof, ...]:
