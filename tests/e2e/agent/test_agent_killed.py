@@ -31,6 +31,7 @@ from stillwing_agent.core.events import (
 )
 from stillwing_agent.core.types import MissionRequest, MissionState
 from stillwing_bridge.client import RemoteBridge
+from stillwing_bridge.core.types import PROMISED_STILL_S
 from stillwing_common.ids import new_id
 from stillwing_memory.client import RemoteMemoryBank
 
@@ -38,8 +39,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.serial]
 
 SUPPORT = Path(__file__).parents[2] / "support"
 READY_S = 60.0
-# Silence is noticed after a second; what is left is braking and the time between two readings.
-STOPS_WITHIN_S = 3.0
 
 
 def free_port() -> int:
@@ -170,7 +169,7 @@ async def test_the_engine_killed_mid_mission(processes: Processes, bridge: Remot
     (*_, lost) = await seen_until(events, ServiceLost)
     assert isinstance(lost, ServiceLost)
     assert (lost.service, lost.error.reason) == ("vlm_engine", "ENGINE_AWAY")
-    assert await seconds_until_still(bridge) < STOPS_WITHIN_S
+    assert await seconds_until_still(bridge) < PROMISED_STILL_S
     waiting = await agent.get_mission(mission.mission_id)
     assert (waiting.state, waiting.error) == (MissionState.RUNNING, None)
     assert await bridge.get_lease("drone") is not None, "it is the mission's vehicle all the while"
@@ -200,14 +199,14 @@ async def test_the_agent_killed_mid_motion(processes: Processes, bridge: RemoteB
     await fly_until(agent, ActionStarted, 2)
     processes.kill("agent")
     await agent.close()
-    assert await seconds_until_still(bridge) < STOPS_WITHIN_S
+    assert await seconds_until_still(bridge) < PROMISED_STILL_S
 
     processes.start("agent")
     agent = await reach(processes)
     mission_id = await fly_until(agent, ThinkingFinished, 1)
     cancelled = await agent.cancel_mission(mission_id)
     assert cancelled.state is MissionState.CANCELLED
-    assert await seconds_until_still(bridge) < STOPS_WITHIN_S
+    assert await seconds_until_still(bridge) < PROMISED_STILL_S
     assert await bridge.get_lease("drone") is None
     await agent.close()
 
@@ -257,6 +256,6 @@ async def test_the_memory_bank_frozen_and_killed_mid_mission(processes: Processe
     await seen_until(events, KeyframeFiled)
 
     assert (await agent.cancel_mission(mission.mission_id)).state is MissionState.CANCELLED
-    assert await seconds_until_still(bridge) < STOPS_WITHIN_S
+    assert await seconds_until_still(bridge) < PROMISED_STILL_S
     assert await bridge.get_lease("drone") is None
     await agent.close()

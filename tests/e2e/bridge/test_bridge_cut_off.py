@@ -19,7 +19,7 @@ from silent_relay import SilentRelay, SkewedRelay
 
 from stillwing_bridge.client import RemoteBridge
 from stillwing_bridge.core.commands import CommandState, SetVelocity, Step, Takeoff
-from stillwing_bridge.core.types import StopLevel
+from stillwing_bridge.core.types import STILL_M_S, Lease, StopLevel
 from stillwing_common.errors import EmergencyStopped, ObservationStale, StillwingError
 
 pytestmark = [pytest.mark.e2e, pytest.mark.serial, pytest.mark.timeout(240)]
@@ -40,7 +40,10 @@ async def pilot(field: Field) -> AsyncIterator[Pilot]:
 
 
 async def fly_sideways(pilot: Pilot) -> str:
-    lease = await pilot.take_off()
+    return await move_sideways(pilot, await pilot.take_off())
+
+
+async def move_sideways(pilot: Pilot, lease: Lease) -> str:
     frame_id = (await pilot.bridge.capture_frame("drone")).frame_id
     command_id = await pilot.bridge.command(lease, SetVelocity(right_m_s=0.8), ttl_s=5, based_on_frame_id=frame_id)
     await pilot.moves()
@@ -96,7 +99,7 @@ async def test_a_client_behind_a_half_open_link_is_held(field: Field, pilot: Pil
     await flies_again(pilot)
 
 
-async def test_a_bridge_behind_a_half_open_link_leaves_a_vehicle_that_stops(tmp_path: Path) -> None:
+async def test_a_bridge_behind_a_link_that_stalls_holds_and_flies_on_and_stops_where_it_is_cut(tmp_path: Path) -> None:
     log, airfield_log = tmp_path / "bridge.log", tmp_path / "airfield.log"
     airfield = start("stillwing_airfield", "--seed", "3", "--port", "0", log=airfield_log)
     simulator = wait_for_line(airfield_log, "listening on").split()[-1]
@@ -106,7 +109,15 @@ async def test_a_bridge_behind_a_half_open_link_leaves_a_vehicle_that_stops(tmp_
             address = "127.0.0.1:" + wait_for_line(log, "rpc.serving").split("port=")[1].split()[0]
             remote = await RemoteBridge.connect(address, wait_s=30)
             with looking(remote, simulator) as pilot:
-                command_id = await fly_sideways(pilot)
+                lease = await pilot.take_off()
+                stalled = asyncio.ensure_future(pilot.do(Step(right_m=-1.5, speed_m_s=0.5)))
+                await pilot.moves()
+                relay.fall_silent()
+                await asyncio.sleep(1.0)
+                assert await pilot.speed_m_s() < STILL_M_S
+                relay.carry_on()
+                assert (await stalled).state is CommandState.SUCCEEDED
+                command_id = await move_sideways(pilot, lease)
                 relay.fall_silent()
                 assert await pilot.comes_to_rest()
                 assert (await remote.wait_command(command_id, 10)).state is CommandState.LINK_LOST
