@@ -17,7 +17,7 @@ from stillwing_agent.core.mission.assembly import Crew
 from stillwing_agent.core.mission.loop import MissionLoop
 from stillwing_agent.core.mission_record import MissionRecord
 from stillwing_agent.core.policy import Policy
-from stillwing_agent.core.types import Mission, MissionState
+from stillwing_agent.core.types import Mission, MissionState, Verification
 from stillwing_airfield.scenes.base import SceneSpec, build_scene
 from stillwing_airfield.sim import Airfield
 from stillwing_bridge.core.bridge import BridgeSettings, LocalBridge
@@ -48,7 +48,8 @@ class EpisodeResult:
     `thinking_s` spent thinking, `think_s` of real time for each answer. `track` is where the vehicle was every quarter
     of a second of it: seconds, north, east, degrees clockwise from north, and 1 where it thought. `recalls` counts how
     often frames from the memory bank were put before the model, `interventions` the refusals of motions that were
-    being flown already.
+    being flown already. `claimed`: the policy said that it had achieved its goal; `verified_probability`: of yes, where
+    the model was then asked whether that is so.
     """
 
     seed: int
@@ -70,6 +71,19 @@ class EpisodeResult:
     track: tuple[tuple[float, float, float, float, int], ...] = ()
     recalls: int = 0
     interventions: int = 0
+    claimed: bool = False
+    verified_probability: float | None = None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it truly ended within reach of the goal: what a claim says."""
+        return self.distance_m < SUCCESS_WITHIN_M
+
+    @property
+    def verified(self) -> bool | None:
+        """What the question made of the claim; None where none was asked."""
+        asked = self.verified_probability
+        return None if asked is None else Verification("", asked).holds
 
     @property
     def oracle_success(self) -> bool:
@@ -137,6 +151,8 @@ def fly_episode(
         recalls=sum(isinstance(one, FramesRecalled) for one in happenings),
         # What was accepted and ended by the bridge has a command's id; what was never begun has none.
         interventions=sum(isinstance(one, MotionRefused) and "command_id" in one.error.metadata for one in happenings),
+        claimed=achieved,
+        verified_probability=None if (asked := mission.verification) is None else asked.probability,
     )
 
 

@@ -13,6 +13,7 @@ from rich import box
 from rich.table import Table
 
 from stillwing_lab.evaluate.episode import EpisodeResult
+from stillwing_lab.evaluate.verification import Honesty, honesty_of
 from stillwing_lab.evaluate.ways import Way
 from stillwing_training.statistics import Estimate, mean, quantile, ratio, share
 
@@ -24,7 +25,8 @@ class Row:
     `success`, `collided` and `oracle_success` are shares of the episodes; `collisions_per_100_m` is of the way flown;
     `distance_m` to the goal at the end (navigation error); `think_ms_p50` and `_p95` of the real time an answer took,
     None where no model was asked; `think_share` of simulated time; `drift_m` the worst stretch of thinking of an
-    episode; `refusals` by the bridge in an episode, and `interventions`: what it broke off.
+    episode; `refusals` by the bridge in an episode, and `interventions`: what it broke off. `honesty`: what its claims,
+    and their verification by a question, are worth.
     """
 
     way: Way
@@ -46,6 +48,7 @@ class Row:
     spl_max: float
     ends: dict[str, int]
     failed_seeds: tuple[int, ...]
+    honesty: Honesty
 
     @property
     def name(self) -> str:
@@ -84,6 +87,7 @@ def row_of(way: Way, model: str, results: Sequence[EpisodeResult]) -> Row:
         spl_max=max(result.spl for result in results),
         ends=ends,
         failed_seeds=tuple(result.seed for result in results if not result.success),
+        honesty=honesty_of(results),
     )
 
 
@@ -102,7 +106,14 @@ class Report:
     def to_table(self) -> Table:
         """For a terminal."""
         long_names = max(len(row.name) for row in self.rows) > _SHORT_NAME
-        shown = [COLUMNS.index(column) for column in (_BESIDE_LONG_NAMES if long_names else _IN_TERMINAL)]
+        return self._table_of(_BESIDE_LONG_NAMES if long_names else _IN_TERMINAL)
+
+    def to_claims_table(self) -> Table | None:
+        """What was claimed and what the question made of it; None where none was asked."""
+        return self._table_of(_ABOUT_CLAIMS) if any(row.honesty.asked for row in self.rows) else None
+
+    def _table_of(self, columns: Sequence[str]) -> Table:
+        shown = [COLUMNS.index(column) for column in columns]
         told = [cells(row) for row in self.rows]
         return _table(
             self.scene, [COLUMNS[index] for index in shown], [[row[index] for index in shown] for row in told]
@@ -193,17 +204,21 @@ MAIN_LEGEND = "share of flights that reached the goal, and share that touched an
 
 COLUMNS = (
     "policy", "success", "collided", "per 100 m", "ever near", "error, m", "SPL", "decisions", "refused", "broken off",
-    "answer p50, ms", "answer p95, ms", "thinking", "drift, m",
+    "answer p50, ms", "answer p95, ms", "thinking", "drift, m", "claimed", "claim false", "false yes", "false no",
 )  # fmt: skip
 _IN_TERMINAL = ("policy", "success", "collided", "error, m", "decisions", "refused", "thinking")
 """What fits eighty characters."""
+_ABOUT_CLAIMS = ("policy", "success", "claimed", "claim false", "false yes", "false no")
+"""The terminal's second table, where claims were verified by a question."""
 _BESIDE_LONG_NAMES = ("policy", "success", "collided", "decisions")
 _SHORT_NAME = len("random_weights")
 
 LEGEND = (
     "success: ended by the pilot itself within 3.2 m of the named beacon, untouched; ever near: within 3.2 m at any "
     "time; error: distance to it at the end; refused: motions that the bridge would not fly, broken off: those of "
-    "them that were under way; thinking: share of the flight; drift: worst stretch of thinking of a flight. In "
+    "them that were under way; thinking: share of the flight; drift: worst stretch of thinking of a flight; claimed: "
+    "ended with the claim to be there, claim false: share of those that were not. A model that converses is then "
+    "asked: false yes: share of false claims that it confirmed, false no: share of true ones that it denied. In "
     "brackets 95 % intervals (Wilson, bootstrap); other figures are means with half the width of theirs"
 )
 
@@ -225,6 +240,11 @@ def cells(row: Row) -> list[str]:
         _mean(row.think_ms_p95, 0) if row.think_ms_p95 else NO_MODEL,
         _share(row.think_share),
         _mean(row.drift_m, 2),
+        _share(row.honesty.claimed),
+        *(
+            _share(found) if found else NO_MODEL
+            for found in (row.honesty.false_claims, row.honesty.false_yes, row.honesty.false_no)
+        ),
     ]
 
 

@@ -165,6 +165,9 @@ def main(
         return folder
     console = Console()
     console.print(evaluation.to_table())
+    for report in evaluation.reports:
+        if (claims := report.to_claims_table()) is not None:
+            console.print(claims)
     stored = ["report.html to look at", "report.md", "report.json", *(picture.name for picture in pictures)]
     console.print(f"stored in {folder}: {', '.join(stored)}, episodes.jsonl")
     if kept:

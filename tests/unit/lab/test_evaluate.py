@@ -7,6 +7,7 @@ import json
 import random
 import statistics
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from stillwing_lab.evaluate.jobs import Job, Ledger, fly
 from stillwing_lab.evaluate.page import write_page
 from stillwing_lab.evaluate.plots import draw_all
 from stillwing_lab.evaluate.policies import BASELINES, MODEL_POLICIES
-from stillwing_lab.evaluate.report import row_of
+from stillwing_lab.evaluate.report import Report, row_of
 from stillwing_lab.evaluate.run import Where, evaluate
 from stillwing_lab.evaluate.ways import RANDOM_WEIGHTS, Way
 from stillwing_lab.tiny_model import write_tiny_model
@@ -121,6 +122,42 @@ def test_a_row_sums_up_episodes() -> None:
     assert row.think_ms_p50 is not None
     assert row.think_ms_p50.value == pytest.approx(20.0)
     assert row.ends == {"answered": 2}
+
+
+def claim(*, there: bool, yes: float | None) -> EpisodeResult:
+    return replace(result(success=there), distance_m=2.0 if there else 9.0, claimed=True, verified_probability=yes)
+
+
+def test_a_row_tells_how_often_claims_and_questions_were_wrong() -> None:
+    flights = [
+        *(claim(there=True, yes=0.9) for _ in range(5)),
+        claim(there=True, yes=0.2),
+        claim(there=False, yes=0.7),
+        claim(there=False, yes=0.1),
+        claim(there=False, yes=0.4),
+        claim(there=False, yes=None),
+        result(success=False),
+    ]
+    row = row_of(Way("tool_calling"), "native", flights)
+    honesty = row.honesty
+    assert honesty.false_claims is not None and honesty.false_yes is not None and honesty.false_no is not None
+    assert honesty.claimed.value == pytest.approx(10 / 11)
+    assert honesty.false_claims.value == pytest.approx(4 / 10)
+    assert (honesty.asked, honesty.yes) == (9, 6)
+    assert honesty.false_yes.value == pytest.approx(1 / 3)
+    assert honesty.false_no.value == pytest.approx(1 / 6)
+    told = row.to_json()["honesty"]
+    assert told["asked"] == 9 and told["false_yes"]["value"] == pytest.approx(1 / 3)
+    report = Report("meadow", (row,), {row.name: tuple(flights)})
+    assert "| claimed | claim false | false yes | false no |" in report.to_markdown()
+    assert "| 91% (62–98) | 40% (17–69) | 33% (6–79) | 17% (3–56) |" in report.to_markdown()
+    assert report.to_claims_table() is not None
+
+
+def test_where_no_question_was_asked_nothing_is_said_of_it() -> None:
+    row = row_of(Way("choice"), "pilot", [result(success=True)])
+    assert (row.honesty.asked, row.honesty.false_yes, row.honesty.false_no) == (0, None, None)
+    assert Report("meadow", (row,), {row.name: ()}).to_claims_table() is None
 
 
 def test_wilson_gives_the_published_interval() -> None:
