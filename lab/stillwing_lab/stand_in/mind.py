@@ -35,10 +35,12 @@ from stillwing_lab.stand_in.sight import Picture, Sighting
 NEAR_M = 3.0
 _STRAIGHT_DEG = 6.0
 _SIDE_M = 1.5
+_PAST_M = 2.5
 _MARGIN_M = 0.4
 _LEAST_WAY_M = 0.8
 _LONGEST_LEG_M = 8.0
-_MOST_SCANS = 3
+_MOST_SCANS = 4
+_MOST_TOLD = 6
 _QUOTED = 40
 """Characters of an instruction that stand in a note, to tell it from others."""
 
@@ -62,9 +64,9 @@ def words_for(picture: Picture, *, chinese: bool) -> str:
     """What a picture shows, in words."""
     if not picture.sightings:
         return "没有看到东西。" if chinese else "Nothing but ground and sky."
-    return ("，" if chinese else "; ").join(_one_in_words(each, chinese=chinese) for each in picture.sightings[:6]) + (
-        "。" if chinese else "."
-    )
+    striking_first = sorted(picture.sightings, key=lambda each: each.name.split()[0] not in COLOURS)
+    told = [_one_in_words(each, chinese=chinese) for each in striking_first[:_MOST_TOLD]]
+    return ("，" if chinese else "; ").join(told) + ("。" if chinese else ".")
 
 
 def _one_in_words(seen: Sighting, *, chinese: bool) -> str:
@@ -203,13 +205,14 @@ class _Decision:
 
     def _reach(self, goal: Reach, number: int = 0) -> Call:
         goal = self._meant(goal)
-        if goal.any_of or (not goal.colour and len(self._known(goal)) > 1):
+        if not goal.colour:
+            # Which is meant can be told only by who knows which there are.
+            if not self.reading.outcomes_of("look_around"):
+                return self._scan(goal)
             known = sorted(self._known(goal))
             if len(known) > 1:
                 names = (self._say(" or ", "还是")).join(in_words(name, chinese=self.chinese) for name in known)
                 return self._call("ask_operator", question=self._say(f"Which one: {names}?", f"哪一个：{names}？"))
-            if not known and not self.reading.outcomes_of("look_around"):
-                return self._scan(goal)
         seen = next((each for each in self.newest.sightings if _is(each, goal)), None)
         if seen is None:
             return self._search(goal)
@@ -258,6 +261,11 @@ class _Decision:
             heading_deg = self._heading_of(goal, step.outcome)
             if heading_deg is not None:
                 return self._turn_by((heading_deg - self.reading.heading_deg + 180) % 360 - 180)
+        if step is not None and step.tool == "move_aside" and not step.refused:
+            # What was to be passed hides it now: past that.
+            return self._call("move_forward", distance_m=_PAST_M, speed_m_s=1.0)
+        if step is not None and step.refused and step.tool in ("move_forward", "move_aside"):
+            return self._round(step)
         mentioned = self._mentioned(goal)
         scans = [each for each in self.reading.steps if each.tool == "look_around"]
         if not scans or (mentioned and step is not None and step.tool not in ("look_around", "turn")):

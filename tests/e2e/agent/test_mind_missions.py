@@ -13,6 +13,7 @@ from run_profile import sized
 from wired_engine import connecting_to, served
 
 from stillwing_agent.core.events import Briefed
+from stillwing_lab.stand_in.drawn_missions import drawn_missions
 from stillwing_lab.stand_in.engine import stand_in_engine
 from stillwing_lab.stand_in.flying import ChangingSight, Flown, fly
 from stillwing_lab.stand_in.mind import StandInMind
@@ -62,6 +63,16 @@ def without_notes(request: AskRequest) -> AskRequest:
 def _changed(request: AskRequest, told: Callable[[str], str]) -> AskRequest:
     turns = [replace(turn, text=told(turn.text)) if isinstance(turn, ToolTurn) else turn for turn in request.messages]
     return replace(request, messages=tuple(turns))
+
+
+def test_missions_drawn_with_a_fresh_seed(flown: Fly, run_seed: int) -> None:
+    """What is wrong with each that is; the run's seed, which the report's header shows, draws them again."""
+    wrong = {
+        f"{mission.name}: {mission.scene} {mission.seed}: {mission.goal}": found
+        for mission in drawn_missions(run_seed, sized(ci=1, nightly=20))
+        if (found := faults(mission, flown(mission)))
+    }
+    assert wrong == {}
 
 
 IN_CI = ("look and report", "nothing there, in Chinese")
