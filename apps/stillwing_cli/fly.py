@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from stillwing_agent.client import RemoteAgent
 from stillwing_agent.core.types import Mission, MissionRequest
@@ -25,8 +26,9 @@ from stillwing_cli.stack import running_stack
 from stillwing_cli.state import StackState, default_state, read_state
 from stillwing_cli.supervisor import Supervisor
 from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run
+from stillwing_cli.told_stop import CLEAR_COMMAND, follow_stops, stop_words, stops_in_force
 from stillwing_cli.up import AgentName, Certs, Endpoint, Model, Profile, Scene, Seed, absolute
-from stillwing_common.errors import NotFound, StillwingError
+from stillwing_common.errors import EmergencyStopped, NotFound, StillwingError
 from stillwing_common.ids import new_id
 from stillwing_common.signals import end_on_signals
 from stillwing_memory.client import RemoteMemoryBank
@@ -139,6 +141,8 @@ async def _fly_with(order: Order, state: StackState, supervisor: Supervisor | No
     async with AsyncExitStack() as stack:
         links = await _connect(state, stack)
         scene, request = await _request(order, state, links)
+        if (stop := (await stops_in_force(links.bridge)).get(request.vehicle_id)) is not None:
+            raise EmergencyStopped(stop_words(request.vehicle_id, stop))
         goal = goal_in(scene, request.goal, order.goal_thing)
         folder = fresh_folder(order.runs, datetime.now().astimezone())
         recorder = await _begin_recording(order, links, request, folder, console)
@@ -168,7 +172,14 @@ async def _fly_with(order: Order, state: StackState, supervisor: Supervisor | No
         with console.status("writing the report"):
             await _gather_rest(links, record)
             await asyncio.to_thread(write_report, record, folder)
+            stops = await stops_in_force(links.bridge)
     _tell(record, folder, summary, order.as_json, console)
+    for vehicle_id, stop in stops.items():
+        console.print(Text(stop_words(vehicle_id, stop), "bold red"), soft_wrap=True)
+    if stops:
+        next_step(console, CLEAR_COMMAND, "when it is safe; until then nothing moves")
+    else:
+        next_step(console, f"stillwing fly --seed {(record.summary()['seed'] or 0) + 1}", "another scene")
     return record.exit_code
 
 
@@ -232,6 +243,7 @@ async def _follow(links: Links, record: FlightRecord, console: Console) -> None:
         background = [
             asyncio.create_task(_take_telemetry(links.bridge, record)),
             asyncio.create_task(_take_figures(links.agent, record, display)),
+            asyncio.create_task(follow_stops(links.bridge, display.warn)),
         ]
         try:
             async for event in links.agent.watch_mission(record.mission.mission_id):
@@ -304,4 +316,3 @@ def _tell(
     console.print(f"\nReport: {folder / 'report.html'}")
     if recording is not None:
         console.print(f"Recording: {recording.path}   {recording.frames} frames, {recording.size_bytes / 1e6:.1f} MB")
-    next_step(console, f"stillwing fly --seed {(summary['seed'] or 0) + 1}", "another scene")

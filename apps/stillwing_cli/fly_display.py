@@ -55,6 +55,10 @@ class FlightDisplay:
                 soft_wrap=True,
             )
 
+    def warn(self, text: str) -> None:
+        """Print above the panel what everybody has to know."""
+        self._console.print(Text(text, "bold red"), soft_wrap=True)
+
     def refresh(self) -> None:
         """Draw anew."""
         if self._console.is_terminal:

@@ -9,10 +9,12 @@ from rich.text import Text
 
 from stillwing_agent.client import RemoteAgent
 from stillwing_bridge.client import RemoteBridge
+from stillwing_bridge.core.types import EmergencyStop
 from stillwing_cli.plan import AGENT, AIRFIELD, BRIDGE, ENGINE, MEMORY
 from stillwing_cli.ready import ping
-from stillwing_cli.state import StackState, default_state, read_state
+from stillwing_cli.state import StackState, default_state, known_state, read_state
 from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run
+from stillwing_cli.told_stop import CLEAR_COMMAND, stop_words, stops_in_force
 from stillwing_common.errors import StillwingError
 from stillwing_memory.client import RemoteMemoryBank
 from stillwing_rpc.channel_settings import ChannelSettings
@@ -42,14 +44,26 @@ def status(as_json: AsJson = False) -> None:
 
 async def _status(as_json: bool) -> None:
     present = read_state()
-    state = present or default_state()
+    left_over = None if present is not None else known_state()
+    state = present or left_over or default_state()
     rows = await look(state)
+    if left_over is not None and all(row.health != "serving" for row in rows):
+        state, left_over = default_state(), None
+        rows = await look(state)
+    stops = await _stops(state)
     console = err if as_json else out
     if as_json:
-        print_json({"managed": present is not None, "parts": [asdict(row) for row in rows]})
+        told = [{"vehicle_id": name} | asdict(stop) | {"level": stop.level.name} for name, stop in stops.items()]
+        print_json({"managed": present is not None, "parts": [asdict(row) for row in rows], "emergency_stops": told})
     else:
         out.print(_table(rows))
-    if all(row.health != "serving" for row in rows):
+    if left_over is not None:
+        console.print(f"process {left_over.pid}, which kept these up, is gone; the next stillwing up ends them")
+    for name, stop in stops.items():
+        console.print(Text(stop_words(name, stop), "bold red"), soft_wrap=True)
+    if stops:
+        next_step(console, CLEAR_COMMAND, "when it is safe; until then nothing moves")
+    elif all(row.health != "serving" for row in rows):
         next_step(console, "stillwing up", "nothing is up here")
     else:
         next_step(
@@ -96,6 +110,20 @@ async def _bridge(address: str, channel: ChannelSettings) -> str:
             kind = "simulated" if vehicle.simulated else "real"
             lines.append(f"{vehicle.vehicle_id} ({kind}), held by {holder}")
         return "; ".join(lines) or "no vehicle"
+    finally:
+        await bridge.close()
+
+
+async def _stops(state: StackState) -> dict[str, EmergencyStop]:
+    try:
+        bridge = await RemoteBridge.connect(state.address(BRIDGE), state.channel, wait_s=_WAIT_S)
+    except StillwingError:
+        return {}  # its row says so
+    try:
+        return await stops_in_force(bridge)
+    except StillwingError as error:
+        err.print(f"whether an emergency stop is in force is not known: {error}", style="yellow")
+        return {}
     finally:
         await bridge.close()
 

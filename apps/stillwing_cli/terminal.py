@@ -11,7 +11,15 @@ from rich.console import Console
 from rich.text import Text
 
 from stillwing_cli.errors import PartFailed
-from stillwing_common.errors import MissingExtra, ModelNotUsable, PortInUse, StillwingError, Unavailable
+from stillwing_cli.told_stop import CLEAR_COMMAND
+from stillwing_common.errors import (
+    EmergencyStopped,
+    MissingExtra,
+    ModelNotUsable,
+    PortInUse,
+    StillwingError,
+    Unavailable,
+)
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -25,6 +33,7 @@ T = TypeVar("T")
 _HELP = (
     (PartFailed, "stillwing doctor", "what this machine lacks"),
     (PortInUse, "stillwing up --ports auto", "take other ports"),
+    (EmergencyStopped, CLEAR_COMMAND, "when it is safe; until then nothing moves"),
     (ModelNotUsable, "stillwing doctor", "whether the pilot is here"),
     (MissingExtra, "stillwing doctor", "what this machine lacks"),
     (Unavailable, "stillwing up", "start everything"),

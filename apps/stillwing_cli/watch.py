@@ -1,12 +1,15 @@
 """`stillwing watch`: a mission's events as they happen, from any point of its log on."""
 
+import asyncio
 import json
+from contextlib import AsyncExitStack
 from dataclasses import is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.text import Text
 
 from stillwing_agent.client import RemoteAgent
@@ -36,10 +39,14 @@ from stillwing_agent.core.events import (
     ThinkingStarted,
 )
 from stillwing_agent.core.prompting.prompts import call_text
-from stillwing_cli.plan import AGENT
-from stillwing_cli.state import default_state, read_state
+from stillwing_bridge.client import RemoteBridge
+from stillwing_cli.plan import AGENT, BRIDGE
+from stillwing_cli.state import StackState, default_state, read_state
 from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run
+from stillwing_cli.told_stop import follow_stops, stops_in_force, told
 from stillwing_common.errors import NotFound, StillwingError
+
+_BRIDGE_WAIT_S = 3.0
 
 
 def watch(
@@ -55,6 +62,7 @@ async def _watch(mission_id: str, after: int, as_json: bool) -> None:
     state = read_state() or default_state()
     agent = await RemoteAgent.connect(state.address(AGENT), state.channel, wait_s=3.0)
     seen = after
+    telling = await _begin_telling_stops(state, err if as_json else out)
     try:
         if not mission_id:
             missions = (await agent.list_missions(1)).missions
@@ -71,8 +79,31 @@ async def _watch(mission_id: str, after: int, as_json: bool) -> None:
                     soft_wrap=True,
                 )
     finally:
+        await telling.aclose()
         await agent.close()
     next_step(err if as_json else out, f"stillwing watch {mission_id} --after {seen}", f"resume after event {seen}")
+
+
+async def _begin_telling_stops(state: StackState, console: Console) -> AsyncExitStack:
+    """Tell of the stops in force, and of those that come until this is closed."""
+
+    def tell(text: str) -> None:
+        console.print(Text(text, "bold red"), soft_wrap=True)
+
+    async with AsyncExitStack() as stack:
+        try:
+            bridge = await RemoteBridge.connect(state.address(BRIDGE), state.channel, wait_s=_BRIDGE_WAIT_S)
+            stack.push_async_callback(bridge.close)
+            stops = await stops_in_force(bridge)
+        except StillwingError as error:
+            tell(f"whether an emergency stop is in force is not known: {error}")
+            return stack.pop_all()
+        for vehicle_id, stop in stops.items():
+            tell(told(vehicle_id, stop))
+        following = asyncio.create_task(follow_stops(bridge, tell, stops))
+        stack.push_async_callback(asyncio.wait, {following})
+        stack.callback(following.cancel)
+        return stack.pop_all()
 
 
 def describe(happening: Happening) -> Text:

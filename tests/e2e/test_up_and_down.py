@@ -99,6 +99,13 @@ class Up:
                     continue  # it ended while we looked
         return found
 
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Another `stillwing` command in the same folder, which goes on; its result on stdout is nobody's."""
+        argv = [sys.executable, "-m", "stillwing_cli.main", *arguments]
+        return subprocess.Popen(
+            argv, cwd=self.folder, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Another `stillwing` command in the same folder."""
         argv = [sys.executable, "-m", "stillwing_cli.main", *arguments]
@@ -131,14 +138,31 @@ def test_up_is_seen_stopped_cleared_and_ended(up: Up) -> None:
     assert json.loads(again.stdout)["addresses"] == told["addresses"]
     assert "already up" in again.stderr
 
-    assert json.loads(up.command("stop", "--json").stdout)["latched"] == {"drone": "HOLD"}
+    watched = up.command("watch")
+    assert watched.returncode == 1
+    assert "no mission yet" in watched.stderr
+
+    flying = up.start("fly", "--json", "--record-fps", "0")
+    assert flying.stderr is not None
+    lines = iter(flying.stderr.readline, "")
+    assert any("▶" in line for line in lines), "it flies"
+    stopped = json.loads(up.command("stop", "--json", "--who", "anna", "a bird").stdout)
+    assert stopped["latched"] == {"drone": "HOLD"}
+    assert [each["vehicles"][0]["stop"]["not_on_disk"] for each in stopped["bridges"] if each["vehicles"]] == [""]
+    words = "drone: emergency stop HOLD by anna at "
+    told = "".join(lines)
+    assert words in told and ": a bird" in told and "Next: stillwing stop --clear" in told
+    assert flying.wait(60) == 1
+    flying.stderr.close()
+    assert words in up.command("watch").stdout
+    status = up.command("status", "--json")
+    assert words in status.stderr and json.loads(status.stdout)["emergency_stops"][0]["who"] == "anna"
+    assert words in up.command("fly").stderr, "nothing begins"
+
     wrong = up.command("stop", "--clear", "--operator-token", "wrong")
     assert wrong.returncode == 1
     assert "stillwing:" in wrong.stderr
     assert json.loads(up.command("stop", "--clear", "--json").stdout) == {"latched": {"drone": "NONE"}}
-    watched = up.command("watch")
-    assert watched.returncode == 1
-    assert "no mission yet" in watched.stderr
 
     up.process.send_signal(signal.SIGTERM)
     assert up.end() == 0, up.log.read_text()[-4000:]

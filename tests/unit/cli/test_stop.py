@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from bridge_toys import ToyVehicle, toy_settings
 
+from stillwing_bridge.client import RemoteBridge
+from stillwing_bridge.convert.names import VEHICLE_SERVICE
 from stillwing_bridge.core.bridge import LocalBridge
 from stillwing_bridge.core.commands import CommandState, SetVelocity, Takeoff
 from stillwing_bridge.core.types import EmergencyStop, StopLevel
@@ -25,8 +27,10 @@ from stillwing_cli import state
 from stillwing_cli.bridges import bridge_address, known_bridges
 from stillwing_cli.plan import AGENT, BRIDGE, Choices
 from stillwing_cli.stopping import run_stop
+from stillwing_cli.told_stop import follow_stops, stops_in_force
 from stillwing_rpc.authority import make_certificates
 from stillwing_rpc.certificates import CertificateFolder
+from stillwing_rpc.channel import open_channel
 from stillwing_rpc.server import RpcServer
 from stillwing_rpc.settings import ServerSettings
 
@@ -259,3 +263,28 @@ def test_where_nothing_is_it_says_that_nothing_was_stopped(tmp_path: Path) -> No
     assert told.returncode == 1
     assert "NOTHING WAS STOPPED" in told.stderr and "Next: stillwing stop --bridge" in told.stderr
     assert "Traceback" not in told.stderr
+
+
+async def test_a_stop_is_told_while_it_comes_and_goes(serve: Serve) -> None:
+    served = await serve()
+    bridge = await RemoteBridge.connect(f"127.0.0.1:{served.port}")
+    lines: asyncio.Queue[str] = asyncio.Queue()
+    await served.bridge.emergency_stop("drone", StopLevel.HOLD, "a bird", who="anna")
+    following = asyncio.create_task(follow_stops(bridge, lines.put_nowait, await stops_in_force(bridge)))
+    async with asyncio.timeout(10):
+        await served.bridge.emergency_stop("drone", StopLevel.LAND, "two birds", who="ben")
+        harder = await lines.get()
+        assert "drone: emergency stop LAND by ben at " in harder and ": two birds" in harder
+        assert "To clear it: stillwing stop --clear" in harder
+        await served.bridge.clear_emergency_stop("drone", "secret")
+        assert await lines.get() == "drone: the emergency stop is cleared"
+    following.cancel()
+    await asyncio.wait({following})
+    await bridge.close()
+    gone = RemoteBridge(open_channel("127.0.0.1:1", VEHICLE_SERVICE))
+    following = asyncio.create_task(follow_stops(gone, lines.put_nowait))
+    async with asyncio.timeout(10):
+        assert "is not known" in await lines.get()
+    following.cancel()
+    await asyncio.wait({following})
+    await gone.close()
