@@ -10,6 +10,20 @@ from hypothesis import strategies as st
 from stillwing_agent.core.memory.reading.noun_phrase_reader import NounPhraseReader, read_instruction
 from stillwing_agent.core.memory.reading.noun_phrases import read_phrases, slot_of
 from stillwing_agent.core.memory.reading.registry import Known, Mention, Registry
+from stillwing_common.errors import Unsupported
+
+
+@pytest.mark.parametrize(
+    "text", ["飞到红色信标。", "飞到 red beacon 旁边的红色面包车", "Лети к красному маяку.", "赤いビーコンへ"]
+)
+async def test_what_is_not_written_in_latin_letters_is_told_apart(text: str) -> None:
+    with pytest.raises(Unsupported, match="reads English"):
+        await NounPhraseReader().read(text, 1, Registry())
+
+
+@pytest.mark.parametrize("text", ["Fly to the sign that says 出口.", "Vuela al café.", "", "42!"])
+async def test_a_name_in_other_letters_keeps_no_instruction_from_being_read(text: str) -> None:
+    await NounPhraseReader().read(text, 1, Registry())
 
 
 def read_all(*texts: str) -> tuple[Registry, list[list[int]]]:
@@ -78,10 +92,10 @@ def test_a_number_that_is_neither_known_nor_next_is_refused() -> None:
 
 
 @given(st.text(max_size=200))
-async def test_any_text_is_read_and_the_registry_left_alone(text: str) -> None:
+def test_any_text_is_read_and_the_registry_left_alone(text: str) -> None:
     registry, _ = read_all("A man and a red van wait.")
     before = dict(registry.known)
-    mentions = await NounPhraseReader().read(text, 2, registry)
+    mentions = read_instruction(text, 2, registry)
     assert registry.known == before
     after = registry.copy()
     for mention in mentions:

@@ -4,18 +4,28 @@ It knows nothing of frames or of where things are; see `lexicon` for the words i
 """
 
 from collections.abc import Sequence
+from unicodedata import name
 
 from stillwing_agent.core.memory.reading.lexicon import PROTAGONISTS
 from stillwing_agent.core.memory.reading.matching import match
 from stillwing_agent.core.memory.reading.noun_phrases import Determiner, Phrase, read_phrases, slot_of
 from stillwing_agent.core.memory.reading.registry import Mention, Registry
+from stillwing_common.errors import Unsupported
 
 
 class NounPhraseReader:
-    """An `InstructionReader` by rule."""
+    """An `InstructionReader` by rule, for English."""
 
     async def read(self, text: str, instruction: int, registry: Registry) -> Sequence[Mention]:
-        """See `InstructionReader`."""
+        """See `InstructionReader`. Raises Unsupported for text that is not written in Latin letters for the most part:
+        it would find nothing there, or take a whole clause for a name.
+        """
+        if not _in_latin_letters(text):
+            raise Unsupported(
+                "the rule reader reads English, not this: what the instruction is about is not remembered. "
+                "The reader `model` has the model read it",
+                reader="noun_phrases",
+            )
         return read_instruction(text, instruction, registry)
 
 
@@ -32,6 +42,11 @@ def read_instruction(text: str, instruction: int, registry: Registry) -> list[Me
             draft.add(instruction, mention, slot_of)
             mentions.append(mention)
     return mentions
+
+
+def _in_latin_letters(text: str) -> bool:
+    letters = [letter for letter in text if letter.isalpha()]
+    return 2 * sum(name(letter, "").startswith("LATIN") for letter in letters) >= len(letters)
 
 
 def _mention(phrase: Phrase, number: int) -> Mention:
