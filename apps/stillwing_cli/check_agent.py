@@ -10,7 +10,7 @@ from stillwing_cli.agent_checks import AgentChecks
 from stillwing_cli.agent_ground import agent_ground
 from stillwing_cli.check_page import Check, Level, show
 from stillwing_cli.plan import AGENT, AIRFIELD, BRIDGE, ENGINE, SERVICES
-from stillwing_cli.terminal import AsJson, Prefixed, err, next_step, out, print_json, run
+from stillwing_cli.terminal import AsJson, Prefixed, err, finite, next_step, out, print_json, run
 from stillwing_common.signals import end_on_signals
 from stillwing_rpc.channel import connect
 from stillwing_rpc.logs import configure_logs
@@ -18,7 +18,9 @@ from stillwing_rpc.logs import configure_logs
 
 def check_agent(
     address: Annotated[str, typer.Argument(help="HOST:PORT at which the agent serves, or will.")],
-    wait_s: Annotated[float, typer.Option("--wait", min=1, help="Seconds to wait until it serves.")] = 60,
+    wait_s: Annotated[
+        float, typer.Option("--wait", min=1, callback=finite, help="Seconds to wait until it serves.")
+    ] = 60,
     ports: Annotated[
         str, typer.Option(help="Of bridge and engine: default (50061 and 50063), or auto for any free ones.")
     ] = "default",

@@ -14,7 +14,7 @@ def check_model(
     dtype: Annotated[
         Literal["auto", "float32", "bfloat16"], typer.Option(help="Type of weights; auto is bfloat16 on CUDA.")
     ] = "auto",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the tensor library.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="CPU threads of the tensor library.")] = 1,
     random_weights: Annotated[
         bool, typer.Option("--random-weights", help="Make the weights up: for speed and memory, not for answers.")
     ] = False,

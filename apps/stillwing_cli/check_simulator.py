@@ -88,6 +88,14 @@ def _host_and_port(address: str) -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
     if not colon:
         host, port = address, "41451"
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+    if not _is_host(host) or not port.isdigit() or len(port) > 5 or not 0 < int(port) < 65536:
         raise InvalidInput(f"{address!r} is no HOST:PORT, such as 127.0.0.1:41451", field="address")
     return host, int(port)
+
+
+def _is_host(host: str) -> bool:
+    """Whether a name can be looked up at all."""
+    try:
+        return bool(host.encode("idna"))
+    except UnicodeError:
+        return False

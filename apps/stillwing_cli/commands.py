@@ -4,6 +4,9 @@ Importing all of them takes ten times as long as importing one, so the help of `
 and only the module of the command that is called is imported.
 """
 
+import io
+import os
+import sys
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -61,8 +64,21 @@ class LazyGroup(Group):
         not_imported: Any = None
         self.commands.update(dict.fromkeys(COMMANDS, not_imported))  # typer suggests from these names
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command line; what its output's encoding cannot hold is written as an escape."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        return super().main(*args, **extra)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take the arguments; what no system could have handed over is refused, but a stop never for its words."""
+        if args[:1] != ["stop"] and not all(map(_is_argument, args)):
+            ctx.fail("An argument holds a NUL character or half of a surrogate pair.")
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; a package that it lacks is named with the command that installs it."""
+        """Run a command; whatever it raises is told in one line, and a missing package with what installs it."""
         try:
             return super().invoke(ctx)
         except ModuleNotFoundError:
@@ -71,6 +87,15 @@ class LazyGroup(Group):
 
             with told_errors(), needs_extra("fly", f"stillwing {ctx.invoked_subcommand}"):
                 raise
+        except Exception as error:
+            if isinstance(error, typer.Abort) or hasattr(error, "exit_code"):
+                raise  # the command line's own ways to end
+            from stillwing_cli.terminal import told
+
+            ending = told(error)
+            if ending is error:
+                raise
+            raise ending from error
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command, or None where there is none of this name."""
@@ -93,6 +118,13 @@ def application(summary: str, cls: type[TyperGroup] = Group) -> typer.Typer:
         rich_markup_mode=None,
         help=summary,
     )
+
+
+def _is_argument(word: str) -> bool:
+    try:
+        return "\0" not in word and bool(os.fsencode(word) or not word)
+    except UnicodeEncodeError:
+        return False
 
 
 def _load(name: str) -> Any:

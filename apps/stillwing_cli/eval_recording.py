@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stillwing_cli.terminal import AsJson, err, next_step, out, told_errors
+from stillwing_cli.terminal import AsJson, err, finite, next_step, out, told_errors
 
 
 def eval_recording(
@@ -18,14 +18,17 @@ def eval_recording(
     question: Annotated[str, typer.Option(help="Ask this instead of for a decision.")] = "",
     every: Annotated[int, typer.Option(min=1, help="Ask at every so many frames that the model is given.")] = 4,
     fps: Annotated[
-        float, typer.Option(min=0, help="Give the model at most so many frames a second; 0: every one.")
+        float,
+        typer.Option(
+            min=0, max=1000, callback=finite, help="Give the model at most so many frames a second; 0: every one."
+        ),
     ] = 2.0,
     camera: Annotated[str, typer.Option(help="Which camera; unset: the vehicle's first.")] = "",
     context_tokens: Annotated[
         int, typer.Option(min=0, help="Budget of the video memory; 0: as in flight, by the machine's memory.")
     ] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the tensor library.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="CPU threads of the tensor library.")] = 1,
     output: Annotated[Path | None, typer.Option("--out", help="Folder of the report; unset: one under runs/.")] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from stillwing_cli.terminal import AsJson, err, next_step, out, told_errors
+from stillwing_cli.terminal import AsJson, err, finite, next_step, out, told_errors
 
 
 def evaluate(
     scene: Annotated[
         str, typer.Argument(help="meadow, street, orchard or maze; maze,corridor_m=20 for a long one; all: all four.")
     ] = ("meadow"),
-    episodes: Annotated[int, typer.Option(min=1, help="Scenes for each way of flying.")] = 40,
+    episodes: Annotated[int, typer.Option(min=1, max=100_000, help="Scenes for each way of flying.")] = 40,
     policy: Annotated[
         list[str] | None, typer.Option(help="A policy to compare; may be given again. Unset: all there are.")
     ] = None,
@@ -41,13 +41,15 @@ def evaluate(
     ] = None,
     thinking_ms: Annotated[
         float,
-        typer.Option(min=0, help="How long an answer takes on the world's clock; 0: as long as it really takes."),
+        typer.Option(
+            min=0, callback=finite, help="How long an answer takes on the world's clock; 0: as long as it really takes."
+        ),
     ] = 50.0,
     model: Annotated[str, typer.Option(help="Directory of a model; empty takes the pilot.")] = "",
     first_seed: Annotated[
-        int, typer.Option(help="Seed of the first scene; training never saw those from 1000000 on.")
+        int, typer.Option(min=0, help="Seed of the first scene; training never saw those from 1000000 on.")
     ] = 1_000_000,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that fly; 0: one for each core.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, max=1024, help="Processes that fly; 0: one for each core.")] = 0,
     ray: Annotated[
         str, typer.Option(help='Fly on a Ray cluster instead: its address, "auto", or "local" for one started here.')
     ] = "",

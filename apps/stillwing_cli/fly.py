@@ -25,7 +25,7 @@ from stillwing_cli.report import LABELS, fresh_folder, write_report
 from stillwing_cli.stack import running_stack
 from stillwing_cli.state import StackState, default_state, read_state
 from stillwing_cli.supervisor import Supervisor
-from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run
+from stillwing_cli.terminal import AsJson, err, finite, next_step, out, print_json, run
 from stillwing_cli.told_stop import CLEAR_COMMAND, follow_stops, stop_words, stops_in_force
 from stillwing_cli.up import AgentName, Certs, Endpoint, Model, Profile, Scene, Seed, absolute
 from stillwing_common.errors import EmergencyStopped, NotFound, StillwingError
@@ -78,11 +78,18 @@ def fly(
     ] = "",
     vehicle: Annotated[str, typer.Option(help="Which vehicle; empty takes the first.")] = "",
     time_limit_s: Annotated[
-        float, typer.Option("--time-limit", min=1, help="Seconds until the mission gives up.")
+        float, typer.Option("--time-limit", min=1, callback=finite, help="Seconds until the mission gives up.")
     ] = 300,
     runs: Annotated[Path, typer.Option("--out", help="Where the report's folder is made.")] = Path("runs"),
     record_fps: Annotated[
-        float, typer.Option("--record-fps", min=0, help="Frames a second of the recording; 0 records nothing.")
+        float,
+        typer.Option(
+            "--record-fps",
+            min=0,
+            max=1000,
+            callback=finite,
+            help="Frames a second of the recording; 0 records nothing.",
+        ),
     ] = 2,
     attach: Annotated[
         bool, typer.Option("--attach", help="Fly with services started otherwise, on their default ports.")

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from stillwing_cli.commands import application
-from stillwing_cli.terminal import AsJson, err, next_step, out, told_errors
+from stillwing_cli.terminal import AsJson, err, finite, next_step, out, told_errors
 from stillwing_cli.video_benchmarks import video_benchmark
 
 lab = application("Experiments on the engine's memory, ablations, and benchmarks.")
@@ -31,7 +31,7 @@ Video = Annotated[Path | None, typer.Option(help="A video file to stream; unset:
 Pictures = Annotated[Path | None, typer.Option("--frames", help="A folder of pictures to stream.")]
 Chunks = Annotated[int | None, typer.Option(min=10, help="How many chunks of four frames; unset: the full protocol.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Threads = Annotated[int, typer.Option(min=1, help="CPU threads of the tensor library.")]
+Threads = Annotated[int, typer.Option(min=1, max=1024, help="CPU threads of the tensor library.")]
 Out = Annotated[
     Path | None, typer.Option("--out", help="Folder for the results; unset: one of its own under results/.")
 ]
@@ -118,7 +118,7 @@ def precision(
     chunks: Annotated[
         int | None, typer.Option(min=8, help="Chunks of two frames; unset: 160. Not the pilot's.")
     ] = None,
-    episodes: Annotated[int, typer.Option(min=1, help="Flights of the pilot, over unseen meadows.")] = 4,
+    episodes: Annotated[int, typer.Option(min=1, max=100_000, help="Flights of the pilot, over unseen meadows.")] = 4,
     device: Device = "auto",
     threads: Threads = 1,
     output: Out = None,
@@ -146,7 +146,9 @@ def precision(
 @lab.command("ablate")
 def ablate(
     model: Annotated[Path | None, typer.Option(help="Directory of a recall model; unset: the one that ships.")] = None,
-    streams: Annotated[int, typer.Option(min=1, help="Streams for each setting; more narrow the intervals.")] = 6,
+    streams: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Streams for each setting; more narrow the intervals.")
+    ] = 6,
     quick: Annotated[bool, typer.Option("--quick", help="Two budgets, one layout: a minute.")] = False,
     output: Out = None,
     as_json: AsJson = False,
@@ -196,20 +198,23 @@ def instructions(
 
 @lab.command("memory")
 def memory(
-    episodes: Annotated[int, typer.Option(min=1, help="Scenes for each memory and length.")] = 20,
+    episodes: Annotated[int, typer.Option(min=1, max=100_000, help="Scenes for each memory and length.")] = 20,
     corridor_m: Annotated[
-        list[float] | None, typer.Option("--corridor", help="Metres from start to turn, 4 to 200. May be given again.")
+        list[float] | None,
+        typer.Option("--corridor", callback=finite, help="Metres from start to turn, 4 to 200. May be given again."),
     ] = None,
     idle: Annotated[
         list[int] | None,
-        typer.Option(help="Frames a stream has behind it, for the question of positions; -1: leave it out."),
+        typer.Option(
+            max=1_000_000, help="Frames a stream has behind it, for the question of positions; -1: leave it out."
+        ),
     ] = None,
     model: Annotated[str, typer.Option(help="Directory of a model; empty takes the pilot.")] = "",
     policy: Annotated[
         str, typer.Option(help="tool_calling, choice, or reader: whoever reads each sign it can see.")
     ] = "tool_calling",
-    first_seed: Annotated[int, typer.Option(help="Seed of the first scene.")] = 1_500_000,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that fly; 0: one for each core.")] = 0,
+    first_seed: Annotated[int, typer.Option(min=0, help="Seed of the first scene.")] = 1_500_000,
+    workers: Annotated[int, typer.Option(min=0, max=1024, help="Processes that fly; 0: one for each core.")] = 0,
     ray: Annotated[str, typer.Option(help='Fly on a Ray cluster instead: its address, "auto", or "local".')] = "",
     output: Out = None,
     save: Annotated[
@@ -242,7 +247,9 @@ def memory(
 @lab.command("train-recall")
 def train_recall(
     output: Annotated[Path, typer.Option("--out", help="Where the model's files are written.")] = Path("models/recall"),
-    seed: Annotated[int, typer.Option(min=0, help="The same seed on the same machine gives the same model.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="The same seed on the same machine gives the same model.")
+    ] = 0,
     threads: Threads = 1,
 ) -> None:
     """Train the tiny model that the ablations are scored with: coloured signs, what was shown when."""

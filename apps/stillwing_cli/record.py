@@ -19,7 +19,7 @@ from stillwing_cli.plan import BRIDGE
 from stillwing_cli.report import fresh_folder
 from stillwing_cli.script import TimedCommand, parse_script
 from stillwing_cli.state import default_state, read_state
-from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run
+from stillwing_cli.terminal import AsJson, err, finite, next_step, out, print_json, run
 from stillwing_common.errors import InvalidInput, NotFound, StillwingError
 from stillwing_common.signals import end_on_signals
 from stillwing_recording.flight_file import RecordingSummary
@@ -31,7 +31,7 @@ _CONNECT_WAIT_S = 3.0
 def record(
     script: Annotated[Path | None, typer.Option(help="Fly these timed commands instead of the keyboard's.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Record what somebody else flies; until Ctrl-C.")] = False,
-    fps: Annotated[float, typer.Option(min=2, help="Frames a second.")] = 4.0,
+    fps: Annotated[float, typer.Option(min=2, max=1000, callback=finite, help="Frames a second.")] = 4.0,
     vehicle: Annotated[str, typer.Option(help="Which vehicle; empty takes the first.")] = "",
     file: Annotated[
         Path | None, typer.Option("--out", help="The file; a fresh folder under runs if not given.")

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
 
-from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, run
+from stillwing_cli.terminal import AsJson, err, finite, next_step, out, print_json, run
 from stillwing_cli.up import Certs
 from stillwing_common.signals import end_on_signals
 from stillwing_recording.base import Recording, RecordingInfo
@@ -22,7 +23,10 @@ def replay(
     file: Annotated[Path, typer.Argument(help="A flight.mcap, a folder of JPEG or PNG files, or a video.")],
     info: Annotated[bool, typer.Option("--info", help="Tell what it holds and serve nothing.")] = False,
     speed: Annotated[
-        float, typer.Option(min=0, max=1000, help="Times the recorded pace; 0 goes as fast as readers take frames.")
+        float,
+        typer.Option(
+            min=0, max=1000, callback=finite, help="Times the recorded pace; 0 goes as fast as readers take frames."
+        ),
     ] = 1.0,
     commands: Annotated[
         str, typer.Option(help="refuse motions, or note those that a live bridge would check.")
@@ -30,10 +34,10 @@ def replay(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")] = 50061,
     fps: Annotated[
-        float, typer.Option(min=0, help="Pictures: their rate. Videos: at most so many; 0 every one.")
+        float, typer.Option(min=0, callback=finite, help="Pictures: their rate. Videos: at most so many; 0 every one.")
     ] = 0.0,
     hfov_deg: Annotated[
-        float, typer.Option("--hfov-deg", help="Horizontal field of view of pictures and videos.")
+        float, typer.Option("--hfov-deg", callback=finite, help="Horizontal field of view of pictures and videos.")
     ] = 90.0,
     certs: Certs = "",
     as_json: AsJson = False,
@@ -59,7 +63,7 @@ async def _replay(
     as_json: bool,
 ) -> None:
     console = err if as_json else out
-    with console.status(f"reading {file}"):
+    with console.status(Text(f"reading {file}")):
         recording = await asyncio.to_thread(open_recording, file, options)
         glance = await asyncio.to_thread(recording.info)
     tell(glance, as_json and info)
@@ -101,7 +105,7 @@ async def _serve(
             print_json({"state": "serving", "address": address})
         console.print(f"serving on {address}; it begins with the first reader of frames, Ctrl-C ends it")
         with Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.completed:.1f} of {task.total:.1f} s"),
             console=console,

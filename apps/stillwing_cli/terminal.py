@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, TypeVar
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from stillwing_cli.errors import PartFailed
 from stillwing_cli.told_stop import CLEAR_COMMAND
+from stillwing_common.endings import ending_of
 from stillwing_common.errors import (
     EmergencyStopped,
     MissingExtra,
@@ -21,8 +23,9 @@ from stillwing_common.errors import (
     Unavailable,
 )
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+# Names of files and words of users are no markup.
+out = Console(highlight=False, markup=False, emoji=False)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs; what is for people goes to stderr.")]
 
@@ -47,14 +50,33 @@ def told_errors() -> Iterator[None]:
     try:
         yield
     except StillwingError as error:
-        err.print(Text.assemble(("stillwing: ", "bold red"), str(error)), soft_wrap=True)
-        for kind, command, why in _HELP:
-            if isinstance(error, kind):
-                next_step(err, command, why)
-                break
-        raise typer.Exit(1) from error
+        raise told(error) from error  # a domain error always has an ending
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def told(error: Exception) -> Exception:
+    """Tell an error in one sentence, with what to type next; what is to be raised instead, the error itself where it
+    is nothing to tell."""
+    ending = ending_of(error)
+    if ending is None:
+        return error
+    # The last lines of a part that died are meant as lines.
+    text = str(error) if isinstance(error, PartFailed) else ending.text
+    err.print(Text.assemble(("stillwing: ", "bold red"), text), soft_wrap=True)
+    for kind, command, why in _HELP:
+        if isinstance(error, kind):
+            next_step(err, command, why)
+            break
+    return typer.Exit(ending.exit_code)
+
+
+def finite(value: T) -> T:
+    """The `callback` of an option that takes a number, several or none: `min` and `max` let "nan" pass."""
+    for each in value if isinstance(value, list | tuple) else (value,):
+        if isinstance(each, float) and not math.isfinite(each):
+            raise typer.BadParameter(f"{each} is no finite number.")
+    return value
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stillwing_cli.terminal import AsJson, err, next_step, out, told_errors
+from stillwing_cli.terminal import AsJson, err, finite, next_step, out, told_errors
 
 Videos = Annotated[Path, typer.Option("--videos", help="Folder of the benchmark's source videos.")]
 Model = Annotated[str, typer.Option(help="pilot, or the directory of a Qwen-VL.")]
@@ -27,7 +27,10 @@ Answers = Annotated[
 Prompts = Annotated[
     Path | None, typer.Option(help="A checkout of the benchmark's repository, for its own prompts; unset: ours.")
 ]
-Fps = Annotated[float, typer.Option(help="Frames a second of the video that the model is given.")]
+Fps = Annotated[
+    float,
+    typer.Option(min=0.01, max=1000, callback=finite, help="Frames a second of the video that the model is given."),
+]
 ChunkFrames = Annotated[int, typer.Option(min=1, help="Frames that the vision encoder sees together.")]
 ContextTokens = Annotated[int, typer.Option(min=0, help="Budget of evict and recent; 0: by the machine's memory.")]
 MaxTokens = Annotated[int, typer.Option(min=1, help="Longest answer.")]
@@ -36,7 +39,7 @@ Task = Annotated[list[str] | None, typer.Option(help="Only this task; may be giv
 Limit = Annotated[int, typer.Option(min=0, help="Only the first so many videos; 0: all.")]
 SkipMissing = Annotated[bool, typer.Option("--skip-missing", help="Leave out videos that are not there.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Threads = Annotated[int, typer.Option(min=1, help="CPU threads of the tensor library.")]
+Threads = Annotated[int, typer.Option(min=1, max=1024, help="CPU threads of the tensor library.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder of the report; one that was begun is gone on with.")]
 _SYSTEM = "You are a helpful assistant."
 

@@ -51,7 +51,7 @@ _BRIDGE_WAIT_S = 3.0
 
 def watch(
     mission_id: Annotated[str, typer.Argument(help="Which mission; empty takes the newest.")] = "",
-    after: Annotated[int, typer.Option(min=0, help="Number of the last event already seen.")] = 0,
+    after: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Number of the last event already seen.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Follow a mission's events, live, until it ends."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -53,6 +54,7 @@ def make_certificates(
     files = CertificateFolder(folder)
     until = datetime.datetime.now(datetime.UTC).replace(microsecond=0) + datetime.timedelta(days=days)
     try:
+        _refuse_what_others_use(files)
         authority = _load_authority(files) if renew else _make_authority(files, until)
         if os.name == "posix":
             folder.chmod(0o700)  # one that was there already is closed to others, too
@@ -63,6 +65,19 @@ def make_certificates(
     except OSError as error:
         raise InvalidInput(f"{error.filename or folder}: {error.strerror}", path=folder) from error
     return Certificates(files, every, until)
+
+
+def _refuse_what_others_use(files: CertificateFolder) -> None:
+    """A folder is closed to others here: in `/etc/ssl` or a home folder that would break what is none of ours."""
+    if not files.folder.exists():
+        return
+    strange = sorted(each.name for each in files.folder.iterdir() if each.name.removesuffix(".new") not in files.names)
+    if strange:
+        raise InvalidInput(
+            f"{files.folder} holds {strange[0]}, which is none of ours; certificates want a folder of their own,"
+            " and close it to others",
+            path=files.folder,
+        )
 
 
 def _host(name: str) -> str:
@@ -105,7 +120,7 @@ def _load_authority(files: CertificateFolder) -> _Authority:
     try:
         certificate = x509.load_pem_x509_certificate(files.ca.read_bytes())
         key = serialization.load_pem_private_key(files.ca_key.read_bytes(), password=None)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise InvalidInput(f"the authority in {files.folder} cannot be read: {error}", path=files.folder) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise InvalidInput(f"the authority in {files.folder} was not made by stillwing certs", path=files.folder)

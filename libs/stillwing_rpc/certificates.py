@@ -6,7 +6,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from stillwing_common.errors import NotFound
+from stillwing_common.errors import InvalidInput, NotFound
 from stillwing_rpc.channel_settings import ChannelSettings
 
 DEFAULT_DAYS = 365
@@ -53,12 +53,22 @@ class CertificateFolder:
         """The bearer token, one line."""
         return self.folder / "token"
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Every file's name."""
+        paths = (self.ca, self.ca_key, self.server, self.server_key, self.client, self.client_key, self.token)
+        return frozenset(path.name for path in paths)
+
     def read_token(self) -> str:
-        """The bearer token; `NotFound` where there is none."""
+        """The bearer token; `NotFound` where there is none, `InvalidInput` where the file holds no text."""
         try:
             return self.token.read_text(encoding="ascii").strip()
         except OSError as error:
             raise NotFound(f"{self.token}: {error.strerror}; make it with: stillwing certs", path=self.token) from error
+        except UnicodeDecodeError as error:
+            raise InvalidInput(
+                f"{self.token} holds no token; make one with: stillwing certs", path=self.token
+            ) from error
 
     def server_settings(self) -> dict[str, str]:
         """Settings of a service, by name, for mutual TLS and the token; `NotFound`."""

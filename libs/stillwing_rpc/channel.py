@@ -13,7 +13,7 @@ from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from stillwing_common.errors import Unavailable, WrongService
+from stillwing_common.errors import InvalidInput, Unavailable, WrongService
 from stillwing_rpc.channel_settings import ChannelSettings
 from stillwing_rpc.client_interceptors import client_interceptors
 from stillwing_rpc.errors import from_rpc_error
@@ -32,7 +32,8 @@ async def connect(
     """A channel to `target` ("host:port") once its health says that `service` (full name) is SERVING.
 
     Waits up to `wait_s`. Raises `Unavailable` naming the target and its last answer, `WrongService` at once where the
-    server does not know the service, `InsecureChannel` where a token would travel in plaintext.
+    server does not know the service, `InsecureChannel` where a token would travel in plaintext, `InvalidInput` for what
+    is no address.
     """
     settings = settings or ChannelSettings()
     channel = open_channel(target, service, settings)
@@ -45,8 +46,10 @@ async def connect(
 
 
 def open_channel(target: str, service: str, settings: ChannelSettings | None = None) -> grpc.aio.Channel:
-    """The same channel without asking whether anybody is there."""
+    """The same channel without asking whether anybody is there. Raises `InvalidInput`, `InsecureChannel`."""
     settings = settings or ChannelSettings()
+    if not target.isprintable():
+        raise InvalidInput(f"{target!r} is no address; want host:port", field="target")
     credentials = channel_credentials(target, settings)
     options = channel_options(settings, service_config(service, settings))
     interceptors = client_interceptors(token=settings.token, default_deadline_s=settings.default_deadline_s)

@@ -49,9 +49,13 @@ def child(name: str, runs: int, seed: int, replayed: str) -> None:
         return
     memory = Memory(runs)
 
+    passed = 0
+
     def one(data: bytes) -> None:
-        target(data)
-        memory.note()
+        nonlocal passed
+        passed += target(data)
+        if memory.note():
+            print(f"passed {passed}", file=sys.stderr, flush=True)
 
     corpus = FOLDER / name
     corpus.mkdir(parents=True, exist_ok=True)
@@ -74,8 +78,8 @@ class Memory:
         self._count = 0
         self._warm_mb = 0.0
 
-    def note(self) -> None:
-        """Count one input."""
+    def note(self) -> bool:
+        """Count one input; whether it was the last."""
         self._count += 1
         if self._count == round(self._runs * _SHARE_OF_WARMING_UP):
             self._warm_mb = self._held_mb()
@@ -84,6 +88,7 @@ class Memory:
             print(f"memory {self._warm_mb:.1f} -> {held_mb:.1f} MB", file=sys.stderr, flush=True)
             if held_mb - self._warm_mb > GROWTH_LIMIT_MB:
                 raise MemoryError(f"memory grew from {self._warm_mb:.1f} to {held_mb:.1f} MB")
+        return self._count == self._runs
 
     @staticmethod
     def _held_mb() -> float:
@@ -146,13 +151,15 @@ def parent(inputs: int, only: str, seed: int, figures: Path | None, replayed: st
     done = sum(int(each["inputs"]) for each in results)
     bad = [each for each in results if each["fault"]]
     elapsed_s = time.monotonic() - began_s
-    console.print(f"{done} inputs in {elapsed_s:.0f} s; {len(bad)} of {len(results)} targets broke")
+    passed = sum(int(each["passed"]) for each in results)
+    console.print(f"{done} inputs, {passed} of them past the first parse, in {elapsed_s:.0f} s")
+    console.print(f"{len(bad)} of {len(results)} targets broke")
     for each in results:
-        console.print(f"  {each['target']:<18} {each['inputs']:>8} inputs   {each['memory']}", markup=False)
+        counts = f"{each['inputs']:>8} inputs {each['passed']:>8} passed"
+        console.print(f"  {each['target']:<20} {counts}   {each['memory']}", markup=False)
     if figures:
-        figures.write_text(
-            json.dumps({"inputs": done, "elapsed_s": round(elapsed_s, 1), "targets": results}, indent=2) + "\n"
-        )
+        told = {"inputs": done, "passed": passed, "elapsed_s": round(elapsed_s, 1), "targets": results}
+        figures.write_text(json.dumps(told, indent=2) + "\n")
     for each in bad:
         console.print(f"Next: python tests/fuzz/run.py --target {each['target']} --replay {each['artifact'] or '…'}")
     return 1 if bad else 0
@@ -164,7 +171,7 @@ def run_one(name: str, runs: int, seed: int, on_count) -> dict[str, object]:  # 
     if sys.platform != "win32":
         command = ["nice", "-n", "10", *command]
     log = FOLDER / f"{name}.log"
-    began_s, count, memory = time.monotonic(), 0, ""
+    began_s, count, passed, memory = time.monotonic(), 0, 0, ""
     with (
         log.open("w", encoding="utf-8", errors="replace") as lines,
         subprocess.Popen(
@@ -179,6 +186,8 @@ def run_one(name: str, runs: int, seed: int, on_count) -> dict[str, object]:  # 
                 on_count(min(count, runs))
             elif line.startswith("memory "):
                 memory = line.strip()
+            elif line.startswith("passed "):
+                passed = int(line.split()[1])
     text = log.read_text(encoding="utf-8", errors="replace")
     fault, artifact = "", ""
     if process.returncode != 0:
@@ -189,6 +198,7 @@ def run_one(name: str, runs: int, seed: int, on_count) -> dict[str, object]:  # 
     return {
         "target": name,
         "inputs": int(done[1]) if done else count,
+        "passed": passed,
         "elapsed_s": round(time.monotonic() - began_s, 1),
         "memory": memory,
         "fault": fault,

@@ -1,14 +1,14 @@
 """Everything that reads what others wrote, as functions of bytes that must not fail.
 
-A target takes any bytes and returns; it raises only if the code under it does what it must not: any exception that is
-no answer to bad input. Each makes what it needs once and leaves it to a stack to clean up. Half of the inputs are taken
-as they are; the others are dice for messages of nearly the right shape, which get farther.
+A target takes any bytes and returns whether they got past the first parse; it raises only if the code under it does
+what it must not: any exception that is no answer to bad input. Each makes what it needs once and leaves it to a stack
+to clean up. Half of the inputs are taken as they are; the others are dice for messages of nearly the right shape, which
+get farther.
 """
 
 import asyncio
 import contextlib
 import logging
-import struct
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -18,71 +18,12 @@ from types import ModuleType
 from typing import Any, get_type_hints
 
 import msgpack
+from command_lines import COMMAND_TARGETS
+from dice import Dice, Make, Target
+from file_targets import FILE_TARGETS
 from google.protobuf.message import DecodeError, Message
 
 from stillwing_common.errors import StillwingError
-
-Target = Callable[[bytes], None]
-Make = Callable[[ExitStack], Target]
-
-KEYS = (
-    "x_val", "y_val", "z_val", "w_val", "position", "orientation", "linear_velocity", "is_rate", "yaw_or_rate",
-    "camera_name", "image_type", "pixels_as_float", "compress", "kinematics_estimated", "timestamp", "landed_state",
-    "has_collided", "object_name", "width", "height", "image_data_uint8", "image_data_float", "camera_position",
-    "camera_orientation", "time_stamp", "message", "fov", "latitude", "longitude", "altitude",
-)  # fmt: skip
-TEXTS = ("", "SimpleFlight", "front_center", "0", "Imu", "ground", ".*", "(", "\udcff", "tree_1", "x" * 300)
-
-
-class Dice:
-    """Decisions out of bytes; zeros when they are used up."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._place = 0
-
-    @property
-    def used_up(self) -> bool:
-        return self._place >= len(self._data)
-
-    def byte(self) -> int:
-        self._place += 1
-        return self._data[self._place - 1] if self._place <= len(self._data) else 0
-
-    def pick(self, options: Any) -> Any:
-        return options[self.byte() % len(options)]
-
-    def raw(self, most: int) -> bytes:
-        count = self.byte() % (most + 1)
-        taken = self._data[self._place : self._place + count]
-        self._place += count
-        return taken
-
-    def value(self, depth: int = 0) -> Any:
-        """Any msgpack value, of the shapes that AirSim's calls have more often than not."""
-        kind = self.byte() % (16 if depth < 4 else 10)
-        if kind < 2:
-            return float(self.byte()) / 16
-        if kind == 2:
-            return struct.unpack("<d", self.raw(8).ljust(8, b"\0"))[0]
-        if kind == 3:
-            return self.pick((float("nan"), float("inf"), -float("inf"), 1e308, -0.0))
-        if kind == 4:
-            return self.pick((True, False, None))
-        if kind == 5:
-            return self.byte() - 128
-        if kind == 6:
-            return self.pick((0, -1, 1 << 31, -(1 << 31), (1 << 63) - 1, (1 << 64) - 1, 1 << 32))
-        if kind < 9:
-            return self.pick(TEXTS)
-        if kind == 9:
-            return self.raw(40)
-        if kind < 12:
-            return [self.value(depth + 1) for _ in range(self.byte() % 6)]
-        if kind == 12:
-            return {"x_val": self.value(4), "y_val": self.value(4), "z_val": self.value(4), "w_val": self.value(4)}
-        return {self.pick(KEYS): self.value(depth + 1) for _ in range(self.byte() % 8)}
-
 
 # AirSim's wire
 
@@ -127,23 +68,23 @@ def airsim_requests(stack: ExitStack) -> Target:
                 methods.explain(request, error)
         wire.pack_answer(request.message_id or 0, None, result)
 
-    def target(data: bytes) -> None:
+    def target(data: bytes) -> bool:
         stream = wire.RequestStream()
         if data[:1] < b"\x80":
-            cut = len(data) // 2
-            try:
+            cut, passed = len(data) // 2, False
+            with contextlib.suppress(wire.ProtocolViolation):
                 for piece in (data[1:cut], data[max(cut, 1) :]):
                     for request in stream.feed(piece):
+                        passed = True
                         serve(request)
-            except wire.ProtocolViolation:
-                return
-            return
+            return passed
         dice = Dice(data[1:])
         name = dice.pick(names)
         count = methods.arity(name) + dice.pick((0, 0, 0, 0, 0, 0, 1, -1))
         params = [dice.value() for _ in range(max(0, count))]
         for request in stream.feed(msgpack.packb([0, 1, name, params], unicode_errors="surrogateescape")):
             serve(request)
+        return True
 
     return target
 
@@ -172,7 +113,10 @@ def airsim_replies(stack: ExitStack) -> Target:
                 return 4
             return dice.value()
 
-        def submit(self, method: str, *params: object) -> Any: ...
+        def submit(self, method: str, *params: object) -> Any:
+            answer: Future[Any] = Future()
+            answer.set_result(dice.value())
+            return answer
 
         def close(self) -> None: ...
 
@@ -197,18 +141,16 @@ def airsim_replies(stack: ExitStack) -> Target:
             except StillwingError:
                 continue
 
-    def target(data: bytes) -> None:
+    def target(data: bytes) -> bool:
         nonlocal dice
         if data[:1] < b"\x80":
-            stream = ReplyStream()
             try:
-                for _ in stream.feed(data[1:]):
-                    pass
+                return bool(list(ReplyStream().feed(data[1:])))
             except ValueError:
-                return
-            return
+                return False
         dice = Dice(data[1:])
         loop.run_until_complete(use())
+        return True
 
     return target
 
@@ -282,15 +224,14 @@ def _conversions(*modules: ModuleType) -> Target:
     readers = [each for module in modules for each in _readers(module)]
     assert len(readers) > 3
 
-    def target(data: bytes) -> None:
+    def target(data: bytes) -> bool:
         kind, read = readers[data[0] % len(readers)] if data else readers[0]
         message = kind()
         if not read_or_fill(message, data[1:]):
-            return
-        try:
+            return False
+        with contextlib.suppress(StillwingError):
             read(message)
-        except StillwingError:
-            return
+        return True
 
     return target
 
@@ -371,77 +312,14 @@ def bridge_calls(stack: ExitStack) -> Target:
         if state is None or state.lease != held or state.stale:
             held = (await bridge.take_lease("drone", "fuzz", "fuzz", stale_after_s=30)).lease
 
-    def target(data: bytes) -> None:
+    def target(data: bytes) -> bool:
         dice = Dice(data)
         call, kind = dice.pick(served)
         request: Any = kind()
         if not read_or_fill(request, data[2:]):
-            return
+            return False
         loop.run_until_complete(use(call, request, dice.byte() % 4 != 0))
-
-    return target
-
-
-# Files
-
-
-def recording_files(stack: ExitStack) -> Target:
-    """A recording that somebody else made, or that was damaged: whole files, and chunks with valid checksums."""
-    from mcap.opcode import Opcode
-    from mcap.writer import MCAP0_MAGIC, CompressionType, Writer
-
-    from stillwing_recording import topics
-    from stillwing_recording.mcap_file import McapRecording
-
-    folder = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
-    made = stack.enter_context(tempfile.TemporaryDirectory(prefix="stillwing-fuzz-", dir=folder))
-    path = Path(made) / "flight.mcap"
-    names = [
-        topics.VEHICLE, topics.TELEMETRY, topics.COMMANDS, topics.MISSION, topics.RECORDER,
-        topics.frame_topic("c"), topics.image_topic("c"),
-    ]  # fmt: skip
-    header = (
-        MCAP0_MAGIC + bytes([Opcode.HEADER]) + struct.pack("<Q", 17) + struct.pack("<I", 9) + b"stillwing" + b"\0" * 4
-    )
-
-    def structured(data: bytes) -> None:
-        dice = Dice(data)
-        with path.open("wb") as file:
-            writer = Writer(file, compression=dice.pick((CompressionType.NONE, CompressionType.ZSTD)))
-            writer.start(profile=topics.PROFILE)
-            channels = [writer.register_channel(name, "protobuf", 0) for name in names]
-            writer.add_message(channels[0], 1, b"\x0a\x05drone", 1)
-            while not dice.used_up:
-                writer.add_message(dice.pick(channels), dice.byte(), dice.raw(60), dice.byte(), dice.byte() % 3)
-            writer.finish()
-
-    def target(data: bytes) -> None:
-        if data[:1] < b"\x40":
-            path.write_bytes(data[1:])
-        elif data[:1] < b"\x80":
-            path.write_bytes(header + data[1:])
-        else:
-            structured(data[1:])
-        try:
-            recording = McapRecording(path)
-            recording.info()
-            for _ in recording.entries():
-                pass
-        except StillwingError:
-            return
-
-    return target
-
-
-def scripts(stack: ExitStack) -> Target:
-    """Scripts of timed commands."""
-    from stillwing_cli.script import parse_script
-
-    def target(data: bytes) -> None:
-        try:
-            parse_script(data.decode("utf-8", "replace"))
-        except StillwingError:
-            return
+        return True
 
     return target
 
@@ -453,11 +331,11 @@ TARGETS: dict[str, tuple[Make, float, tuple[str, ...]]] = {
         ("stillwing_airfield.wire", "stillwing_airfield.methods", "stillwing_airfield.calls"),
     ),
     "airsim_replies": (airsim_replies, 0.04, ("stillwing_bridge.core.vehicles.airsim",)),
-    "vehicle_messages": (vehicle_messages, 0.3, ("stillwing_bridge.convert", "stillwing_rpc.convert")),
-    "session_messages": (session_messages, 0.2, ("stillwing_vlm.convert",)),
-    "mission_messages": (mission_messages, 0.15, ("stillwing_agent.convert", "stillwing_memory.convert")),
-    "bridge_calls": (bridge_calls, 0.1, ("stillwing_bridge.server", "stillwing_recording.replay")),
-    "recording_files": (recording_files, 0.01, ("stillwing_recording.mcap_file",)),
-    "scripts": (scripts, 0.05, ("stillwing_cli.script",)),
+    "vehicle_messages": (vehicle_messages, 0.28, ("stillwing_bridge.convert", "stillwing_rpc.convert")),
+    "session_messages": (session_messages, 0.19, ("stillwing_vlm.convert",)),
+    "mission_messages": (mission_messages, 0.14, ("stillwing_agent.convert", "stillwing_memory.convert")),
+    "bridge_calls": (bridge_calls, 0.09, ("stillwing_bridge.server", "stillwing_recording.replay")),
+    **FILE_TARGETS,
+    **COMMAND_TARGETS,
 }
 """By name: what makes it, its share of the inputs, and the modules whose coverage leads the search."""

@@ -106,7 +106,7 @@ def main(
     if as_json:
         print(json.dumps({**about, "scores": [each.to_json() for each in scores]}))
     else:
-        console = Console(highlight=False)
+        console = Console(highlight=False, markup=False)
         console.print(_table(scores))
         console.print(f"stored in {folder}: ablation.json, ablation.md, ablation.png", soft_wrap=True)
     return folder

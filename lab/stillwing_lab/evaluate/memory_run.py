@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from stillwing_airfield.scenes.base import build_scene
 from stillwing_common.errors import InvalidInput
 from stillwing_lab.evaluate.jobs import Job, Ledger
 from stillwing_lab.evaluate.memory_experiment import ARMS, POSITIONS, Cell, Findings, Plan, findings
@@ -37,13 +38,14 @@ def main(
     """Fly the plan, store it (an `out` that holds part of it is gone on with), print the table; the folder.
 
     `keep`, a path without an ending, gets JSON, Markdown and plots for a repository. Raises InvalidInput,
-    ModelNotUsable, StoreUnavailable.
+    UnknownBackend, ModelNotUsable, StoreUnavailable.
     """
     if plan.first_seed < FIRST_UNSEEN_SEED or plan.episodes < 1:
         raise InvalidInput(f"at least one episode, of unseen seeds, which begin at {FIRST_UNSEEN_SEED}", field="seed")
+    mazes, meadows = plan.memory_jobs(), plan.position_jobs()
+    _check([job for jobs in (*mazes.values(), *meadows.values()) for job in jobs])
     folder = results_folder("memory", out)
     began_s = time.monotonic()
-    mazes, meadows = plan.memory_jobs(), plan.position_jobs()
     lines = {job: f"{name}, {corridor_m:g} m" for (name, corridor_m), jobs in mazes.items() for job in jobs}
     lines |= {job: f"{name}, {chunks} frames before" for (name, chunks), jobs in meadows.items() for job in jobs}
     totals: dict[str, int] = {}
@@ -59,12 +61,20 @@ def main(
     if as_json:
         print(json.dumps({**about, **found.to_json()}))
         return folder
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.print(_table(found))
     console.print("\n".join(verdicts(found)), soft_wrap=True)
     positions = ", -positions.png" if found.positions else ""
     console.print(f"stored in {keep or folder / 'memory'}: .json, .md, .png{positions}", soft_wrap=True)
     return folder
+
+
+def _check(jobs: list[Job]) -> None:
+    """Every way and every scene, before anything flies. Raises InvalidInput, UnknownBackend."""
+    for job in jobs:
+        job.way.check()
+    for scene, seed in {job.scene: job.seed for job in jobs}.items():
+        build_scene(scene, seed)
 
 
 def _turn_about(jobs: Sequence[Job], episodes: int) -> list[Job]:

@@ -111,8 +111,8 @@ def conditions() -> dict[str, str]:
 def bars(totals: Mapping[str, int], line_of: Callable[[Job], str]) -> Iterator[OnEpisode]:
     """A progress bar for each line, `line_of` says to which an episode belongs."""
     bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
-        TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True),
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True),
     )  # fmt: skip
     with bar:
         tasks = {line: bar.add_task(line, total=total, note="", start=False) for line, total in totals.items()}
@@ -163,7 +163,7 @@ def main(
     if as_json:
         print(json.dumps(evaluation.to_json()))
         return folder
-    console = Console()
+    console = Console(markup=False)
     console.print(evaluation.to_table())
     for report in evaluation.reports:
         if (claims := report.to_claims_table()) is not None:

@@ -21,7 +21,7 @@ Draw = Callable[[ExperimentReport], Figure]
 @contextmanager
 def progress() -> Iterator[Progress]:
     """A bar on stderr."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
         yield bar
 
@@ -47,7 +47,7 @@ def keep_report(report: ExperimentReport, draw: Draw, name: str, out: Path | Non
     if as_json:
         print(json.dumps(report.to_json()))
     else:
-        console = Console(highlight=False)
+        console = Console(highlight=False, markup=False)
         console.print(report.text(), markup=False, soft_wrap=True)
         console.print(f"\nstored in {folder}: report.txt, report.json, plot.png", soft_wrap=True)
     return folder

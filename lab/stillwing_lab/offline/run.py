@@ -122,6 +122,6 @@ def _tell(report: OfflineReport, folder: Path, as_json: bool) -> None:
     table.add_column()
     for label, value in report.lines():
         table.add_row(label, value)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.print(table)
     console.print(f"stored in {folder}: {PAGE}, {DECISIONS}, report.json, {TIMELINE}", soft_wrap=True)

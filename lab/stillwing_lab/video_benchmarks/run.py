@@ -205,7 +205,7 @@ def _tell(report: BenchmarkReport, folder: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps(report.to_json()))
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.print(report.to_table())
     for note in report.notes:
         console.print(f"note: {note}", soft_wrap=True)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from stillwing_airfield.scenes.base import build_scene
-from stillwing_common.errors import InvalidInput
+from stillwing_common.errors import InvalidInput, StillwingError
 from stillwing_lab.evaluate.episode import EpisodeResult
 from stillwing_lab.evaluate.jobs import Job, Ledger, fly
 from stillwing_lab.evaluate.memory_experiment import ARMS, Plan, chunks_between, findings, turned
@@ -108,3 +108,10 @@ def test_what_was_flown_is_not_flown_again_and_everything_is_stored(flown: Episo
 def test_plans_that_mean_nothing_are_refused(plan: Plan, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="unseen"):
         main(plan, Where(1), out=tmp_path)
+
+
+def test_a_policy_or_a_corridor_that_does_not_exist_is_told_before_anything_flies(tmp_path: Path) -> None:
+    for plan in (replace(PLAN, policy="nobody"), replace(PLAN, corridors_m=(1e9,))):
+        with pytest.raises(StillwingError):
+            main(plan, Where(1), out=tmp_path / "out")
+        assert not (tmp_path / "out").exists()

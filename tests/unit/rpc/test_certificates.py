@@ -64,6 +64,28 @@ def test_a_folder_that_was_open_to_others_is_closed(tmp_path: Path) -> None:
         assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="file modes are POSIX")
+@pytest.mark.parametrize("renew", [False, True])
+def test_a_folder_that_others_use_is_left_alone(tmp_path: Path, renew: bool) -> None:
+    if renew:
+        make_certificates(tmp_path)
+    (tmp_path / "passwd").touch()
+    tmp_path.chmod(0o755)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(InvalidInput, match="holds passwd, which is none of ours"):
+        make_certificates(tmp_path, renew=renew)
+    assert sorted(tmp_path.iterdir()) == before
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize("token", [b"\xff\xfe", "geheïm".encode()])
+def test_a_token_that_is_no_text_is_told(tmp_path: Path, token: bytes) -> None:
+    files = make_certificates(tmp_path).files
+    files.token.write_bytes(token)
+    with pytest.raises(InvalidInput, match="holds no token"):
+        files.channel()
+
+
 def test_keys_belong_to_their_certificates(files: CertificateFolder) -> None:
     for certificate, key in ((files.server, files.server_key), (files.client, files.client_key)):
         private = serialization.load_pem_private_key(key.read_bytes(), None)

@@ -146,8 +146,9 @@ class RecallTrainer:
 
 def main(*, out: Path = Path("models/recall"), seed: int = 0, threads: int = 1, plan: RecallPlan | None = None) -> None:
     """Train with a progress bar and write the model's folder to `out`; same seed and threads, same weights."""
+    out.mkdir(parents=True, exist_ok=True)  # where that cannot be, it is told before hours of training
     torch.set_num_threads(threads)
     trainer = RecallTrainer(plan or RecallPlan(), seed, out)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), refresh_per_second=1) as progress:
         trainer.run(progress)
