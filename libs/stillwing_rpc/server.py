@@ -24,6 +24,7 @@ from stillwing_rpc.settings import ServerSettings
 
 _KEEPALIVE_TIMEOUT_S = 10.0
 _MAX_PING_STRIKES = 2
+_MAX_METADATA_BYTES = 2 * 1024 * 1024
 # What streams get to end by themselves once the service was told, before they are ended for it.
 _STREAMS_END_S = 0.5
 
@@ -47,6 +48,9 @@ def server_options(settings: ServerSettings) -> list[tuple[str, Any]]:
         ("grpc.http2.bdp_probe", int(settings.bdp_probe)),
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", settings.max_message_bytes),
+        # What proxies and tracers put into a call's headers is no reason to refuse it, an emergency stop least of all.
+        ("grpc.max_metadata_size", _MAX_METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", _MAX_METADATA_BYTES),
         ("grpc.keepalive_time_ms", round(settings.keepalive_s * 1000)),
         ("grpc.keepalive_timeout_ms", round(_KEEPALIVE_TIMEOUT_S * 1000)),
         ("grpc.keepalive_permit_without_calls", 1),

@@ -141,6 +141,9 @@ async def test_a_stop_of_any_words_is_taken_from_a_client_that_cleans_none(chann
         assert answer.level == answer.stop.level == hold
         assert len(answer.stop.reason) <= 1000 and answer.stop.reason.isprintable()
         assert answer.stop.not_on_disk, "this bridge keeps no stops, and says so"
+    for size_bytes in (10_000, 1_000_000):  # of headers, as proxies and tracers add them
+        answer = await stub.EmergencyStop(stop, metadata=(("x-trace", "a" * size_bytes),))
+        assert answer.level == hold
 
 
 async def test_other_bad_requests(channel: grpc.aio.Channel) -> None:
