@@ -2,8 +2,8 @@
 
 Starts airfield and a bridge that keeps stops in a file, as processes. One client flies at 1 m/s and another reads
 frames at 10 Hz, while a third stops the vehicle: measured is the time until its answer, which comes when the hold is in
-force and the stop is on the disk. Then it is cleared and the next trial begins. At last `stillwing stop` itself is run as a
-process: its CPU time and how long it takes from the start to its end.
+force and the stop is on the disk. Then it is cleared and the next trial begins. At last `stillwing stop` itself is run
+as a process: its CPU time and how long it takes from the start to its end.
 """
 
 import argparse
