@@ -1,6 +1,14 @@
 """What the agent says of missions and of what ended them."""
 
-from stillwing_common.errors.base import Exhausted, Expired, InvalidInput, NotFound, Unavailable, WrongState
+from stillwing_common.errors.base import (
+    Exhausted,
+    Expired,
+    InvalidInput,
+    NotFound,
+    NotPermitted,
+    Unavailable,
+    WrongState,
+)
 
 
 class UnknownMission(NotFound):
@@ -98,3 +106,15 @@ class OperatorSilent(Expired):
     """The operator did not answer the mission's question in time."""
 
     reason = "OPERATOR_SILENT"
+
+
+class OperatorRefused(NotPermitted):
+    """The operator did not allow it."""
+
+    reason = "OPERATOR_REFUSED"
+
+
+class ToolFailed(WrongState):
+    """A tool of the user's own did not do what it is for."""
+
+    reason = "TOOL_FAILED"

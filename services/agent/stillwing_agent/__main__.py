@@ -14,6 +14,7 @@ from stillwing_rpc.server import RpcServer
 
 with command_needs("agent", "stillwing-agent"):
     from stillwing_agent.core.agent import MissionAgent
+    from stillwing_agent.core.agents.own_tools import load_own_tools
     from stillwing_agent.core.mission.assembly import Crew
     from stillwing_agent.core.policy import POLICIES
     from stillwing_agent.server import registration
@@ -48,6 +49,7 @@ def serve(
 
 async def _serve(settings: AgentSettings) -> None:
     policy = POLICIES.load(settings.agent)
+    own_tools = load_own_tools(settings.tool_names())
     channel = settings.channel()
     wait_s = settings.connect_wait_s
     async with AsyncExitStack() as stack:
@@ -62,7 +64,8 @@ async def _serve(settings: AgentSettings) -> None:
             _waiting("memory_bank", settings.memory_address)
             memory = await RemoteMemoryBank.connect(settings.memory_address, channel, wait_s=wait_s)
             stack.push_async_callback(memory.close)
-        agent = MissionAgent(Crew(bridge, engine, memory, exports=engine), settings.agent, policy, settings.core())
+        crew = Crew(bridge, engine, memory, exports=engine, own_tools=own_tools)
+        agent = MissionAgent(crew, settings.agent, policy, settings.core())
         server = RpcServer([registration(agent)], settings, on_drain=agent.close)
         stack.push_async_callback(server.drain)
         await server.start()

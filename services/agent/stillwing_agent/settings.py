@@ -92,6 +92,12 @@ class AgentSettings(ServerSettings):
     engine_wait_s: float = Field(
         default=120.0, gt=0, description="Wait, the vehicle holding, for an engine that died in a mission."
     )
+    tools: str = Field(
+        default="",
+        description="Tools of your own that a model which converses may call: names in the entry-point group "
+        "stillwing.tools, comma-separated.",
+    )
+    tool_timeout_s: float = Field(default=30.0, gt=0, description="Longest wait for a tool of your own.")
     max_context_tokens: int = Field(default=0, ge=0, description="Video memory in tokens; 0: the engine's default.")
 
     @field_validator("memory_layout")
@@ -102,6 +108,10 @@ class AgentSettings(ServerSettings):
         except InvalidInput as error:
             raise ValueError(str(error)) from error
         return text
+
+    def tool_names(self) -> tuple[str, ...]:
+        """Tools of the user's own, by their names."""
+        return tuple(name.strip() for name in self.tools.split(",") if name.strip())
 
     def core(self) -> AgentConfig:
         """What the core takes."""
@@ -122,6 +132,7 @@ class AgentSettings(ServerSettings):
                 conversation_tokens=self.conversation_tokens,
                 max_thought_tokens=self.max_thought_tokens,
                 operator_wait_s=self.operator_wait_s,
+                tool_timeout_s=self.tool_timeout_s,
                 export_every_chunks=self.export_every_chunks,
                 engine_wait_s=self.engine_wait_s,
                 memory=MissionMemorySettings(

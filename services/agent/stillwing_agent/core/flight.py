@@ -60,7 +60,8 @@ class FlightSettings:
     `layout` divides the video memory; None is as the engine does.
     `tool_style` says how the pilot tells a step. `prompt_profile`: how the model is spoken to; a model that converses
     is told what happened in `conversation_tokens`, 0: a quarter of its video memory, at most 2000, and may say a
-    sentence of `max_thought_tokens` before a call. A question to the operator is waited for `operator_wait_s`.
+    sentence of `max_thought_tokens` before a call. A question to the operator is waited for `operator_wait_s`, a tool
+    of the user's own `tool_timeout_s`.
     `export_every_chunks`: so often the session is kept in a file of the engine's, to go on from should it die; 0 never.
     A dead engine is waited for `engine_wait_s`, asked first after `engine_retry_s`, which doubles each time.
     """
@@ -91,6 +92,7 @@ class FlightSettings:
     conversation_tokens: int = 0
     max_thought_tokens: int = 48
     operator_wait_s: float = 120.0
+    tool_timeout_s: float = 30.0
     export_every_chunks: int = 30
     engine_wait_s: float = 120.0
     engine_retry_s: float = 0.25

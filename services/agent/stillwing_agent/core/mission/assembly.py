@@ -18,6 +18,7 @@ from stillwing_agent.core.prompting.base import Profile
 from stillwing_agent.core.tools.cockpit import Cockpit
 from stillwing_agent.core.tools.execution import Toolbox
 from stillwing_agent.core.tools.instruments import Instruments
+from stillwing_agent.core.tools.own_tools import OwnTool
 from stillwing_bridge.core.protocol import Bridge
 from stillwing_bridge.core.types import VehicleInfo
 from stillwing_memory.core.protocol import MemoryBank
@@ -39,12 +40,16 @@ class ExportBin(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """The three services a mission needs; `memory` None flies without a memory bank, `exports` None makes none."""
+    """The three services a mission needs; `memory` None flies without a memory bank, `exports` None makes none.
+
+    `own_tools` are those of the user's own that a model which converses may call.
+    """
 
     bridge: Bridge
     engine: SessionSource[MissionSession]
     memory: MemoryBank | None
     exports: ExportBin | None = None
+    own_tools: tuple[OwnTool, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,7 @@ def assemble(
     profile: Profile,
     vehicle: VehicleInfo,
     *,
+    own_tools: tuple[OwnTool, ...],
     scores_attention: bool,
     max_decisions: int,
     on_taken: Callable[[int], None],
@@ -124,5 +130,5 @@ def assemble(
                 scores_attention,
             )
     cockpit = Cockpit(flight, asking, pump, filer, memory, profile, Instruments(flight, pump), max_decisions)
-    toolbox = Toolbox(cockpit, bank, most_recalled, vehicle, model.chat.pointing)
+    toolbox = Toolbox(cockpit, bank, most_recalled, vehicle, model.chat.pointing, own_tools)
     return Parts(pump, asking, cockpit, toolbox, filer, memory)

@@ -117,7 +117,12 @@ class MissionLoop:
         layers = await self._scored_layers(model)
         vehicle = await self._vehicle(lease.vehicle_id)
         profile = profile_of(
-            self.policy.prompt_profile, self.settings, model, vehicle, has_memory=self.crew.memory is not None
+            self.policy.prompt_profile,
+            self.settings,
+            model,
+            vehicle,
+            has_memory=self.crew.memory is not None,
+            own_tools=tuple(tool.spec for tool in self.crew.own_tools),
         )
         briefing = profile.briefing()
         self.record.add(Briefed(profile.name.value, briefing.system_prompt, briefing.tools))
@@ -147,6 +152,7 @@ class MissionLoop:
                 model,
                 profile,
                 vehicle,
+                own_tools=self.crew.own_tools,
                 scores_attention=bool(layers),
                 max_decisions=self.max_decisions,
                 on_taken=self._frames_taken,

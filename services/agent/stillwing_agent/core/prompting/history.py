@@ -72,6 +72,8 @@ def result_words(result: Mapping[str, Any]) -> str:
             return "\n".join(f"Heading {one['heading_deg']:.0f}: {one['seen']}" for one in seen)
         case {"home_m": float(home_m)}:
             return f"Done: home is {home_m:.1f} m away."
+        case {"flown": [*flown]}:
+            return f"Flown: {', '.join(flown)}." if flown else "Nothing was flown."
         case {"state": str(state), **others} if not others:
             return "Done." if state in ("succeeded", "noted") else f"Done: {state}."
     return json.dumps(dict(result), ensure_ascii=False)

@@ -43,13 +43,14 @@ class NativeProfile:
     limits: ToolLimits
     room: Room
     max_thought_tokens: int = 48
+    own_tools: tuple[ToolSpec, ...] = ()
     name: ProfileName = ProfileName.NATIVE
     converses: bool = True
 
     @property
     def tools(self) -> tuple[ToolSpec, ...]:
-        """What the bridge's limits allow."""
-        return native_tools(self.limits)
+        """What the bridge's limits allow, and those of the user's own."""
+        return (*native_tools(self.limits), *self.own_tools)
 
     def briefing(self) -> Briefing:
         """What the vehicle is, how directions and points are told, and every tool."""

@@ -22,6 +22,7 @@ from stillwing_agent.core.tools.circling import Circling, Key
 from stillwing_agent.core.tools.cockpit import Cockpit, Thought
 from stillwing_agent.core.tools.dialogue import ask_operator, look_around
 from stillwing_agent.core.tools.homing import fly_home
+from stillwing_agent.core.tools.own_tools import OwnTool, run_own_tool
 from stillwing_agent.core.types import Claim
 from stillwing_bridge.core.commands import Command
 from stillwing_bridge.core.types import VehicleInfo
@@ -33,10 +34,12 @@ from stillwing_common.errors import (
     NotFlying,
     ObservationStale,
     Obstructed,
+    OperatorRefused,
     OperatorSilent,
     OutsideFence,
     SimulatorError,
     StillwingError,
+    ToolFailed,
     Unavailable,
     UnknownFrame,
     Unsupported,
@@ -90,7 +93,7 @@ class Toolbox:
     """The tools of one mission.
 
     `most_recalled` frames go before the model again; 0 where the engine recalls none, and captions alone are answered.
-    `pointing`: in which figures the model names a place in a picture.
+    `pointing`: in which figures the model names a place in a picture. `own_tools`: of the user's own.
     `refusal_reason` is for the next prompt; None after a motion that succeeded.
     """
 
@@ -99,6 +102,7 @@ class Toolbox:
     most_recalled: int
     vehicle: VehicleInfo
     pointing: Pointing | None = None
+    own_tools: tuple[OwnTool, ...] = ()
     refusal_reason: str | None = None
     claim: Claim | None = None
     """The final answer to the instruction that is followed; None as long as there is none."""
@@ -179,7 +183,7 @@ class Toolbox:
         try:
             self._calls.check(name, arguments)
             data = await self._carry_out(name, arguments)
-        except (*_REFUSALS, InvalidInput, Unsupported, OperatorSilent) as error:
+        except (*_REFUSALS, InvalidInput, Unsupported, OperatorSilent, OperatorRefused, ToolFailed) as error:
             if isinstance(error, _REFUSALS):
                 record.add(MotionRefused(action_id, error))
                 self._close(name, arguments, error)
@@ -229,15 +233,27 @@ class Toolbox:
             case "final_answer":
                 self.claim = Claim(str(arguments["answer"]), bool(arguments.get("achieved", True)))
                 return dict(arguments)
-            case "point_and_fly":
-                command: Command = point_command(arguments, self.pointing, self.cockpit.pump.picture_px)
-            case _:
-                command = to_command(name, arguments)
-        status = await self.cockpit.fly(command)
+        own = next((tool for tool in self.own_tools if tool.spec.name == name), None)
+        if own is not None:
+            return await run_own_tool(own, arguments, self.cockpit, self._ask_operator, self._fly_for_tool)
+        status = await self.cockpit.fly(self._command(name, arguments))
+        self._moved(name, arguments)
+        return {"state": status.state.value}
+
+    def _command(self, name: str, arguments: Mapping[str, Any]) -> Command:
+        if name == "point_and_fly":
+            return point_command(arguments, self.pointing, self.cockpit.pump.picture_px)
+        return to_command(name, arguments)
+
+    async def _fly_for_tool(self, name: str, arguments: Mapping[str, Any]) -> None:
+        self._calls.check(name, arguments)
+        await self.cockpit.fly_on(self._command(name, arguments))
+        self._moved(name, arguments)
+
+    def _moved(self, name: str, arguments: Mapping[str, Any]) -> None:
         self._closed.clear()
         self._circling.moved(name, arguments)
         self.refusal_reason = None
-        return {"state": status.state.value}
 
     @property
     def _max_step_m(self) -> float:
