@@ -16,6 +16,7 @@ import typer
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from stillwing_common.endings import ending_of
 from stillwing_common.errors import StillwingError
 from stillwing_common.signals import end_on_signals
 from stillwing_rpc.settings import ServerSettings
@@ -49,24 +50,34 @@ def _told(kind: type[ServerSettings], fault: ErrorDetails) -> str:
 
 @contextmanager
 def told_errors(program: str) -> Iterator[None]:
-    """A domain error becomes one line and exit status 1."""
+    """What a command that serves nothing raises becomes one line and an exit status, as `endings` has it."""
     try:
         yield
-    except StillwingError as error:
-        typer.echo(f"{program}: {error}", err=True)
-        raise typer.Exit(1) from error
+    except Exception as error:
+        ending = ending_of(error)
+        if ending is None or isinstance(error, typer.Exit):
+            raise
+        typer.echo(f"{program}: {ending.text}", err=True)
+        raise typer.Exit(ending.exit_code) from error
 
 
 def run_service(program: str, work: Coroutine[Any, Any, None]) -> None:
-    """A service's work on an event loop until it ends or SIGINT or SIGTERM end it; errors as in `told_errors`."""
+    """A service's work on an event loop until it ends or SIGINT or SIGTERM end it.
+
+    A domain error becomes one line and exit status 1. What nobody foresaw keeps its traceback: a service's log is where
+    it belongs.
+    """
 
     async def until_signal() -> bool:
         with end_on_signals() as watch:
             await work
         return watch.came
 
-    with told_errors(program):
+    try:
         by_signal = asyncio.run(until_signal())
+    except StillwingError as error:
+        typer.echo(f"{program}: {error}", err=True)
+        raise typer.Exit(1) from error
     if by_signal and threading.active_count() > 1:
         # All is closed. A thread that cannot be stopped, as one that loads a model, is not waited for.
         logging.shutdown()

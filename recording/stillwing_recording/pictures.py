@@ -16,11 +16,14 @@ from stillwing_common.pictures import read_header
 from stillwing_common.types import Frame, Image, Stamp
 from stillwing_recording import topics
 from stillwing_recording.base import Content, Entry, Losses, Recording, RecordingInfo
+from stillwing_recording.files import open_file
 from stillwing_recording.times_table import TIMES_FILE, read_times
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 MOST_PIXELS = 8192 * 8192
 """What a picture of a folder and a frame of a video may have."""
+MOST_BYTES = 128 << 20
+"""What the file of a picture may have."""
 _DEFAULT_FPS = 2.0
 
 
@@ -41,7 +44,7 @@ class PictureOptions:
 
 
 class PictureFolder(Recording):
-    """The JPEG and PNG files of a folder by name, numbers in names by value; hidden files are none of them.
+    """The JPEG and PNG files of a folder by name, numbers in names by value, hidden ones left out; or a single file.
 
     Times come from `timestamps.csv` (lines `name,seconds`) if it is there, else from `options.fps`. `InvalidInput` for
     a folder without pictures, for what is called like a picture and is none, and for what `read_times` refuses.
@@ -90,11 +93,12 @@ def picture_files(folder: Path) -> list[Path]:
 
 def read_picture(file: Path) -> Image:
     """A picture as what its content is, whatever its name says; `InvalidInput`, naming the file, for what is none."""
+    with open_file(file) as opened:
+        data = opened.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise InvalidInput(f"{file} is larger than {MOST_BYTES >> 20} MiB", path=file)
     try:
-        data = file.read_bytes()
         header = read_header(data, max_pixels=MOST_PIXELS)
-    except OSError as error:
-        raise InvalidInput(f"{file} cannot be read: {error.strerror}", path=file) from error
     except InvalidInput as error:
         raise InvalidInput(f"{file} is no picture: {error}", path=file) from error
     return Image(header.encoding, header.width_px, header.height_px, data)
@@ -108,6 +112,8 @@ def _natural(file: Path) -> list[tuple[int, str]]:
 
 def _times(folder: Path, fps: float) -> list[tuple[Path, int]]:
     """Pictures with their times in nanoseconds, in the order of their times."""
+    if not folder.is_dir():
+        return [(folder, 0)]
     files = picture_files(folder)
     table = folder / TIMES_FILE
     if not table.exists() and not table.is_symlink():

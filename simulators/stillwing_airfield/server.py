@@ -53,10 +53,11 @@ class AirfieldServer:
         try:
             # Without reuse_port a second server on the same port is an error instead of a lottery.
             self._server = await loop.create_server(self._connection, host, port, reuse_address=True, backlog=64)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
+        except (OSError, UnicodeError) as error:
+            if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
                 raise PortInUse(f"{host}:{port}", host=host, port=port) from error
-            raise CannotListen(f"{host}:{port}: {error.strerror or error}", host=host, port=port) from error
+            why = getattr(error, "strerror", None) or error
+            raise CannotListen(f"{host!r}, port {port}: {why}", host=host, port=port) from error
         self._airfield.start()
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound

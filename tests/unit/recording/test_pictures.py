@@ -114,7 +114,7 @@ def test_what_is_called_like_a_picture_and_is_no_file(folder: Path, kind: str) -
 def test_a_picture_that_goes_away_meanwhile(folder: Path) -> None:
     recording = open_recording(folder)
     (folder / "frame_9.jpg").unlink()
-    with pytest.raises(InvalidInput, match=r"frame_9\.jpg cannot be read: No such file"):
+    with pytest.raises(InvalidInput, match=r"frame_9\.jpg is no file"):
         list(recording.frames())
 
 
@@ -144,6 +144,13 @@ def test_a_photo_is_upright(tmp_path: Path, kind: str, orientation: int, size: t
             rgb = decode_rgb(shown.data, encoding, max_pixels=10_000)
         red = rgb[{3: (20, 60), 6: (20, 20), 8: (60, 20)}[orientation]]
         assert np.abs(red.astype(int) - (250, 5, 5)).max() < 20, "where a viewer shows it"
+
+
+def test_one_photo_alone_is_read_by_the_same_rules(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.JPG"
+    photo.write_bytes(picture("JPEG", exif=turned(6)))
+    (entry,) = open_recording(photo).frames()
+    assert entry.value.frame.image == Image(ImageEncoding.JPEG, 40, 80, photo.read_bytes())
 
 
 def test_16_bits_and_transparency_are_read_by_the_same_rules(tmp_path: Path) -> None:
