@@ -13,6 +13,7 @@ from typing import Any
 from stillwing_bridge.core.vehicle import ClimbTo, Descend, TurnTo, VehicleState, View
 from stillwing_bridge.core.vehicles.airsim.link import open_connection
 from stillwing_bridge.core.vehicles.airsim.settings import AirSimSettings
+from stillwing_bridge.core.vehicles.airsim.transport import Connection
 from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimVehicle
 from stillwing_cli.simulator_checks import Check, Level, Tell, detail, passed
 from stillwing_common.errors import StillwingError
@@ -62,10 +63,16 @@ class SmallFlight:
                 tell(landing)
                 # Without API control a vehicle that still flies would listen to nobody.
                 if not controlled and landing.level is Level.OK:
-                    control.submit("enableApiControl", False, name).result(_CALL_S)
+                    await self._give_back(control, tell)
         finally:
             control.close()
             await vehicle.close()
+
+    async def _give_back(self, control: Connection, tell: Tell) -> None:
+        try:
+            await control.call("enableApiControl", False, self._settings.vehicle_name, timeout_s=_CALL_S)
+        except StillwingError as error:
+            tell(Check("API control", Level.WARNING, f"not given back: {detail(error)}", "restart the simulator"))
 
     async def _flown(self, vehicle: AirSimVehicle, start: VehicleState, tell: Tell) -> None:
         before_m = start.pose.position.down_m

@@ -1,10 +1,11 @@
 """python -m pytest tests/e2e/test_faster_paths.py -v
 
-Faster paths that are asked for by flag, proved when a real engine starts: a sound one is taken; one that raises,
+Faster paths that are asked for by flag, proved before an engine is used: a sound one is taken; one that raises,
 differs, hangs or takes its process along is left for the plain one, and log and GetModel say so. What is broken is an
 engine of another package, registered by entry point as any package's would be.
 """
 
+import importlib.util
 import json
 import os
 import socket
@@ -19,6 +20,7 @@ from run_profile import sized
 
 from stillwing_lab.tiny_model import write_tiny_model
 from stillwing_vlm.client import RemoteEngine
+from stillwing_vlm.convert.info import model_from_wire, model_to_wire
 from stillwing_vlm.core.catalog import (
     AttentionKind,
     Decoding,
@@ -122,6 +124,13 @@ def test_what_has_to_prove_itself_is_what_was_asked_for() -> None:
     assert [(each.is_taken, each.reason) for each in unproved(asked)] == [(True, "not proved: switched off")] * 4
 
 
+def test_on_a_card_flash_attn_is_tried_by_itself_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if name == "flash_attn" else None)
+    assert [each.value for each in candidates(ModelSource(device="cuda"))] == [AttentionKind.FLASH]
+    assert candidates(ModelSource(device="cuda", attention=AttentionKind.SDPA)) == []
+    assert candidates(ModelSource(device="cpu")) == []
+
+
 FLAGS = ["--weight-dtype", "int8", "--attention", "llvm", "--decoding", "static"]
 
 
@@ -165,30 +174,50 @@ SAYS = {
 }
 
 
-@pytest.mark.parametrize(
-    "breaks",
-    sized(
-        ci=[{"weight_dtype": "raises", "decoding": "hangs"}],
-        nightly=[{}, {"weight_dtype": "raises", "decoding": "hangs"}, {"attention": "aborts", "decoding": "differs"}],
-    ),
-    ids=str,
+DEADLINE_S = 10.0
+"""Ten times what a sound path takes, as the machine may be busy."""
+
+BREAKS = sized(
+    ci=[{"weight_dtype": "raises", "decoding": "hangs"}],
+    nightly=[{}, {"weight_dtype": "raises", "decoding": "hangs"}, {"attention": "aborts", "decoding": "differs"}],
 )
+
+
+@pytest.mark.parametrize("breaks", BREAKS, ids=str)
+@pytest.mark.parametrize("served_by", sized(ci=["library"], nightly=["library", "service"]))
 async def test_broken_paths_are_left_and_told(
-    broken: tuple[Path, Path], tmp_path: Path, breaks: dict[str, str]
+    broken: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    breaks: dict[str, str],
+    served_by: str,
 ) -> None:
     """And sound ones beside them are taken, also those that come after one that took its process along."""
     model, packages = broken
-    log = tmp_path / "log"
-    how = {
-        "PYTHONPATH": os.pathsep.join((str(packages), os.environ.get("PYTHONPATH", ""))),
-        "BREAKS": json.dumps(breaks),
-        "STILLWING_VLM_PROOF_DEADLINE_S": "6",
-    }
-    with started(model, log, *FLAGS, **how) as address:
-        found = await served(address)
+    monkeypatch.setenv("BREAKS", json.dumps(breaks))
+    if served_by == "library":
+        monkeypatch.syspath_prepend(packages)
+        wanted = ModelSource(
+            str(model), device="cpu", threads=1, weight_dtype=WeightDtype.INT8, attention=AttentionKind.LLVM,
+            decoding=Decoding.STATIC,
+        )  # fmt: skip
+        source, proofs = prove(wanted, DEADLINE_S)
+        for proof in proofs:
+            assert (getattr(source, proof.setting) is getattr(wanted, proof.setting)) == proof.is_taken
+        info = model_from_wire(model_to_wire(load_engine(source, path_proofs=proofs).info()))
+        assert info.path_proofs == proofs and info.weight_dtype == ("float32" if "weight_dtype" in breaks else "int8")
+        found = {proof.setting: (proof.is_taken, proof.reason) for proof in proofs}
+    else:
+        log = tmp_path / "log"
+        how = {
+            "PYTHONPATH": os.pathsep.join((str(packages), os.environ.get("PYTHONPATH", ""))),
+            "STILLWING_VLM_PROOF_DEADLINE_S": str(DEADLINE_S),
+        }
+        with started(model, log, *FLAGS, **how) as address:
+            found = await served(address)
+        said = log.read_text()
+        assert said.count("path.left") == len(breaks) and said.count("path.taken") == 3 - len(breaks)
     assert list(found) == ["weight_dtype", "attention", "decoding"]
     for setting, (is_taken, reason) in found.items():
         assert is_taken == (setting not in breaks)
         assert reason.startswith(SAYS[breaks.get(setting, "")])
-    said = log.read_text()
-    assert said.count("path.left") == len(breaks) and said.count("path.taken") == 3 - len(breaks)

@@ -61,7 +61,8 @@ def run_trial(
     source: ModelSource, held: Sequence[Candidate], candidates: Sequence[Candidate], told: Connection
 ) -> None:
     """The process's target. `source`: the plain path; `held`: candidates that have proved themselves. Sends
-    `PlainDone`, then a `CandidateDone` for each candidate, which is tried with all that held before it.
+    `PlainDone`, then a `CandidateDone` for each candidate, which is tried with all that held before it; and `PlainDone`
+    again where the plain path was recorded anew, with as few bits as one that held.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -83,7 +84,9 @@ def run_trial(
         if outcome.is_taken:
             held.append(candidate)
             if candidate.rounds:
+                began_s = time.monotonic()
                 plain, where = _recorded(_rounded(source, held))
+                told.send(PlainDone(time.monotonic() - began_s))
 
 
 def _rounded(source: ModelSource, held: Sequence[Candidate]) -> ModelSource:
