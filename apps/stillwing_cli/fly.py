@@ -21,6 +21,7 @@ from stillwing_bridge.client import RemoteBridge, RemoteSimulation
 from stillwing_cli.flight_record import FlightRecord, ThinkingAudit, goal_in
 from stillwing_cli.fly_display import FlightDisplay
 from stillwing_cli.plan import AGENT, BRIDGE, MEMORY, Choices
+from stillwing_cli.range_check import NOT_TAUGHT, may_fly, tell_not_flown
 from stillwing_cli.report import LABELS, fresh_folder, write_report
 from stillwing_cli.stack import running_stack
 from stillwing_cli.state import StackState, default_state, read_state
@@ -51,6 +52,7 @@ class Order:
     runs: Path
     record_fps: float
     as_json: bool
+    anyway: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +97,13 @@ def fly(
         bool, typer.Option("--attach", help="Fly with services started otherwise, on their default ports.")
     ] = False,
     certs: Certs = "",
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Fly also what the model was not taught, without being asked.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Fly one mission, show it live, and store a report. Exit code 0 only if it was achieved."""
-    order = Order(goal, goal_thing, vehicle, time_limit_s, runs, record_fps, as_json)
+    order = Order(goal, goal_thing, vehicle, time_limit_s, runs, record_fps, as_json, anyway)
 
     def choose() -> Choices:
         return Choices(scene, seed, model, agent, profile, certs=absolute(certs), endpoint=endpoint)
@@ -151,6 +156,10 @@ async def _fly_with(order: Order, state: StackState, supervisor: Supervisor | No
         if (stop := (await stops_in_force(links.bridge)).get(request.vehicle_id)) is not None:
             raise EmergencyStopped(stop_words(request.vehicle_id, stop))
         goal = goal_in(scene, request.goal, order.goal_thing)
+        outside = await may_fly(links.agent, request.goal, scene, state, console, anyway=order.anyway)
+        if outside is not None:
+            tell_not_flown(outside, order.as_json, console)
+            return NOT_TAUGHT
         folder = fresh_folder(order.runs, datetime.now().astimezone())
         recorder = await _begin_recording(order, links, request, folder, console)
         try:

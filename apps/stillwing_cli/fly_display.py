@@ -18,12 +18,13 @@ from stillwing_agent.core.events import (
     ServiceBack,
     ServiceLost,
     StateChanged,
+    ToldOutside,
 )
 from stillwing_cli.flight_record import FlightRecord
 from stillwing_cli.watch import describe
 
 _REFRESH_HZ = 4
-_TOLD = (StateChanged, Instructed, ActionStarted, MotionRefused, ServiceLost, ServiceBack)
+_TOLD = (StateChanged, Instructed, ActionStarted, MotionRefused, ServiceLost, ServiceBack, ToldOutside)
 
 
 class FlightDisplay:

@@ -37,6 +37,7 @@ from stillwing_agent.core.events import (
     StateChanged,
     ThinkingFinished,
     ThinkingStarted,
+    ToldOutside,
 )
 from stillwing_agent.core.prompting.prompts import call_text
 from stillwing_bridge.client import RemoteBridge
@@ -147,6 +148,8 @@ def describe(happening: Happening) -> Text:
             return Text(f"the operator answered: {answer}", "bold")
         case QuestionAnswered(question, answer):
             return Text(f"asked by the operator: {question} → {answer}", "bold")
+        case ToldOutside(outside):
+            return Text(f"outside what the model was taught: {'; '.join(outside.reasons)}", "bold yellow")
         case ServiceLost(service, error):
             return Text(f"{service} is gone: {error}", "bold yellow")
         case ServiceBack(service, away_s, detail):

@@ -3,7 +3,11 @@
 Run: python -m pytest tests/e2e/test_first_flight.py -v
 """
 
+import contextlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +73,42 @@ def _flight_log(stack: Stack) -> list[vehicle_pb2.WatchFlightLogResponse]:
         vehicles = stub.ListVehicles(vehicle_pb2.ListVehiclesRequest(), timeout=10)
         request = vehicle_pb2.WatchFlightLogRequest(vehicle_id=vehicles.vehicles[0].vehicle_id, until_now=True)
         return list(stub.WatchFlightLog(request, timeout=30))
+
+
+def test_what_the_pilot_was_not_taught_is_told_and_not_flown_unasked(stack: Stack) -> None:
+    before = set((stack.folder / "runs").glob("*"))
+    told = stack.cli("fly", "Find the purple van.", "--json")
+    assert told.returncode == 5, told.stderr
+    outside = json.loads(told.stdout)["outside_range"]
+    assert "words it was not taught: Find, purple, van" in outside["reasons"]
+    for line in ("instruction: Fly to the {colour} beacon.", "This scene has: ", "yellow beacon", "--anyway"):
+        assert line in told.stderr
+    assert set((stack.folder / "runs").glob("*")) == before, "nothing flew"
+
+    anyway = stack.cli("fly", "Find the purple van.", "--json", "--anyway", "--time-limit", "3")
+    summary = json.loads(anyway.stdout)
+    assert (anyway.returncode, summary["state"]) == (1, "failed")
+    assert "This lies outside what the model was taught:" in anyway.stderr
+    log = (stack.folder / summary["report"] / "events.jsonl").read_text().splitlines()
+    kinds = [json.loads(line)["kind"] for line in log]
+    assert kinds[:3] == ["StateChanged", "StateChanged", "ToldOutside"], "before anything else"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="asks in a POSIX terminal")
+def test_in_a_terminal_it_asks_and_takes_no_for_an_answer(stack: Stack) -> None:
+    ours, theirs = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "stillwing_cli.main", "fly", "Find the purple van."],
+        cwd=stack.folder, stdin=theirs, stdout=theirs, stderr=theirs,
+    ) as flying:  # fmt: skip
+        os.close(theirs)
+        shown = ""
+        while "[y/N]" not in shown:
+            shown += os.read(ours, 4096).decode()
+        os.write(ours, b"n\n")
+        with contextlib.suppress(OSError):  # the terminal is gone with its last process
+            while piece := os.read(ours, 4096):
+                shown += piece.decode()
+        assert flying.wait(30) == 5, shown
+    os.close(ours)
+    assert "not flown" in shown

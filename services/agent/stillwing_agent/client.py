@@ -10,7 +10,14 @@ from stillwing.agent.v1 import agent_pb2, agent_pb2_grpc
 from stillwing_agent.convert import events, missions
 from stillwing_agent.core.events import MissionEvent
 from stillwing_agent.core.protocol import AgentInfo
-from stillwing_agent.core.types import InstructionRequest, Mission, MissionPage, MissionRequest, OperatorAnswer
+from stillwing_agent.core.types import (
+    InstructionRequest,
+    Mission,
+    MissionPage,
+    MissionRequest,
+    OperatorAnswer,
+    OutsideRange,
+)
 from stillwing_common.errors import Unavailable
 from stillwing_rpc.channel import connect
 from stillwing_rpc.channel_settings import ChannelSettings
@@ -38,6 +45,12 @@ class RemoteAgent:
         """Which implementation this is and what it takes."""
         with domain_errors():
             return missions.info_from_wire(await self._stub.GetAgent(agent_pb2.GetAgentRequest()))
+
+    async def check_mission(self, goal: str, simulator: str = "") -> OutsideRange | None:
+        """What of a goal lies outside what the loaded model was taught. Raises Unsupported for agents of before."""
+        request = agent_pb2.CheckMissionRequest(goal=goal, simulator=simulator)
+        with domain_errors():
+            return missions.check_from_wire(await self._stub.CheckMission(request))
 
     async def start_mission(self, request: MissionRequest) -> Mission:
         """Begin a mission and return at once."""

@@ -20,6 +20,11 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     async def GetAgent(self, request: agent_pb2.GetAgentRequest, context: Any) -> agent_pb2.GetAgentResponse:
         return missions.info_to_wire(await self._agent.agent_info())
 
+    async def CheckMission(
+        self, request: agent_pb2.CheckMissionRequest, context: Any
+    ) -> agent_pb2.CheckMissionResponse:
+        return missions.check_to_wire(await self._agent.check_mission(request.goal, request.simulator))
+
     async def StartMission(
         self, request: agent_pb2.StartMissionRequest, context: Any
     ) -> agent_pb2.StartMissionResponse:

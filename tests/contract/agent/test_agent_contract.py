@@ -30,6 +30,7 @@ from stillwing_common.errors import (
     UnknownVehicle,
     VehicleBusy,
 )
+from stillwing_vlm.core.chat_format import ChatFormat
 
 
 class TestAgentContract:
@@ -40,6 +41,26 @@ class TestAgentContract:
             schema = json.loads(info.params_schema)
             assert set(schema["properties"]) == {"max_decisions", "temperature", "seed", "prompt_profile"}
             assert schema["additionalProperties"] is False
+
+    async def test_says_what_of_a_goal_the_model_was_not_taught(self, reach: Reach) -> None:
+        taught = {"instructions": ["Fly to the {colour} beacon."], "words": {"colour": ["red"]}, "simulators": ["one"]}
+        async with reach(make_rig(chat=ChatFormat(training_range=json.dumps(taught)))) as agent:
+            assert await agent.check_mission("Fly to the red beacon.") is None
+            assert await agent.check_mission("Fly to the red beacon.", "one") is None
+            outside = await agent.check_mission("Find a 门.", "another")
+            assert outside is not None
+            assert outside.instruction == "Find a 门."
+            assert outside.reasons[1:] == (
+                "words it was not taught: Find, a, 门",
+                "pictures of another: it was taught on those of one",
+            )
+            assert outside.taught == ("instruction: Fly to the {colour} beacon.", "colour: red")
+            with pytest.raises(InvalidInput):
+                await agent.check_mission(" ")
+            with pytest.raises(TextTooLong):
+                await agent.check_mission("x" * 501)
+        async with reach(make_rig()) as agent:
+            assert await agent.check_mission("Find a 门.", "another") is None
 
     async def test_flies_and_tells_every_event_in_order(self, reach: Reach) -> None:
         rig = make_rig([FORWARD, FORWARD, DONE])

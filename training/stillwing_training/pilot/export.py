@@ -8,11 +8,19 @@ from typing import Any
 from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
-from stillwing_training.pilot.config import preprocessor_config
+from stillwing_airfield.scenes.maze import MISSION
+from stillwing_training.pilot.config import COLOURS, SIGN, preprocessor_config
 from stillwing_training.pilot.tokenizer import save_tokenizer
 
-TRAINING_RANGE = {"prompt_profile": "compact"}
-"""What a directory's stillwing.json says: the agent's short prompts are what the pilot was trained on."""
+TRAINING_RANGE = {
+    "prompt_profile": "compact",
+    "instructions": ["Fly to the {colour} beacon.", MISSION],
+    "words": {"colour": list(COLOURS)},
+    "things": ["beacon", SIGN],
+    "simulators": ["airfield"],
+    "views": ["airfield's meadow, street, orchard and maze in daylight, from about two metres above the ground"],
+}
+"""What a directory's stillwing.json says: the pilot was trained on the agent's short prompts, and on these alone."""
 
 
 def export_pilot(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:

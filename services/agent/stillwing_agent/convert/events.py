@@ -6,7 +6,13 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 
 from stillwing.agent.v1 import agent_pb2
-from stillwing_agent.convert.missions import SERVICE, mission_from_wire, mission_to_wire
+from stillwing_agent.convert.missions import (
+    SERVICE,
+    mission_from_wire,
+    mission_to_wire,
+    outside_from_wire,
+    outside_to_wire,
+)
 from stillwing_agent.convert.structs import struct_of
 from stillwing_agent.convert.turns import tool_from_wire, tool_to_wire, turn_from_wire, turn_to_wire
 from stillwing_agent.core.events import (
@@ -35,6 +41,7 @@ from stillwing_agent.core.events import (
     StateChanged,
     ThinkingFinished,
     ThinkingStarted,
+    ToldOutside,
 )
 from stillwing_common.errors import UnsetOneof
 from stillwing_rpc.convert import duration_from_wire, duration_to_wire, timestamp_from_wire, timestamp_to_wire
@@ -62,6 +69,8 @@ def event_to_wire(event: MissionEvent) -> agent_pb2.WatchMissionResponse:
             message.no_call.CopyFrom(agent_pb2.NoCall(answer=happening.answer))
         case Reported():
             message.reported.CopyFrom(agent_pb2.Reported(text=happening.text))
+        case ToldOutside():
+            message.told_outside.CopyFrom(outside_to_wire(happening.outside))
         case ServiceLost():
             message.service_lost.CopyFrom(
                 agent_pb2.ServiceLost(service=happening.service, status=to_status(happening.error, service=SERVICE))
@@ -214,6 +223,7 @@ _HAPPENING_FROM_WIRE: Mapping[str, Callable[[Any], Happening]] = {
     "reported": lambda message: Reported(message.text),
     "operator_asked": lambda message: OperatorAsked(message.question),
     "operator_answered": lambda message: OperatorAnswered(message.answer),
+    "told_outside": lambda message: ToldOutside(outside_from_wire(message)),
     "service_lost": lambda message: ServiceLost(message.service, from_status(message.status)),
     "service_back": lambda message: ServiceBack(message.service, duration_from_wire(message.away), message.detail),
     "question_answered": lambda message: QuestionAnswered(message.question, message.answer),

@@ -13,6 +13,7 @@ from stillwing_agent.core.types import (
     MissionRequest,
     MissionState,
     OperatorAnswer,
+    OutsideRange,
     Verification,
     When,
 )
@@ -41,6 +42,26 @@ def info_to_wire(info: AgentInfo) -> agent_pb2.GetAgentResponse:
 def info_from_wire(message: agent_pb2.GetAgentResponse) -> AgentInfo:
     """Which implementation that is."""
     return AgentInfo(message.implementation, message.params_schema)
+
+
+def outside_to_wire(outside: OutsideRange) -> agent_pb2.OutsideRange:
+    """What lies outside a model's range."""
+    return agent_pb2.OutsideRange(instruction=outside.instruction, reasons=outside.reasons, taught=outside.taught)
+
+
+def outside_from_wire(message: agent_pb2.OutsideRange) -> OutsideRange:
+    """What lies outside a model's range."""
+    return OutsideRange(message.instruction, tuple(message.reasons), tuple(message.taught))
+
+
+def check_to_wire(outside: OutsideRange | None) -> agent_pb2.CheckMissionResponse:
+    """What became of a check."""
+    return agent_pb2.CheckMissionResponse(outside_range=None if outside is None else outside_to_wire(outside))
+
+
+def check_from_wire(message: agent_pb2.CheckMissionResponse) -> OutsideRange | None:
+    """What became of a check."""
+    return outside_from_wire(message.outside_range) if message.HasField("outside_range") else None
 
 
 def request_to_wire(request: MissionRequest) -> agent_pb2.StartMissionRequest:

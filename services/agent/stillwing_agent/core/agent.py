@@ -18,6 +18,7 @@ from stillwing_agent.core.mission.loop import MissionLoop
 from stillwing_agent.core.mission_record import MissionRecord
 from stillwing_agent.core.params import MissionParams
 from stillwing_agent.core.policy import Policy, all_properties
+from stillwing_agent.core.prompting.taught import Taught
 from stillwing_agent.core.protocol import AgentInfo
 from stillwing_agent.core.types import (
     InstructionRequest,
@@ -26,6 +27,7 @@ from stillwing_agent.core.types import (
     MissionRequest,
     MissionState,
     OperatorAnswer,
+    OutsideRange,
 )
 from stillwing_common.clock import Clock, WallClock
 from stillwing_common.errors import (
@@ -89,6 +91,11 @@ class MissionAgent:
     async def agent_info(self) -> AgentInfo:
         """Which implementation this is and what it takes."""
         return AgentInfo(self._implementation, self._params.schema_text)
+
+    async def check_mission(self, goal: str, simulator: str = "") -> OutsideRange | None:
+        """What of a goal lies outside what the loaded model was taught."""
+        self._check_texts("goal", goal)
+        return Taught.read((await self._crew.engine.model_info()).chat.training_range).outside(goal, simulator)
 
     async def start_mission(self, request: MissionRequest) -> Mission:
         """Begin a mission and return at once."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stillwing_agent.core.types import Mission
+from stillwing_agent.core.types import Mission, OutsideRange
 from stillwing_common.errors import StillwingError
 from stillwing_vlm.core.conversation import Tool, Turn
 
@@ -164,6 +164,13 @@ class ServiceBack:
 
 
 @dataclass(frozen=True, slots=True)
+class ToldOutside:
+    """What is to be followed lies outside what the model was taught; it is flown all the same."""
+
+    outside: OutsideRange
+
+
+@dataclass(frozen=True, slots=True)
 class Briefed:
     """The model's session was opened with this; `profile` says how the model is spoken to."""
 
@@ -232,6 +239,7 @@ Happening = (
     | QuestionAnswered
     | ServiceLost
     | ServiceBack
+    | ToldOutside
 )
 
 

@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from stillwing_agent.core.events import MissionEvent
-from stillwing_agent.core.types import InstructionRequest, Mission, MissionPage, MissionRequest, OperatorAnswer
+from stillwing_agent.core.types import (
+    InstructionRequest,
+    Mission,
+    MissionPage,
+    MissionRequest,
+    OperatorAnswer,
+    OutsideRange,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,13 @@ class Agent(Protocol):
 
     async def agent_info(self) -> AgentInfo:
         """Which implementation this is and what it takes."""
+
+    async def check_mission(self, goal: str, simulator: str = "") -> OutsideRange | None:
+        """What of a goal lies outside what the loaded model was taught; None where nothing does, or nothing is known.
+
+        `simulator`: whose pictures it would fly by, "" where that is not known.
+        Raises InvalidInput, TextTooLong, Unavailable.
+        """
 
     async def start_mission(self, request: MissionRequest) -> Mission:
         """Begin a mission and return at once.

@@ -70,6 +70,15 @@ class MissionFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class OutsideRange:
+    """An instruction that the model was not taught: why not, and what it was taught instead, a line each."""
+
+    instruction: str
+    reasons: tuple[str, ...]
+    taught: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class MissionRequest:
     """What is asked for. The same `request_id` again returns the first mission; `time_limit_s` 0: the default."""
 

@@ -120,6 +120,30 @@ class StartMissionResponse(_message.Message):
     mission: Mission
     def __init__(self, mission: _Optional[_Union[Mission, _Mapping]] = ...) -> None: ...
 
+class CheckMissionRequest(_message.Message):
+    __slots__ = ("goal", "simulator")
+    GOAL_FIELD_NUMBER: _ClassVar[int]
+    SIMULATOR_FIELD_NUMBER: _ClassVar[int]
+    goal: str
+    simulator: str
+    def __init__(self, goal: _Optional[str] = ..., simulator: _Optional[str] = ...) -> None: ...
+
+class CheckMissionResponse(_message.Message):
+    __slots__ = ("outside_range",)
+    OUTSIDE_RANGE_FIELD_NUMBER: _ClassVar[int]
+    outside_range: OutsideRange
+    def __init__(self, outside_range: _Optional[_Union[OutsideRange, _Mapping]] = ...) -> None: ...
+
+class OutsideRange(_message.Message):
+    __slots__ = ("instruction", "reasons", "taught")
+    INSTRUCTION_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    TAUGHT_FIELD_NUMBER: _ClassVar[int]
+    instruction: str
+    reasons: _containers.RepeatedScalarFieldContainer[str]
+    taught: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, instruction: _Optional[str] = ..., reasons: _Optional[_Iterable[str]] = ..., taught: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class GetMissionRequest(_message.Message):
     __slots__ = ("mission_id",)
     MISSION_ID_FIELD_NUMBER: _ClassVar[int]
@@ -225,7 +249,7 @@ class WatchMissionRequest(_message.Message):
     def __init__(self, mission_id: _Optional[str] = ..., after_event_seq: _Optional[int] = ...) -> None: ...
 
 class WatchMissionResponse(_message.Message):
-    __slots__ = ("event_seq", "event_time", "state_changed", "plan_made", "action_started", "action_finished", "observed", "thinking_started", "thinking_finished", "frames_evicted", "keyframe_filed", "motion_refused", "keyframe_lost", "instruction_begun", "instruction_lost", "instructed", "frames_recalled", "briefed", "no_call", "reported", "operator_asked", "operator_answered", "question_answered", "service_lost", "service_back")
+    __slots__ = ("event_seq", "event_time", "state_changed", "plan_made", "action_started", "action_finished", "observed", "thinking_started", "thinking_finished", "frames_evicted", "keyframe_filed", "motion_refused", "keyframe_lost", "instruction_begun", "instruction_lost", "instructed", "frames_recalled", "briefed", "no_call", "reported", "operator_asked", "operator_answered", "question_answered", "service_lost", "service_back", "told_outside")
     EVENT_SEQ_FIELD_NUMBER: _ClassVar[int]
     EVENT_TIME_FIELD_NUMBER: _ClassVar[int]
     STATE_CHANGED_FIELD_NUMBER: _ClassVar[int]
@@ -251,6 +275,7 @@ class WatchMissionResponse(_message.Message):
     QUESTION_ANSWERED_FIELD_NUMBER: _ClassVar[int]
     SERVICE_LOST_FIELD_NUMBER: _ClassVar[int]
     SERVICE_BACK_FIELD_NUMBER: _ClassVar[int]
+    TOLD_OUTSIDE_FIELD_NUMBER: _ClassVar[int]
     event_seq: int
     event_time: _timestamp_pb2.Timestamp
     state_changed: Mission
@@ -276,7 +301,8 @@ class WatchMissionResponse(_message.Message):
     question_answered: QuestionAnswered
     service_lost: ServiceLost
     service_back: ServiceBack
-    def __init__(self, event_seq: _Optional[int] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state_changed: _Optional[_Union[Mission, _Mapping]] = ..., plan_made: _Optional[_Union[PlanMade, _Mapping]] = ..., action_started: _Optional[_Union[ActionStarted, _Mapping]] = ..., action_finished: _Optional[_Union[ActionFinished, _Mapping]] = ..., observed: _Optional[_Union[Observed, _Mapping]] = ..., thinking_started: _Optional[_Union[ThinkingStarted, _Mapping]] = ..., thinking_finished: _Optional[_Union[ThinkingFinished, _Mapping]] = ..., frames_evicted: _Optional[_Union[FramesEvicted, _Mapping]] = ..., keyframe_filed: _Optional[_Union[KeyframeFiled, _Mapping]] = ..., motion_refused: _Optional[_Union[MotionRefused, _Mapping]] = ..., keyframe_lost: _Optional[_Union[KeyframeLost, _Mapping]] = ..., instruction_begun: _Optional[_Union[InstructionBegun, _Mapping]] = ..., instruction_lost: _Optional[_Union[InstructionLost, _Mapping]] = ..., instructed: _Optional[_Union[Instructed, _Mapping]] = ..., frames_recalled: _Optional[_Union[FramesRecalled, _Mapping]] = ..., briefed: _Optional[_Union[Briefed, _Mapping]] = ..., no_call: _Optional[_Union[NoCall, _Mapping]] = ..., reported: _Optional[_Union[Reported, _Mapping]] = ..., operator_asked: _Optional[_Union[OperatorAsked, _Mapping]] = ..., operator_answered: _Optional[_Union[OperatorAnswered, _Mapping]] = ..., question_answered: _Optional[_Union[QuestionAnswered, _Mapping]] = ..., service_lost: _Optional[_Union[ServiceLost, _Mapping]] = ..., service_back: _Optional[_Union[ServiceBack, _Mapping]] = ...) -> None: ...
+    told_outside: OutsideRange
+    def __init__(self, event_seq: _Optional[int] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state_changed: _Optional[_Union[Mission, _Mapping]] = ..., plan_made: _Optional[_Union[PlanMade, _Mapping]] = ..., action_started: _Optional[_Union[ActionStarted, _Mapping]] = ..., action_finished: _Optional[_Union[ActionFinished, _Mapping]] = ..., observed: _Optional[_Union[Observed, _Mapping]] = ..., thinking_started: _Optional[_Union[ThinkingStarted, _Mapping]] = ..., thinking_finished: _Optional[_Union[ThinkingFinished, _Mapping]] = ..., frames_evicted: _Optional[_Union[FramesEvicted, _Mapping]] = ..., keyframe_filed: _Optional[_Union[KeyframeFiled, _Mapping]] = ..., motion_refused: _Optional[_Union[MotionRefused, _Mapping]] = ..., keyframe_lost: _Optional[_Union[KeyframeLost, _Mapping]] = ..., instruction_begun: _Optional[_Union[InstructionBegun, _Mapping]] = ..., instruction_lost: _Optional[_Union[InstructionLost, _Mapping]] = ..., instructed: _Optional[_Union[Instructed, _Mapping]] = ..., frames_recalled: _Optional[_Union[FramesRecalled, _Mapping]] = ..., briefed: _Optional[_Union[Briefed, _Mapping]] = ..., no_call: _Optional[_Union[NoCall, _Mapping]] = ..., reported: _Optional[_Union[Reported, _Mapping]] = ..., operator_asked: _Optional[_Union[OperatorAsked, _Mapping]] = ..., operator_answered: _Optional[_Union[OperatorAnswered, _Mapping]] = ..., question_answered: _Optional[_Union[QuestionAnswered, _Mapping]] = ..., service_lost: _Optional[_Union[ServiceLost, _Mapping]] = ..., service_back: _Optional[_Union[ServiceBack, _Mapping]] = ..., told_outside: _Optional[_Union[OutsideRange, _Mapping]] = ...) -> None: ...
 
 class PlanMade(_message.Message):
     __slots__ = ("steps", "rationale")

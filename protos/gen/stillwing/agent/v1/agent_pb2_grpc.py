@@ -40,6 +40,11 @@ class AgentServiceStub(object):
                 request_serializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.GetAgentRequest.SerializeToString,
                 response_deserializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.GetAgentResponse.FromString,
                 _registered_method=True)
+        self.CheckMission = channel.unary_unary(
+                '/stillwing.agent.v1.AgentService/CheckMission',
+                request_serializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.CheckMissionRequest.SerializeToString,
+                response_deserializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.CheckMissionResponse.FromString,
+                _registered_method=True)
         self.StartMission = channel.unary_unary(
                 '/stillwing.agent.v1.AgentService/StartMission',
                 request_serializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.StartMissionRequest.SerializeToString,
@@ -88,6 +93,13 @@ class AgentServiceServicer(object):
 
     def GetAgent(self, request, context):
         """GetAgent says which implementation this is and what it takes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckMission(self, request, context):
+        """CheckMission says what of a goal lies outside what the loaded model was taught. Nothing begins.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,6 +171,11 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     request_deserializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.GetAgentRequest.FromString,
                     response_serializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.GetAgentResponse.SerializeToString,
             ),
+            'CheckMission': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckMission,
+                    request_deserializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.CheckMissionRequest.FromString,
+                    response_serializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.CheckMissionResponse.SerializeToString,
+            ),
             'StartMission': grpc.unary_unary_rpc_method_handler(
                     servicer.StartMission,
                     request_deserializer=stillwing_dot_agent_dot_v1_dot_agent__pb2.StartMissionRequest.FromString,
@@ -228,6 +245,33 @@ class AgentService(object):
             '/stillwing.agent.v1.AgentService/GetAgent',
             stillwing_dot_agent_dot_v1_dot_agent__pb2.GetAgentRequest.SerializeToString,
             stillwing_dot_agent_dot_v1_dot_agent__pb2.GetAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckMission(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stillwing.agent.v1.AgentService/CheckMission',
+            stillwing_dot_agent_dot_v1_dot_agent__pb2.CheckMissionRequest.SerializeToString,
+            stillwing_dot_agent_dot_v1_dot_agent__pb2.CheckMissionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,22 @@ _AgentServiceGetAgentType = typing_extensions.TypeVar(
     ],
 )
 
+_AgentServiceCheckMissionType = typing_extensions.TypeVar(
+    '_AgentServiceCheckMissionType',
+    grpc.UnaryUnaryMultiCallable[
+        stillwing.agent.v1.agent_pb2.CheckMissionRequest,
+        stillwing.agent.v1.agent_pb2.CheckMissionResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        stillwing.agent.v1.agent_pb2.CheckMissionRequest,
+        stillwing.agent.v1.agent_pb2.CheckMissionResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        stillwing.agent.v1.agent_pb2.CheckMissionRequest,
+        stillwing.agent.v1.agent_pb2.CheckMissionResponse,
+    ],
+)
+
 _AgentServiceStartMissionType = typing_extensions.TypeVar(
     '_AgentServiceStartMissionType',
     grpc.UnaryUnaryMultiCallable[
@@ -169,7 +185,7 @@ _AgentServiceWatchMissionType = typing_extensions.TypeVar(
     ],
 )
 
-class AgentServiceStub(typing.Generic[_AgentServiceGetAgentType, _AgentServiceStartMissionType, _AgentServiceGetMissionType, _AgentServiceListMissionsType, _AgentServiceCancelMissionType, _AgentServiceInstructMissionType, _AgentServiceAskMissionType, _AgentServiceAnswerMissionType, _AgentServiceWatchMissionType]):
+class AgentServiceStub(typing.Generic[_AgentServiceGetAgentType, _AgentServiceCheckMissionType, _AgentServiceStartMissionType, _AgentServiceGetMissionType, _AgentServiceListMissionsType, _AgentServiceCancelMissionType, _AgentServiceInstructMissionType, _AgentServiceAskMissionType, _AgentServiceAnswerMissionType, _AgentServiceWatchMissionType]):
     """AgentService flies missions. Any implementation may stand behind it."""
 
     @typing.overload
@@ -177,6 +193,10 @@ class AgentServiceStub(typing.Generic[_AgentServiceGetAgentType, _AgentServiceSt
         grpc.UnaryUnaryMultiCallable[
             stillwing.agent.v1.agent_pb2.GetAgentRequest,
             stillwing.agent.v1.agent_pb2.GetAgentResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            stillwing.agent.v1.agent_pb2.CheckMissionRequest,
+            stillwing.agent.v1.agent_pb2.CheckMissionResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             stillwing.agent.v1.agent_pb2.StartMissionRequest,
@@ -219,6 +239,10 @@ class AgentServiceStub(typing.Generic[_AgentServiceGetAgentType, _AgentServiceSt
             stillwing.agent.v1.agent_pb2.GetAgentResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            stillwing.agent.v1.agent_pb2.CheckMissionRequest,
+            stillwing.agent.v1.agent_pb2.CheckMissionResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             stillwing.agent.v1.agent_pb2.StartMissionRequest,
             stillwing.agent.v1.agent_pb2.StartMissionResponse,
         ],
@@ -255,6 +279,9 @@ class AgentServiceStub(typing.Generic[_AgentServiceGetAgentType, _AgentServiceSt
     GetAgent: _AgentServiceGetAgentType
     """GetAgent says which implementation this is and what it takes."""
 
+    CheckMission: _AgentServiceCheckMissionType
+    """CheckMission says what of a goal lies outside what the loaded model was taught. Nothing begins."""
+
     StartMission: _AgentServiceStartMissionType
     """StartMission begins one and returns at once. The same request_id again returns the first answer."""
 
@@ -287,6 +314,10 @@ AgentServiceAsyncStub: typing_extensions.TypeAlias = AgentServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         stillwing.agent.v1.agent_pb2.GetAgentRequest,
         stillwing.agent.v1.agent_pb2.GetAgentResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        stillwing.agent.v1.agent_pb2.CheckMissionRequest,
+        stillwing.agent.v1.agent_pb2.CheckMissionResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         stillwing.agent.v1.agent_pb2.StartMissionRequest,
@@ -332,6 +363,14 @@ class AgentServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[stillwing.agent.v1.agent_pb2.GetAgentResponse, collections.abc.Awaitable[stillwing.agent.v1.agent_pb2.GetAgentResponse]]:
         """GetAgent says which implementation this is and what it takes."""
+
+    @abc.abstractmethod
+    def CheckMission(
+        self,
+        request: stillwing.agent.v1.agent_pb2.CheckMissionRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[stillwing.agent.v1.agent_pb2.CheckMissionResponse, collections.abc.Awaitable[stillwing.agent.v1.agent_pb2.CheckMissionResponse]]:
+        """CheckMission says what of a goal lies outside what the loaded model was taught. Nothing begins."""
 
     @abc.abstractmethod
     def StartMission(

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 
-from stillwing_agent.core.events import ActionFinished, ActionStarted, Briefed, FramesEvicted, ServiceLost
+from stillwing_agent.core.events import ActionFinished, ActionStarted, Briefed, FramesEvicted, ServiceLost, ToldOutside
 from stillwing_agent.core.flight import Flight, FlightSettings
 from stillwing_agent.core.held_asking import InstructionChanged
 from stillwing_agent.core.lasting_session import LastingSession
@@ -21,6 +21,7 @@ from stillwing_agent.core.mission.engine_return import ENGINE, EngineReturn, nee
 from stillwing_agent.core.mission.speaking import profile_of
 from stillwing_agent.core.mission_record import MissionRecord
 from stillwing_agent.core.policy import Policy
+from stillwing_agent.core.prompting.taught import Taught
 from stillwing_agent.core.tools.cockpit import raise_unless_succeeded
 from stillwing_agent.core.tools.instruments import read_telemetry
 from stillwing_agent.core.types import Claim, Verification
@@ -111,9 +112,11 @@ class MissionLoop:
                 return state.lease
 
     async def _fly(self, lease: Lease, deadline_s: float) -> Claim:
-        await self._take_off(lease)
         with needed_engine():
             model = await self.crew.engine.model_info()
+        taught = Taught.read(model.chat.training_range)
+        self._tell_outside(taught, self.record.mission.goal)
+        await self._take_off(lease)
         layers = await self._scored_layers(model)
         vehicle = await self._vehicle(lease.vehicle_id)
         profile = profile_of(
@@ -162,11 +165,11 @@ class MissionLoop:
             if parts.filer is not None:
                 beside.append(parts.filer.run())
             try:
-                return await self._beside(self._decide(parts, returning), *beside)
+                return await self._beside(self._decide(parts, returning, taught), *beside)
             finally:
                 self._log_evicted()
 
-    async def _decide(self, parts: Parts, returning: EngineReturn) -> Claim:
+    async def _decide(self, parts: Parts, returning: EngineReturn, taught: Taught) -> Claim:
         """Follow the goal and then each further instruction; the claim of the last. The vehicle holds between two."""
         toolbox, memory, claim = parts.toolbox, parts.memory, Claim("", achieved=False)
         await self._look(parts, returning)
@@ -188,9 +191,11 @@ class MissionLoop:
             except DecisionsUsedUp:
                 await self._drain(parts)
                 raise
-            if self.record.turn() is None:
+            turned = self.record.turn()
+            if turned is None:
                 await self._drain(parts)
                 return claim
+            self._tell_outside(taught, turned.text)
             await parts.asking.hold()
             toolbox.turned()
             if memory is not None:
@@ -277,6 +282,12 @@ class MissionLoop:
         if self._evicted:
             self.record.add(FramesEvicted(tuple(self._evicted)))
             self._evicted.clear()
+
+    def _tell_outside(self, taught: Taught, instruction: str) -> None:
+        outside = taught.outside(instruction)
+        if outside is not None:
+            _log.warning("mission %s: not taught: %s", self.record.mission.mission_id, "; ".join(outside.reasons))
+            self.record.add(ToldOutside(outside))
 
     def _engine_lost(self, error: EngineAway) -> None:
         _log.warning("mission %s: %s", self.record.mission.mission_id, error)
