@@ -67,12 +67,12 @@ class StopKeeper:
         return None if stop is None else replace(stop, not_on_disk=self._not_on_disk)
 
     async def settle(self) -> str:
-        """Return "" once everything noted so far is on the disk, or why it is not: a full disk, or one that hangs.
+        """Return "" once the disk, if there is one, holds what was noted, or why not: it is full, or hangs.
 
         Raises nothing, because the stop is in force all the same: an error to its caller would say that it is not.
         """
         if self._store is None:
-            return self._not_on_disk
+            return ""  # there is no disk that could hold anything else
         loop = asyncio.get_running_loop()
         saving = loop.run_in_executor(self._writer, self._store.save, dict(self._stops))
         saving.add_done_callback(self._on_saved)
