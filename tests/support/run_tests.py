@@ -115,6 +115,8 @@ class Runner:
                 start_new_session=True,
             )
             self._running.add(process)
+            if self._interrupted:  # while it was being started
+                os.killpg(process.pid, signal.SIGTERM)
             code = process.wait()
             self._running.discard(process)
             file.seek(0)
