@@ -290,6 +290,9 @@ def bridge_calls(stack: ExitStack) -> Target:
         def time_remaining(self) -> float:
             return 1.0
 
+        def peer(self) -> str:
+            return "ipv4:127.0.0.1:1"
+
     served: list[tuple[Any, type[Message]]] = []
     for servicer, module in ((VehicleServicer(bridge), vehicle_pb2), (LeaseServicer(bridge), lease_pb2)):
         for service in module.DESCRIPTOR.services_by_name.values():
