@@ -38,11 +38,11 @@ class UnpackLimits:
     """How far a file may unpack: one chunk, and all chunks of a pass together by the size of the file.
 
     A chunk holds a megabyte and one message, which is at most a picture. Pictures do not shrink when compressed, and
-    the rest of a flight shrinks to a third, so that no flight comes near the ratio.
+    the rest of a flight shrinks to a quarter, so that no flight comes near the ratio.
     """
 
     chunk_bytes: int = 64 << 20
-    ratio: int = 100
+    ratio: int = 20
     free_bytes: int = 16 << 20
     """What any file may unpack to, however small it is."""
 
@@ -136,7 +136,7 @@ def _in_chunk(data: bytes) -> Iterator[McapRecord]:
         opcode, length = _HEAD.unpack_from(data, place)
         place += _HEAD.size
         end = place + length
-        if end > len(data):
+        if end > len(data) or opcode == 0:  # which no record has
             raise EndOfFile
         if opcode == Opcode.MESSAGE:
             channel_id, sequence, log_time, publish_time = _MESSAGE_HEAD.unpack_from(data, place)

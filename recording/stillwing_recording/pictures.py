@@ -37,8 +37,8 @@ class PictureOptions:
     camera_id: str = "front_center"
 
     def __post_init__(self) -> None:
-        if self.fps is not None and not 0 < self.fps <= 1000:
-            raise InvalidInput("fps is above 0 and at most 1000", field="fps")
+        if self.fps is not None and not 0.001 <= self.fps <= 1000:
+            raise InvalidInput("fps is between 0.001 and 1000", field="fps")
         if not 0 < self.hfov_deg < 180:
             raise InvalidInput("hfov is between 0 and 180 degrees", field="hfov_deg")
 

@@ -21,7 +21,7 @@ from unittest.mock import patch
 from dice import Dice, Make, Target
 
 TEXTS = (
-    "", " ", "0", "-1", "1", "1.5", "nan", "inf", "-inf", "1e400", "1e-400", "9" * 30, "-" + "9" * 30, "0x10", "1_000",
+    "", " ", "0", "-1", "1", "1.5", "nan", "inf", "-inf", "1e400", "1e-300", "9" * 30, "-" + "9" * 30, "0x10", "1_000",
     "٣", "\udcff", "a\udc80b", "\ud83d", "é", "🚁", "a\nb", "a\0b", "\x1b[31mred", "[/red]", "[bold]x", "%s%n", "{0}",
     "$(x)", "'", '"', ".", "~", "/dev/null/x", "x" * 300, "x" * 5000, "-", "--", "-h", "--json", "true",
 )  # fmt: skip

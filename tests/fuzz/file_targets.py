@@ -33,11 +33,20 @@ def recording_files(stack: ExitStack) -> Target:
     """A recording that somebody else made, or that was damaged: whole files, and chunks with valid checksums."""
     from mcap.opcode import Opcode
     from mcap.writer import MCAP0_MAGIC, CompressionType, Writer
+    from recording_values import VEHICLE, frame_update
 
+    from stillwing_bridge.convert.vehicles import vehicle_to_wire
     from stillwing_recording import topics
     from stillwing_recording.mcap_file import McapRecording
+    from stillwing_recording.writer import FlightWriter
 
     path = _folder(stack) / "flight.mcap"
+    flight = FlightWriter(path, VEHICLE, 1)
+    flight.flush()
+    flight.frame(frame_update(1), 2)
+    flight.close()
+    good = path.read_bytes()
+    vehicle = vehicle_to_wire(VEHICLE).SerializeToString()
     names = [
         topics.VEHICLE, topics.TELEMETRY, topics.COMMANDS, topics.MISSION, topics.RECORDER,
         topics.frame_topic("c"), topics.image_topic("c"),
@@ -53,7 +62,7 @@ def recording_files(stack: ExitStack) -> Target:
             writer = Writer(file, compression=dice.pick(kinds))
             writer.start(profile=topics.PROFILE)
             channels = [writer.register_channel(name, dice.pick(["protobuf"] * 7 + ["json"]), 0) for name in names]
-            writer.add_message(channels[0], 1, b"\x0a\x05drone", 1)
+            writer.add_message(channels[0], 1, vehicle, 1)
             while not dice.used_up:
                 writer.add_message(dice.pick(channels), dice.byte(), dice.raw(60), dice.byte(), dice.byte() % 3)
             writer.finish()
@@ -63,7 +72,9 @@ def recording_files(stack: ExitStack) -> Target:
         dice = Dice(data)
         parts = [header]
         while not dice.used_up:
-            records = struct.pack("<BQ", dice.byte() % 16, dice.byte()) + dice.raw(40) + bytes(dice.pick((0, 9, 10**7)))
+            records = struct.pack("<BQ", dice.byte() % 16, dice.byte()) + dice.raw(40)
+            padding = dice.pick((0, 9, 10**7))
+            records += struct.pack("<BQ", 0x90, padding) + bytes(padding)
             compression = dice.pick(("", "zstd", "lz4", "rar"))
             body = _packed(compression, records) + dice.raw(3)
             size = dice.pick((len(records), 0, len(records) * 2, 1 << 40, (1 << 64) - 1))
@@ -74,10 +85,12 @@ def recording_files(stack: ExitStack) -> Target:
         path.write_bytes(b"".join(parts))
 
     def target(data: bytes) -> bool:
-        if data[:1] < b"\x30":
+        if data[:1] < b"\x20":
             path.write_bytes(data[1:])
-        elif data[:1] < b"\x60":
+        elif data[:1] < b"\x40":
             path.write_bytes(header + data[1:])
+        elif data[:1] < b"\x60":
+            path.write_bytes(_damaged(good, Dice(data[1:])))
         elif data[:1] < b"\xa0":
             chunks(data[1:])
         else:
@@ -89,6 +102,15 @@ def recording_files(stack: ExitStack) -> Target:
         return _read_all(recording)
 
     return target
+
+
+def _damaged(whole: bytes, dice: Dice) -> bytes:
+    """The same with a few bytes changed, and one in four cut off."""
+    changed = bytearray(whole)
+    for _ in range(dice.byte() % 5):
+        place = dice.byte() * 256 + dice.byte()
+        changed[place % len(changed)] = dice.byte()
+    return bytes(changed[: dice.byte() * 256 + dice.byte()] if dice.byte() % 4 == 0 else changed)
 
 
 def _packed(compression: str, records: bytes) -> bytes:
@@ -163,12 +185,7 @@ def videos(stack: ExitStack) -> Target:
 
     def target(data: bytes) -> bool:
         dice = Dice(data)
-        changed = bytearray(dice.pick([*whole, b""]) or data[1:])
-        for _ in range(dice.byte() % 8):
-            place = dice.byte() * 256 + dice.byte()
-            if changed:
-                changed[place % len(changed)] = dice.byte()
-        path.write_bytes(changed[: dice.byte() * 256] if dice.byte() % 4 == 0 else changed)
+        path.write_bytes(_damaged(dice.pick([*whole, b""]) or data or b"\0", dice))
         try:
             recording = Video(path, PictureOptions(fps=dice.pick((None, 2.0, 1000.0))))
         except StillwingError:

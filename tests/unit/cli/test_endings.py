@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcap.writer import Writer
+from recording_values import jpeg
 from typer.testing import CliRunner
 
 from stillwing_cli.main import app
@@ -69,6 +71,7 @@ def test_names_are_shown_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (("replay", "x", "--speed", "nan"), "'--speed'"),
         (("replay", "x", "--fps", "inf"), "inf is no finite number"),
         (("replay", "x", "--hfov-deg=-inf"), "-inf is no finite number"),
+        (("replay", "x", "--fps", "1e-300"), "fps is between 0.001 and 1000"),
         (("replay", "x", "--hfov-deg", "0"), "hfov is between 0 and 180 degrees"),
         (("replay", "x", "--host", "::::", "--port", "99999"), "'--port'"),
         (("replay", "a\0b"), "NUL"),
@@ -111,3 +114,27 @@ def test_a_foreign_recording_is_one_sentence_for_a_program_too(tmp_path: Path) -
     with pytest.raises(StillwingError) as caught:
         open_recording(tmp_path)
     assert told.stderr.strip() == f"stillwing: {caught.value}"
+
+
+@pytest.mark.parametrize("time", ["nan", "inf", "1e300", "-1"])
+def test_a_time_that_is_none_is_told_with_its_line(tmp_path: Path, time: str) -> None:
+    (tmp_path / "1.jpg").write_bytes(jpeg(1))
+    (tmp_path / "timestamps.csv").write_text(f"# name,seconds\n1.jpg,{time}\n")
+    told = run("replay", str(tmp_path), "--info")
+    assert told.exit_code == 1
+    (line,) = told.stderr.splitlines()
+    assert f"timestamps.csv, line 2: want seconds of at least 0 and below 3153600000, not '{time}'" in line
+
+
+@pytest.mark.parametrize("encoding", ["json", "protobuf"])
+def test_json_in_a_recording_of_ours_is_told(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "flight.mcap"
+    with path.open("wb") as file:
+        writer = Writer(file)
+        writer.start(profile="stillwing")
+        writer.add_message(writer.register_channel("/vehicle", encoding, 0), 1, b'{"vehicle_id": "drone"}', 1)
+        writer.finish()
+    told = run("replay", str(path), "--info")
+    assert told.exit_code == 1
+    (line,) = told.stderr.splitlines()
+    assert line.startswith("stillwing: ") and "/vehicle" in line
