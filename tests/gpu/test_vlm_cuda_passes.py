@@ -21,6 +21,7 @@ from stillwing_vlm.core.engines.passes.graphs import GraphCapture
 from stillwing_vlm.core.inputs.positions import text_positions
 from stillwing_vlm.core.local import LocalEngine, LocalSession
 from stillwing_vlm.core.memory.branch import AskBranch
+from stillwing_vlm.core.proof.paths import prove
 from stillwing_vlm.core.requests import AskRequest, Sampling, View
 
 pytestmark = [
@@ -175,3 +176,14 @@ def test_pictures_that_were_brought_over_are_those_that_are_read(engines: tuple[
         chunk = loaded.preparer.pixels(("",), [frame(turn)], 1.0)
         assert chunk.staged is not None
         assert torch.equal(chunk.staged.ready().cpu(), torch.from_numpy(chunk.patches.patches))
+
+
+def test_faster_paths_prove_themselves_on_the_card(tmp_path: Path) -> None:
+    """In a process of its own, in bfloat16, as when an engine starts; what comes by itself has none of them."""
+    directory = str(write_tiny_model(tmp_path / "model", initializer_range=0.05))
+    wanted = ModelSource(directory, device="cuda", attention=AttentionKind.TRITON, decoding=Decoding.GRAPHS)
+    source, proofs = prove(wanted, 120.0)
+    assert [(proof.setting, proof.is_taken) for proof in proofs] == [("attention", True), ("decoding", True)], proofs
+    assert source == wanted
+    info = LocalEngine.load(ModelSource(directory, device="cuda")).info()
+    assert (info.attention, info.decoding) == ("sdpa", "eager")

@@ -16,6 +16,7 @@ from transformers import Qwen2_5_VLConfig
 
 from stillwing_lab.speed.real_sizes import real_config
 from stillwing_vlm.core.catalog import ModelSource, load_engine, planned_use
+from stillwing_vlm.core.engines.attention.plain import held_bytes
 from stillwing_vlm.core.engines.passes.static_step import scratch_bytes
 from stillwing_vlm.core.engines.qwen.families import FAMILIES
 from stillwing_vlm.core.engines.qwen.figures import model_figures
@@ -43,7 +44,7 @@ RTX_4090_FREE = 24_564 * 2**20 - 2**29 - 7_100_000_000
 
 
 def reference(free_bytes: int = RTX_4090_FREE, **changes: Any) -> Any:
-    use = planned_use(QWEN_PIXELS, Limits(), (480, 640))
+    use = replace(planned_use(QWEN_PIXELS, Limits(), (480, 640)), scratch_bytes=held_bytes(2))
     return plan_budget(model_figures(QWEN_3B, 2), use, free_bytes=free_bytes, usable_share=0.95, **changes)
 
 
