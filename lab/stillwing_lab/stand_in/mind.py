@@ -36,6 +36,7 @@ NEAR_M = 3.0
 _STRAIGHT_DEG = 6.0
 _SIDE_M = 1.5
 _PAST_M = 2.5
+_HIGH_M = 3.0
 _MARGIN_M = 0.4
 _LEAST_WAY_M = 0.8
 _LONGEST_LEG_M = 8.0
@@ -266,6 +267,10 @@ class _Decision:
             return self._call("move_forward", distance_m=_PAST_M, speed_m_s=1.0)
         if step is not None and step.refused and step.tool in ("move_forward", "move_aside"):
             return self._round(step)
+        height_m = self.reading.height_m or 0.0
+        if step is not None and not step.refused and step.tool == "move_forward" and height_m > _HIGH_M:
+            # It was flown to, and is below the picture now.
+            return self._call("climb", height_m=-min(2.0, height_m - 2))
         mentioned = self._mentioned(goal)
         scans = [each for each in self.reading.steps if each.tool == "look_around"]
         if not scans or (mentioned and step is not None and step.tool not in ("look_around", "turn")):
