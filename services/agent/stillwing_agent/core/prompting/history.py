@@ -65,9 +65,8 @@ def result_words(result: Mapping[str, Any]) -> str:
         case {"answer": str(answer)}:
             return answer
         case {"found": found}:
-            return (
-                "\n".join(["Seen before:", *(f"- {caption}" for caption in found)]) if found else "Nothing was found."
-            )
+            said = [f"- {caption}" for caption in found if caption]
+            return "\n".join(["Seen before:", *said]) if found else "Nothing was found."
         case {"seen": seen}:
             return "\n".join(f"Heading {one['heading_deg']:.0f}: {one['seen']}" for one in seen)
         case {"home_m": float(home_m)}:
