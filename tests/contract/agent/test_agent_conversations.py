@@ -158,13 +158,13 @@ class TestConversations:
         assert not any(isinstance(one, ToolTurn) and one.name == "note" for one in last)
 
     async def test_a_look_around_brings_back_headings_and_what_was_seen(self, reach: Reach) -> None:
-        rig = chatty([call("look_around", question="Is there a van?"), "grass", "a van", "trees", "a wall"])
+        rig = chatty([call("look_around", question="Is there a van?"), "grass", "a van", "trees", "a wall", "a road"])
         async with reach(rig) as agent:
             await flown(agent, rig)
         assert last_answer(rig.engine.asked[-1]) == (
-            "Heading 0: grass\nHeading 90: a van\nHeading 180: trees\nHeading 270: a wall"
+            "Heading 0: grass\nHeading 72: a van\nHeading 144: trees\nHeading 216: a wall\nHeading 288: a road"
         )
-        assert rig.world.motions == [Turn(90)] * 4
+        assert rig.world.motions == [Turn(72)] * 5
         assert "You have turned 360 degrees" in rig.engine.asked[-1].messages[-1].text
 
     async def test_what_is_recalled_is_what_was_said_to_be_seen(self, reach: Reach) -> None:

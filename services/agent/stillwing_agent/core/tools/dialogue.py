@@ -11,6 +11,8 @@ from stillwing_bridge.core.commands import Turn
 from stillwing_common.errors import OperatorSilent
 
 _USUAL_VIEW_DEG = 90.0
+_NEW_SHARE = 0.8
+"""Of each view of a scan. The rest overlaps: what stands at an edge, or where a turn fell short, would be missed."""
 
 
 async def ask_operator(cockpit: Cockpit, question: str) -> str:
@@ -36,7 +38,7 @@ async def ask_operator(cockpit: Cockpit, question: str) -> str:
 
 async def look_around(cockpit: Cockpit, question: str, hfov_deg: float | None) -> list[dict[str, Any]]:
     """Turn once round and ask at each stop; headings in degrees clockwise from north. Raises what asks and turns do."""
-    stops = max(3, math.ceil(360 / (hfov_deg or _USUAL_VIEW_DEG)))
+    stops = max(3, math.ceil(360 / ((hfov_deg or _USUAL_VIEW_DEG) * _NEW_SHARE)))
     seen = []
     for _ in range(stops):
         heading_deg = (await cockpit.instruments.vehicle()).heading_deg
