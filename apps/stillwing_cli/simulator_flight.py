@@ -22,7 +22,7 @@ HEIGHT_M = 2.0
 """Above where it stood."""
 
 _TURN_DEG = 60.0
-_CLIMB_S, _TURN_S, _LAND_S, _REST_S = 20.0, 15.0, 40.0, 5.0
+_CLIMB_S, _TURN_S, _LAND_S, _REST_S = 20.0, 5.0, 40.0, 5.0
 _CALL_S = 2.0
 _AT_REST_M_S = 0.2
 _MOUNT_M = 0.05

@@ -378,6 +378,15 @@ class CommanderMachine(RuleBasedStateMachine):
     def begin_thinking(self, lease: Lease, late: bool) -> None:
         self.call(lease, lambda: self.commander.begin_thinking(lease), late=late)
 
+    @rule()
+    def does_not_come_to_rest(self) -> None:
+        if self.commander.thinking is not None:
+            self.commander.refuse_thinking("of another time")
+            assert self.commander.thinking is not None
+            self.commander.refuse_thinking(self.commander.thinking.thinking_id)
+            assert self.commander.thinking is None
+            self.carry_out()
+
     @rule(lease=leases)
     def end_thinking(self, lease: Lease) -> None:
         self.call(lease, lambda: self.commander.end_thinking(lease))

@@ -15,7 +15,7 @@ from stillwing_common.errors import error_classes
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "safety.md").read_text(encoding="utf-8")
-SETTINGS = re.findall(r"`([a-z_]+) = ([0-9.]+)`", PAGE)
+SETTINGS = re.findall(r"`([a-z_0-9]+) = ([0-9.]+)`", PAGE)
 ERRORS = [word for word in re.findall(r"`([A-Z][A-Z_]+)`", PAGE) if not word.startswith("STILLWING")]
 TESTS = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)
 
