@@ -317,12 +317,20 @@ def start_author(address: str) -> subprocess.Popen[str]:
     )
 
 
-async def kill_many(stack: Stack, truth: Truth, cells: list[tuple[str, signal.Signals, str]], seed: int) -> list[Any]:
-    """All trials; those of one process follow each other."""
+async def kill_many(
+    stack: Stack, truth: Truth, cells: list[tuple[str, signal.Signals, str]], seed: int, minutes: float
+) -> list[dict[str, object]]:
+    """As many trials as there are cells, or as fit into the time."""
     trials = Trials(stack, truth, random.Random(seed))
     await (await RemoteBridge.connect(stack.at("bridge"), wait_s=60)).close()
+    until_s = time.monotonic() + 60 * minutes
+    flown: list[dict[str, object]] = []
     try:
-        return [await trials.fly(*cell) for cell in track(cells, description="killed in mid-flight")]
+        for cell in track(cells, description="killed in mid-flight"):
+            if time.monotonic() > until_s:
+                break
+            flown.append(await trials.fly(*cell))
+        return flown
     finally:
         if trials.author is not None:
             trials.author.kill()
@@ -384,6 +392,7 @@ def main() -> None:
     """Start, kill, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=200, help="of all cells together")
+    parser.add_argument("--minutes", type=float, default=60, help="no trial begins later")
     parser.add_argument("--only", default=",".join((*FLOWN_DIRECTLY, *FLOWN_IN_MISSIONS)), help="processes to kill")
     parser.add_argument("--thinking", type=int, default=20, help="thinking intervals")
     parser.add_argument("--seed", type=int, default=1)
@@ -391,12 +400,13 @@ def main() -> None:
     arguments = parser.parse_args()
     processes = arguments.only.split(",") if arguments.only else []
     every = list(itertools.product(processes, SIGNALS, MOTIONS))
-    cells = sorted(itertools.islice(itertools.cycle(every), arguments.trials), key=every.index) if every else []
+    random.Random(arguments.seed).shuffle(every)
+    cells = list(itertools.islice(itertools.cycle(every), arguments.trials))
     # Trials fly farther and faster than a way that no camera sees may be; nothing stands at this height.
     os.environ |= {"STILLWING_BRIDGE_MAX_UNSEEN_STEP_M": "10", "STILLWING_BRIDGE_MAX_UNSEEN_SPEED_M_S": "3"}
     with running_stack() as stack:
         truth = Truth(stack.at("airfield"))
-        trials = asyncio.run(kill_many(stack, truth, cells, arguments.seed))
+        trials = asyncio.run(kill_many(stack, truth, cells, arguments.seed, arguments.minutes))
         drifts = asyncio.run(drift(stack.at("bridge"), truth, arguments.thinking)) if arguments.thinking else []
     run = {
         "command": " ".join(["python", *sys.argv]),
