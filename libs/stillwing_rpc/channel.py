@@ -16,8 +16,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from stillwing_common.errors import InvalidInput, Unavailable, WrongService
 from stillwing_rpc.channel_settings import ChannelSettings
 from stillwing_rpc.client_interceptors import client_interceptors
-from stillwing_rpc.errors import from_rpc_error
+from stillwing_rpc.errors import from_rpc_error, sendable_values
 from stillwing_rpc.security import channel_credentials
+from stillwing_rpc.sendable import check_wait
 
 _KEEPALIVE_TIMEOUT_S = 10.0
 _CHECK_DEADLINE_S = 2.0
@@ -36,6 +37,7 @@ async def connect(
     is no address.
     """
     settings = settings or ChannelSettings()
+    check_wait("wait_s", wait_s)
     channel = open_channel(target, service, settings)
     try:
         await _wait_serving(channel, target, service, wait_s)
@@ -53,9 +55,10 @@ def open_channel(target: str, service: str, settings: ChannelSettings | None = N
     credentials = channel_credentials(target, settings)
     options = channel_options(settings, service_config(service, settings))
     interceptors = client_interceptors(token=settings.token, default_deadline_s=settings.default_deadline_s)
-    if credentials is None:
-        return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
-    return grpc.aio.secure_channel(target, credentials, options=options, interceptors=interceptors)
+    with sendable_values():
+        if credentials is None:
+            return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
+        return grpc.aio.secure_channel(target, credentials, options=options, interceptors=interceptors)
 
 
 async def check_health(channel: grpc.aio.Channel, service: str, *, timeout_s: float = _CHECK_DEADLINE_S) -> str:

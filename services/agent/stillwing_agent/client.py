@@ -21,7 +21,8 @@ from stillwing_agent.core.types import (
 from stillwing_common.errors import Unavailable
 from stillwing_rpc.channel import connect
 from stillwing_rpc.channel_settings import ChannelSettings
-from stillwing_rpc.errors import domain_errors
+from stillwing_rpc.errors import domain_errors, sendable_values
+from stillwing_rpc.sendable import check_wait
 
 _RESUME_AFTER_S = 0.2
 
@@ -32,7 +33,7 @@ class RemoteAgent:
     def __init__(self, channel: grpc.aio.Channel, *, resume_s: float = 10.0) -> None:
         self._channel = channel
         self._stub: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(channel)
-        self._resume_s = resume_s
+        self._resume_s = check_wait("resume_s", resume_s)
 
     @classmethod
     async def connect(
@@ -54,44 +55,56 @@ class RemoteAgent:
 
     async def start_mission(self, request: MissionRequest) -> Mission:
         """Begin a mission and return at once."""
+        with sendable_values():
+            message = missions.request_to_wire(request)
         with domain_errors():
-            response = await self._stub.StartMission(missions.request_to_wire(request))
+            response = await self._stub.StartMission(message)
         return missions.mission_from_wire(response.mission)
 
     async def get_mission(self, mission_id: str) -> Mission:
         """One mission as it stands."""
+        with sendable_values():
+            request = agent_pb2.GetMissionRequest(mission_id=mission_id)
         with domain_errors():
-            response = await self._stub.GetMission(agent_pb2.GetMissionRequest(mission_id=mission_id))
+            response = await self._stub.GetMission(request)
         return missions.mission_from_wire(response.mission)
 
     async def list_missions(self, page_size: int = 0, page_token: str = "") -> MissionPage:
         """The missions this agent knows, newest first."""
-        request = agent_pb2.ListMissionsRequest(page_size=page_size, page_token=page_token)
+        with sendable_values():
+            request = agent_pb2.ListMissionsRequest(page_size=page_size, page_token=page_token)
         with domain_errors():
             return missions.page_from_wire(await self._stub.ListMissions(request))
 
     async def cancel_mission(self, mission_id: str) -> Mission:
         """End a mission and wait until its vehicle has been told to hold."""
+        with sendable_values():
+            request = agent_pb2.CancelMissionRequest(mission_id=mission_id)
         with domain_errors():
-            response = await self._stub.CancelMission(agent_pb2.CancelMissionRequest(mission_id=mission_id))
+            response = await self._stub.CancelMission(request)
         return missions.mission_from_wire(response.mission)
 
     async def instruct_mission(self, request: InstructionRequest) -> Mission:
         """Give a running mission a further instruction."""
+        with sendable_values():
+            message = missions.instruction_to_wire(request)
         with domain_errors():
-            response = await self._stub.InstructMission(missions.instruction_to_wire(request))
+            response = await self._stub.InstructMission(message)
         return missions.mission_from_wire(response.mission)
 
     async def ask_mission(self, mission_id: str, question: str) -> str:
         """Ask the model of a mission under way."""
-        request = agent_pb2.AskMissionRequest(mission_id=mission_id, question=question)
+        with sendable_values():
+            request = agent_pb2.AskMissionRequest(mission_id=mission_id, question=question)
         with domain_errors():
             return (await self._stub.AskMission(request)).answer
 
     async def answer_mission(self, answer: OperatorAnswer) -> Mission:
         """Answer the question for which a mission waits."""
+        with sendable_values():
+            message = missions.operator_answer_to_wire(answer)
         with domain_errors():
-            response = await self._stub.AnswerMission(missions.operator_answer_to_wire(answer))
+            response = await self._stub.AnswerMission(message)
         return missions.mission_from_wire(response.mission)
 
     async def watch_mission(self, mission_id: str, after_event_seq: int = 0) -> AsyncIterator[MissionEvent]:
@@ -99,7 +112,9 @@ class RemoteAgent:
         seen = after_event_seq
         give_up_s = time.monotonic() + self._resume_s
         while True:
-            call = self._stub.WatchMission(agent_pb2.WatchMissionRequest(mission_id=mission_id, after_event_seq=seen))
+            with sendable_values():
+                request = agent_pb2.WatchMissionRequest(mission_id=mission_id, after_event_seq=seen)
+            call = self._stub.WatchMission(request)
             try:
                 with domain_errors():
                     async for message in call:

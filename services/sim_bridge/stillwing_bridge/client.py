@@ -53,6 +53,7 @@ from stillwing_rpc.convert import (
     velocity_from_wire,
 )
 from stillwing_rpc.errors import domain_errors, sendable_values
+from stillwing_rpc.sendable import check_wait
 
 _WAIT_SLICE_S = RETAIN_PERIOD_S + 0.05
 _REATTEND_S = 0.5
@@ -103,9 +104,10 @@ class RemoteBridge:
 
     async def acquire_lease(self, vehicle_id: str, holder: str, *, stale_after_s: float | None = None) -> LeaseState:
         """See `Bridge.acquire_lease`."""
-        request = lease_pb2.AcquireLeaseRequest(vehicle_id=vehicle_id, holder=holder)
-        if stale_after_s is not None:
-            request.stale_after.CopyFrom(duration_to_wire(stale_after_s))
+        with sendable_values():
+            request = lease_pb2.AcquireLeaseRequest(vehicle_id=vehicle_id, holder=holder)
+            if stale_after_s is not None:
+                request.stale_after.CopyFrom(duration_to_wire(stale_after_s))
         with domain_errors():
             return self._attended(lease_state_from_wire((await self._leases.AcquireLease(request)).state))
 
@@ -113,27 +115,32 @@ class RemoteBridge:
         self, vehicle_id: str, holder: str, reason: str, *, stale_after_s: float | None = None
     ) -> LeaseState:
         """See `Bridge.take_lease`."""
-        request = lease_pb2.TakeLeaseRequest(vehicle_id=vehicle_id, holder=holder, reason=reason)
-        if stale_after_s is not None:
-            request.stale_after.CopyFrom(duration_to_wire(stale_after_s))
+        with sendable_values():
+            request = lease_pb2.TakeLeaseRequest(vehicle_id=vehicle_id, holder=holder, reason=reason)
+            if stale_after_s is not None:
+                request.stale_after.CopyFrom(duration_to_wire(stale_after_s))
         with domain_errors():
             return self._attended(lease_state_from_wire((await self._leases.TakeLease(request)).state))
 
     async def retain_lease(self, lease: Lease) -> LeaseState:
         """See `Bridge.retain_lease`."""
-        request = lease_pb2.RetainLeaseRequest(lease=lease_to_wire(lease))
+        with sendable_values():
+            request = lease_pb2.RetainLeaseRequest(lease=lease_to_wire(lease))
         with domain_errors():
             return lease_state_from_wire((await self._leases.RetainLease(request)).state)
 
     async def get_lease(self, vehicle_id: str) -> LeaseState | None:
         """See `Bridge.get_lease`."""
+        with sendable_values():
+            request = lease_pb2.GetLeaseRequest(vehicle_id=vehicle_id)
         with domain_errors():
-            response = await self._leases.GetLease(lease_pb2.GetLeaseRequest(vehicle_id=vehicle_id))
+            response = await self._leases.GetLease(request)
         return lease_state_from_wire(response.state) if response.HasField("state") else None
 
     async def attend_lease(self, lease: Lease) -> AsyncIterator[LeaseState]:
         """See `Bridge.attend_lease`."""
-        request = lease_pb2.AttendLeaseRequest(lease=lease_to_wire(lease))
+        with sendable_values():
+            request = lease_pb2.AttendLeaseRequest(lease=lease_to_wire(lease))
         call = self._leases.AttendLease(request)
         try:
             with domain_errors():
@@ -163,8 +170,10 @@ class RemoteBridge:
 
     async def return_lease(self, lease: Lease) -> None:
         """See `Bridge.return_lease`."""
+        with sendable_values():
+            request = lease_pb2.ReturnLeaseRequest(lease=lease_to_wire(lease))
         with domain_errors():
-            await self._leases.ReturnLease(lease_pb2.ReturnLeaseRequest(lease=lease_to_wire(lease)))
+            await self._leases.ReturnLease(request)
         lifeline = self._lifelines.pop(lease.vehicle_id, None)
         if lifeline is not None:
             lifeline.cancel()
@@ -181,14 +190,15 @@ class RemoteBridge:
         request_id: str = "",
     ) -> str:
         """See `Bridge.command`."""
-        request = vehicle_pb2.CommandRequest(
-            lease=lease_to_wire(lease),
-            request_id=request_id or str(uuid.uuid4()),
-            based_on_frame_id=based_on_frame_id,
-        )
-        if ttl_s is not None:
-            request.ttl.CopyFrom(duration_to_wire(ttl_s))
-        command_to_wire(command, request)
+        with sendable_values():
+            request = vehicle_pb2.CommandRequest(
+                lease=lease_to_wire(lease),
+                request_id=request_id or str(uuid.uuid4()),
+                based_on_frame_id=based_on_frame_id,
+            )
+            if ttl_s is not None:
+                request.ttl.CopyFrom(duration_to_wire(ttl_s))
+            command_to_wire(command, request)
         # Its way may be looked at for longer than an author may be silent.
         signs = asyncio.create_task(self._give_signs(lease))
         try:
@@ -207,7 +217,7 @@ class RemoteBridge:
 
     async def wait_command(self, command_id: str, timeout_s: float) -> CommandStatus:
         """See `Bridge.wait_command`."""
-        deadline_s = time.monotonic() + timeout_s
+        deadline_s = time.monotonic() + check_wait("timeout_s", timeout_s)
         lease = self._authors.get(command_id)
         while True:
             left_s = deadline_s - time.monotonic()
@@ -222,8 +232,9 @@ class RemoteBridge:
 
     async def _status(self, command_id: str, timeout_s: float) -> CommandStatus | None:
         try:
-            with domain_errors():
+            with sendable_values():
                 request = vehicle_pb2.WaitCommandRequest(command_id=command_id)
+            with domain_errors():
                 return status_from_wire((await self._vehicles.WaitCommand(request, timeout=timeout_s)).status)
         except Expired:
             return None  # the answer came after this slice of the wait
@@ -232,16 +243,21 @@ class RemoteBridge:
         self, lease: Lease, expected_s: float, *, within_s: float = STILL_WITHIN_S
     ) -> ThinkingInterval:
         """See `Bridge.begin_thinking`; the bridge refuses shortly before the call's deadline."""
-        request = vehicle_pb2.BeginThinkingRequest(lease=lease_to_wire(lease), expected=duration_to_wire(expected_s))
+        with sendable_values():
+            request = vehicle_pb2.BeginThinkingRequest(
+                lease=lease_to_wire(lease), expected=duration_to_wire(expected_s)
+            )
         with domain_errors():
-            response = await self._vehicles.BeginThinking(request, timeout=within_s + _ANSWER_S)
+            response = await self._vehicles.BeginThinking(request, timeout=check_wait("within_s", within_s) + _ANSWER_S)
         held_since = stamp_from_wire(response.held_since) if response.HasField("held_since") else None
         return ThinkingInterval(response.thinking_id, held_since)
 
     async def end_thinking(self, lease: Lease) -> None:
         """See `Bridge.end_thinking`."""
+        with sendable_values():
+            request = vehicle_pb2.EndThinkingRequest(lease=lease_to_wire(lease))
         with domain_errors():
-            await self._vehicles.EndThinking(vehicle_pb2.EndThinkingRequest(lease=lease_to_wire(lease)))
+            await self._vehicles.EndThinking(request)
 
     async def emergency_stop(self, vehicle_id: str, level: StopLevel, reason: str, *, who: str = "") -> StopLevel:
         """See `Bridge.emergency_stop`; "" as `who` takes this client's address."""
@@ -251,8 +267,10 @@ class RemoteBridge:
 
     async def get_emergency_stop(self, vehicle_id: str) -> EmergencyStop | None:
         """See `Bridge.get_emergency_stop`."""
+        with sendable_values():
+            request = vehicle_pb2.GetEmergencyStopRequest(vehicle_id=vehicle_id)
         with domain_errors():
-            answer = await self._vehicles.GetEmergencyStop(vehicle_pb2.GetEmergencyStopRequest(vehicle_id=vehicle_id))
+            answer = await self._vehicles.GetEmergencyStop(request)
         return stop_from_wire(answer.stop) if answer.HasField("stop") else None
 
     async def clear_emergency_stop(self, vehicle_id: str, operator_token: str) -> str:
@@ -264,7 +282,10 @@ class RemoteBridge:
 
     async def time_sync(self, vehicle_id: str) -> TimeSync:
         """See `Bridge.time_sync`."""
-        request = vehicle_pb2.TimeSyncRequest(vehicle_id=vehicle_id, client_send_time=timestamp_to_wire(time.time_ns()))
+        with sendable_values():
+            request = vehicle_pb2.TimeSyncRequest(
+                vehicle_id=vehicle_id, client_send_time=timestamp_to_wire(time.time_ns())
+            )
         with domain_errors():
             return time_sync_from_wire(await self._vehicles.TimeSync(request))
 
@@ -274,15 +295,17 @@ class RemoteBridge:
         self, vehicle_id: str, camera_id: str = "", encoding: ImageEncoding = ImageEncoding.JPEG
     ) -> Frame:
         """See `Bridge.capture_frame`."""
-        request = vehicle_pb2.CaptureFrameRequest(
-            vehicle_id=vehicle_id, camera_id=camera_id, encoding=encoding_to_wire(encoding)
-        )
+        with sendable_values():
+            request = vehicle_pb2.CaptureFrameRequest(
+                vehicle_id=vehicle_id, camera_id=camera_id, encoding=encoding_to_wire(encoding)
+            )
         with domain_errors():
             return frame_from_wire((await self._vehicles.CaptureFrame(request)).frame)
 
     async def watch_telemetry(self, vehicle_id: str, *, max_rate_hz: float = 0.0) -> AsyncIterator[Telemetry]:
         """See `Bridge.watch_telemetry`."""
-        request = vehicle_pb2.WatchTelemetryRequest(vehicle_id=vehicle_id, max_rate_hz=max_rate_hz)
+        with sendable_values():
+            request = vehicle_pb2.WatchTelemetryRequest(vehicle_id=vehicle_id, max_rate_hz=max_rate_hz)
         with domain_errors():
             async for message in self._vehicles.WatchTelemetry(request):
                 yield telemetry_from_wire(message)
@@ -296,9 +319,10 @@ class RemoteBridge:
         encoding: ImageEncoding = ImageEncoding.JPEG,
     ) -> AsyncIterator[FrameUpdate]:
         """See `Bridge.watch_frames`."""
-        request = vehicle_pb2.WatchFramesRequest(
-            vehicle_id=vehicle_id, camera_id=camera_id, max_rate_hz=max_rate_hz, encoding=encoding_to_wire(encoding)
-        )
+        with sendable_values():
+            request = vehicle_pb2.WatchFramesRequest(
+                vehicle_id=vehicle_id, camera_id=camera_id, max_rate_hz=max_rate_hz, encoding=encoding_to_wire(encoding)
+            )
         with domain_errors():
             async for message in self._vehicles.WatchFrames(request):
                 yield frame_update_from_wire(message)
@@ -307,9 +331,10 @@ class RemoteBridge:
         self, vehicle_id: str, *, after_log_seq: int = 0, until_now: bool = False
     ) -> AsyncIterator[FlightLogEntry]:
         """See `Bridge.watch_flight_log`."""
-        request = vehicle_pb2.WatchFlightLogRequest(
-            vehicle_id=vehicle_id, after_log_seq=after_log_seq, until_now=until_now
-        )
+        with sendable_values():
+            request = vehicle_pb2.WatchFlightLogRequest(
+                vehicle_id=vehicle_id, after_log_seq=after_log_seq, until_now=until_now
+            )
         with domain_errors():
             async for message in self._vehicles.WatchFlightLog(request):
                 yield entry_from_wire(message)
@@ -334,22 +359,30 @@ class RemoteSimulation:
 
     async def pause(self, paused: bool) -> None:
         """See `Simulation.pause`."""
+        with sendable_values():
+            request = sim_pb2.PauseRequest(paused=paused)
         with domain_errors():
-            await self._stub.Pause(sim_pb2.PauseRequest(paused=paused))
+            await self._stub.Pause(request)
 
     async def step(self, duration_s: float) -> Stamp:
         """See `Simulation.step`."""
+        with sendable_values():
+            request = sim_pb2.StepRequest(duration=duration_to_wire(duration_s))
         with domain_errors():
-            response = await self._stub.Step(sim_pb2.StepRequest(duration=duration_to_wire(duration_s)))
+            response = await self._stub.Step(request)
         return stamp_from_wire(response.stamp)
 
     async def vehicle_ground_truth(self, vehicle_id: str) -> GroundTruth:
         """See `Simulation.vehicle_ground_truth`."""
-        return await self._ground_truth(sim_pb2.GetGroundTruthRequest(vehicle_id=vehicle_id))
+        with sendable_values():
+            request = sim_pb2.GetGroundTruthRequest(vehicle_id=vehicle_id)
+        return await self._ground_truth(request)
 
     async def object_ground_truth(self, object_name: str) -> GroundTruth:
         """See `Simulation.object_ground_truth`."""
-        return await self._ground_truth(sim_pb2.GetGroundTruthRequest(object_name=object_name))
+        with sendable_values():
+            request = sim_pb2.GetGroundTruthRequest(object_name=object_name)
+        return await self._ground_truth(request)
 
     async def _ground_truth(self, request: sim_pb2.GetGroundTruthRequest) -> GroundTruth:
         with domain_errors():
@@ -359,11 +392,16 @@ class RemoteSimulation:
 
     async def list_objects(self, name_regex: str = "") -> tuple[str, ...]:
         """See `Simulation.list_objects`."""
+        with sendable_values():
+            request = sim_pb2.ListObjectsRequest(name_regex=name_regex)
         with domain_errors():
-            return tuple((await self._stub.ListObjects(sim_pb2.ListObjectsRequest(name_regex=name_regex))).object_names)
+            return tuple((await self._stub.ListObjects(request)).object_names)
 
     async def spawn_object(self, object_name: str, asset: str, pose: Pose, scale: float) -> str:
         """See `Simulation.spawn_object`."""
-        request = sim_pb2.SpawnObjectRequest(object_name=object_name, asset=asset, pose=pose_to_wire(pose), scale=scale)
+        with sendable_values():
+            request = sim_pb2.SpawnObjectRequest(
+                object_name=object_name, asset=asset, pose=pose_to_wire(pose), scale=scale
+            )
         with domain_errors():
             return (await self._stub.SpawnObject(request)).object_name

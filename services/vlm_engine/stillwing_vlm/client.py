@@ -12,7 +12,7 @@ from stillwing.vlm.v1 import vlm_pb2, vlm_pb2_grpc
 from stillwing_common.errors import Unavailable
 from stillwing_rpc.channel import connect
 from stillwing_rpc.channel_settings import ChannelSettings
-from stillwing_rpc.errors import domain_errors
+from stillwing_rpc.errors import domain_errors, sendable_values
 from stillwing_vlm.convert.info import export_from_wire, model_from_wire, session_from_wire
 from stillwing_vlm.convert.session import SERVICE
 from stillwing_vlm.core.requests import SessionConfig
@@ -62,14 +62,18 @@ class RemoteEngine:
 
     async def get_session(self, session_id: str) -> SessionInfo:
         """See `Engine`."""
+        with sendable_values():
+            request = vlm_pb2.GetSessionRequest(session_id=session_id)
         with domain_errors():
-            answer = await self._stub.GetSession(vlm_pb2.GetSessionRequest(session_id=session_id))
+            answer = await self._stub.GetSession(request)
         return session_from_wire(answer.session)
 
     async def delete_snapshot(self, snapshot: str, session_id: str = "") -> None:
         """See `Engine`."""
+        with sendable_values():
+            request = vlm_pb2.DeleteSnapshotRequest(snapshot_id=snapshot, session_id=session_id)
         with domain_errors():
-            await self._stub.DeleteSnapshot(vlm_pb2.DeleteSnapshotRequest(snapshot_id=snapshot, session_id=session_id))
+            await self._stub.DeleteSnapshot(request)
 
     async def list_exports(self) -> list[ExportInfo]:
         """See `Engine`."""
@@ -79,8 +83,10 @@ class RemoteEngine:
 
     async def delete_export(self, name: str) -> None:
         """See `Engine`."""
+        with sendable_values():
+            request = vlm_pb2.DeleteExportRequest(name=name)
         with domain_errors():
-            await self._stub.DeleteExport(vlm_pb2.DeleteExportRequest(name=name))
+            await self._stub.DeleteExport(request)
 
     async def close(self) -> None:
         """Close the sessions opened here, then the channel; the engine itself goes on."""

@@ -11,10 +11,11 @@ from typing import Any
 import grpc
 
 from stillwing.vlm.v1 import vlm_pb2
-from stillwing_common.errors import FrameSuperseded, QueueFull, StillwingError, UnknownSession
+from stillwing_common.errors import FrameSuperseded, InvalidInput, QueueFull, StillwingError, UnknownSession
 from stillwing_common.types import Frame
 from stillwing_rpc.convert import duration_to_wire, frame_to_wire
-from stillwing_rpc.errors import from_rpc_error, from_status
+from stillwing_rpc.errors import from_rpc_error, from_status, sendable_values
+from stillwing_rpc.sendable import check_request
 from stillwing_vlm.convert.asks import (
     ask_to_wire,
     choice_done_from_wire,
@@ -67,7 +68,7 @@ class RemoteSession:
     def __init__(
         self, stub: Any, config: SessionConfig, on_closed: "Callable[[RemoteSession], None]" = lambda session: None
     ) -> None:
-        """Start the call; `opened` tells when the session is there."""
+        """Start the call; `opened` tells when the session is there. Raises InvalidInput; then nothing is sent."""
         self._loop = asyncio.get_running_loop()
         self._on_closed = on_closed
         self._outbox = Outbox(newest_wins=config.frame_policy is FramePolicy.NEWEST_WINS)
@@ -80,7 +81,12 @@ class RemoteSession:
         self._ended: StillwingError | None = None
         self._why: StillwingError | None = None
         self._closing = False
-        self._first = self._ask_for(open=config_to_wire(config))
+        with sendable_values():
+            self._seq += 1
+            opening = vlm_pb2.SessionRequest(request_seq=self._seq, open=config_to_wire(config))
+        check_request(opening)
+        self._first = self._waiting[self._seq] = new_future(self._loop)
+        self._outbox.put(opening)
         self._call = stub.Session(self._outbox.requests())
         self._reader = asyncio.create_task(self._read())
 
@@ -120,19 +126,15 @@ class RemoteSession:
         self, *frames: Frame, deadline_s: float | None = None, skipped_frames: int = 0
     ) -> Awaitable[AppendResult]:
         """See `Session`."""
-        superseded = self._outbox.take_back_chunk()
-        if superseded is not None:
-            frame_ids = superseded.frame_ids
-            self._fail(superseded.request_seq, FrameSuperseded(", ".join(frame_ids), frames=len(frame_ids)))
-            skipped_frames += len(frame_ids) + superseded.skipped_frames
-        deadline, sent = deadline_to_wire(deadline_s), [frame_to_wire(frame) for frame in frames]
-        if len(sent) == 1:
-            return self._ask_for(
-                append_frame=vlm_pb2.AppendFrame(frame=sent[0], deadline=deadline, skipped_frames=skipped_frames)
-            )
-        return self._ask_for(
-            append_chunk=vlm_pb2.AppendChunk(frames=sent, deadline=deadline, skipped_frames=skipped_frames)
-        )
+
+        def make() -> dict[str, Any]:
+            deadline, sent = deadline_to_wire(deadline_s), [frame_to_wire(frame) for frame in frames]
+            if len(sent) == 1:
+                message = vlm_pb2.AppendFrame(frame=sent[0], deadline=deadline, skipped_frames=skipped_frames)
+                return {"append_frame": message}
+            return {"append_chunk": vlm_pb2.AppendChunk(frames=sent, deadline=deadline, skipped_frames=skipped_frames)}
+
+        return self._ask_for(make, replaces=True)
 
     def evictions(self) -> AsyncIterator[Evicted]:
         """See `Session`."""
@@ -154,21 +156,21 @@ class RemoteSession:
             return answer
         self._answers[seq] = answer
         try:
-            self._send(ask=ask_to_wire(request))
-        except QueueFull as error:
+            self._send(lambda: {"ask": ask_to_wire(request)})
+        except (QueueFull, InvalidInput) as error:
             self._fail(seq, error)
         return answer
 
     def _cancel(self, seq: int) -> None:
         try:
-            self._send(cancel_ask=vlm_pb2.CancelAsk(ask_seq=seq))
+            self._send(lambda: {"cancel_ask": vlm_pb2.CancelAsk(ask_seq=seq)})
         except QueueFull:
             # Nothing leaves: the ask will end with the session.
             self.abandon()
 
     def ask_choice(self, request: ChoiceRequest) -> Awaitable[ChoiceResult]:
         """See `Session`."""
-        return self._ask_for(ask_choice=choice_to_wire(request))
+        return self._ask_for(lambda: {"ask_choice": choice_to_wire(request)})
 
     def set_watch(self, request: WatchRequest) -> RunningWatch:
         """See `Session`."""
@@ -179,42 +181,47 @@ class RemoteSession:
             return watch
         self._watches[seq] = watch
         try:
-            self._send(set_watch=watch_to_wire(request))
-        except QueueFull as error:
+            self._send(lambda: {"set_watch": watch_to_wire(request)})
+        except (QueueFull, InvalidInput) as error:
             self._fail(seq, error)
         return watch
 
     def _unset(self, seq: int) -> None:
         if seq in self._watches:
             with suppress(QueueFull):
-                self._send(unset_watch=vlm_pb2.UnsetWatch(watch_seq=seq))
+                self._send(lambda: {"unset_watch": vlm_pb2.UnsetWatch(watch_seq=seq)})
 
     # Recall, snapshots, exports
 
     def recall(self, frames: Sequence[Frame]) -> Awaitable[RecallResult]:
         """See `Session`."""
-        return self._ask_for(recall=vlm_pb2.Recall(frames=[frame_to_wire(frame) for frame in frames]))
+        return self._ask_for(lambda: {"recall": vlm_pb2.Recall(frames=[frame_to_wire(frame) for frame in frames])})
 
     def recall_kept(self, frame_ids: Sequence[str]) -> Awaitable[RecallResult]:
         """See `Session`."""
-        return self._ask_for(recall_kept=vlm_pb2.RecallKept(frame_ids=frame_ids))
+        return self._ask_for(lambda: {"recall_kept": vlm_pb2.RecallKept(frame_ids=frame_ids)})
 
     def pool_vectors(self, texts: Sequence[str], frame_ids: Sequence[str] = ()) -> Awaitable[Pooled]:
         """See `Session`."""
-        return self._ask_for(pool_vectors=vlm_pb2.PoolVectors(texts=texts, frame_ids=frame_ids))
+        return self._ask_for(lambda: {"pool_vectors": vlm_pb2.PoolVectors(texts=texts, frame_ids=frame_ids)})
 
     def take_snapshot(self, ttl_s: float | None = None, name: str = "") -> Awaitable[SnapshotInfo]:
         """See `Session`."""
-        ttl = None if ttl_s is None else duration_to_wire(ttl_s)
-        return self._ask_for(take_snapshot=vlm_pb2.TakeSnapshot(ttl=ttl, name=name))
+
+        def make() -> dict[str, Any]:
+            return {
+                "take_snapshot": vlm_pb2.TakeSnapshot(ttl=None if ttl_s is None else duration_to_wire(ttl_s), name=name)
+            }
+
+        return self._ask_for(make)
 
     def restore_snapshot(self, snapshot: str) -> Awaitable[str]:
         """See `Session`."""
-        return self._ask_for(restore_snapshot=vlm_pb2.RestoreSnapshot(snapshot_id=snapshot))
+        return self._ask_for(lambda: {"restore_snapshot": vlm_pb2.RestoreSnapshot(snapshot_id=snapshot)})
 
     def export(self, name: str) -> Awaitable[ExportInfo]:
         """See `Session`."""
-        return self._ask_for(export_session=vlm_pb2.ExportSession(name=name))
+        return self._ask_for(lambda: {"export_session": vlm_pb2.ExportSession(name=name)})
 
     # Ending
 
@@ -240,19 +247,37 @@ class RemoteSession:
 
     # The call
 
-    def _send(self, **request: Any) -> int:
+    def _send(self, make: Callable[[], dict[str, Any]], *, replaces: bool = False) -> int:
+        """Place what `make` gives; `replaces`: a chunk, before which older ones that have not left give way.
+
+        Raises QueueFull, InvalidInput; then nothing is sent.
+        """
         self._seq += 1
-        self._outbox.put(vlm_pb2.SessionRequest(request_seq=self._seq, **request))
+        with sendable_values():
+            request = vlm_pb2.SessionRequest(request_seq=self._seq, **make())
+        check_request(request)
+        if replaces:
+            self._replace_older(request)
+        self._outbox.put(request)
         return self._seq
 
-    def _ask_for(self, **request: Any) -> "asyncio.Future[Any]":
+    def _replace_older(self, request: vlm_pb2.SessionRequest) -> None:
+        superseded = self._outbox.take_back_chunk()
+        if superseded is None:
+            return
+        frame_ids = superseded.frame_ids
+        self._fail(superseded.request_seq, FrameSuperseded(", ".join(frame_ids), frames=len(frame_ids)))
+        chunk = request.append_frame if request.HasField("append_frame") else request.append_chunk
+        chunk.skipped_frames += len(frame_ids) + superseded.skipped_frames
+
+    def _ask_for(self, make: Callable[[], dict[str, Any]], *, replaces: bool = False) -> "asyncio.Future[Any]":
         answer: asyncio.Future[Any] = new_future(self._loop)
         error = self._ended
         if error is None:
             try:
-                self._waiting[self._send(**request)] = answer
-            except QueueFull as full:
-                error = full
+                self._waiting[self._send(make, replaces=replaces)] = answer
+            except (QueueFull, InvalidInput) as refused:
+                error = refused
         if error is not None:
             answer.set_exception(error)
         return answer
@@ -261,7 +286,11 @@ class RemoteSession:
         ended: StillwingError = UnknownSession("the session is closed")
         try:
             async for response in self._call:
-                self._take(response)
+                try:
+                    self._take(response)
+                except StillwingError as error:
+                    # What cannot be read is one request's own.
+                    self._fail(response.request_seq, error)
         except grpc.aio.AioRpcError as error:
             ended = from_rpc_error(error)
             self._why = None if self._closing else ended
@@ -275,7 +304,8 @@ class RemoteSession:
         seq, kind = response.request_seq, response.WhichOneof("event")
         if kind in _RESULTS:
             if seq in self._waiting:
-                settle(self._waiting.pop(seq), _RESULTS[kind](getattr(response, kind)), None)
+                result = _RESULTS[kind](getattr(response, kind))
+                settle(self._waiting.pop(seq), result, None)
             return
         match kind:
             case "answer_delta":
@@ -283,7 +313,8 @@ class RemoteSession:
                     self._answers[seq].progress([response.answer_delta.text], None)
             case "answer_done":
                 if seq in self._answers:
-                    self._answers.pop(seq).progress((), done_from_wire(response.answer_done))
+                    done = done_from_wire(response.answer_done)
+                    self._answers.pop(seq).progress((), done)
             case "context_evicted":
                 for stream in self._streams:
                     stream.put(evicted_from_wire(response.context_evicted))
