@@ -1,4 +1,4 @@
-"""What a client's calls carry: the request id, the token, and a deadline where none was set; and what no call carries.
+"""What a client's calls carry: the request id, the token, and a deadline where none was set.
 
 It knows nothing of any one service.
 """
@@ -10,7 +10,6 @@ import grpc
 
 from stillwing_common.ids import new_id
 from stillwing_rpc.security import AUTHORIZATION
-from stillwing_rpc.sendable import check_request
 
 REQUEST_ID = "x-request-id"
 
@@ -42,13 +41,11 @@ class _ClientBase:
 
 class _UnaryUnary(_ClientBase, grpc.aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        check_request(request)
         return await continuation(self.details(client_call_details, unary=True), request)
 
 
 class _UnaryStream(_ClientBase, grpc.aio.UnaryStreamClientInterceptor):
     async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        check_request(request)
         return await continuation(self.details(client_call_details, unary=False), request)
 
 

@@ -26,6 +26,7 @@ MEMORY_LIMIT_MB = 3000
 GROWTH_LIMIT_MB = 48
 LONGEST_INPUT = 2048
 _SHARE_OF_WARMING_UP = 0.25
+_MOST_RUNS = 6
 _COUNT = re.compile(r"^#(\d+)\t")
 
 
@@ -101,7 +102,7 @@ class Memory:
 def main() -> int:
     """The exit code: 0 if nothing broke."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--inputs", type=int, default=1_000_000, help="inputs in all")
+    parser.add_argument("--inputs", type=int, default=1_000_000, help="inputs in all that get past the first parse")
     parser.add_argument("--target", default="", help="this one alone")
     parser.add_argument("--seed", type=int, default=0, help="0 takes another each time")
     parser.add_argument("--json", type=Path, help="write the figures there")
@@ -141,11 +142,9 @@ def parent(inputs: int, only: str, seed: int, figures: Path | None, replayed: st
         for name, share in chosen.items():
             runs = max(1, round(inputs * share / total))
             task = progress.add_task(name, total=runs)
-            result = run_one(
-                name, runs, seed or time.time_ns() % (1 << 31), lambda n, task=task: progress.update(task, completed=n)
-            )  # type: ignore[misc]
+            result = run_until(name, runs, seed, lambda n, task=task: progress.update(task, completed=n))  # type: ignore[misc]
             results.append(result)
-            progress.update(task, completed=result["inputs"])
+            progress.update(task, completed=result["passed"])
             if result["fault"]:
                 progress.console.print(f"{name}: {result['fault']}", style="red", markup=False)
     done = sum(int(each["inputs"]) for each in results)
@@ -163,6 +162,23 @@ def parent(inputs: int, only: str, seed: int, figures: Path | None, replayed: st
     for each in bad:
         console.print(f"Next: python tests/fuzz/run.py --target {each['target']} --replay {each['artifact'] or '…'}")
     return 1 if bad else 0
+
+
+def run_until(name: str, wanted: int, seed: int, on_count) -> dict[str, object]:  # type: ignore[no-untyped-def]
+    """One target until `wanted` inputs got past its first parse, or until it breaks: a further run for what is left."""
+    inputs = passed = 0
+    elapsed_s = 0.0
+    runs = wanted
+    whole: dict[str, object] = {}
+    for _ in range(_MOST_RUNS):
+        result = run_one(name, runs, seed or time.time_ns() % (1 << 31), lambda n, done=passed: on_count(done + n))
+        inputs, passed = inputs + int(str(result["inputs"])), passed + int(str(result["passed"]))
+        elapsed_s += float(str(result["elapsed_s"]))
+        whole = {**result, "inputs": inputs, "passed": passed, "elapsed_s": round(elapsed_s, 1)}
+        if result["fault"] or passed >= wanted:
+            return whole
+        runs = round((wanted - passed) * inputs / max(1, passed) * 1.2) + 500
+    return {**whole, "fault": f"only {passed} of {wanted} inputs got past the first parse"}
 
 
 def run_one(name: str, runs: int, seed: int, on_count) -> dict[str, object]:  # type: ignore[no-untyped-def]

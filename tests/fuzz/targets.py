@@ -18,10 +18,12 @@ from types import ModuleType
 from typing import Any, get_type_hints
 
 import msgpack
+from client_arguments import client_arguments
 from command_lines import COMMAND_TARGETS
 from dice import Dice, Make, Target
 from file_targets import FILE_TARGETS
 from google.protobuf.message import DecodeError, Message
+from schema_texts import schemas
 
 from stillwing_common.errors import StillwingError
 
@@ -334,8 +336,10 @@ TARGETS: dict[str, tuple[Make, float, tuple[str, ...]]] = {
         ("stillwing_airfield.wire", "stillwing_airfield.methods", "stillwing_airfield.calls"),
     ),
     "airsim_replies": (airsim_replies, 0.04, ("stillwing_bridge.core.vehicles.airsim",)),
-    "vehicle_messages": (vehicle_messages, 0.28, ("stillwing_bridge.convert", "stillwing_rpc.convert")),
-    "session_messages": (session_messages, 0.19, ("stillwing_vlm.convert",)),
+    "client_arguments": (client_arguments, 0.02, ("stillwing_rpc.sendable", "stillwing_vlm.remote_session")),
+    "schemas": (schemas, 0.02, ("stillwing_vlm.core.inputs.schemas",)),
+    "vehicle_messages": (vehicle_messages, 0.26, ("stillwing_bridge.convert", "stillwing_rpc.convert")),
+    "session_messages": (session_messages, 0.17, ("stillwing_vlm.convert",)),
     "mission_messages": (mission_messages, 0.14, ("stillwing_agent.convert", "stillwing_memory.convert")),
     "bridge_calls": (bridge_calls, 0.09, ("stillwing_bridge.server", "stillwing_recording.replay")),
     **FILE_TARGETS,

@@ -18,7 +18,7 @@ from run_profile import PROFILE
 
 EXAMPLES = {
     "recording_files": 150, "airsim_replies": 400, "picture_folders": 250, "videos": 100, "certificate_folders": 100,
-    "command_lines": 150, "lab_command_lines": 50,
+    "command_lines": 150, "lab_command_lines": 50, "client_arguments": 400, "schemas": 400,
 }  # fmt: skip
 NIGHTLY = {"lab_command_lines"}
 """What needs torch is fuzzed in nightly runs alone."""

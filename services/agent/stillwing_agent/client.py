@@ -22,7 +22,7 @@ from stillwing_common.errors import Unavailable
 from stillwing_rpc.channel import connect
 from stillwing_rpc.channel_settings import ChannelSettings
 from stillwing_rpc.errors import domain_errors, sendable_values
-from stillwing_rpc.sendable import check_wait
+from stillwing_rpc.sendable import check_wait, checked
 
 _RESUME_AFTER_S = 0.2
 
@@ -32,7 +32,7 @@ class RemoteAgent:
 
     def __init__(self, channel: grpc.aio.Channel, *, resume_s: float = 10.0) -> None:
         self._channel = channel
-        self._stub: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(channel)
+        self._stub: agent_pb2_grpc.AgentServiceAsyncStub = checked(agent_pb2_grpc.AgentServiceStub(channel))
         self._resume_s = check_wait("resume_s", resume_s)
 
     @classmethod

@@ -31,6 +31,7 @@ from stillwing_memory.server import SERVICE
 from stillwing_rpc.channel import connect
 from stillwing_rpc.channel_settings import ChannelSettings
 from stillwing_rpc.errors import domain_errors, sendable_values
+from stillwing_rpc.sendable import checked
 
 
 class RemoteMemoryBank:
@@ -38,7 +39,7 @@ class RemoteMemoryBank:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._channel = channel
-        self._stub: memory_pb2_grpc.MemoryServiceAsyncStub = memory_pb2_grpc.MemoryServiceStub(channel)
+        self._stub: memory_pb2_grpc.MemoryServiceAsyncStub = checked(memory_pb2_grpc.MemoryServiceStub(channel))
 
     @classmethod
     async def connect(cls, target: str, settings: ChannelSettings | None = None, *, wait_s: float = 10.0) -> Self:

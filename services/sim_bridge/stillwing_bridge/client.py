@@ -53,7 +53,7 @@ from stillwing_rpc.convert import (
     velocity_from_wire,
 )
 from stillwing_rpc.errors import domain_errors, sendable_values
-from stillwing_rpc.sendable import check_wait
+from stillwing_rpc.sendable import check_wait, checked
 
 _WAIT_SLICE_S = RETAIN_PERIOD_S + 0.05
 _REATTEND_S = 0.5
@@ -69,8 +69,8 @@ class RemoteBridge:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._channel = channel
-        self._vehicles: vehicle_pb2_grpc.VehicleServiceAsyncStub = vehicle_pb2_grpc.VehicleServiceStub(channel)
-        self._leases: lease_pb2_grpc.LeaseServiceAsyncStub = lease_pb2_grpc.LeaseServiceStub(channel)
+        self._vehicles: vehicle_pb2_grpc.VehicleServiceAsyncStub = checked(vehicle_pb2_grpc.VehicleServiceStub(channel))
+        self._leases: lease_pb2_grpc.LeaseServiceAsyncStub = checked(lease_pb2_grpc.LeaseServiceStub(channel))
         self._authors: Recent[Lease] = Recent()
         self._lifelines: dict[str, asyncio.Task[None]] = {}
 
@@ -344,7 +344,7 @@ class RemoteSimulation:
     """See `core.protocol.Simulation`; calls one SimService."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stub: sim_pb2_grpc.SimServiceAsyncStub = sim_pb2_grpc.SimServiceStub(channel)
+        self._stub: sim_pb2_grpc.SimServiceAsyncStub = checked(sim_pb2_grpc.SimServiceStub(channel))
 
     async def get_world(self) -> WorldInfo:
         """See `Simulation.get_world`."""

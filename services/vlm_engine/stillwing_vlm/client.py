@@ -13,6 +13,7 @@ from stillwing_common.errors import Unavailable
 from stillwing_rpc.channel import connect
 from stillwing_rpc.channel_settings import ChannelSettings
 from stillwing_rpc.errors import domain_errors, sendable_values
+from stillwing_rpc.sendable import checked
 from stillwing_vlm.convert.info import export_from_wire, model_from_wire, session_from_wire
 from stillwing_vlm.convert.session import SERVICE
 from stillwing_vlm.core.requests import SessionConfig
@@ -27,7 +28,7 @@ class RemoteEngine:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._channel = channel
-        self._stub: vlm_pb2_grpc.VlmServiceAsyncStub = vlm_pb2_grpc.VlmServiceStub(channel)
+        self._stub: vlm_pb2_grpc.VlmServiceAsyncStub = checked(vlm_pb2_grpc.VlmServiceStub(channel))
         self._sessions: set[RemoteSession] = set()
 
     @classmethod
