@@ -38,7 +38,7 @@ def check_request(request: Message) -> None:
 
 
 def checked(stub: Stub) -> Stub:
-    """A stub whose calls look at their request before it leaves: for clients. Tests say wrong things with a bare one."""
+    """For clients: a stub whose calls look at their request before it leaves. A bare one says wrong things, too."""
     return cast(Stub, _Checked(stub))
 
 

@@ -49,7 +49,8 @@ class RemoteAgent:
 
     async def check_mission(self, goal: str, simulator: str = "") -> OutsideRange | None:
         """What of a goal lies outside what the loaded model was taught. Raises Unsupported for agents of before."""
-        request = agent_pb2.CheckMissionRequest(goal=goal, simulator=simulator)
+        with sendable_values():
+            request = agent_pb2.CheckMissionRequest(goal=goal, simulator=simulator)
         with domain_errors():
             return missions.check_from_wire(await self._stub.CheckMission(request))
 
