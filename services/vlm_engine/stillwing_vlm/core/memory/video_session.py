@@ -4,11 +4,14 @@ It makes chunks of what it is given and hands them to the slab (`trunk_slab`); i
 happen, and knows no tensors, no queues and no transports.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from stillwing_common.clock import Clock
 from stillwing_common.errors import BudgetTooSmall, InvalidInput
 from stillwing_common.ids import new_id
 from stillwing_common.types import Stamp
-from stillwing_vlm.core.backend import Backend
+from stillwing_vlm.core.backend import Backend, PinnedView
 from stillwing_vlm.core.inputs.chunk_tokens import ChunkLayout, lay_out, time_labels
 from stillwing_vlm.core.inputs.positions import text_positions
 from stillwing_vlm.core.inputs.prepare import PreparedAsk, PreparedChoice, PreparedChunk
@@ -247,14 +250,24 @@ class VideoSession:
     def fork_ask(self, ask: PreparedAsk, placed_s: float) -> AskBranch:
         """Start an answer that sees the trunk as it is now. Release it when it is finished."""
         view, provenance = self.slab.pin(ask.view)
-        branch = self._backend.new_branch(self.slab.store, view, len(ask.question_ids) + ask.max_tokens)
-        return AskBranch(self._backend, self._text, self._clock, ask, branch, view, provenance, placed_s)
+        with self._released_where_it_breaks(view):
+            branch = self._backend.new_branch(self.slab.store, view, len(ask.question_ids) + ask.max_tokens)
+            return AskBranch(self._backend, self._text, self._clock, ask, branch, view, provenance, placed_s)
 
     def fork_choice(self, choice: PreparedChoice, placed_s: float) -> ChoiceBranch:
         """Start scoring options. Release it when it is finished."""
         view, provenance = self.slab.pin(choice.view)
-        branch = self._backend.new_branch(self.slab.store, view, len(choice.question_ids))
-        return ChoiceBranch(self._backend, self._clock, choice, branch, view, provenance, placed_s)
+        with self._released_where_it_breaks(view):
+            branch = self._backend.new_branch(self.slab.store, view, len(choice.question_ids))
+            return ChoiceBranch(self._backend, self._clock, choice, branch, view, provenance, placed_s)
+
+    @contextmanager
+    def _released_where_it_breaks(self, view: PinnedView) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.slab.release(view)
+            raise
 
     def release(self, branch: Branch, *, answered: bool = True) -> None:
         """Let a branch go; its tokens are freed, nothing in the trunk has changed. `answered`: count it as an ask."""
