@@ -35,16 +35,23 @@ class Answer:
 class Say:
     """Prints to people. Whether they can read it keeps no vehicle from being stopped."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | None) -> None:
+        """`stream` is None where the process has none."""
         self._stream = stream
-        self._coloured = stream.isatty() and "NO_COLOR" not in os.environ
+        self._coloured = stream is not None and stream.isatty() and "NO_COLOR" not in os.environ
 
     def __call__(self, text: str, style: str = "") -> None:
+        if self._stream is None:
+            return
         text = text.encode("utf-8", "replace").decode()
         encoding = self._stream.encoding or "utf-8"
         text = text.encode(encoding, "replace").decode(encoding)
-        with contextlib.suppress(OSError, ValueError):
+        try:
             print(f"\x1b[{style}m{text}\x1b[0m" if self._coloured and style else text, file=self._stream, flush=True)
+        except (OSError, ValueError):
+            # Nobody reads it, or its disk is full: what is left in the buffer must not fail once more at the end.
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
     def next_step(self, command: str, why: str) -> None:
         """The line every command ends with."""

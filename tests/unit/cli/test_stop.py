@@ -265,6 +265,15 @@ def test_where_nothing_is_it_says_that_nothing_was_stopped(tmp_path: Path) -> No
     assert "Traceback" not in told.stderr
 
 
+@pytest.mark.parametrize("ending", [">&- 2>&-", "> /dev/full 2>&1", "| true"])
+async def test_nobody_has_to_read_what_it_prints(serve: Serve, ending: str) -> None:
+    served = await serve()
+    command = f"'{sys.executable}' -m stillwing_cli.main stop --bridge 127.0.0.1:{served.port} {ending}"
+    shell = await asyncio.create_subprocess_exec("bash", "-o", "pipefail", "-c", command, stdin=subprocess.DEVNULL)
+    assert await shell.wait() == 0
+    assert await served.stop() is not None
+
+
 async def test_a_stop_is_told_while_it_comes_and_goes(serve: Serve) -> None:
     served = await serve()
     bridge = await RemoteBridge.connect(f"127.0.0.1:{served.port}")
