@@ -3,6 +3,7 @@
 Run: python -m pytest tests/e2e/test_readme.py -v
 """
 
+import json
 from typing import Any
 
 import pytest
@@ -44,3 +45,13 @@ def test_afterwards_everything_can_be_looked_at(stack: Stack, flight: dict[str, 
 def test_the_vehicle_is_stopped_until_that_is_cleared(stack: Stack, flight: dict[str, Any]) -> None:
     assert "drone: emergency stop HOLD, latched" in stack.cli(*shown("stillwing stop")).stdout
     assert "cleared" in stack.cli("stop", "--clear").stdout
+
+
+def test_what_the_pilot_was_not_taught_flies_where_that_is_wanted(stack: Stack, flight: dict[str, Any]) -> None:
+    anyway = stack.cli("fly", "Find the purple van.", "--json", "--anyway", "--time-limit", "3")
+    summary = json.loads(anyway.stdout)
+    assert (anyway.returncode, summary["state"]) == (1, "failed")
+    assert "This lies outside what the model was taught:" in anyway.stderr
+    log = (stack.folder / summary["report"] / "events.jsonl").read_text().splitlines()
+    kinds = [json.loads(line)["kind"] for line in log]
+    assert kinds[:3] == ["StateChanged", "StateChanged", "ToldOutside"], "before anything else"
