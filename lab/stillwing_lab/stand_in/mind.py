@@ -6,7 +6,7 @@ the pictures and in what earlier calls brought back. It knows no mission's name,
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -29,17 +29,12 @@ from stillwing_lab.stand_in.goals import (
     in_words,
     is_chinese,
 )
-from stillwing_lab.stand_in.reading import Reading, Step
+from stillwing_lab.stand_in.reading import Reading
 from stillwing_lab.stand_in.sight import Picture, Sighting
+from stillwing_lab.stand_in.steering import LEAST_WAY_M, LONGEST_LEG_M, MARGIN_M, NEAR_M, Call, Calls, Steering
 
-NEAR_M = 3.0
-_STRAIGHT_DEG = 6.0
-_SIDE_M = 1.5
 _PAST_M = 2.5
 _HIGH_M = 3.0
-_MARGIN_M = 0.4
-_LEAST_WAY_M = 0.8
-_LONGEST_LEG_M = 8.0
 _MOST_SCANS = 4
 _MOST_TOLD = 6
 _QUOTED = 40
@@ -93,9 +88,6 @@ def _carried_out(question: str, newest: Picture) -> bool:
 
 def _is(seen: Sighting, wanted: Reach) -> bool:
     return seen.name == wanted.name or (not wanted.colour and seen.name.endswith(wanted.kind))
-
-
-Call = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -156,10 +148,11 @@ class _Decision:
         return f"看到{words}。" if self.chinese else f"I see {words}."
 
     def _call(self, name: str, **arguments: Any) -> Call:
-        """A call with its arguments in the order and within the ranges that the tool's description gives."""
-        told = self.reading.tools.get(name, {})
-        ordered = {key: arguments[key] for key in told if key in arguments} or arguments
-        return {"name": name, "arguments": {key: _within(told.get(key, {}), value) for key, value in ordered.items()}}
+        return Calls(self.reading).call(name, **arguments)
+
+    @property
+    def _steering(self) -> Steering:
+        return Steering(Calls(self.reading), self.newest)
 
     def _final(self, *, achieved: bool, answer: str) -> Call:
         return self._call("final_answer", achieved=achieved, answer=answer)
@@ -220,7 +213,7 @@ class _Decision:
         if seen.distance_m <= NEAR_M:
             name = in_words(seen.name, chinese=self.chinese)
             return self._note(self._say(f"reached {name}", f"已到达{name}"), number)
-        return self._approach(seen)
+        return self._steering.approach(seen)
 
     def _meant(self, goal: Reach) -> Reach:
         """With the colour that the operator named, where one was asked for."""
@@ -261,12 +254,12 @@ class _Decision:
         if step is not None and step.tool == "look_around" and not step.refused:
             heading_deg = self._heading_of(goal, step.outcome)
             if heading_deg is not None:
-                return self._turn_by((heading_deg - self.reading.heading_deg + 180) % 360 - 180)
+                return self._steering.turn_by((heading_deg - self.reading.heading_deg + 180) % 360 - 180)
         if step is not None and step.tool == "move_aside" and not step.refused:
             # What was to be passed hides it now: past that.
             return self._call("move_forward", distance_m=_PAST_M, speed_m_s=1.0)
         if step is not None and step.refused and step.tool in ("move_forward", "move_aside"):
-            return self._round(step)
+            return self._steering.go_round(step)
         height_m = self.reading.height_m or 0.0
         if step is not None and not step.refused and step.tool == "move_forward" and height_m > _HIGH_M:
             # It was flown to, and is below the picture now.
@@ -276,7 +269,7 @@ class _Decision:
         if not scans or (mentioned and step is not None and step.tool not in ("look_around", "turn")):
             return self._scan(goal)
         if mentioned and len(scans) < _MOST_SCANS:
-            return self._other_place()
+            return self._steering.other_place()
         name = in_words(goal.name, chinese=self.chinese)
         return self._final(
             achieved=False,
@@ -312,76 +305,22 @@ class _Decision:
         folded = self.reading.opening.partition("Of that time:")[2]
         return any(goal.name in self._names(text, goal.kind) for text in (*said, folded) if text)
 
-    def _other_place(self) -> Call:
-        """Somewhere else to look from."""
-        last = self.reading.last
-        if last is not None and last.refused and last.tool == "climb":
-            return self._call("move_aside", direction="left", distance_m=_SIDE_M)
-        return self._call("climb", height_m=1.5)
-
-    # Motion
-
-    def _approach(self, seen: Sighting) -> Call:
-        step = self.reading.last
-        if step is not None and step.refused and step.tool in ("move_forward", "move_aside", "climb"):
-            return self._round(step)
-        if abs(seen.aside_deg) > _STRAIGHT_DEG and not self._just_aside():
-            return self._turn_by(seen.aside_deg)
-        way_m = min(max(seen.distance_m - NEAR_M + 0.6, 0.6), _LONGEST_LEG_M)
-        return self._call("move_forward", distance_m=way_m, speed_m_s=2.0)
-
-    def _just_aside(self) -> bool:
-        """After a step to the side it goes on as it looks, or it would turn back to what is in the way."""
-        step = self.reading.last
-        return step is not None and step.tool == "move_aside" and not step.refused
-
-    def _round(self, refused: Step) -> Call:
-        """What is free of the way that was refused; else to a side, and on to that side."""
-        free = re.search(r"free for (\d+\.\d) m", refused.outcome)
-        if refused.tool == "move_forward" and free and float(free[1]) - _MARGIN_M >= _LEAST_WAY_M:
-            return self._call("move_forward", distance_m=float(free[1]) - _MARGIN_M, speed_m_s=1.0)
-        sides = [step for step in self.reading.steps if step.tool == "move_aside"]
-        side = str(sides[-1].arguments["direction"]) if sides else self._freer_side()
-        if refused.tool == "move_aside":
-            tried = {str(step.arguments["direction"]) for step in self._refused_lately() if step.tool == "move_aside"}
-            if len(tried) > 1:
-                return self._call("climb", height_m=1.5)
-            side = "left" if side == "right" else "right"
-        if refused.tool == "climb":
-            return self._call("move_aside", direction="back", distance_m=1.0)
-        return self._call("move_aside", direction=side, distance_m=_SIDE_M, speed_m_s=1.0)
-
-    def _refused_lately(self) -> list[Step]:
-        found: list[Step] = []
-        for step in reversed(self.reading.steps):
-            if not step.refused:
-                break
-            found.append(step)
-        return found
-
-    def _freer_side(self) -> str:
-        """Away from the nearest thing ahead."""
-        ahead = [each for each in self.newest.sightings if abs(each.aside_deg) < 35 and each.distance_m < 6]
-        return "left" if ahead and ahead[0].aside_deg > 0 else "right"
-
-    def _turn_by(self, degrees: float) -> Call:
-        side = "right" if degrees > 0 else "left"
-        return self._call("turn", direction=side, angle_deg=max(1, round(abs(degrees))))
+    # Ways
 
     def _turn_round(self, angle_deg: float) -> Call:
         if any(step.tool == "turn" and not step.refused for step in self.reading.steps):
             return self._note(self._say("turned round", "已掉头"))
-        return self._turn_by(angle_deg)
+        return self._steering.turn_by(angle_deg)
 
     def _ahead(self) -> Call:
         """Along a way between walls: on, what is free of it, and a little off the wall that was come too near."""
         step = self.reading.last
         if step is not None and step.refused and step.tool == "move_forward":
             free = re.search(r"free for (\d+\.\d) m", step.outcome)
-            if free and float(free[1]) - _MARGIN_M >= _LEAST_WAY_M:
-                return self._call("move_forward", distance_m=float(free[1]) - _MARGIN_M, speed_m_s=2.0)
+            if free and float(free[1]) - MARGIN_M >= LEAST_WAY_M:
+                return self._call("move_forward", distance_m=float(free[1]) - MARGIN_M, speed_m_s=2.0)
             return self._note(self._say("came to where it ends", "已到尽头"))
-        return self._call("move_forward", distance_m=_LONGEST_LEG_M, speed_m_s=3.0)
+        return self._call("move_forward", distance_m=LONGEST_LEG_M, speed_m_s=3.0)
 
     def _home(self) -> Call:
         home_m, _ = self.reading.home
@@ -467,13 +406,3 @@ class _Decision:
     def _count_visits(self) -> Call:
         visits = self._visits()
         return self._report(self._say(f"I reached {visits} beacons.", f"我到达了{visits}次。"))
-
-
-def _within(told: Mapping[str, Any], value: Any) -> Any:
-    """A number within its range and in its steps, a text within its length."""
-    if isinstance(value, str):
-        return value[: int(told.get("maxLength", len(value)))]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return value
-    held = min(max(value, told.get("minimum", value)), told.get("maximum", value))
-    return round(held) if told.get("multipleOf") == 1 or told.get("type") == "integer" else round(float(held), 1)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from stillwing_agent.core.agent import MissionAgent
-from stillwing_agent.core.events import ActionStarted, OperatorAsked, Reported, ThinkingStarted
+from stillwing_agent.core.events import ActionStarted, OperatorAsked, Reported
 from stillwing_agent.core.types import InstructionRequest, MissionState, OperatorAnswer
 from stillwing_airfield.scenes.base import SceneObject, SceneSpec, build_scene
 from stillwing_bridge.core.types import Limits
@@ -198,15 +198,16 @@ def answers_with(text: str) -> Operator:
     return operate
 
 
-def instructs(text: str, *, at_call: str = "", at_question: int = 0) -> Operator:
-    """Gives another instruction when a tool is first called, or a question of that number begins."""
+def instructs(text: str, *, at_call: str = "", after_calls: int = 0) -> Operator:
+    """Gives another instruction when a tool is first called, or once so many calls have begun."""
 
     async def operate(agent: MissionAgent, mission_id: str) -> None:
-        questions = 0
+        calls = 0
         async for event in agent.watch_mission(mission_id):
-            questions += isinstance(event.happening, ThinkingStarted)
-            called = isinstance(event.happening, ActionStarted) and event.happening.tool == at_call
-            if called or (at_question and questions >= at_question):
+            if not isinstance(event.happening, ActionStarted):
+                continue
+            calls += 1
+            if event.happening.tool == at_call or calls == after_calls:
                 await agent.instruct_mission(InstructionRequest("other", mission_id, text))
                 return
 
@@ -252,7 +253,7 @@ TWELVE: tuple[StandInMission, ...] = (
         "Fly between the green beacon and the yellow beacon until you are told to stop.",
         patrols,
         conditions=Conditions(max_decisions=330, time_limit_s=7200.0),
-        operator=instructs("Stop. Report how many times you reached a beacon.", at_question=600),
+        operator=instructs("Stop. Report how many times you reached a beacon.", after_calls=301),
     ),
     StandInMission(
         "one and then the other, in Chinese", "先飞到绿色信标，再飞到黄色信标。", reaches("green", "yellow")

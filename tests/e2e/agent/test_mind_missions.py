@@ -65,6 +65,7 @@ def _changed(request: AskRequest, told: Callable[[str], str]) -> AskRequest:
     return replace(request, messages=tuple(turns))
 
 
+@pytest.mark.timeout(900)
 def test_missions_drawn_with_a_fresh_seed(flown: Fly, run_seed: int) -> None:
     """What is wrong with each that is; the run's seed, which the report's header shows, draws them again."""
     wrong = {
@@ -85,6 +86,7 @@ STRIPPED = [
 ]
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", sized(ci=IN_CI, nightly=tuple(BY_NAME)))
 def test_a_mission(flown: Fly, name: str) -> None:
     flight = flown(BY_NAME[name])
