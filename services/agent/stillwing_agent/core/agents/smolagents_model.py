@@ -88,7 +88,13 @@ class StreamingVLMModel(Model):  # type: ignore[misc]  # smolagents ships no typ
         tools_to_call_from: list[Any] | None = None,
         **kwargs: Any,
     ) -> ChatMessage:
-        """One decision. An answer that was cut short has no tool call, which smolagents takes as a step that failed."""
+        """One decision. An answer that was cut short has no tool call, which smolagents takes as a step that failed.
+
+        Without tools to call, as where a framework plans or sums up, its last message is asked in words.
+        """
+        if not tools_to_call_from:
+            said = self._port.call(self._toolbox.cockpit.ask(_words(messages[-1])))
+            return ChatMessage(role=MessageRole.ASSISTANT, content=said.text, token_usage=TokenUsage(0, 0))
         thought = self._port.call(self._toolbox.decide(self._sampling))
         return ChatMessage(
             role=MessageRole.ASSISTANT,
@@ -96,6 +102,12 @@ class StreamingVLMModel(Model):  # type: ignore[misc]  # smolagents ships no typ
             tool_calls=_tool_calls(thought),
             token_usage=TokenUsage(input_tokens=0, output_tokens=0),
         )
+
+
+def _words(message: ChatMessage) -> str:
+    if isinstance(message.content, str):
+        return message.content
+    return "\n".join(str(part["text"]) for part in message.content or () if part.get("type") == "text")
 
 
 def _tool_calls(thought: Thought) -> list[ChatMessageToolCall] | None:

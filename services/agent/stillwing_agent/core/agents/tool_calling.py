@@ -87,9 +87,14 @@ def _run(agent: ToolCallingAgent, toolbox: Toolbox) -> Claim:
     return toolbox.claim
 
 
+def bridged_tools(toolbox: Toolbox, port: LoopPort) -> list[Tool]:
+    """The mission's tools as smolagents', its final answer among them; called on any one thread but the loop's."""
+    return [_BridgedTool(spec, toolbox, port) for spec in toolbox.tools]
+
+
 def _agent(toolbox: Toolbox, port: LoopPort, sampling: Sampling | None) -> ToolCallingAgent:
     return _BoundedAgent(
-        tools=[_BridgedTool(spec, toolbox, port) for spec in toolbox.tools],
+        tools=bridged_tools(toolbox, port),
         model=StreamingVLMModel(toolbox, port, sampling),
         prompt_templates=EMPTY_PROMPT_TEMPLATES,
         # One more than the cockpit allows, so that the cockpit's refusal to ask is what ends the mission.
@@ -122,7 +127,9 @@ class _BridgedTool(Tool):  # type: ignore[misc]  # smolagents ships no types
     def __init__(self, spec: ToolSpec, toolbox: Toolbox, port: LoopPort) -> None:
         self.name = spec.name
         self.description = spec.purpose
-        self.inputs = {name: _smol_input(name, schema) for name, schema in spec.arguments.items()}
+        self.inputs = {
+            name: _smol_input(name, schema, optional=name in spec.optional) for name, schema in spec.arguments.items()
+        }
         self.output_type = "string"
         self._toolbox = toolbox
         self._port = port
@@ -132,11 +139,15 @@ class _BridgedTool(Tool):  # type: ignore[misc]  # smolagents ships no types
         return self._port.call(self._toolbox.run(self.name, arguments))
 
     def forward(self, **arguments: Any) -> str:
-        return self.call(arguments).text
+        result = self.call(arguments)
+        if self.name == "final_answer" and result.error is not None:
+            raise result.error  # smolagents would take whatever comes back for the end
+        return result.text
 
 
-def _smol_input(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": schema.get("type", "string"), "description": name}
+def _smol_input(name: str, schema: Mapping[str, Any], *, optional: bool) -> dict[str, Any]:
+    described = {"type": schema.get("type", "string"), "description": schema.get("description", name)}
+    return described | ({"nullable": True} if optional else {})
 
 
 def _forget_old_steps(step: ActionStep, agent: ToolCallingAgent) -> None:
