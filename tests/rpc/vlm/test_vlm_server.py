@@ -177,6 +177,8 @@ async def test_a_budget_that_is_too_small_is_refused(served: Any) -> None:
         ({"ask": vlm_pb2.Ask(prompt="a", json_schema="{}", answer_format=FORMAT)}, "INVALID_INPUT", 0),
         ({"ask": vlm_pb2.Ask(prompt="a", sampling=vlm_pb2.Sampling(as_model=True, top_p=0.5))}, "INVALID_INPUT", 0),
         ({"ask": vlm_pb2.Ask(prompt="\U0001f681" * 20_000)}, "TEXT_TOO_LONG", 0),
+        ({"ask_choice": vlm_pb2.AskChoice(prompt="a", options=["one", "\U0001f681" * 300])}, "TEXT_TOO_LONG", 0),
+        ({"pool_vectors": vlm_pb2.PoolVectors(texts=["\U0001f681" * 2000] * 64)}, "TEXT_TOO_LONG", 0),
         ({"ask_choice": vlm_pb2.AskChoice(prompt="a", options=["one"])}, "INVALID_INPUT", 0),
         ({"ask_choice": vlm_pb2.AskChoice(prompt="a", options=["one", "one"])}, "INVALID_INPUT", 0),
         ({"cancel_ask": vlm_pb2.CancelAsk(ask_seq=77)}, "UNKNOWN_ASK", 0),

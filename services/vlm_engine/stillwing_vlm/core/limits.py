@@ -16,7 +16,7 @@ class Limits:
     max_waiting_requests: int = 64
     max_text_chars: int = 20_000
     max_question_tokens: int = 8192
-    """Of one ask, the words that its template puts around it included."""
+    """Of one ask or an opening, the words that a template puts around it included; of all texts that are pooled."""
     max_tools: int = 64
     max_messages: int = 256
     max_conversation_chars: int = 80_000

@@ -27,6 +27,9 @@ from stillwing_vlm.core.requests import (
     WatchRequest,
 )
 
+MAX_OPTION_TOKENS = 256
+"""Of one option of a choice, which is scored in one pass, as long as a piece of a question."""
+
 _NO_TIME = Stamp(0, "")
 
 NO_BRIEFING = Briefing("")
@@ -129,7 +132,9 @@ class Preparer:
             raise InvalidInput(f"{len(tools)} tools, at most {most}", field="tools", limit=most)
         self._check_total("tools", sum(len(tool.description) + len(tool.parameters) for tool in tools))
         self._forms.check(tools)
-        return self._chat.opening(Briefing(system_prompt, tools))
+        ids = self._chat.opening(Briefing(system_prompt, tools))
+        self._check_tokens("tools" if tools else "system_prompt", "the opening", len(ids))
+        return ids
 
     def ask(self, request: AskRequest, briefing: Briefing = NO_BRIEFING) -> PreparedAsk:
         """`briefing`: that of the session. Raises TextTooLong, BadGrammar, InvalidInput, ModelNotUsable."""
@@ -167,6 +172,11 @@ class Preparer:
         for option in request.options:
             self._check_text("option", option)
         options = tuple([*self._text.encode(option), self._text.end_id] for option in request.options)
+        longest = max(map(len, options)) - 1
+        if longest > MAX_OPTION_TOKENS:
+            raise TextTooLong(
+                f"an option has {longest} tokens, at most {MAX_OPTION_TOKENS}", field="options", limit=MAX_OPTION_TOKENS
+            )
         return PreparedChoice(question_ids, options, request.view)
 
     def watch(self, request: WatchRequest, briefing: Briefing = NO_BRIEFING) -> PreparedChoice:
@@ -198,12 +208,7 @@ class Preparer:
         else:
             self._check_text("prompt", prompt)
             ids = self._chat.question(briefing, prompt)
-        if len(ids) > limits.max_question_tokens:
-            raise TextTooLong(
-                f"the question has {len(ids)} tokens, at most {limits.max_question_tokens}",
-                field="messages" if messages else "prompt",
-                limit=limits.max_question_tokens,
-            )
+        self._check_tokens("messages" if messages else "prompt", "the question", len(ids))
         return ids
 
     def _sampling(self, wanted: Sampling | ModelSampling | None) -> tuple[Sampling | None, float]:
@@ -226,7 +231,15 @@ class Preparer:
             if not ids:
                 raise InvalidInput("a text is empty", field="texts")
             found.append((text, ids))
+        self._check_tokens("texts", "the texts together", sum(len(ids) for _, ids in found))
         return found
+
+    def _check_tokens(self, field: str, what: str, tokens: int) -> None:
+        """Tokens are what the device's time goes by: of some texts each character is four."""
+        most = self._limits.max_question_tokens
+        if tokens > most:
+            verb = "have" if field == "texts" else "has"
+            raise TextTooLong(f"{what} {verb} {tokens} tokens, at most {most}", field=field, limit=most)
 
     def _check_total(self, name: str, chars: int) -> None:
         most = self._limits.max_conversation_chars
