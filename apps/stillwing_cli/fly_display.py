@@ -49,6 +49,8 @@ class FlightDisplay:
     def show(self, event: MissionEvent) -> None:
         """Take notice of one event, which the record already has."""
         if self._console.is_terminal:
+            if isinstance(event.happening, ServiceLost | ServiceBack):
+                self._live.console.print(describe(event.happening))  # above the panel, where it stays
             self._live.refresh()
         elif isinstance(event.happening, _TOLD):
             self._console.print(

@@ -18,7 +18,7 @@ from stillwing_agent.core.types import (
     OperatorAnswer,
     OutsideRange,
 )
-from stillwing_common.errors import Unavailable
+from stillwing_common.errors import MissionEnded, Unavailable, UnknownMission
 from stillwing_rpc.channel import connect
 from stillwing_rpc.channel_settings import ChannelSettings
 from stillwing_rpc.errors import domain_errors, sendable_values
@@ -127,6 +127,11 @@ class RemoteAgent:
             except Unavailable:
                 if time.monotonic() > give_up_s:
                     raise
+            except UnknownMission as error:
+                if not seen:
+                    raise
+                words = "its agent was started anew, which ends its missions; the bridge holds the vehicle"
+                raise MissionEnded(words, mission_id=mission_id) from error
             finally:
                 call.cancel()
             await asyncio.sleep(_RESUME_AFTER_S)

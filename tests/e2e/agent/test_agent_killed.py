@@ -32,6 +32,7 @@ from stillwing_agent.core.events import (
 from stillwing_agent.core.types import MissionRequest, MissionState
 from stillwing_bridge.client import RemoteBridge
 from stillwing_bridge.core.types import PROMISED_STILL_S
+from stillwing_common.errors import MissionEnded
 from stillwing_common.ids import new_id
 from stillwing_memory.client import RemoteMemoryBank
 
@@ -196,13 +197,15 @@ async def test_the_agent_killed_mid_motion(processes: Processes, bridge: RemoteB
     processes.start("engine", FORWARD)
     processes.start("agent")
     agent = await reach(processes)
-    await fly_until(agent, ActionStarted, 2)
+    mission_id = await fly_until(agent, ActionStarted, 2)
     processes.kill("agent")
     await agent.close()
     assert await seconds_until_still(bridge) < PROMISED_STILL_S
 
     processes.start("agent")
     agent = await reach(processes)
+    with pytest.raises(MissionEnded, match="started anew"):
+        _ = [event async for event in agent.watch_mission(mission_id, 1)]
     mission_id = await fly_until(agent, ThinkingFinished, 1)
     cancelled = await agent.cancel_mission(mission_id)
     assert cancelled.state is MissionState.CANCELLED
