@@ -23,7 +23,7 @@ from stillwing_vlm.client import RemoteEngine
 from stillwing_vlm.core.requests import SessionConfig
 
 SERVICE = "stillwing.vehicle.v1.VehicleService"
-LEASE = Lease("drone", 1, 1)
+LEASE = Lease("drone", "epoch_1", 1)
 HALF = "\ud83d"
 
 
@@ -46,8 +46,8 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
     "a place that is none": lambda channel: RemoteBridge(channel).command(
         LEASE, GoTo(PositionNed(math.inf, 0, 0), 1.0)
     ),
-    "an epoch beyond its field": lambda channel: RemoteBridge(channel).retain_lease(Lease("drone", 2**70, 1)),
-    "a negative epoch": lambda channel: RemoteBridge(channel).retain_lease(Lease("drone", -1, 1)),
+    "a sequence beyond its field": lambda channel: RemoteBridge(channel).retain_lease(Lease("drone", "e", 2**70)),
+    "a negative sequence": lambda channel: RemoteBridge(channel).retain_lease(Lease("drone", "e", -1)),
     "an endless wait": lambda channel: RemoteBridge(channel).wait_command("cmd_1", math.inf),
     "a wait that is no number": lambda channel: RemoteBridge(channel).wait_command("cmd_1", math.nan),
     "a time of thinking that is none": lambda channel: RemoteBridge(channel).begin_thinking(LEASE, math.nan),

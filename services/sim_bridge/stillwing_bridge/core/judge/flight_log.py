@@ -4,6 +4,7 @@ Pure: it keeps the newest entries in memory and tells listeners of each new one;
 is none of its business.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
@@ -13,6 +14,8 @@ from stillwing_common.clock import Clock
 from stillwing_common.types import Stamp
 
 Listener = Callable[[FlightLogEntry], None]
+
+_log = logging.getLogger("stillwing.bridge.flight_log")
 
 
 class FlightLog:
@@ -34,7 +37,10 @@ class FlightLog:
         entry = FlightLogEntry(self.last_seq, self._last_time_ns, vehicle_time, event)
         self._entries.append(entry)
         for listener in tuple(self._listeners):
-            listener(entry)
+            try:
+                listener(entry)
+            except Exception:  # what was judged stands, and the other listeners are told of it
+                _log.exception("a listener of the flight log broke")
         return entry
 
     def after(self, log_seq: int, limit: int = 1000) -> tuple[FlightLogEntry, ...]:
