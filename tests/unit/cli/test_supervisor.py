@@ -246,6 +246,8 @@ async def test_processes_left_over_are_ended(tmp_path: Path, monkeypatch: pytest
         )
         for name in ("stillwing_part", "stranger")
     ]
+    # Right after its start a process may have no command line yet.
+    await until(lambda: all(Path(f"/proc/{one.pid}/cmdline").read_bytes() for one in (ours, stranger)))
     (state.RUN_FOLDER / "pids").write_text(f"{ours.pid} {stranger.pid}")
     await asyncio.wait_for(stack.end_leftovers(lambda name, line: None), 5)
     assert await asyncio.wait_for(ours.wait(), 5) == -signal.SIGTERM
