@@ -151,8 +151,10 @@ def test_another_figure_would_not_be_found() -> None:
 @pytest.mark.parametrize("file", FILES)
 def test_a_file_says_with_what_it_was_measured(file: str) -> None:
     stored = load(file)
-    for name in ("commit", "command", "hardware"):
-        assert str(stored.get(name, "")).strip(), f"{file} does not name its {name}"
+    assert str(stored.get("hardware", "")).strip(), f"{file} does not name its hardware"
+    for run in stored.get("runs", [stored]):
+        for name in ("commit", "command"):
+            assert str(run.get(name, "")).strip(), f"{file} does not name its {name}"
     flights = any("success" in path for _, path, _ in leaves(stored))
     seeds = [value for value, path, _ in leaves(stored) if path[-1] in ("seed", "first_seed")]
     assert seeds or not flights, f"{file} does not name its seeds"
