@@ -112,7 +112,7 @@ def main() -> None:
             commands = [command_s(field.bridge) for _ in range(arguments.commands)]
     report = {
         "hardware": hardware(),
-        "load_before": round(load, 1),
+        "load": round(load, 1),
         "load_after": round(os.getloadavg()[0], 1),
         "commit": commit(),
         "command": " ".join(["python", *sys.argv]),
