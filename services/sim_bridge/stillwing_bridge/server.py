@@ -10,7 +10,7 @@ from stillwing.vehicle.v1 import lease_pb2, lease_pb2_grpc, vehicle_pb2, vehicle
 from stillwing_bridge.convert.commands import command_from_wire, lease_from_wire, lease_state_to_wire, status_to_wire
 from stillwing_bridge.convert.flight_log import entry_to_wire
 from stillwing_bridge.convert.names import LEASE_SERVICE, SIM_SERVICE, VEHICLE_SERVICE, id_from_wire, text_from_wire
-from stillwing_bridge.convert.stops import level_from_wire, level_to_wire, stop_to_wire
+from stillwing_bridge.convert.stops import level_to_wire, requested_level, stop_to_wire
 from stillwing_bridge.convert.vehicles import (
     frame_update_to_wire,
     telemetry_to_wire,
@@ -19,8 +19,8 @@ from stillwing_bridge.convert.vehicles import (
 )
 from stillwing_bridge.core.commands import CommandStatus
 from stillwing_bridge.core.protocol import Bridge, Simulation
-from stillwing_bridge.core.types import STILL_WITHIN_S, GroundTruth, StopLevel, TimeSync
-from stillwing_common.errors import InvalidInput, UnsetOneof
+from stillwing_bridge.core.types import STILL_WITHIN_S, GroundTruth, TimeSync
+from stillwing_common.errors import UnsetOneof
 from stillwing_common.types import ImageEncoding
 from stillwing_rpc.convert import (
     duration_from_wire,
@@ -162,9 +162,7 @@ class VehicleServicer(vehicle_pb2_grpc.VehicleServiceServicer):
         self, request: vehicle_pb2.EmergencyStopRequest, context: Context
     ) -> vehicle_pb2.EmergencyStopResponse:
         """Stop and latch."""
-        level = level_from_wire(request.level)
-        if level is StopLevel.NONE:
-            raise InvalidInput("level is not said", field="level")
+        level = requested_level(request.level)
         who = request.who or unquote(context.peer())
         latched = await self._bridge.emergency_stop(request.vehicle_id, level, request.reason, who=who)
         stop = await self._bridge.get_emergency_stop(request.vehicle_id)

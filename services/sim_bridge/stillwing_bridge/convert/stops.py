@@ -29,8 +29,15 @@ def level_from_wire(value: int) -> StopLevel:
     return level
 
 
+def requested_level(value: int) -> StopLevel:
+    """How hard a stop is asked for: a hold where it is not said or not known. Nobody is refused for a number."""
+    return _LEVEL_FROM_WIRE.get(value) or StopLevel.HOLD
+
+
 def stop_request(vehicle_id: str, level: StopLevel, reason: object, who: object) -> vehicle_pb2.EmergencyStopRequest:
     """What asks for a stop; no words are refused. `InvalidInput` for a vehicle or a level that cannot be."""
+    if level is StopLevel.NONE:
+        raise InvalidInput("a stop has a level: hold, land or kill", field="level")
     with sendable_values():
         return vehicle_pb2.EmergencyStopRequest(
             vehicle_id=vehicle_id,
