@@ -20,6 +20,9 @@ from stillwing_common.types import Image, ImageEncoding, Stamp
 from stillwing_recording.base import Content, Entry, Recording
 from stillwing_recording.pictures import MOST_PIXELS
 
+_LEAST_RATE_HZ = 1e-6
+"""Readers that ask for less get one value in eleven days; the reciprocal of less is beyond all numbers."""
+
 
 @dataclass(eq=False, slots=True)
 class _FrameReader:
@@ -241,7 +244,7 @@ def _period_ns(max_rate_hz: float) -> int:
     if not 0 <= max_rate_hz < 1e4:
         raise InvalidInput("max_rate_hz is 0 or above", field="max_rate_hz")
     # A little less than the period, so that frames recorded at the same rate do not miss every other beat.
-    return round(0.9e9 / max_rate_hz) if max_rate_hz > 0 else 0
+    return round(0.9e9 / max(max_rate_hz, _LEAST_RATE_HZ)) if max_rate_hz > 0 else 0
 
 
 def in_encoding(update: FrameUpdate, encoding: ImageEncoding) -> FrameUpdate:

@@ -131,6 +131,11 @@ async def test_rates_count_on_the_recordings_clock(play: Open) -> None:
     assert [update.frame.frame_id.rpartition("/")[2] for update in frames] == ["1", "5", "9"]
 
 
+async def test_a_rate_next_to_nothing_is_the_first_frame(play: Open) -> None:
+    frames = await frames_of(await play(speed=0), max_rate_hz=1e-320)
+    assert [update.sequence for update in frames] == [1]
+
+
 async def test_other_encodings_are_made_and_depth_is_refused(play: Open) -> None:
     theatre = await play(speed=0)
     frame = await theatre.bridge.capture_frame("drone", encoding=ImageEncoding.RGB8)
