@@ -17,6 +17,8 @@ from stillwing_airfield.flight.controller import (
 API_GOAL_TIMEOUT_S = 0.060
 _STILL_M_S = 0.08
 _BRAKED_M_S = 0.05
+# In wind a wanted speed of zero is never reached, and the vehicle would drift for good.
+_BRAKING_S = 1.5
 _MOVING_M_S = 0.01
 _IDLE = Wrench((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
 
@@ -36,7 +38,7 @@ class Autopilot:
         self.armed = False
         self.taken_off = False
         self.holding = False
-        self._braking = False
+        self._braking_until_s: float | None = None
         self.goal: Goal | None = None
         self.rotors = _IDLE
         self._goal_time_s = 0.0
@@ -63,20 +65,20 @@ class Autopilot:
         """Fly `goal` from now; dropped silently without API control, as the real one drops it."""
         if not self.api_control:
             return
-        self.goal, self._goal_time_s, self.holding, self._braking = goal, time_s, False, False
+        self.goal, self._goal_time_s, self.holding, self._braking_until_s = goal, time_s, False, None
 
     def place(self, state: VehicleState) -> None:
         """The vehicle was teleported to `state`: where it hovered before no longer counts."""
         if self.taken_off and self.goal is not None:
-            self.goal, self.holding, self._braking = Goal.hold(state), True, False
+            self.goal, self.holding, self._braking_until_s = Goal.hold(state), True, None
 
     def update(self, state: VehicleState, time_s: float, on_ground: bool) -> Wrench:
         """Wrench of rotors and air for one physics step at `time_s`."""
         drag = drag_ned_n(state, self._mass_kg, self.wind_ned_m_s)
         if self.taken_off and not self.holding and self._lapsed(time_s):
-            self.goal, self.holding, self._braking = Goal.brake(state), True, True
-        if self._braking and state.speed_m_s < _BRAKED_M_S:
-            self.goal, self._braking = Goal.hold(state), False
+            self.goal, self.holding, self._braking_until_s = Goal.brake(state), True, time_s + _BRAKING_S
+        if self._braking_until_s is not None and (state.speed_m_s < _BRAKED_M_S or time_s > self._braking_until_s):
+            self.goal, self._braking_until_s = Goal.hold(state), None
         self._detect_landing(state, on_ground)
         if not self.armed or self.goal is None or (self.landed and not self._climbs(state)):
             self.rotors = _IDLE
@@ -103,7 +105,7 @@ class Autopilot:
         if not self.taken_off or not on_ground or state.speed_m_s > _STILL_M_S:
             return
         if not self.armed or self.goal is None or self._sinks(state):
-            self.taken_off, self.holding, self._braking = False, False, False
+            self.taken_off, self.holding, self._braking_until_s = False, False, None
 
     def _sinks(self, state: VehicleState) -> bool:
         assert self.goal is not None
