@@ -58,7 +58,7 @@ def test_other_random_models_equal_the_oracle(pair_of: Any, tmp_path: Path, run_
     """Other numbers of layers and heads, other rotations, other weights; attention far from uniform in each."""
     directory = write_tiny_model(tmp_path / "model", seed + 100, max_position_embeddings=320, **CONFIGS[seed])
     engine = LocalEngine.load(ModelSource(str(directory), device="cpu", threads=1))
-    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(directory, dtype=torch.float32).eval()
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(directory, dtype=torch.float32).eval().double()
     pair = pair_of(engine, model, 160, (run_seed, seed))
     errors = []
     for index in range(90):
