@@ -25,7 +25,7 @@ def probe(address: str) -> str | None:
                 unpacker.feed(data)
                 for answer in unpacker:
                     return None if answer == [1, 1, None, True] else f"{address} answered {answer!r}"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:  # the last for a port beyond all
         return f"{address}: {error}"
     return f"{address} hung up"
 
