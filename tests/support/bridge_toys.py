@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import contextlib
 import math
 import socket
 import threading
@@ -243,17 +244,17 @@ class ScriptedServer:
 
     def drop(self) -> None:
         """Die as a killed process does: every connection at once."""
-        for connection in self.connections:
-            try:
+        while self.connections:
+            connection = self.connections.pop()
+            with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
-            finally:
-                connection.close()
-        self.connections.clear()
+            connection.close()
 
     def close(self) -> None:
         self._closing = True
+        # Closing alone would not end an accept that waits: it would take one more connection, which nobody closes.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.drop()
 
@@ -264,6 +265,9 @@ class ScriptedServer:
             except OSError:
                 return
             self.connections.append(connection)
+            if self._closing:
+                self.drop()
+                return
             thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
             self._threads.append(thread)
             thread.start()

@@ -54,11 +54,18 @@ class SilentRelay:
         while not self._closing:
             try:
                 near, _ = self._listener.accept()
+            except OSError:
+                return
+            try:
                 far = socket.create_connection(self._target, timeout=5)
             except OSError:
+                near.close()
                 return
             far.settimeout(None)
             self._sockets += [near, far]
+            if self._closing:
+                self.close()
+                return
             for source, sink, change in ((near, far, bytes), (far, near, self._returned())):
                 threading.Thread(target=self._carry, args=(source, sink, change), daemon=True).start()
 
