@@ -1,7 +1,8 @@
 """python tests/support/run_tests.py [nightly] [--seed N] [--summary FILE]
 
 All that CI runs, as jobs: the tests on a few workers beside `make check` and the jobs that need an environment of their
-own, then, alone, the tests that promise a time. Fails if any job does; prints each job's output whole.
+own, then, one for each core and beside nothing else, the tests that promise a time. Fails if any job does; prints each
+job's output whole.
 
 `nightly` takes every test at its full size and the fuzzers' million inputs as well, and writes a page on it to
 `--summary`.
@@ -59,9 +60,20 @@ class Outcome:
     said: str = ""
 
 
+def cores() -> int:
+    """Of this machine, as far as this process may use them."""
+    return len(os.sched_getaffinity(0))
+
+
 def workers() -> int:
     """Processes that run tests: they wait as much as they compute, and each holds a gigabyte."""
-    return min(6, len(os.sched_getaffinity(0)) + 1)
+    return min(6, cores() + 1)
+
+
+def timed_modules() -> list[str]:
+    """Those that hold tests marked `serial`: to collect all others takes longer than to run some of these."""
+    marked = [path for path in (ROOT / "tests").rglob("test_*.py") if "mark.serial" in path.read_text(encoding="utf-8")]
+    return [str(path.relative_to(ROOT)) for path in sorted(marked)]
 
 
 def has_avx_512() -> bool:
@@ -152,7 +164,7 @@ def main() -> int:
 def run_all(runner: Runner, *, nightly: bool) -> None:
     """Every job, those that disturb none beside each other."""
     kernels = {"PYTHONPATH": str(triton_folder()), "TRITON_INTERPRET": "1"}
-    spread = ("-n", str(workers()), "--dist", "loadgroup", "--no-loadscope-reorder")
+    whole = ("--dist", "loadgroup", "--no-loadscope-reorder")
     side = [
         Job("check", ["make", "--no-print-directory", "check"]),
         runner.pytest("kernels", "--need", "triton", "-m", "triton", "tests/unit/vlm", environment=kernels),
@@ -163,8 +175,9 @@ def run_all(runner: Runner, *, nightly: bool) -> None:
         )
     if nightly:
         side.append(Job("fuzz", [sys.executable, "tests/fuzz/run.py", "--inputs", "1000000"]))
-    runner.run(runner.pytest("tests", *spread, "-m", "not serial"), beside=side)
-    runner.run(runner.pytest("serial", "-m", "serial"))
+    runner.run(runner.pytest("tests", "-n", str(workers()), *whole, "-m", "not serial"), beside=side)
+    # They wait most of the time: two on two cores leave three quarters of them idle.
+    runner.run(runner.pytest("serial", "-n", str(min(6, cores())), *whole, "-m", "serial", *timed_modules()))
 
 
 def tell(outcomes: Sequence[Outcome]) -> None:
