@@ -14,8 +14,10 @@ class Level(Enum):
 
     OK = "ok"
     WARNING = "warning"
+    """It works, not well."""
     FAILED = "failed"
     SKIPPED = "skipped"
+    """Nobody knows: something before it failed."""
 
 
 @dataclass(frozen=True, slots=True)

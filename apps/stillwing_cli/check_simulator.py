@@ -2,24 +2,18 @@
 
 import asyncio
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from stillwing_bridge.core.vehicles.airsim.settings import AirSimSettings
-from stillwing_cli.simulator_checks import Check, Level, SimulatorChecks
+from stillwing_cli.check_page import Check, Level, show
+from stillwing_cli.simulator_checks import SimulatorChecks
 from stillwing_cli.simulator_flight import SmallFlight
 from stillwing_cli.terminal import AsJson, err, next_step, out, print_json, told_errors
 from stillwing_common.errors import InvalidInput
 from stillwing_common.signals import end_on_signals
 
-_MARKS = {
-    Level.OK: ("✓", "green"),
-    Level.WARNING: ("!", "yellow"),
-    Level.FAILED: ("✗", "red"),
-    Level.SKIPPED: ("–", "yellow"),
-}
 _FLIGHT_CALL_S = 2.0
 
 
@@ -43,7 +37,7 @@ def check_simulator(
         checks, was_interrupted = asyncio.run(_examined(settings, fly=fly, shown=not as_json))
     failed = [check for check in checks if check.level is Level.FAILED]
     if as_json:
-        rows = [{"what": one.what, "level": one.level.value, "found": one.found, "fix": one.fix} for one in checks]
+        rows = [check.as_json() for check in checks]
         print_json({"address": f"{host}:{port}", "ok": not failed and not was_interrupted, "checks": rows})
     if was_interrupted:
         raise typer.Exit(130)
@@ -61,7 +55,7 @@ async def _examined(settings: AirSimSettings, *, fly: bool, shown: bool) -> tupl
     def tell(check: Check) -> None:
         found.append(check)
         if shown:
-            _show(check)
+            show(check)
 
     with end_on_signals() as watch:
         reading = SimulatorChecks(settings)
@@ -74,14 +68,6 @@ async def _examined(settings: AirSimSettings, *, fly: bool, shown: bool) -> tupl
         elif fly:
             await SmallFlight(replace(settings, state_timeout_s=_FLIGHT_CALL_S)).run(tell)
     return found, watch.came
-
-
-def _show(check: Check) -> None:
-    mark, colour = _MARKS[check.level]
-    parts: list[Any] = [(f"{mark} ", colour), (f"{check.what:<20} ", "bold"), check.found]
-    if check.fix:
-        parts.append((f"   → {check.fix}", "cyan"))
-    out.print(Text.assemble(*parts), soft_wrap=True)
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

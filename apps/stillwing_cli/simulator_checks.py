@@ -9,8 +9,7 @@ import math
 import statistics
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from stillwing_bridge.core.vehicles.airsim.cameras import AirSimCameras
 from stillwing_bridge.core.vehicles.airsim.readings import Readings
 from stillwing_bridge.core.vehicles.airsim.settings import AirSimSettings
 from stillwing_bridge.core.vehicles.airsim.transport import Transport
+from stillwing_cli.check_page import Check, Level
 from stillwing_common.errors import LinkLost, SimulatorError, StillwingError, Unsupported
 
 _CALL_S = 3.0
@@ -40,28 +40,6 @@ _ALL_DEPENDS_ON = ("protocol", "version", "vehicle")
 """Without these nothing further makes sense."""
 
 _NO_ANSWER = "restart the simulator; if it is no AirSim, give the address of one"
-
-
-class Level(Enum):
-    """How a check went."""
-
-    OK = "ok"
-    WARNING = "warning"
-    """It will be flown, not well."""
-    FAILED = "failed"
-    """It will not be flown."""
-    SKIPPED = "skipped"
-    """Nobody knows: something before it failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing looked at, what was found, and what to do about it where that is not as it should be."""
-
-    what: str
-    level: Level
-    found: str
-    fix: str = ""
 
 
 def detail(error: StillwingError) -> str:

@@ -15,7 +15,8 @@ from stillwing_bridge.core.vehicles.airsim.link import open_connection
 from stillwing_bridge.core.vehicles.airsim.settings import AirSimSettings
 from stillwing_bridge.core.vehicles.airsim.transport import Connection
 from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimVehicle
-from stillwing_cli.simulator_checks import Check, Level, Tell, detail, passed
+from stillwing_cli.check_page import Check, Level
+from stillwing_cli.simulator_checks import Tell, detail, passed
 from stillwing_common.errors import StillwingError
 
 HEIGHT_M = 2.0

@@ -26,8 +26,9 @@ from stillwing_airfield.faults import FaultPlan, Faults
 from stillwing_airfield.server import serving
 from stillwing_airfield.sim import Airfield
 from stillwing_bridge.core.vehicles.airsim.settings import AirSimSettings
+from stillwing_cli.check_page import Check, Level
 from stillwing_cli.main import app
-from stillwing_cli.simulator_checks import Check, Level, SimulatorChecks
+from stillwing_cli.simulator_checks import SimulatorChecks
 
 WHATS = [
     "connection", "protocol", "version", "vehicle", "API control", "clock", "pose", "down is down", "collisions",
@@ -52,7 +53,7 @@ def test_a_sound_simulator_passes_and_is_left_as_it_was(client: Any, port: int) 
     before = client("simGetVehiclePose", "")
     code, checks, said = checked(f"127.0.0.1:{port}")
     assert code == 0 and list(checks) == WHATS and levels(checks) == {"ok"}
-    assert "320x240" in checks["camera front_center"]["found"] and "microsoft" in checks["version"]["found"]
+    assert "320x240" in checks["camera front_center"]["seen"] and "microsoft" in checks["version"]["seen"]
     assert f"stillwing up --simulator 127.0.0.1:{port}" in said
     assert client("isApiControlEnabled", "") is False
     assert client("getMultirotorState", "")["landed_state"] == 0
@@ -100,7 +101,7 @@ def test_a_simulation_that_is_paused_or_has_no_such_camera_or_vehicle(client: An
     code, checks, said = checked(f"127.0.0.1:{port}", "--camera", "nose", "--fly")
     client("simPause", False)
     assert code == 1
-    assert checks["clock"]["level"] == "failed" and "paused" in checks["clock"]["found"]
+    assert checks["clock"]["level"] == "failed" and "paused" in checks["clock"]["seen"]
     assert checks["camera nose"]["level"] == "failed" and "--camera" in checks["camera nose"]["fix"]
     assert checks["flight"]["level"] == "skipped" and "again, when this is done" in said
     code, checks, _ = checked(f"127.0.0.1:{port}", "--vehicle", "Nobody")
@@ -111,9 +112,9 @@ def test_another_dialect_and_a_picture_that_never_comes() -> None:
     airfield = Airfield.of("meadow", 7)
     with serving(airfield, dialect=Dialect.COSYS, faults=Faults(FaultPlan(hang_images=2))) as port:
         code, checks, _ = checked(f"127.0.0.1:{port}")
-    assert code == 1 and "cosys" in checks["version"]["found"]
+    assert code == 1 and "cosys" in checks["version"]["seen"]
     assert checks["camera front_center"]["level"] == "failed"
-    assert "no answer" in checks["camera front_center"]["found"]
+    assert "no answer" in checks["camera front_center"]["seen"]
 
 
 def test_a_closed_port() -> None:
@@ -156,7 +157,7 @@ def test_something_else(reply: bytes, found: str) -> None:
     with answering(lambda link: link.sendall(reply)) as address:
         code, checks, _ = checked(address)
     assert code == 1 and checks["connection"]["level"] == "ok"
-    assert found in checks["protocol"]["found"] and checks["protocol"]["level"] == "failed"
+    assert found in checks["protocol"]["seen"] and checks["protocol"]["level"] == "failed"
     assert checks["camera front_center"]["level"] == "skipped"
 
 
@@ -181,5 +182,5 @@ async def test_one_that_falls_silent_ends_the_checks_soon(client: Any, port: int
             await checks.run(tell)
         checks.close()
     by_name = {check.what: check for check in found}
-    assert by_name["API control"].level is Level.FAILED and "no answer within" in by_name["API control"].found
+    assert by_name["API control"].level is Level.FAILED and "no answer within" in by_name["API control"].seen
     assert [check.level for check in found[5:]] == [Level.SKIPPED] * 6
