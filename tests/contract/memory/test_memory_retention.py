@@ -93,13 +93,27 @@ async def test_bytes_are_limited_too(fresh_dsn: str, make_keyframe: Make) -> Non
     await bank.close()
 
 
-async def test_what_a_mission_has_in_sight_is_not_forgotten(fresh_dsn: str, make_keyframe: Make) -> None:
+@pytest.mark.parametrize("puts", ["mis_1", "mis_2"])
+async def test_what_a_mission_has_in_sight_is_not_forgotten(fresh_dsn: str, make_keyframe: Make, puts: str) -> None:
     bank = await opened(fresh_dsn, Retention(max_keyframes=3, forget=True))
     await bank.begin_instruction(Instruction("mis_1", 1, "the van", (ThingMention("van"),)))
     await bank.file_chunk(Chunk("mis_1", 1, 1, (ChunkFrame(make_keyframe(1, caption="van")),)))
     for number in range(2, 8):
-        await bank.put_keyframe(make_keyframe(number))
+        await bank.put_keyframe(make_keyframe(number, mission_id=puts))
     assert not (await bank.get_keyframe("drone/front/1")).forgotten
+    await bank.close()
+
+
+async def test_what_the_mission_that_puts_has_in_sight_stays(fresh_dsn: str, make_keyframe: Make) -> None:
+    bank = await opened(fresh_dsn, Retention(max_keyframes=2, forget=True))
+    for number, mission_id in ((1, "mis_now"), (2, "mis_past")):
+        await bank.begin_instruction(Instruction(mission_id, 1, f"thing {number}", (ThingMention(f"thing {number}"),)))
+        keyframe = make_keyframe(number, f"thing {number}", mission_id=mission_id)
+        await bank.file_chunk(Chunk(mission_id, 1, 1, (ChunkFrame(keyframe),)))
+    for number in (3, 4, 5):
+        await bank.put_keyframe(make_keyframe(number, mission_id="mis_now"))
+    kept = [(await bank.get_keyframe(f"drone/front/{number}")).forgotten for number in range(1, 6)]
+    assert kept == [False, True, True, True, False]
     await bank.close()
 
 
