@@ -6,7 +6,7 @@ reading.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -38,18 +38,6 @@ PLANS: tuple[Plan, ...] = (
     FlyVelocity(3.0, 0.0, 0.0, 0.0),
     TurnTo(170.0),
 )
-
-
-@pytest.fixture
-def script() -> Script:
-    return Script()
-
-
-@pytest.fixture
-def server(script: Script) -> Iterator[ScriptedServer]:
-    server = ScriptedServer(script)
-    yield server
-    server.close()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ The AirSim vehicle against a scripted simulator with the faults that real ones a
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import numpy as np
@@ -20,18 +20,6 @@ from stillwing_bridge.core.vehicles.airsim.settings import AirSimSettings
 from stillwing_bridge.core.vehicles.airsim.vehicle import AirSimVehicle
 from stillwing_common.errors import LinkLost, SimulatorError, UnknownCamera, Unsupported
 from stillwing_common.types import Pose, PositionNed, Quaternion, Stamp, VelocityNed
-
-
-@pytest.fixture
-def script() -> Script:
-    return Script()
-
-
-@pytest.fixture
-def server(script: Script) -> Iterator[ScriptedServer]:
-    server = ScriptedServer(script)
-    yield server
-    server.close()
 
 
 @pytest.fixture
